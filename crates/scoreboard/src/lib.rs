@@ -1,0 +1,295 @@
+//! The meaning of each word of the page that master and workers share.
+//!
+//! The page is one `memfd`, mapped by the master and by every worker. It has [`SEATS`] seats of [`SEAT_WORDS`] words of
+//! 64 bits; one worker process writes one seat, with plain atomics, and everybody else only reads. The page survives
+//! the worker: that is how a post-mortem knows the request it was serving.
+//!
+//! ```text
+//! word  0  state             (State, as a number)
+//!       1  pid
+//!       2  generation << 32 | slot
+//!       3  request start     (CLOCK_MONOTONIC, ns; 0 = not in a request)
+//!       4  extra time        (ms that the app added to its own deadline; reset with each request)
+//!       5  requests          (finished, ever)
+//!       6  busy time         (ns spent in requests, ever)
+//!       7  connections       (open now)
+//!       8  server errors     (responses of status 500 and above, ever)
+//!       9  ready since       (CLOCK_MONOTONIC, ns)
+//!      10  line length       (bytes of the request line that follow)
+//!   11-15  reserved
+//!   16-63  request line      (at most 384 bytes, truncated)
+//! ```
+//!
+//! This crate maps nothing and takes no time: the caller passes the words and the clock.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// How many workers may live at once, over all generations.
+pub const SEATS: usize = 1024;
+/// Words of 64 bits in a seat: eight cache lines.
+pub const SEAT_WORDS: usize = 64;
+/// Size of the whole page in bytes.
+pub const BYTES: usize = SEATS * SEAT_WORDS * 8;
+
+const LINE_WORD: usize = 16;
+/// The longest request line that is kept, in bytes.
+pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
+
+/// What a worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum State {
+    /// Nobody sits here.
+    Free = 0,
+    /// Forked, loading the application.
+    Booting = 1,
+    /// Waiting for a request.
+    Idle = 2,
+    /// In the application.
+    Busy = 3,
+    /// Asked to finish and leave.
+    Retiring = 4,
+}
+
+impl State {
+    fn from_word(word: u64) -> Self {
+        match word {
+            1 => Self::Booting,
+            2 => Self::Idle,
+            3 => Self::Busy,
+            4 => Self::Retiring,
+            _ => Self::Free,
+        }
+    }
+}
+
+/// One seat of the page. The worker that owns it calls the `set_*` and request methods; others only read.
+#[derive(Clone, Copy)]
+pub struct Seat<'a>(&'a [AtomicU64]);
+
+/// The seat with this number.
+///
+/// Returns `None` when the page is smaller than that: a bug of the caller or a foreign descriptor.
+pub fn seat(page: &[AtomicU64], number: usize) -> Option<Seat<'_>> {
+    let start = number.checked_mul(SEAT_WORDS)?;
+    page.get(start..start.checked_add(SEAT_WORDS)?).map(Seat)
+}
+
+impl Seat<'_> {
+    fn load(&self, word: usize) -> u64 {
+        self.0[word].load(Ordering::Relaxed)
+    }
+
+    fn store(&self, word: usize, value: u64) {
+        self.0[word].store(value, Ordering::Relaxed);
+    }
+
+    /// Clears the seat for a new process. The master calls it before the fork; `pid` is 0 until it is known.
+    pub fn assign(&self, slot: u32, generation: u32) {
+        for word in 0..LINE_WORD {
+            self.store(word, 0);
+        }
+        self.store(2, u64::from(generation) << 32 | u64::from(slot));
+        self.store(0, State::Booting as u64);
+    }
+
+    /// Marks the seat free. The request line stays readable until the seat is assigned again.
+    pub fn release(&self) {
+        self.store(3, 0);
+        self.store(0, State::Free as u64);
+    }
+
+    /// What the worker is doing.
+    pub fn state(&self) -> State {
+        State::from_word(self.load(0))
+    }
+
+    /// Sets what the worker is doing.
+    pub fn set_state(&self, state: State) {
+        self.store(0, state as u64);
+    }
+
+    /// The worker's process id.
+    pub fn pid(&self) -> u32 {
+        self.load(1) as u32
+    }
+
+    /// Sets the worker's process id.
+    pub fn set_pid(&self, pid: u32) {
+        self.store(1, u64::from(pid));
+    }
+
+    /// The slot that the worker serves.
+    pub fn slot(&self) -> u32 {
+        self.load(2) as u32
+    }
+
+    /// The generation of the worker's code.
+    pub fn generation(&self) -> u32 {
+        (self.load(2) >> 32) as u32
+    }
+
+    /// Notes that a request enters the application: its start (CLOCK_MONOTONIC, ns) and its request line.
+    ///
+    /// The start is written last, so whoever sees it sees the line too.
+    pub fn begin_request(&self, now_ns: u64, method: &[u8], target: &[u8]) {
+        self.store(4, 0);
+        let length = self.write_line(method, target);
+        self.store(10, length as u64);
+        self.store(0, State::Busy as u64);
+        self.0[3].store(now_ns.max(1), Ordering::Release);
+    }
+
+    /// Notes that the request is over, and returns how long it took in ns.
+    pub fn end_request(&self, now_ns: u64, state: State) -> u64 {
+        let took = now_ns.saturating_sub(self.load(3));
+        self.store(5, self.load(5).wrapping_add(1));
+        self.store(6, self.load(6).wrapping_add(took));
+        self.store(0, state as u64);
+        self.0[3].store(0, Ordering::Release);
+        took
+    }
+
+    /// When the request that is being served began (CLOCK_MONOTONIC, ns), or `None` outside a request.
+    pub fn request_start_ns(&self) -> Option<u64> {
+        match self.0[3].load(Ordering::Acquire) {
+            0 => None,
+            start => Some(start),
+        }
+    }
+
+    /// Milliseconds that the application added to its own deadline.
+    pub fn extra_ms(&self) -> u64 {
+        self.load(4)
+    }
+
+    /// Adds to the deadline of the request that is being served.
+    pub fn extend_deadline(&self, ms: u64) {
+        self.store(4, self.load(4).saturating_add(ms));
+    }
+
+    /// Requests finished since the worker was forked.
+    pub fn requests(&self) -> u64 {
+        self.load(5)
+    }
+
+    /// Nanoseconds spent in requests since the worker was forked.
+    pub fn busy_ns(&self) -> u64 {
+        self.load(6)
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> u64 {
+        self.load(7)
+    }
+
+    /// Sets how many connections are open now.
+    pub fn set_connections(&self, count: u64) {
+        self.store(7, count);
+    }
+
+    /// Responses of status 500 and above since the worker was forked.
+    pub fn server_errors(&self) -> u64 {
+        self.load(8)
+    }
+
+    /// Counts a response of status 500 and above.
+    pub fn count_server_error(&self) {
+        self.store(8, self.load(8).wrapping_add(1));
+    }
+
+    /// Since when the worker is ready (CLOCK_MONOTONIC, ns); 0 before.
+    pub fn ready_since_ns(&self) -> u64 {
+        self.load(9)
+    }
+
+    /// Notes that the worker is ready.
+    pub fn set_ready(&self, now_ns: u64) {
+        self.store(9, now_ns);
+        self.set_state(State::Idle);
+    }
+
+    /// The request line that is being served, or was served last: method, blank, target, cut at [`LINE_BYTES`].
+    pub fn request_line(&self) -> Vec<u8> {
+        let length = (self.load(10) as usize).min(LINE_BYTES);
+        let mut line = Vec::with_capacity(length.next_multiple_of(8));
+        for word in 0..length.div_ceil(8) {
+            line.extend_from_slice(&self.load(LINE_WORD + word).to_le_bytes());
+        }
+        line.truncate(length);
+        line
+    }
+
+    fn write_line(&self, method: &[u8], target: &[u8]) -> usize {
+        let mut bytes = method.iter().chain(b" ").chain(target).take(LINE_BYTES);
+        let mut length = 0;
+        for word in LINE_WORD..SEAT_WORDS {
+            let mut chunk = [0; 8];
+            let mut filled = 0;
+            for (place, byte) in chunk.iter_mut().zip(&mut bytes) {
+                *place = *byte;
+                filled += 1;
+            }
+            if filled == 0 {
+                break;
+            }
+            self.store(word, u64::from_le_bytes(chunk));
+            length += filled;
+        }
+        length
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(seats: usize) -> Vec<AtomicU64> {
+        (0..seats * SEAT_WORDS).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    #[test]
+    fn a_seat_tells_what_was_written() {
+        let page = page(2);
+        let seat1 = seat(&page, 1).unwrap();
+        seat1.assign(5, 9);
+        seat1.set_pid(77);
+        seat1.set_ready(10);
+        seat1.begin_request(1_000, b"GET", b"/a?b=c");
+        seat1.extend_deadline(250);
+        assert_eq!(seat1.state(), State::Busy);
+        assert_eq!((seat1.slot(), seat1.generation(), seat1.pid()), (5, 9, 77));
+        assert_eq!(seat1.request_start_ns(), Some(1_000));
+        assert_eq!(seat1.extra_ms(), 250);
+        assert_eq!(seat1.request_line(), b"GET /a?b=c");
+        assert_eq!(seat1.end_request(1_500, State::Idle), 500);
+        assert_eq!((seat1.requests(), seat1.busy_ns(), seat1.request_start_ns()), (1, 500, None));
+        assert_eq!(seat(&page, 0).unwrap().state(), State::Free);
+    }
+
+    #[test]
+    fn the_request_line_is_cut_and_survives_the_worker() {
+        let page = page(1);
+        let seat0 = seat(&page, 0).unwrap();
+        let long = alloc::vec![b'x'; 1_000];
+        seat0.begin_request(1, b"POST", &long);
+        seat0.release();
+        assert_eq!(seat0.request_line().len(), LINE_BYTES);
+        assert!(seat0.request_line().starts_with(b"POST xxx"));
+        seat0.assign(0, 1);
+        assert_eq!(seat0.request_line(), b"");
+    }
+
+    #[test]
+    fn there_is_no_seat_beyond_the_page() {
+        let page = page(1);
+        assert!(seat(&page, 1).is_none());
+        assert!(seat(&page, usize::MAX).is_none());
+    }
+}

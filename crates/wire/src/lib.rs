@@ -1,0 +1,27 @@
+//! The messages that travel between master, mold and worker.
+//!
+//! Each message is one datagram of a `SOCK_SEQPACKET` socket pair: a version byte, a kind byte, then the fields in the
+//! order in which they are declared, integers little-endian, strings and lists behind a `u32` count.
+//! Descriptors are not part of the bytes: they are attached to the datagram (`SCM_RIGHTS`, unix(7)) in the order that
+//! the documentation of the message gives.
+//!
+//! This crate does no I/O and keeps no state. The end of a channel is how each side learns of the other's death, so
+//! there is no goodbye message.
+//!
+//! Source: `docs/design`, "What connects them".
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod codec;
+mod message;
+
+pub use codec::DecodeError;
+pub use message::{Message, Severity, VERSION};
+
+/// The largest message that either side sends, in bytes: well below the kernel's default socket buffer (212,992).
+pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// The longest text (a backtrace, a log line) that travels in one message, in bytes. Longer ones are cut by the sender.
+pub const MAX_TEXT_BYTES: usize = 96 * 1024;
