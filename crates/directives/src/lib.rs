@@ -1,4 +1,43 @@
-//! Skeleton.
+//! The one table of configuration directives.
+//!
+//! The Ruby DSL defines its methods from it, checks values with it, finds the nearest right name for a misspelled one
+//! in it, and `docs/reference.md` is printed from it. It knows no Ruby: values travel as [`Value`].
+//!
+//! # Converting values
+//! The extension turns a Ruby object into a [`Value`], calls [`check`], and turns the answer back:
+//!
+//! | Ruby | [`Value`] |
+//! |---|---|
+//! | `nil`, `true`, `false`, `Float`, `String`, `Symbol` | `Nil`, `Bool`, `Float`, `Text`, `Symbol` |
+//! | `Integer` | `Int`; one that does not fit `i64` is `Other` |
+//! | `Array` | `List` |
+//! | `Hash` | `Map`, keys by `to_s`; coming back, keys are Symbols |
+//! | `Proc` (not `Method`) | `Hook` with `arity` and `inspect`; coming back, the object that went in |
+//! | anything else | `Other` with `inspect`; coming back, the object that went in |
+//!
+//! `check_directive(name, value)` is [`find`] then [`check`]; an `Err` is raised as `ArgumentError` with that text.
+//! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
+//! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest`].
+//! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
+//!
+//! What only Ruby can see (does the logger answer `info`? does the user exist? is the directory writable?) the DSL
+//! checks itself. Source: Unicorn's directives, defaults and error texts, observed from outside.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod check;
+mod listener;
+mod nearest;
+mod reference;
+mod table;
+mod value;
+
+pub use check::check;
+pub use listener::{OPTIONS, Option as ListenerOption, OptionKind, Transport, check_option, nearest_option};
+pub use nearest::nearest;
+pub use reference::reference;
+pub use table::{Default, Directive, Kind, Origin, TABLE, find};
+pub use value::Value;

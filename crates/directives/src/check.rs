@@ -1,0 +1,193 @@
+//! Is this value right for this directive? The texts of Unicorn's directives are Unicorn's.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::listener;
+use crate::{Directive, Kind, Value};
+
+/// Checks a value and normalises it: lowers what exceeds a cap, makes Symbols of choices.
+///
+/// # Errors
+/// The text to raise, which names the directive and the value.
+pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
+    let name = directive.name;
+    match (directive.kind, value) {
+        (Kind::Integer { auto: true, .. }, Value::Symbol(word) | Value::Text(word)) if word == "auto" => {
+            Ok(Value::Symbol("auto".into()))
+        }
+        (Kind::Integer { min, .. }, Value::Int(n)) if *n < min => Err(too_low(name, &format!("{min}"), value)),
+        (Kind::Integer { cap, .. }, Value::Int(n)) => Ok(Value::Int(cap.map_or(*n, |cap| cap.min(*n)))),
+        (Kind::Integer { .. }, _) => Err(format!("not an integer: {name}={}", value.inspect())),
+
+        (Kind::Number { min }, Value::Int(_) | Value::Float(_)) => number(name, min, value),
+        (Kind::Number { .. }, _) => Err(format!("not a number: {name}={}", value.inspect())),
+
+        (Kind::Boolean, Value::Bool(_)) => Ok(value.clone()),
+        (Kind::Boolean, _) => Err(format!("{name}={} not a boolean", value.inspect())),
+
+        (Kind::Path { optional: true }, Value::Nil) => Ok(Value::Nil),
+        (Kind::Path { .. }, Value::Text(path)) if !path.is_empty() => Ok(value.clone()),
+        (Kind::Path { .. }, _) => Err(format!("not a path: {name}={}", value.inspect())),
+
+        (Kind::Choice(words), Value::Symbol(word) | Value::Text(word)) if words.contains(&word.as_str()) => {
+            Ok(Value::Symbol(word.clone()))
+        }
+        (Kind::Choice(words), _) => Err(format!("{name}={} is not one of :{}", value.inspect(), words.join(", :"))),
+
+        (Kind::Hook { .. }, Value::Nil) => Ok(Value::Nil),
+        (Kind::Hook { arity: need }, Value::Hook { arity, .. }) if *arity == need => Ok(value.clone()),
+        (Kind::Hook { arity: need }, Value::Hook { arity, inspect }) => {
+            Err(format!("{name}={inspect} has invalid arity: {arity} (need {need})"))
+        }
+        (Kind::Hook { .. }, _) => Err(format!("invalid type: {name}={}", value.inspect())),
+
+        (Kind::Logger, _) => Ok(value.clone()),
+        (Kind::Listen, _) => listen(value),
+        (Kind::User, _) => user(value),
+    }
+}
+
+fn too_low(name: &str, min: &str, value: &Value) -> String {
+    format!("too low (< {min}): {name}={}", value.inspect())
+}
+
+fn number(name: &str, min: f64, value: &Value) -> Result<Value, String> {
+    let n = match value {
+        #[expect(clippy::cast_precision_loss, reason = "compared with a small bound only")]
+        Value::Int(n) => *n as f64,
+        Value::Float(n) => *n,
+        _ => f64::NAN,
+    };
+    if !n.is_finite() {
+        return Err(format!("not a number: {name}={}", value.inspect()));
+    }
+    if n < min {
+        return Err(too_low(name, &format!("{min}"), value));
+    }
+    Ok(value.clone())
+}
+
+/// `listen address, options`: the address is only looked at for its type, what it means the master knows.
+fn listen(value: &Value) -> Result<Value, String> {
+    let (address, options): (&Value, &[(String, Value)]) = match value {
+        Value::List(items) => match items.as_slice() {
+            [address] | [address, Value::Nil] => (address, &[]),
+            [address, Value::Map(options)] => (address, options),
+            [_, options] => return Err(format!("not a hash: listen options={}", options.inspect())),
+            _ => return Err("listen takes an address and options".into()),
+        },
+        address => (address, &[]),
+    };
+    match address {
+        Value::Text(text) if !text.is_empty() => {}
+        Value::Int(port) if (0..=65_535).contains(port) => {}
+        Value::Int(port) => return Err(format!("not a port: listen={port}")),
+        other => return Err(format!("not an address: listen={}", other.inspect())),
+    }
+    let checked: Result<Vec<_>, String> =
+        options.iter().map(|(name, value)| Ok((name.clone(), listener::check_option(name, value)?))).collect();
+    Ok(Value::List(vec![address.clone(), Value::Map(checked?)]))
+}
+
+/// `user name, group = nil`.
+fn user(value: &Value) -> Result<Value, String> {
+    let (name, group) = match value {
+        Value::List(items) => match items.as_slice() {
+            [name] => (name, &Value::Nil),
+            [name, group] => (name, group),
+            _ => return Err("user takes a name and a group".into()),
+        },
+        name => (name, &Value::Nil),
+    };
+    if !matches!(name, Value::Text(text) if !text.is_empty()) {
+        return Err(format!("not a string: user={}", name.inspect()));
+    }
+    if !matches!(group, Value::Text(_) | Value::Nil) {
+        return Err(format!("not a string: group={}", group.inspect()));
+    }
+    Ok(Value::List(vec![name.clone(), group.clone()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_string())
+    }
+
+    fn symbol(name: &str) -> Value {
+        Value::Symbol(name.to_string())
+    }
+
+    fn hook(arity: i32) -> Value {
+        Value::Hook { arity, inspect: "#<Proc:0x1 u.rb:1>".to_string() }
+    }
+
+    fn listener(address: Value, options: &[(&str, Value)]) -> Value {
+        let options = options.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+        Value::List(vec![address, Value::Map(options)])
+    }
+
+    #[track_caller]
+    fn checked(name: &str, value: &Value) -> Result<Value, String> {
+        check(crate::find(name).expect("a directive of the table"), value)
+    }
+
+    #[test]
+    fn right_values_pass_and_are_normalised() {
+        let cases = [
+            ("timeout", Value::Int(3), Value::Int(3)),
+            ("timeout", Value::Int(9_999_999), Value::Int(2_592_000)),
+            ("worker_processes", symbol("auto"), symbol("auto")),
+            ("boot_timeout", Value::Float(1.5), Value::Float(1.5)),
+            ("shutdown_delay", Value::Int(0), Value::Int(0)),
+            ("pid", Value::Nil, Value::Nil),
+            ("stderr_path", text("log/x"), text("log/x")),
+            ("upgrade", text("in_place"), symbol("in_place")),
+            ("before_fork", hook(2), hook(2)),
+            ("after_worker_exit", Value::Nil, Value::Nil),
+            ("listen", Value::Int(80), listener(Value::Int(80), &[])),
+            ("listen", Value::List(vec![text("/s"), Value::Nil]), listener(text("/s"), &[])),
+            ("user", text("nobody"), Value::List(vec![text("nobody"), Value::Nil])),
+        ];
+        for (name, value, want) in cases {
+            assert_eq!(checked(name, &value), Ok(want), "{name}={}", value.inspect());
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused_in_unicorns_words() {
+        let cases = [
+            ("worker_processes", text("4"), "not an integer: worker_processes=\"4\""),
+            ("worker_processes", Value::Int(0), "too low (< 1): worker_processes=0"),
+            ("timeout", Value::Float(3.5), "not an integer: timeout=3.5"),
+            ("timeout", Value::Int(2), "too low (< 3): timeout=2"),
+            ("timeout", symbol("auto"), "not an integer: timeout=:auto"),
+            ("preload_app", Value::Nil, "preload_app=nil not a boolean"),
+            ("client_body_buffer_size", Value::Int(-1), "too low (< 0): client_body_buffer_size=-1"),
+            ("before_fork", hook(-1), "before_fork=#<Proc:0x1 u.rb:1> has invalid arity: -1 (need 2)"),
+            ("before_exec", hook(2), "before_exec=#<Proc:0x1 u.rb:1> has invalid arity: 2 (need 1)"),
+            ("after_fork", symbol("x"), "invalid type: after_fork=:x"),
+            ("after_fork", Value::Other("#<Method: x>".to_string()), "invalid type: after_fork=#<Method: x>"),
+            ("pid", Value::Int(5), "not a path: pid=5"),
+            ("working_directory", Value::Nil, "not a path: working_directory=nil"),
+            ("user", Value::Nil, "not a string: user=nil"),
+            ("boot_timeout", Value::Float(0.5), "too low (< 1): boot_timeout=0.5"),
+            ("boot_timeout", Value::Float(f64::NAN), "not a number: boot_timeout=NaN"),
+            ("upgrade", symbol("x"), "upgrade=:x is not one of :auto, :two_masters, :in_place"),
+            ("listen", Value::Nil, "not an address: listen=nil"),
+            ("listen", Value::Int(99_999), "not a port: listen=99999"),
+            ("listen", listener(Value::Int(1), &[("backlog", text("5"))]), "not an integer: backlog=\"5\""),
+            ("listen", listener(Value::Int(1), &[("tcp_nodelay", Value::Int(1))]), "not boolean: tcp_nodelay=1"),
+            ("listen", listener(Value::Int(1), &[("delay", text("x"))]), "not numeric: delay=\"x\""),
+        ];
+        for (name, value, want) in cases {
+            assert_eq!(checked(name, &value), Err(want.to_string()), "{name}={}", value.inspect());
+        }
+    }
+}
