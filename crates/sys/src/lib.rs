@@ -1,1 +1,22 @@
-//! Skeleton.
+//! The operating system behind safe names: descriptors, poll, spawn, `SCM_RIGHTS`, memfd, signals, pid files.
+//!
+//! The only hand-written `unsafe` of the Rust program lives here, one call to a block. This crate knows no policy: it
+//! never decides, logs or retries beyond `EINTR`. Each wrapper names its man page and the errors that it handles.
+//! Everything that it opens is close-on-exec; inheritance is an explicit list at [`spawn`].
+#![allow(unsafe_code)]
+
+pub mod channel;
+pub mod clock;
+pub mod daemon;
+pub mod listener;
+pub mod memory;
+pub mod pidfile;
+pub mod poll;
+pub mod process;
+pub mod signals;
+pub mod spawn;
+pub mod title;
+
+mod error;
+
+pub use error::{Error, Result};

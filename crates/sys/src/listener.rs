@@ -1,0 +1,366 @@
+//! Listening sockets: addresses, options, binding, adopting inherited ones.
+//!
+//! The address grammar and the options are Unicorn's `listen`. See socket(7), tcp(7), unix(7).
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+
+use crate::{Error, Result};
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Address {
+    /// An IP address and port.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Reads what users write: `8080`, `:8080`, `*:8080`, `host:port`, `[v6]:port`, `host` (port 80), `unix:path`,
+    /// `~/path`, `/path`. Relative paths and `~` are resolved against the current directory and `HOME`.
+    ///
+    /// # Errors
+    /// A port beyond 65535 (Unicorn wraps it around), a host that cannot be resolved, anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let unknown = || Error::Address(text.to_string());
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(absolute(path)));
+        }
+        if text.starts_with('~') || text.starts_with('/') {
+            return Ok(Self::Unix(absolute(text)));
+        }
+        let port = |digits: &str| digits.parse::<u16>().map_err(|_| unknown());
+        let digits = text.strip_prefix("*:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
+        if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(Self::Tcp(SocketAddr::from(([0, 0, 0, 0], port(digits)?))));
+        }
+        let (host, number) = match text.rsplit_once(':') {
+            Some((host, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                (host, port(digits)?)
+            }
+            _ if text.contains('/') || text.is_empty() => return Err(unknown()),
+            _ => (text, 80),
+        };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        if bare.contains(':') && bare == host {
+            return Err(unknown());
+        }
+        let mut found = (bare, number).to_socket_addrs().map_err(|source| Error::Path {
+            call: "getaddrinfo",
+            path: PathBuf::from(text),
+            source,
+        })?;
+        found.next().map(Self::Tcp).ok_or_else(unknown)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Options of one listener. Units and defaults are Unicorn's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: i32,
+    /// `SO_RCVBUF` in bytes.
+    pub rcvbuf: Option<i32>,
+    /// `SO_SNDBUF` in bytes.
+    pub sndbuf: Option<i32>,
+    /// `TCP_NODELAY`
+    pub tcp_nodelay: bool,
+    /// `TCP_CORK`; `None` leaves it.
+    pub tcp_nopush: Option<bool>,
+    /// `TCP_DEFER_ACCEPT` in seconds; 0 is off.
+    pub tcp_defer_accept: i32,
+    /// `IPV6_V6ONLY`; `None` leaves the system's default. Only at bind time.
+    pub ipv6only: Option<bool>,
+    /// `SO_REUSEPORT`. Only at bind time.
+    pub reuseport: bool,
+    /// The umask while a UNIX socket is bound.
+    pub umask: u32,
+    /// How often to try again when the address is in use; negative: for ever.
+    pub tries: i64,
+    /// Seconds between tries.
+    pub delay: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            rcvbuf: None,
+            sndbuf: None,
+            tcp_nodelay: true,
+            tcp_nopush: None,
+            tcp_defer_accept: 1,
+            ipv6only: None,
+            reuseport: false,
+            umask: 0,
+            tries: 5,
+            delay: 0.5,
+        }
+    }
+}
+
+/// A listening socket and the name that logs show: the bound address or path.
+#[derive(Debug)]
+pub struct Listener {
+    fd: OwnedFd,
+    name: String,
+}
+
+impl Listener {
+    /// Binds and listens, once. A stale UNIX socket (nobody accepts on it) is removed first.
+    ///
+    /// # Errors
+    /// `EADDRINUSE` (see [`in_use`]) and whatever else bind(2) and listen(2) say; a path that is no socket.
+    pub fn bind(address: &Address, options: &Options) -> Result<Self> {
+        let (family, shown) = match address {
+            Address::Tcp(SocketAddr::V4(_)) => (AddressFamily::INET, address.to_string()),
+            Address::Tcp(SocketAddr::V6(_)) => (AddressFamily::INET6, address.to_string()),
+            Address::Unix(_) => (AddressFamily::UNIX, address.to_string()),
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None).map_err(Error::call("socket"))?;
+        let bound = match address {
+            Address::Tcp(address) => {
+                sockopt::set_socket_reuseaddr(&fd, true).map_err(Error::call("setsockopt(SO_REUSEADDR)"))?;
+                if let (Some(only), SocketAddr::V6(_)) = (options.ipv6only, address) {
+                    sockopt::set_ipv6_v6only(&fd, only).map_err(Error::call("setsockopt(IPV6_V6ONLY)"))?;
+                }
+                if options.reuseport {
+                    sockopt::set_socket_reuseport(&fd, true).map_err(Error::call("setsockopt(SO_REUSEPORT)"))?;
+                }
+                rustix::net::bind(&fd, address)
+            }
+            Address::Unix(path) => {
+                remove_stale(path)?;
+                let target = SocketAddrUnix::new(path).map_err(Error::path("bind", path.clone()))?;
+                let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(options.umask));
+                let bound = rustix::net::bind(&fd, &target);
+                rustix::process::umask(before);
+                bound
+            }
+        };
+        bound.map_err(Error::path("bind", &shown))?;
+        rustix::net::listen(&fd, options.backlog).map_err(Error::path("listen", &shown))?;
+        let name = name_of(fd.as_fd()).unwrap_or(shown);
+        Ok(Self { fd, name })
+    }
+
+    /// Takes over an inherited descriptor and makes it close-on-exec and non-blocking.
+    ///
+    /// # Errors
+    /// It is not open, or no socket that listens (`EBADF`).
+    pub fn adopt(number: RawFd) -> Result<Self> {
+        let refuse = |errno: Errno| Error::Path {
+            call: "adopt",
+            path: PathBuf::from(format!("file descriptor {number}")),
+            source: errno.into(),
+        };
+        if number < 0 {
+            return Err(refuse(Errno::BADF));
+        }
+        // SAFETY: the descriptor was inherited for us (LISTEN_FDS, UNICORN_FD), so nothing else in this process owns
+        // it; whether it is open at all is checked by the next call, before anything else is done with it.
+        let fd = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
+        let listening = sockopt::socket_acceptconn(&*fd).map_err(|_| refuse(Errno::BADF))?;
+        if !listening {
+            return Err(refuse(Errno::INVAL));
+        }
+        rustix::io::fcntl_setfd(&*fd, rustix::io::FdFlags::CLOEXEC).map_err(refuse)?;
+        rustix::io::ioctl_fionbio(&*fd, true).map_err(refuse)?;
+        let name = name_of(fd.as_fd()).ok_or_else(|| refuse(Errno::AFNOSUPPORT))?;
+        Ok(Self { fd: std::mem::ManuallyDrop::into_inner(fd), name })
+    }
+
+    /// Applies the options that can be changed on a bound socket, and the backlog. Returns what failed: Unicorn logs
+    /// and goes on.
+    pub fn apply(&self, options: &Options) -> Vec<Error> {
+        let mut failed = Vec::new();
+        let mut note = |call: &'static str, result: rustix::io::Result<()>| {
+            if let Err(errno) = result {
+                failed.push(Error::path(call, &self.name)(errno));
+            }
+        };
+        if !self.is_unix() {
+            note("setsockopt(SO_KEEPALIVE)", sockopt::set_socket_keepalive(&self.fd, true));
+            note("setsockopt(TCP_NODELAY)", sockopt::set_tcp_nodelay(&self.fd, options.tcp_nodelay));
+            if let Some(cork) = options.tcp_nopush {
+                note("setsockopt(TCP_CORK)", sockopt::set_tcp_cork(&self.fd, cork));
+            }
+            note("setsockopt(TCP_DEFER_ACCEPT)", self.set_defer_accept(options.tcp_defer_accept));
+        }
+        if let Some(bytes) = options.rcvbuf {
+            let bytes = usize::try_from(bytes).unwrap_or(0);
+            note("setsockopt(SO_RCVBUF)", sockopt::set_socket_recv_buffer_size(&self.fd, bytes));
+        }
+        if let Some(bytes) = options.sndbuf {
+            let bytes = usize::try_from(bytes).unwrap_or(0);
+            note("setsockopt(SO_SNDBUF)", sockopt::set_socket_send_buffer_size(&self.fd, bytes));
+        }
+        note("listen", rustix::net::listen(&self.fd, options.backlog));
+        failed
+    }
+
+    fn set_defer_accept(&self, seconds: i32) -> rustix::io::Result<()> {
+        let size = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4);
+        // SAFETY: the option takes an int, and `seconds` is one that lives through the call. rustix has no name for it.
+        let result = unsafe {
+            libc::setsockopt(
+                self.fd.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_DEFER_ACCEPT,
+                (&raw const seconds).cast(),
+                size,
+            )
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+        }
+    }
+
+    /// The bound address, `127.0.0.1:8080`, `[::1]:8080` or the path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a socket in the file system.
+    pub fn is_unix(&self) -> bool {
+        self.name.starts_with('/')
+    }
+
+    /// The sizes of its buffers in bytes, receive and send, for the log.
+    pub fn buffers(&self) -> (usize, usize) {
+        (
+            sockopt::socket_recv_buffer_size(&self.fd).unwrap_or(0),
+            sockopt::socket_send_buffer_size(&self.fd).unwrap_or(0),
+        )
+    }
+
+    /// Whether the socket file is still there (always true for TCP): Unicorn binds a vanished one anew at reload.
+    pub fn path_exists(&self) -> bool {
+        !self.is_unix() || std::fs::symlink_metadata(&self.name).is_ok_and(|meta| meta.file_type().is_socket())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Whether an error means that somebody else listens there.
+pub fn in_use(error: &Error) -> bool {
+    match error {
+        Error::Path { source, .. } | Error::Call { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
+        Error::AlreadyRunning { .. } | Error::Address(_) => false,
+    }
+}
+
+fn name_of(fd: BorrowedFd<'_>) -> Option<String> {
+    let address = rustix::net::getsockname(fd).ok()?;
+    if let Ok(tcp) = SocketAddr::try_from(address.clone()) {
+        return Some(tcp.to_string());
+    }
+    let unix = SocketAddrUnix::try_from(address).ok()?;
+    unix.path().map(|path| path.to_string_lossy().into_owned())
+}
+
+fn remove_stale(path: &Path) -> Result<()> {
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !meta.file_type().is_socket() {
+        let source = std::io::Error::new(
+            std::io::ErrorKind::AlreadyExists,
+            format!("socket={} specified but it is not a socket!", path.display()),
+        );
+        return Err(Error::Path { call: "bind", path: path.to_path_buf(), source });
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(Error::path("bind", path)(Errno::ADDRINUSE)),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(Error::path("unlink", path))
+        }
+        // A full backlog (EAGAIN) or no permission: somebody is there.
+        Err(_) => Err(Error::path("bind", path)(Errno::ADDRINUSE)),
+    }
+}
+
+fn absolute(text: &str) -> PathBuf {
+    let expanded = match text.strip_prefix("~/") {
+        Some(rest) => {
+            std::env::var_os("HOME").map_or_else(|| PathBuf::from(text), |home| PathBuf::from(home).join(rest))
+        }
+        None => PathBuf::from(text),
+    };
+    std::path::absolute(&expanded).unwrap_or(expanded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_unicorn_reads_them() {
+        #[track_caller]
+        fn check(text: &str, want: &str) {
+            assert_eq!(Address::parse(text).map(|a| a.to_string()).unwrap_or_else(|e| e.to_string()), want, "{text}");
+        }
+        check("8080", "0.0.0.0:8080");
+        check(":8080", "0.0.0.0:8080");
+        check("*:8080", "0.0.0.0:8080");
+        check("127.0.0.1:1", "127.0.0.1:1");
+        check("localhost:1", "127.0.0.1:1");
+        check("1.2.3.4", "1.2.3.4:80");
+        check("[::1]:9", "[::1]:9");
+        check("[::1]", "[::1]:80");
+        check("/tmp/a.sock", "/tmp/a.sock");
+        check("unix:/tmp/a.sock", "/tmp/a.sock");
+        check("127.0.0.1:99999", "Don't know how to bind: 127.0.0.1:99999");
+        check("99999", "Don't know how to bind: 99999");
+        check("a/b.sock", "Don't know how to bind: a/b.sock");
+        check("", "Don't know how to bind: ");
+    }
+
+    #[test]
+    fn a_bound_port_is_named_and_a_second_bind_is_in_use() {
+        let any = Address::parse("127.0.0.1:0").unwrap();
+        let listener = Listener::bind(&any, &Options::default()).unwrap();
+        assert!(!listener.name().ends_with(":0"), "{}", listener.name());
+        assert!(listener.apply(&Options::default()).is_empty());
+        let error = Listener::bind(&Address::parse(listener.name()).unwrap(), &Options::default()).unwrap_err();
+        assert!(in_use(&error), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_a_live_one_and_a_file_are_not() {
+        let path = std::env::temp_dir().join(format!("licorne-listener-{}.sock", std::process::id()));
+        let address = Address::Unix(path.clone());
+        let first = Listener::bind(&address, &Options::default()).unwrap();
+        assert!(in_use(&Listener::bind(&address, &Options::default()).unwrap_err()));
+        drop(first);
+        drop(Listener::bind(&address, &Options::default()).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let error = Listener::bind(&address, &Options::default()).unwrap_err();
+        assert!(error.chain().contains("is not a socket"), "{}", error.chain());
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,100 @@
+//! Memory that several processes share: a sealed memfd, mapped as words.
+//!
+//! See memfd_create(2), fcntl(2) `F_ADD_SEALS`, mmap(2).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::{Error, Result};
+
+/// A mapping of shared words. Unmapped when dropped.
+#[derive(Debug)]
+pub struct Shared {
+    words: *mut AtomicU64,
+    count: usize,
+    fd: OwnedFd,
+}
+
+impl Shared {
+    /// Creates `bytes` (a multiple of 8) of zeroed shared memory that can neither grow nor shrink.
+    ///
+    /// # Errors
+    /// No memory or descriptors left.
+    pub fn create(name: &str, bytes: usize) -> Result<Self> {
+        let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .map_err(Error::call("memfd_create"))?;
+        rustix::fs::ftruncate(&fd, bytes as u64).map_err(Error::call("ftruncate"))?;
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)
+            .map_err(Error::call("fcntl(F_ADD_SEALS)"))?;
+        Self::map(fd)
+    }
+
+    /// Maps the whole of an inherited memory.
+    ///
+    /// # Errors
+    /// The descriptor is no file, or can be resized by others (which would make reads of it fault).
+    pub fn map(fd: OwnedFd) -> Result<Self> {
+        let seals = rustix::fs::fcntl_get_seals(&fd).map_err(Error::call("fcntl(F_GET_SEALS)"))?;
+        if !seals.contains(SealFlags::SHRINK) {
+            return Err(Error::call("mmap")(rustix::io::Errno::PERM));
+        }
+        let size = rustix::fs::fstat(&fd).map_err(Error::call("fstat"))?.st_size;
+        let bytes = usize::try_from(size).unwrap_or(0);
+        // SAFETY: a fresh mapping at an address that the kernel picks aliases nothing in this process.
+        let address = unsafe {
+            rustix::mm::mmap(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &fd, 0)
+        }
+        .map_err(Error::call("mmap"))?;
+        Ok(Self { words: address.cast(), count: bytes / 8, fd })
+    }
+
+    /// The words.
+    pub fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is page-aligned, holds `count` words, lives as long as `self`, cannot shrink (sealed), and
+        // every process touches it through atomics only.
+        unsafe { std::slice::from_raw_parts(self.words, self.count) }
+    }
+}
+
+impl AsFd for Shared {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: `words` is the mapping made in `map`, of this size, and no reference into it outlives `self`.
+        // A failure could only mean that it is not mapped, which leaves nothing to do.
+        let _ = unsafe { rustix::mm::munmap(self.words.cast(), self.count * 8) };
+    }
+}
+
+// SAFETY: the words are atomics; the pointer is never used but through `words`.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn two_mappings_see_the_same_words() {
+        let one = Shared::create("licorne-test", 4096).unwrap();
+        let two = Shared::map(one.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        one.words()[511].store(42, Ordering::Relaxed);
+        assert_eq!(two.words()[511].load(Ordering::Relaxed), 42);
+        assert_eq!(two.words().len(), 512);
+    }
+
+    #[test]
+    fn memory_that_others_can_shrink_is_refused() {
+        let fd = rustix::fs::memfd_create("loose", MemfdFlags::CLOEXEC).unwrap();
+        assert!(Shared::map(fd).is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! Pid files: written whole or not at all, never taken from a live process, removed only by their owner.
+//!
+//! The content is the decimal process id and a line feed, as Unicorn writes it.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::process::is_alive;
+use crate::{Error, Result};
+
+/// The process id in the file, if it holds one.
+pub fn read(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
+/// The live process other than `own` that the file names, if any.
+pub fn holder(path: &Path, own: u32) -> Option<u32> {
+    read(path).filter(|pid| *pid != own && is_alive(*pid))
+}
+
+/// Writes `own` to the file: to a temporary file beside it, flushed, then renamed.
+///
+/// # Errors
+/// A live process holds it ([`Error::AlreadyRunning`]); the directory cannot be written; the disk is full.
+pub fn write(path: &Path, own: u32) -> Result<()> {
+    if let Some(pid) = holder(path, own) {
+        return Err(Error::AlreadyRunning { pid, path: path.to_path_buf() });
+    }
+    let temporary = temporary_beside(path, own);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(&temporary)
+        .map_err(Error::path("open", &temporary))?;
+    let written = file.write_all(format!("{own}\n").as_bytes()).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| std::fs::rename(&temporary, path));
+    renamed.map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        Error::path("write", path)(error)
+    })
+}
+
+/// Moves the file of this process to another path; writes it anew when it cannot be moved (gone, other filesystem).
+///
+/// # Errors
+/// As [`write`], for the new path.
+pub fn rename(from: &Path, to: &Path, own: u32) -> Result<()> {
+    if let Some(pid) = holder(to, own) {
+        return Err(Error::AlreadyRunning { pid, path: to.to_path_buf() });
+    }
+    if read(from) == Some(own) && std::fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    write(to, own)?;
+    remove(from, own);
+    Ok(())
+}
+
+/// Removes the file if it still names this process.
+pub fn remove(path: &Path, own: u32) {
+    if read(path) == Some(own) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn temporary_beside(path: &Path, own: u32) -> PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!(".{name}.{own}.tmp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_or_foreign_content_is_overwritten_and_a_live_one_refused() {
+        let dir = std::env::temp_dir().join(format!("licorne-pidfile-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("pid");
+        let own = std::process::id();
+        for content in ["", "x", "-1", "0", "4194304999", "999999999\n"] {
+            std::fs::write(&path, content).unwrap();
+            write(&path, own).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{own}\n"), "over {content:?}");
+        }
+        std::fs::write(&path, "1\n").unwrap();
+        assert!(matches!(write(&path, own), Err(Error::AlreadyRunning { pid: 1, .. })));
+        std::fs::write(&path, format!("{own}\n")).unwrap();
+        let moved = dir.join("pid.oldbin");
+        rename(&path, &moved, own).unwrap();
+        assert!(!path.exists() && read(&moved) == Some(own));
+        remove(&moved, own + 1);
+        assert!(moved.exists());
+        remove(&moved, own);
+        assert!(!moved.exists());
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0, "no temporary file is left");
+        std::fs::remove_dir(&dir).unwrap();
+    }
+}

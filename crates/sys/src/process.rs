@@ -1,0 +1,151 @@
+//! Processes: reaping, killing, adopting.
+
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use crate::{Error, Result};
+
+/// A child that ended: its process id and its raw wait status. See wait(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exited {
+    /// The process id.
+    pub pid: u32,
+    /// The raw status.
+    pub status: i32,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It called exit with this status.
+    Exit(i32),
+    /// This signal killed it.
+    Signal(i32),
+}
+
+impl Exited {
+    /// Decodes the status. See wait(2), `WIFEXITED` and the like.
+    pub fn ending(&self) -> Ending {
+        let signal = self.status & 0x7f;
+        if signal == 0 { Ending::Exit((self.status >> 8) & 0xff) } else { Ending::Signal(signal) }
+    }
+
+    /// The status as Ruby's `Process::Status#inspect` prints it: `#<Process::Status: pid 7 SIGKILL (signal 9)>`.
+    pub fn ruby_inspect(&self) -> String {
+        match self.ending() {
+            Ending::Exit(code) => format!("#<Process::Status: pid {} exit {code}>", self.pid),
+            Ending::Signal(number) => {
+                let core = if self.status & 0x80 != 0 { " (core dumped)" } else { "" };
+                format!("#<Process::Status: pid {} {} (signal {number}){core}>", self.pid, signal_name(number))
+            }
+        }
+    }
+}
+
+/// The name of a signal, `SIGKILL`; `SIG` and the number for one without a name. See signal(7).
+pub fn signal_name(number: i32) -> String {
+    nix::sys::signal::Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |s| s.as_str().to_string())
+}
+
+/// Reaps one dead child. Call until it returns `None`: one `SIGCHLD` may stand for many deaths. See waitpid(2).
+pub fn reap() -> Option<Exited> {
+    match rustix::process::wait(WaitOptions::NOHANG) {
+        Ok(Some((pid, status))) => {
+            Some(Exited { pid: pid.as_raw_nonzero().get().cast_unsigned(), status: status.as_raw() })
+        }
+        // No child, or none that is dead. EINTR cannot happen with NOHANG.
+        Ok(None) | Err(_) => None,
+    }
+}
+
+/// Makes orphaned descendants this process's own children. See prctl(2), `PR_SET_CHILD_SUBREAPER`.
+///
+/// # Errors
+/// A kernel older than 3.4.
+pub fn become_subreaper() -> Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(Error::call("prctl(PR_SET_CHILD_SUBREAPER)"))
+}
+
+/// This process's id.
+pub fn own_pid() -> u32 {
+    std::process::id()
+}
+
+/// Signals that this program sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// `SIGINT`: to a worker, leave at once.
+    Int,
+    /// `SIGQUIT`
+    Quit,
+    /// `SIGTERM`
+    Term,
+    /// `SIGKILL`
+    Kill,
+    /// `SIGHUP`
+    Hup,
+    /// `SIGUSR2`
+    Usr2,
+}
+
+/// Sends a signal. A process that is gone already is no error. See kill(2).
+///
+/// # Errors
+/// The process belongs to somebody else (`EPERM`).
+pub fn kill(pid: u32, signal: Kill) -> Result<()> {
+    let Some(pid) = pid_of(pid) else { return Ok(()) };
+    let signal = match signal {
+        Kill::Int => Signal::INT,
+        Kill::Quit => Signal::QUIT,
+        Kill::Term => Signal::TERM,
+        Kill::Kill => Signal::KILL,
+        Kill::Hup => Signal::HUP,
+        Kill::Usr2 => Signal::USR2,
+    };
+    match rustix::process::kill_process(pid, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(errno) => Err(Error::call("kill")(errno)),
+    }
+}
+
+/// Whether a process with this id exists. One that may not be signalled counts as existing. See kill(2), signal 0.
+pub fn is_alive(pid: u32) -> bool {
+    pid_of(pid).is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+}
+
+fn pid_of(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
+}
+
+/// Whether standard input is a terminal. See isatty(3).
+pub fn stdin_is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdin())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_read_as_ruby_prints_them() {
+        #[track_caller]
+        fn check(status: i32, want: &str) {
+            assert_eq!(Exited { pid: 7, status }.ruby_inspect(), format!("#<Process::Status: pid 7 {want}>"));
+        }
+        check(0, "exit 0");
+        check(77 << 8, "exit 77");
+        check(9, "SIGKILL (signal 9)");
+        check(11 | 0x80, "SIGSEGV (signal 11) (core dumped)");
+        check(40, "SIG40 (signal 40)");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_neither_alive_nor_an_error_to_kill() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        assert!(is_alive(pid));
+        child.wait().unwrap();
+        assert!(!is_alive(pid));
+        assert!(kill(pid, Kill::Term).is_ok());
+    }
+}

@@ -1,0 +1,158 @@
+//! Starts programs with an explicit list of what they inherit.
+//!
+//! A child begins with no signal blocked and all dispositions at their defaults, whatever this process inherited
+//! (supervisord, for one, ignores SIGPIPE and SIGXFSZ; see signal(7)).
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::libc;
+
+use crate::{Error, Result};
+
+/// What to start.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// The program: a path, or a name that is looked up in `PATH`.
+    pub path: OsString,
+    /// Its arguments, without the program itself.
+    pub arguments: Vec<OsString>,
+    /// Variables to set.
+    pub set: Vec<(OsString, OsString)>,
+    /// Variables to remove.
+    pub unset: Vec<OsString>,
+    /// Whether to begin with an empty environment (then `set` is all there is).
+    pub clear: bool,
+    /// The directory to start in.
+    pub directory: Option<PathBuf>,
+    /// Descriptors that it gets, and the numbers under which it gets them.
+    pub inherit: Vec<(BorrowedFd<'a>, RawFd)>,
+}
+
+impl<'a> Program<'a> {
+    /// A program without arguments, with this process's environment and no descriptors but 0, 1 and 2.
+    pub fn new(path: impl AsRef<OsStr>) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            arguments: Vec::new(),
+            set: Vec::new(),
+            unset: Vec::new(),
+            clear: false,
+            directory: None,
+            inherit: Vec::new(),
+        }
+    }
+
+    /// Starts it and returns its process id. The caller reaps it (`process::reap`).
+    ///
+    /// # Errors
+    /// The program cannot be executed, the directory not be entered, no process be made.
+    pub fn spawn(&self) -> Result<u32> {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments);
+        if self.clear {
+            command.env_clear();
+        }
+        for name in &self.unset {
+            command.env_remove(name);
+        }
+        command.envs(self.set.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let moves: Vec<(RawFd, RawFd)> = self.inherit.iter().map(|(fd, to)| (fd.as_raw_fd(), *to)).collect();
+        let floor = moves.iter().map(|(_, to)| *to).max().unwrap_or(2) + 1;
+        // Room for the descriptors that have to be moved out of the way, made before the fork: no allocation after it.
+        let mut staged = vec![0; moves.len()];
+        let prepare = move || {
+            reset_signals()?;
+            // First everything above the targets, so that no target overwrites a source.
+            for (place, (from, _)) in staged.iter_mut().zip(&moves) {
+                *place = duplicate_above(*from, floor)?;
+            }
+            for (from, (_, to)) in staged.iter().zip(&moves) {
+                duplicate_to(*from, *to)?;
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec the closure makes only async-signal-safe calls (signal-safety(7)): signal,
+        // sigprocmask, fcntl and dup2, and allocates nothing.
+        unsafe { command.pre_exec(prepare) };
+        let child =
+            command.spawn().map_err(|source| Error::Path { call: "exec", path: PathBuf::from(&self.path), source })?;
+        Ok(child.id())
+    }
+}
+
+fn reset_signals() -> std::io::Result<()> {
+    for number in 1..32 {
+        if number != libc::SIGKILL && number != libc::SIGSTOP {
+            // SAFETY: SIG_DFL is a valid disposition for every signal but those two.
+            unsafe { libc::signal(number, libc::SIG_DFL) };
+        }
+    }
+    // SAFETY: sigset_t is plain bits, and sigemptyset initialises it.
+    let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `none` is a live local.
+    unsafe { libc::sigemptyset(&raw mut none) };
+    // SAFETY: `none` is initialised; the old mask is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) })
+}
+
+fn duplicate_above(fd: RawFd, floor: RawFd) -> std::io::Result<RawFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and touches no memory.
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, floor) };
+    if copy < 0 { Err(std::io::Error::last_os_error()) } else { Ok(copy) }
+}
+
+fn duplicate_to(from: RawFd, to: RawFd) -> std::io::Result<()> {
+    // SAFETY: dup2 takes integers and touches no memory; in the child nothing owns `to`.
+    let result = unsafe { libc::dup2(from, to) };
+    check(result.min(0))
+}
+
+fn check(result: i32) -> std::io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_child_gets_just_the_listed_descriptors_under_their_numbers() {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let (_other_read, other) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let pipe = format!("pipe:[{}]", rustix::fs::fstat(&write).unwrap().st_ino);
+        let mut program = Program::new("sh");
+        program.arguments =
+            vec!["-c".into(), "echo $NAME >&4; for fd in /proc/$$/fd/*; do echo $fd $(readlink $fd); done >&4".into()];
+        program.set = vec![("NAME".into(), "value".into())];
+        program.inherit = vec![(other.as_fd(), 3), (write.as_fd(), 4)];
+        let pid = program.spawn().unwrap();
+        drop(write);
+        let mut text = String::new();
+        std::fs::File::from(read).read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("value\n"), "{text}");
+        // While the loop runs, the shell's standard output is the pipe too, and 10 or so its saved original.
+        let ours: Vec<&str> = text.lines().filter(|line| line.ends_with(&pipe)).collect();
+        assert_eq!(ours.len(), 2, "{text}");
+        assert!(ours[1].ends_with(&format!("/fd/4 {pipe}")), "{text}");
+        rustix::process::waitpid(
+            rustix::process::Pid::from_raw(pid.cast_signed()),
+            rustix::process::WaitOptions::empty(),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        let error = Program::new("/no/such/program").spawn().unwrap_err();
+        assert!(error.chain().contains("/no/such/program"), "{}", error.chain());
+    }
+}
