@@ -1,0 +1,305 @@
+//! What the shell must do.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::types::{Generation, SlotId, Ticket, WorkerId};
+
+/// One deed for the shell. Deeds are performed in the order in which they come, none is skipped; one that cannot be
+/// done (a process that is gone already) is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a mold from the freshly resolved working directory, and send it `Boot`.
+    StartMold {
+        /// Its number.
+        generation: Generation,
+    },
+    /// Tell a mold that its settings are prepared: it may preload.
+    Proceed {
+        /// Which mold.
+        generation: Generation,
+    },
+    /// Ask a mold to leave.
+    RetireMold {
+        /// Which mold.
+        generation: Generation,
+    },
+    /// Kill a mold (SIGKILL).
+    KillMold {
+        /// Which mold.
+        generation: Generation,
+    },
+    /// The settings that were prepared for this generation become those of the server: pid path, logs, titles. The
+    /// listeners that they drop stay open until [`Action::Settle`].
+    Commit {
+        /// Which generation.
+        generation: Generation,
+    },
+    /// Nothing will go back to earlier settings any more: close the listeners that this generation dropped.
+    Settle {
+        /// Which generation.
+        generation: Generation,
+    },
+    /// This generation will not be used (any more): close the listeners that were bound for it alone; when it had been
+    /// committed, put the settings before it back. Nothing to do when nothing had been prepared.
+    Rollback {
+        /// Which generation.
+        generation: Generation,
+    },
+
+    /// Have a mold fork a worker.
+    Fork {
+        /// The number of the new process.
+        worker: WorkerId,
+        /// Its slot.
+        slot: SlotId,
+        /// The mold that forks it.
+        generation: Generation,
+    },
+    /// Ask a worker that serves to finish what it has begun and to leave.
+    Retire {
+        /// Which worker.
+        worker: WorkerId,
+        /// Whether to serve first what waits in the backlog: this server accepts nothing any more.
+        drain: bool,
+    },
+    /// Tell a worker that has not reported ready to leave at once. Send what a worker that has become ready in this very
+    /// moment takes for [`Action::Retire`], so that no begun request is cut off (SIGQUIT, which while booting means exit).
+    Abandon {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// Tell a worker to leave at once, whatever it does (SIGINT).
+    Quick {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// Kill a worker (SIGKILL).
+    Kill {
+        /// Which worker.
+        worker: WorkerId,
+        /// What to say of it in the log.
+        why: KillReason,
+    },
+
+    /// Reopen the logs of master, molds and workers.
+    ReopenLogs,
+    /// Tell all living molds what `server.worker_processes` answers from now on.
+    WorkerProcesses {
+        /// The count.
+        count: u32,
+    },
+    /// Start the new master program beside this one.
+    StartSuccessor,
+    /// The new master program is gone: take pid path and title back.
+    SuccessorLeft,
+
+    /// The service is up, for the first time: each slot has a ready worker, or at least one has and the others have
+    /// failed and will be tried again. Once, at most.
+    Serving,
+    /// The state of a roll, whenever it changes.
+    Progress {
+        /// Slots that the new generation serves.
+        done: u32,
+        /// Slots in all.
+        total: u32,
+    },
+    /// The answer to a ticket. Exactly one for each ticket.
+    Outcome {
+        /// Whose.
+        ticket: Ticket,
+        /// How it went.
+        result: Result<(), FailureReason>,
+    },
+    /// A fact that is worth a line in the log.
+    Log(Fact),
+    /// The first boot failed; everything is being torn down, [`Action::Exit`] with code 1 follows.
+    BootFailed(FailureReason),
+    /// Close all listeners of the master: the workers drain the backlog and nothing new comes in.
+    StopListening,
+    /// Nothing is left: exit. The last action ever.
+    Exit {
+        /// The exit status.
+        code: u8,
+    },
+}
+
+/// Why a worker is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillReason {
+    /// Its request outlived `timeout`.
+    RequestTimeout,
+    /// It was not ready within `boot_timeout`.
+    BootTimeout,
+    /// A retiring worker had not left after `timeout`, `linger` and a grace.
+    RetireTimeout,
+    /// It had not left `timeout` after a graceful stop began.
+    StopTimeout,
+    /// It had not left 2 s after it was told to leave at once.
+    QuickStopTimeout,
+}
+
+impl fmt::Display for KillReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RequestTimeout => "request timeout",
+            Self::BootTimeout => "boot timeout",
+            Self::RetireTimeout => "retire timeout",
+            Self::StopTimeout => "stop timeout",
+            Self::QuickStopTimeout => "quick stop timeout",
+        })
+    }
+}
+
+/// Why a boot, a reload, an upgrade or a recovery failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureReason {
+    /// The mold reported a failure, or its settings could not be applied.
+    MoldFailed,
+    /// The mold died.
+    MoldExited,
+    /// The mold was not ready within `boot_timeout`.
+    MoldBootTimeout,
+    /// A worker reported that it cannot boot.
+    WorkerBootFailed(SlotId),
+    /// A worker died while it booted.
+    WorkerExited(SlotId),
+    /// A worker was not ready within `boot_timeout`.
+    WorkerBootTimeout(SlotId),
+    /// The mold could not fork.
+    ForkFailed(SlotId),
+    /// The workers of a slot die again and again right after they became ready.
+    WorkerCrashLoop(SlotId),
+    /// A new master program runs already.
+    SuccessorAlreadyRunning,
+    /// The new master program could not be started.
+    SuccessorFailed,
+    /// The new master program died before it served.
+    SuccessorExited,
+    /// The server stops.
+    Stopping,
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MoldFailed => f.write_str("the mold failed to boot"),
+            Self::MoldExited => f.write_str("the mold died"),
+            Self::MoldBootTimeout => f.write_str("the mold was not ready in time"),
+            Self::WorkerBootFailed(slot) => write!(f, "worker={slot} failed to boot"),
+            Self::WorkerExited(slot) => write!(f, "worker={slot} died while booting"),
+            Self::WorkerBootTimeout(slot) => write!(f, "worker={slot} was not ready in time"),
+            Self::ForkFailed(slot) => write!(f, "worker={slot} could not be forked"),
+            Self::WorkerCrashLoop(slot) => write!(f, "worker={slot} dies again and again right after boot"),
+            Self::SuccessorAlreadyRunning => f.write_str("a new master is running already"),
+            Self::SuccessorFailed => f.write_str("the new master could not be started"),
+            Self::SuccessorExited => f.write_str("the new master died before it served"),
+            Self::Stopping => f.write_str("the server stops"),
+        }
+    }
+}
+
+/// A fact that is worth a line in the log. Starts, exits and kills of processes are not among them: the shell logs
+/// those as it performs or sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A reload begins: this generation boots.
+    ReloadStarted {
+        /// Of the next mold.
+        generation: Generation,
+    },
+    /// A reload came while the next mold of an earlier one was booting: that mold is dropped, newest code wins.
+    ReloadRestarted {
+        /// Of the mold that is dropped.
+        dropped: Generation,
+    },
+    /// A reload came during a roll and will follow it.
+    ReloadQueued,
+    /// The next mold did not get ready; everything is as it was.
+    ReloadFailed {
+        /// Of the mold that failed.
+        generation: Generation,
+        /// Why.
+        why: FailureReason,
+    },
+    /// The next mold is ready and replaces the workers, slot by slot.
+    RollStarted {
+        /// Of the new mold.
+        generation: Generation,
+        /// How many slots.
+        total: u32,
+    },
+    /// Each slot is served by the new generation; the old workers finish.
+    RollServing {
+        /// The new generation.
+        generation: Generation,
+    },
+    /// The last old worker is gone.
+    RollDone {
+        /// The new generation.
+        generation: Generation,
+    },
+    /// The roll failed, the old generation is put back.
+    RollBack {
+        /// The generation that failed.
+        generation: Generation,
+        /// Why.
+        why: FailureReason,
+    },
+    /// A slot waits before its next worker is forked.
+    BackOff {
+        /// Which slot.
+        slot: SlotId,
+        /// Failures in a row.
+        failures: u32,
+        /// How long it waits.
+        delay: Duration,
+    },
+    /// The mold that new workers come from is lost; another is started from the same configuration.
+    MoldLost {
+        /// The mold that is gone.
+        generation: Generation,
+    },
+    /// The mold that was started for a lost one is ready.
+    MoldRecovered {
+        /// Of the new mold.
+        generation: Generation,
+    },
+    /// The mold that was started for a lost one failed.
+    MoldRecoveryFailed {
+        /// Of the mold that failed.
+        generation: Generation,
+        /// Why.
+        why: FailureReason,
+        /// How long until the next attempt.
+        delay: Duration,
+    },
+    /// SIGHUP without a configuration file: the program is executed anew instead.
+    NoConfigFile,
+    /// An upgrade was asked for while a new master runs already.
+    SuccessorAlreadyRunning,
+    /// The new master serves.
+    SuccessorReady,
+    /// The new master is gone.
+    SuccessorGone {
+        /// Whether it had served.
+        ready: bool,
+    },
+    /// SIGQUIT came while the new master boots: this one serves until that one does.
+    QuitDeferred,
+    /// The new master is gone and with it the SIGQUIT that was put off: this one serves on.
+    QuitDropped,
+    /// SIGWINCH came from a terminal and means nothing.
+    WinchIgnored,
+    /// SIGWINCH: all workers retire.
+    WinchStarted,
+    /// A request to the master means nothing while it stops.
+    IgnoredWhileStopping,
+    /// A stop begins (again, when it turns from graceful to quick).
+    StopStarted {
+        /// Whether begun requests are finished.
+        graceful: bool,
+        /// How long the service goes on before.
+        delay: Duration,
+    },
+}

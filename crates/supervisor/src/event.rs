@@ -1,0 +1,120 @@
+//! What the world says.
+
+use crate::types::{Generation, Plan, Ticket, WorkerId};
+
+/// A signal that the master understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGQUIT: graceful stop; put off while a successor boots.
+    Quit,
+    /// SIGTERM: graceful stop, or quick with `term_signal :quick`.
+    Term,
+    /// SIGINT: quick stop.
+    Int,
+    /// SIGHUP: reload; without a configuration file, upgrade.
+    Hup,
+    /// SIGUSR1: reopen the logs.
+    Usr1,
+    /// SIGUSR2: upgrade.
+    Usr2,
+    /// SIGTTIN: one worker more.
+    Ttin,
+    /// SIGTTOU: one worker less.
+    Ttou,
+    /// SIGWINCH: retire all workers and keep the master.
+    Winch {
+        /// False when stdin is a terminal, whose resizing sends this signal too.
+        honoured: bool,
+    },
+}
+
+/// One thing that happened. The order in which the shell reports things that happened at once matters: see
+/// [`crate::Supervisor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The command line is parsed and listeners are inherited: boot. Once, before everything else.
+    Start,
+    /// A signal arrived.
+    Signal(Signal),
+    /// Somebody asked for a reload through the control socket.
+    Reload {
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Somebody asked for a stop through the control socket. Unlike SIGQUIT it is never put off.
+    Stop {
+        /// Whether begun requests are finished.
+        graceful: bool,
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Somebody asked for a new master program through the control socket.
+    Upgrade {
+        /// Who waits.
+        ticket: Ticket,
+    },
+
+    /// A mold told its settings and the shell has prepared them: new listeners are bound, paths are writable.
+    MoldConfigured {
+        /// Which mold.
+        generation: Generation,
+        /// Its settings.
+        plan: Plan,
+    },
+    /// A mold can fork.
+    MoldReady {
+        /// Which mold.
+        generation: Generation,
+    },
+    /// A mold reported a failure, or its settings could not be prepared. Its exit is reported apart.
+    MoldFailed {
+        /// Which mold.
+        generation: Generation,
+    },
+    /// A mold was reaped, or could not be started at all. Exactly one for each [`crate::Action::StartMold`].
+    MoldExited {
+        /// Which mold.
+        generation: Generation,
+    },
+
+    /// A worker accepts connections.
+    WorkerReady {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// A worker said that it cannot boot. Its exit is reported apart.
+    WorkerBootFailed {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// The worker never came to be: the mold said so, or the worker's control socket closed before a pid was told.
+    /// Exactly one of this and [`Event::WorkerExited`] for each [`crate::Action::Fork`].
+    ForkFailed {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// A worker was reaped.
+    WorkerExited {
+        /// Which worker.
+        worker: WorkerId,
+        /// Whether it exited with status 0.
+        clean: bool,
+    },
+    /// A worker's request has outlived its deadline (the scoreboard says so).
+    RequestOverdue {
+        /// Which worker.
+        worker: WorkerId,
+    },
+
+    /// The new master program runs.
+    SuccessorStarted,
+    /// The new master program serves.
+    SuccessorReady,
+    /// The new master program was reaped. Once for each [`Event::SuccessorStarted`].
+    SuccessorExited,
+    /// The new master program could not be started.
+    SuccessorFailed,
+
+    /// The moment of [`crate::Supervisor::next_deadline`] has come. Harmless at any other moment.
+    Tick,
+}

@@ -1,0 +1,88 @@
+//! The words that events and actions share: numbers with a meaning, and the settings that decisions depend on.
+
+use core::fmt;
+use core::time::Duration;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+number! {
+    /// One mold that was ever started, and the workers that it forked. The first is 1; numbers are never used again.
+    Generation(u32)
+}
+number! {
+    /// A worker number as hooks and titles show it (`worker.nr`), from 0.
+    SlotId(u32)
+}
+number! {
+    /// One worker process that was ever asked for. Numbers are never used again.
+    WorkerId(u32)
+}
+number! {
+    /// Somebody who waits for the outcome of a reload, an upgrade or a stop. The shell hands them out.
+    Ticket(u64)
+}
+
+/// What the supervisor must know before the first mold has told its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Whether the command line names a configuration file. Without one SIGHUP does what SIGUSR2 does, as in Unicorn.
+    pub has_config_file: bool,
+    /// How long the first mold may take to tell its settings; afterwards [`Plan::boot_timeout`] counts.
+    pub boot_timeout: Duration,
+    /// Whether SIGTERM is quick, until the first settings say so or otherwise.
+    pub term_quick: bool,
+    /// Seed of the jitter in back-off delays. Any number will do; the same number replays the same delays.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { has_config_file: true, boot_timeout: Duration::from_secs(600), term_quick: false, seed: 1 }
+    }
+}
+
+/// The settings of a generation that matter to decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How many workers to keep.
+    pub worker_processes: u32,
+    /// How long a request, and a graceful stop, may take.
+    pub timeout: Duration,
+    /// How long a mold (from its start) and a worker (from its fork) may take to become ready.
+    pub boot_timeout: Duration,
+    /// How many workers beyond `worker_processes` may live during a roll; 0 is taken as 1, since a roll replaces a
+    /// worker only after its successor is ready.
+    pub surge: u32,
+    /// Whether SIGTERM is a quick stop, as in Unicorn, rather than a graceful one.
+    pub term_quick: bool,
+    /// How long to go on serving after a graceful stop was asked for, while `/readyz` already fails.
+    pub shutdown_delay: Duration,
+    /// How long a retiring worker may keep its idle connections open.
+    pub linger: Duration,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            worker_processes: 1,
+            timeout: Duration::from_secs(60),
+            boot_timeout: Duration::from_secs(600),
+            surge: 1,
+            term_quick: false,
+            shutdown_delay: Duration::ZERO,
+            linger: Duration::ZERO,
+        }
+    }
+}

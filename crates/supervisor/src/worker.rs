@@ -1,0 +1,56 @@
+//! One worker process, as the master knows it.
+
+use crate::action::KillReason;
+use crate::time::Instant;
+use crate::types::{Generation, SlotId};
+
+/// One worker process that lives or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Its slot.
+    pub slot: SlotId,
+    /// The mold that forked it.
+    pub generation: Generation,
+    /// The generation of the reload that brought its code. It differs from `generation` when the mold had been lost and
+    /// started again in between.
+    pub edition: Generation,
+    /// What it does.
+    pub state: WorkerState,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Forked and not ready yet.
+    Booting {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// Ready, and not asked to leave.
+    Serving {
+        /// When it became ready.
+        since: Instant,
+    },
+    /// Asked to finish and leave.
+    Retiring {
+        /// When it is killed, and what is said of it then.
+        deadline: Instant,
+        /// What is said of it then.
+        overdue: KillReason,
+    },
+    /// Said that it cannot boot, or was told to leave before it was ready.
+    Abandoned {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// Told to leave at once.
+    Quitting {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// Killed, not reaped yet.
+    Killed {
+        /// Why.
+        why: KillReason,
+    },
+}
