@@ -1,1 +1,41 @@
-//! Skeleton.
+//! Real-process test harness: start a server, wait for events, speak HTTP, apply load, reap.
+//!
+//! Rules that it keeps for its users:
+//! - The test binds the listener (port 0, or a socket in a temporary directory) and passes it as descriptor 3, so no
+//!   test chooses a port and no request is refused while the server boots.
+//! - Nothing sleeps. Every wait ends by an event (a log line, a FIFO, a pidfd, a reply) or by a deadline
+//!   ([`patience`]), and a deadline that passes is a failure which shows the command, the processes and the log.
+//! - A [`Server`] that goes out of scope kills what it started, and panics when a process or a socket is left after a
+//!   stop that claimed to be complete.
+//!
+//! The test process makes itself a child subreaper, so that what a server orphans comes back here. Under nextest each
+//! test is a process of its own, which makes "every stray child is this test's" true.
+//!
+//! Which program is tested: see [`program::path`].
+
+pub mod apps;
+pub mod fifo;
+pub mod http;
+pub mod load;
+pub mod output;
+pub mod process;
+pub mod procfs;
+pub mod program;
+pub mod server;
+mod spawn;
+
+use std::time::Duration;
+
+pub use apps::App;
+pub use http::{Connection, Endpoint, Request, Response};
+pub use load::{Load, Report};
+pub use server::{Builder, Server};
+
+/// How long a wait may last before it is a failure: 30 s, or `LICORNE_TEST_PATIENCE` seconds.
+///
+/// It bounds a hang; no test's success depends on how long something takes.
+#[must_use]
+pub fn patience() -> Duration {
+    let seconds = std::env::var("LICORNE_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
+}

@@ -1,0 +1,76 @@
+# make run · make build · make test · make check · make bench
+#
+# Everything works from a fresh clone; bin/setup installs what is missing, and says so.
+
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET)/release
+RUBYLIB_DIR := $(RELEASE)/rubylib
+ADDRESS ?= 127.0.0.1:8080
+
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy e2e unit doctest minitest bench clean
+
+all: build
+
+# Serves the example and says how to reload it.
+run: setup build
+	@echo
+	@echo "  Serving examples/config.ru on http://$(ADDRESS)/ (stop: Ctrl-C)"
+	@echo
+	@echo "  In another terminal:"
+	@echo "    curl http://$(ADDRESS)/                                          who answers: pid, worker, generation"
+	@echo "    $(RELEASE)/licorne reload --wait --pid-file examples/tmp/licorne.pid   new code, no lost request"
+	@echo "    kill -HUP \$$(cat examples/tmp/licorne.pid)                           the same, as Unicorn has it"
+	@echo "    $(RELEASE)/licorne status --pid-file examples/tmp/licorne.pid"
+	@echo
+	@mkdir -p examples/tmp
+	cd examples && exec "$(abspath $(RELEASE))/licorne" -c config/licorne.rb -l $(ADDRESS) config.ru
+
+setup:
+	@bin/setup
+
+# Leaves target/release/licorne runnable in place: it finds the extension in rubylib/ beside itself.
+build:
+	cargo build --release --locked -p licorne -p licorne_ext
+	@mkdir -p $(RUBYLIB_DIR)/licorne
+	@ln -sfn ../../liblicorne_ext.so $(RUBYLIB_DIR)/licorne/licorne_ext.so
+
+# nextest comes last: its summary is the line to look at.
+test: setup build doctest minitest unit
+	@echo "make test: everything passed"
+
+# Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start).
+unit:
+	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked --workspace --profile $(or $(NEXTEST_PROFILE),default)
+
+doctest:
+	cargo test --doc --locked --workspace --exclude licorne_ext
+
+minitest:
+	@ruby -Igem/lib -I$(RUBYLIB_DIR) -Igem/test -e 'Dir["gem/test/**/*_test.rb"].sort.each { |f| require File.expand_path(f) }'
+
+check: fmt clippy doc ruby-syntax tidy
+	@echo "make check: everything passed"
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+# `ruby -wc` on each file: syntax errors and warnings alike are failures.
+ruby-syntax:
+	@bin/ruby-syntax
+
+# The house rules that an ordinary test can check.
+tidy:
+	cargo nextest run --locked -p testkit --test tidy
+
+bench: setup build
+	cargo build --release --locked -p bench
+	$(RELEASE)/bench
+
+clean:
+	cargo clean

@@ -1,0 +1,1 @@
+//! Promise: config_errors.
