@@ -63,6 +63,23 @@ impl Request {
             .field("Content-Type", "application/octet-stream")
     }
 
+    /// A POST request of a form with one file in it (RFC 7578), as a browser sends it.
+    #[must_use]
+    pub fn upload(target: &str, name: &str, content: &[u8]) -> Request {
+        let boundary = "----testkit-boundary-7f3a";
+        let mut body = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}.bin\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        )
+        .into_bytes();
+        body.extend_from_slice(content);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        let length = body.len().to_string();
+        Request { body, ..Request::new("POST", target) }
+            .field("Content-Length", &length)
+            .field("Content-Type", &format!("multipart/form-data; boundary={boundary}"))
+    }
+
     /// Adds a field line.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Request {

@@ -166,6 +166,15 @@ pub fn licorne<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finis
     run(Command::new(crate::program::path()).args(arguments), crate::patience())
 }
 
+/// The SHA-256 digest of `content`, in hexadecimal. See sha256sum(1).
+#[must_use]
+pub fn sha256(content: &[u8]) -> String {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::io::Write::write_all(&mut file, content).expect("a temporary file can be written");
+    let finished = run(Command::new("sha256sum").arg(file.path()), crate::patience());
+    finished.stdout.split(' ').next().unwrap_or("").to_owned()
+}
+
 fn drain(source: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();

@@ -149,7 +149,7 @@ mod tests {
     fn a_process_sees_itself_its_descriptors_and_its_memory() {
         let pid = std::process::id();
         let this = process(pid).expect("this process is there");
-        assert_eq!(this.state, 'R');
+        assert!(matches!(this.state, 'R' | 'S'));
         assert!(!this.title.is_empty());
         assert!(descriptors(pid).contains_key(&0));
         assert!(memory(pid).rss_kib > 0);
