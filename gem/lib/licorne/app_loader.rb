@@ -1,0 +1,70 @@
+# frozen_string_literal: true
+
+module Licorne
+  # Makes the Rack application of a rackup file, and wraps it as RACK_ENV asks.
+  class AppLoader
+    # Outermost first.
+    MIDDLEWARE = {
+      "development" => %i[ContentLength CommonLogger ShowExceptions Lint TempfileReaper],
+      "deployment" => %i[ContentLength CommonLogger TempfileReaper]
+    }.freeze
+    BYTE_ORDER_MARK = "\xEF\xBB\xBF".b.freeze
+    private_constant :MIDDLEWARE, :BYTE_ORDER_MARK
+
+    # `server` is handed to an application that is a factory of arity 2.
+    def initialize(rackup:, default_middleware:, server: nil)
+      @rackup = rackup
+      @default_middleware = default_middleware
+      @server = server
+    end
+
+    def load
+      app = @rackup.end_with?(".ru") ? builder_app : constant_app
+      wrap(app)
+    end
+
+    private
+
+    # As Rack::Builder loads it, but for the options line, which the configuration has read already and newer Racks
+    # refuse, and the encoding, which must not depend on the locale.
+    def builder_app
+      require_rack
+      script = File.binread(@rackup).delete_prefix(BYTE_ORDER_MARK).force_encoding(Encoding::UTF_8)
+      script = script.b.sub(/^__END__\r?\n.*\z/mn, "").force_encoding(script.encoding)
+      app = Rack::Builder.new_from_string(script, @rackup)
+      app.is_a?(Array) ? app.first : app # Rack 1 answers the options too
+    end
+
+    def require_rack
+      require "rack"
+      Rack::Builder
+    rescue LoadError, NameError => e
+      raise unless e.is_a?(NameError) || e.path == "rack"
+
+      raise LoadError, "rack and Rack::Builder must be available for processing #{@rackup}"
+    end
+
+    def constant_app
+      require(@rackup)
+      app = Object.const_get(File.basename(@rackup, ".rb").capitalize)
+      return app unless app.respond_to?(:arity)
+
+      case app.arity
+      when 0 then app.call
+      when 2 then app.call(nil, @server)
+      else app
+      end
+    end
+
+    def wrap(app)
+      return app unless @default_middleware && defined?(Rack)
+
+      MIDDLEWARE.fetch(ENV["RACK_ENV"], []).reverse.inject(app) do |inner, name|
+        next inner unless Rack.const_defined?(name)
+
+        middleware = Rack.const_get(name)
+        name == :CommonLogger ? middleware.new(inner, $stderr) : middleware.new(inner)
+      end
+    end
+  end
+end

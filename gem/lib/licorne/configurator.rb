@@ -1,0 +1,151 @@
+# frozen_string_literal: true
+
+require "licorne/native"
+require "licorne/failure"
+require "licorne/hooks"
+
+module Licorne
+  # The object that the configuration file is evaluated in. Its methods are the directives of the one table
+  # (crates/directives); a value is checked when it is given, so that the error can name file and line.
+  class Configurator
+    TABLE = Native.directives.to_h { |entry| [entry[:name].to_sym, entry] }.freeze
+    HOOKS = TABLE.select { |_, entry| entry[:type] == "hook" }.keys.freeze
+    LOGGER_METHODS = %i[debug info warn error fatal].freeze
+
+    # The raw values by directive, `:unset` where nothing was given; what is written here is not checked.
+    attr_reader :set, :config_file
+    attr_accessor :after_reload
+
+    def initialize(start_ctx:, config_file: nil)
+      @start_ctx = start_ctx
+      @config_file = config_file
+      @set = TABLE.to_h { |name, _| [name, :unset] }
+      @set.delete(:listen)
+      HOOKS.each { |name| @set[name] = Hooks::DEFAULTS.fetch(name) }
+      @set[:listeners] = []
+      @set[:listener_opts] = {}
+      @places = {}
+    end
+
+    # Evaluates the file, if there is one.
+    def evaluate
+      return unless @config_file
+
+      @evaluating = true
+      instance_eval(File.read(@config_file, encoding: Encoding::UTF_8), @config_file)
+    ensure
+      @evaluating = false
+    end
+
+    def [](name)
+      @set[name]
+    end
+
+    # Whether the directive was given; a hook counts when it is not the default one.
+    def given?(name)
+      HOOKS.include?(name) ? !@set[name].equal?(Hooks::DEFAULTS[name]) : @set.fetch(name, :unset) != :unset
+    end
+
+    # Raises with the place where the directive was given, if that is known.
+    def reject(name, text)
+      raise ConfigError, [@places[name], text].compact.join(": ")
+    end
+
+    TABLE.each do |name, entry|
+      next if %w[listen logger user].include?(entry[:type]) || name == :working_directory
+
+      if entry[:type] == "hook"
+        define_method(name) { |*given, &block| give_hook(name, given, block) }
+      else
+        define_method(name) { |*given| give(name, given) }
+      end
+    end
+
+    # Adds a listener; see the reference for addresses and options.
+    def listen(address, options = {})
+      address, checked = check(:listen, [address, options])
+      @set[:listeners] << address
+      (@set[:listener_opts][address.to_s] ||= {}).merge!(checked.transform_keys(&:to_sym))
+    end
+
+    # Replaces the listeners. Unicorn has it for its own use.
+    def listeners(addresses)
+      @set[:listeners] = []
+      Array(addresses).each { |address| listen(address) }
+    end
+
+    def logger(object)
+      missing = LOGGER_METHODS.find { |method| !object.respond_to?(method) }
+      mistake("logger=#{object.inspect} does not respond to method=#{missing}") if missing
+      @set[:logger] = object
+    end
+
+    def user(name, group = nil)
+      checked = check(:user, [name, group])
+      require "etc"
+      Etc.getpwnam(name)
+      Etc.getgrnam(group) if group
+      @set[:user] = checked
+    rescue ConfigError
+      raise
+    rescue ArgumentError => e # can't find user for X
+      mistake(e.message)
+    end
+
+    # Acts at once, so that what follows in the file can use relative paths.
+    def working_directory(path)
+      path = File.expand_path(check(:working_directory, path))
+      if @config_file && !@config_file.start_with?("/") && !File.readable?(File.join(path, @config_file))
+        mistake("config_file=#{@config_file} would not be accessible in working_directory=#{path}")
+      end
+      Dir.chdir(path)
+      @start_ctx[:cwd] = ENV["PWD"] = path
+      @set[:working_directory] = path
+    rescue SystemCallError => e
+      mistake("working_directory: #{e.message}")
+    end
+
+    def inspect
+      "#<#{self.class} #{@config_file}>"
+    end
+
+    private
+
+    def give(name, given)
+      mistake("#{name} takes one value") unless given.size == 1
+      @set[name] = check(name, given.first)
+    end
+
+    def give_hook(name, given, block)
+      hook = block || given.first
+      check(name, hook)
+      @set[name] = hook || Hooks::DEFAULTS.fetch(name)
+    end
+
+    def check(name, value)
+      value = value.to_path if value.respond_to?(:to_path) && !value.is_a?(IO)
+      checked = Native.check_directive(name.to_s, value)
+      @places[name] = place
+      checked
+    rescue ArgumentError => e
+      mistake(e.message)
+    end
+
+    def place
+      Failure.location(caller_locations)
+    end
+
+    def mistake(text)
+      raise ConfigError, [place, text].compact.join(": "), caller, cause: nil
+    end
+
+    # While the file is read, an unknown name is a misspelled directive; in a hook it is what it is in any Ruby.
+    def method_missing(name, *given, &block)
+      return super unless @evaluating
+
+      near = Native.nearest_directive(name.to_s)
+      hint = near ? " (did you mean #{near}?)" : ""
+      raise UnknownDirective.new([place, "unknown directive: #{name}#{hint}"].compact.join(": "), name)
+    end
+  end
+end

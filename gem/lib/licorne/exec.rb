@@ -1,0 +1,91 @@
+# frozen_string_literal: true
+
+require "licorne/worker_process"
+
+module Licorne
+  # Programs that are executed: a worker in a Ruby of its own (`worker_exec`), and what `before_exec` leaves behind for
+  # the next master.
+  module Exec
+    # The variable that tells a fresh Ruby which worker it is. Marshal, not JSON: the json gem must not be loaded
+    # before the application says which version it wants.
+    VARIABLE = "LICORNE_WORKER"
+    private_constant :VARIABLE
+
+    module_function
+
+    # Replaces this process, a forked worker, by a fresh Ruby that becomes the same worker.
+    def fresh_worker(inheritance)
+      state = { boot: inheritance.boot.to_h, nr: inheritance.worker.nr, seat: inheritance.seat,
+                control: inheritance.control.fileno, scoreboard: inheritance.scoreboard,
+                listeners: inheritance.listeners, pid: inheritance.server.pid,
+                worker_processes: inheritance.server.worker_processes }
+      fds = [state[:control], state[:scoreboard], *state[:listeners].map(&:first)].to_h { |fd| [fd, fd] }
+      ENV[VARIABLE] = [Marshal.dump(state)].pack("m0")
+      exec(RbConfig.ruby, *load_path, "-r", "licorne/mold", "-e", "Licorne::Mold.start", **fds)
+    end
+
+    # The worker that this process was started as, or nil.
+    def resume
+      encoded = ENV.delete(VARIABLE) or return
+      state = Marshal.load(encoded.unpack1("m0"))
+      control = Native::Control.new(state[:control])
+      [state[:scoreboard], *state[:listeners].map(&:first)].each { |fd| Native.set_cloexec(fd) }
+      Signals.deaf
+      prepare(state, control)
+    end
+
+    # Runs `before_exec` in a child and returns the ENV that it left, or nil when it failed.
+    def environment(server, control)
+      reader, writer = IO.pipe(binmode: true)
+      pid = Process.fork { run_hook(server, control, reader, writer) }
+      writer.close
+      encoded = reader.read
+      reader.close
+      _, status = Process.wait2(pid)
+      status.success? ? Marshal.load(encoded) : nil
+    rescue SystemCallError => e
+      server.logger.error(e)
+      nil
+    end
+
+    def run_hook(server, control, reader, writer)
+      reader.close
+      control.close
+      Dir.chdir(Server::START_CTX[:cwd]) if Server::START_CTX[:cwd]
+      server.before_exec.call(server)
+      writer.write(Marshal.dump(ENV.to_h))
+      writer.close
+      exit!(0)
+    rescue Exception => e # rubocop:disable Lint/RescueException -- `exit` in the hook means: do not execute
+      server.logger.error(e)
+      exit!(1)
+    end
+
+    def prepare(state, control)
+      boot = Boot.new(**state[:boot])
+      prepared = Preparation.new(boot)
+      prepared.evaluate
+      prepared.finish
+      server = prepared.server
+      server.pid = state[:pid]
+      server.worker_processes = state[:worker_processes]
+      server.listener_names = state[:listeners].map(&:last)
+      WorkerProcess.new(WorkerProcess::Inheritance.new(
+        boot: boot, configurator: prepared.configurator, settings: prepared.settings, server: server,
+        worker: Worker.new(state[:nr]), control: control, scoreboard: state[:scoreboard], seat: state[:seat],
+        listeners: state[:listeners], app: prepared.app
+      ))
+    rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
+      control.send_message(:failed, text: Failure.text(e))
+      warn(Failure.text(e))
+      exit(Failure.status(e))
+    end
+
+    # The directories of this library and of its extension.
+    def load_path
+      extension = $LOADED_FEATURES.find { |path| path.end_with?("/licorne/licorne_ext.so") }
+      [__dir__, extension && File.dirname(extension)].compact.uniq.flat_map { |path| ["-I", File.dirname(path)] }
+    end
+    private_class_method :run_hook, :prepare, :load_path
+  end
+end

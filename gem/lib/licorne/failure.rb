@@ -1,0 +1,72 @@
+# frozen_string_literal: true
+
+module Licorne
+  # A mistake in the configuration: the message begins with file and line.
+  class ConfigError < ArgumentError; end
+
+  # A name in the configuration file that is no directive. It is a NameError, as it would be for any Ruby object.
+  class UnknownDirective < NoMethodError; end
+
+  # Puts exceptions into words, for the master and for the log.
+  module Failure
+    LIBRARY = "#{File.expand_path("..", __dir__)}/"
+    # The longest text that fits a message to the master, in bytes (wire: MAX_TEXT_BYTES).
+    MAX_TEXT_BYTES = 96 * 1024
+    private_constant :LIBRARY
+
+    module_function
+
+    # "message (Class)", and the backtrace below it without our own frames, one per line; then the causes likewise.
+    def text(exception)
+      lines = [summary(exception), *frames(exception)]
+      seen = [exception]
+      while (exception = exception.cause) && !seen.include?(exception)
+        seen << exception
+        lines << "caused by: #{summary(exception)}" << frames(exception)
+      end
+      utf8(lines.flatten.join("\n"))
+    end
+
+    # One line for the message, one for each frame, at level ERROR: the form of Unicorn's log.
+    def log(logger, prefix, exception)
+      message = exception.message
+      message = message.dump if /[[:cntrl:]]/.match?(message)
+      logger.error("#{prefix}: #{message} (#{exception.class})")
+      exception.backtrace&.each { |line| logger.error(line) }
+    end
+
+    # The status that a process ends with because of this exception.
+    def status(exception)
+      exception.is_a?(SystemExit) ? exception.status : 1
+    end
+
+    # The first frame of the caller outside this library, as "file:line", or nil.
+    def location(locations)
+      frame = locations.find { |location| !own?(location.path) }
+      frame && "#{frame.path}:#{frame.lineno}"
+    end
+
+    def summary(exception)
+      return "exit with status #{exception.status}" if exception.is_a?(SystemExit) && exception.message == "exit"
+
+      "#{exception.message} (#{exception.class})"
+    end
+
+    # Without the frames of this library, and the last one, `-e`, which started it. All of them if nothing is left.
+    def frames(exception)
+      all = exception.backtrace || []
+      theirs = (all.last&.start_with?("-e:") ? all[..-2] : all).reject { |line| own?(line) }
+      theirs.empty? && !exception.is_a?(ConfigError) ? all : theirs
+    end
+
+    def own?(line)
+      line.nil? || line.start_with?(LIBRARY)
+    end
+
+    def utf8(text)
+      text = text.dup.force_encoding(Encoding::UTF_8) unless text.encoding == Encoding::UTF_8
+      text.byteslice(0, MAX_TEXT_BYTES).scrub("?")
+    end
+    private_class_method :own?, :utf8, :frames
+  end
+end

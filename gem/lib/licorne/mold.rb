@@ -1,0 +1,185 @@
+# frozen_string_literal: true
+
+require "licorne/native"
+require "licorne/boot"
+require "licorne/configurator"
+require "licorne/exit_status"
+require "licorne/failure"
+require "licorne/logs"
+require "licorne/options"
+require "licorne/rackup_options"
+require "licorne/server"
+require "licorne/settings"
+require "licorne/signals"
+require "licorne/worker"
+require "licorne/worker_process"
+require "licorne/preparation"
+require "licorne/exec"
+require "licorne/compat"
+
+module Licorne
+  # The main of a mold: it evaluates the configuration, loads the application if it is to be preloaded, and forks a
+  # worker whenever the master asks. Only its control socket moves it.
+  class Mold
+    SEVERITIES = %i[debug info warn error fatal].freeze
+    private_constant :SEVERITIES
+
+    # The process is a mold, or a worker that was started afresh; a mold's fork comes back from `run` as a worker, so
+    # that a worker's stack holds nothing of the mold.
+    def self.start
+      role = Exec.resume || new(Native::Control.new(Integer(ENV.delete("LICORNE_CONTROL_FD"))))
+      role = role.run while role
+    end
+
+    def initialize(control)
+      @control = control
+      @workers = {}
+    end
+
+    # Returns the worker in each process that it forks; in the mold itself it returns nothing, it exits.
+    def run
+      Signals.deaf
+      boot
+      @control.send_message(:ready, {})
+      loop do
+        worker = handle(receive)
+        return worker if worker
+      end
+    end
+
+    private
+
+    def boot
+      first = receive
+      @boot = Boot.from(first[:json])
+      @scoreboard = first[:fds].first
+      @prepared = Preparation.new(@boot)
+      @prepared.evaluate
+      @server = @prepared.server
+      @control.send_message(:settings, json: @prepared.settings)
+      wait_until_applied
+      @prepared.finish
+      Signals.deaf # the configuration may have set traps
+    rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
+      @control.send_message(:failed, text: Failure.text(e))
+      exit(Failure.status(e))
+    end
+
+    def wait_until_applied
+      loop do
+        message = receive
+        return if message[:kind] == :proceed
+
+        handle(message)
+      end
+    end
+
+    # The end of the channel is the end of the master, and nothing is left to do for a mold.
+    def receive
+      @control.receive || exit!(0)
+    end
+
+    def handle(message)
+      case message[:kind]
+      when :fork then return fork_worker(message)
+      when :worker_exited then worker_exited(message)
+      when :worker_processes then @server.worker_processes = message[:count]
+      when :pid_path then @server.pid = message[:path].empty? ? nil : message[:path]
+      when :before_exec then @control.send_message(:exec_environment, json: Exec.environment(@server, @control))
+      when :log then log(message)
+      when :reopen_logs then reopen_logs
+      when :retire then exit(0)
+      end
+      nil
+    end
+
+    def log(message)
+      severity = message[:severity]
+      severity = SEVERITIES.fetch(severity) if severity.is_a?(Integer)
+      @server.logger.public_send(severity, message[:text])
+    rescue StandardError => e
+      warn(message[:text], Failure.summary(e))
+    end
+
+    def reopen_logs
+      Logs.reopen
+    rescue StandardError => e
+      @server.logger.error(e)
+    end
+
+    def worker_exited(message)
+      slot = message[:slot]
+      worker = slot && (@workers[slot] || Worker.new(slot))
+      status = ExitStatus.build(message[:pid], message[:status])
+      @server.after_worker_exit.call(@server, worker, status)
+    rescue StandardError => e
+      Failure.log(@server.logger, "master loop error", e)
+    end
+
+    # Returns the worker in the new process, nil in the mold.
+    def fork_worker(message)
+      control = Native::Control.new(message[:fds].first)
+      listeners = message[:fds].drop(1).zip(message[:names])
+      worker = Worker.new(message[:slot])
+      @server.listener_names = message[:names]
+      return become_worker(worker, control, listeners, message) if before_fork(worker) && double_fork(worker, control)
+
+      control.close
+      listeners.each { |fd, _| IO.for_fd(fd).close }
+      nil
+    end
+
+    # Returns whether the fork may go on.
+    def before_fork(worker)
+      @server.before_fork.call(@server, worker)
+      Signals.deaf # the hook may have set traps; only the control socket moves a mold
+      true
+    rescue Exception => e # rubocop:disable Lint/RescueException -- not even `exit` in a hook ends the server
+      fork_failed(worker, e)
+    end
+
+    # Two forks, and the process between them leaves at once: so the master, a subreaper, becomes the worker's parent.
+    # Returns true in the worker.
+    def double_fork(worker, control)
+      middle = Process.fork
+      return middle_process(control) unless middle
+
+      _, status = Process.wait2(middle)
+      fork_failed(worker, nil) unless status.success?
+      @workers[worker.nr] = worker
+      false
+    rescue Errno::ECHILD # somebody else's wait was faster; the master misses the worker if there is none
+      false
+    rescue SystemCallError => e
+      fork_failed(worker, e)
+    end
+
+    def middle_process(control)
+      pid = Process.fork
+      return true unless pid
+
+      control.send_message(:forked, pid: pid)
+      exit!(0)
+    rescue SystemCallError
+      exit!(1)
+    end
+
+    def fork_failed(worker, exception)
+      @server.logger.error(exception) if exception
+      @control.send_message(:fork_failed, slot: worker.nr,
+                                          text: exception ? Failure.text(exception) : "cannot fork twice")
+      false
+    end
+
+    def become_worker(worker, control, listeners, message)
+      @control.close
+      inheritance = WorkerProcess::Inheritance.new(
+        boot: @boot, configurator: @prepared.configurator, settings: @prepared.settings, server: @server,
+        worker: worker, control: control, scoreboard: @scoreboard, seat: message[:seat], listeners: listeners,
+        app: @prepared.app
+      )
+      Exec.fresh_worker(inheritance) if @prepared.settings["worker_exec"]
+      WorkerProcess.new(inheritance)
+    end
+  end
+end

@@ -1,0 +1,126 @@
+# frozen_string_literal: true
+
+require "socket"
+require "licorne/native"
+
+module Licorne
+  # A listener that a hook binds by `server.listen`, in its own process. The master's listeners are none of these.
+  module OwnListener
+    DEFAULT_BACKLOG = 1024
+    DEFAULT_TRIES = 5
+    DEFAULT_DELAY_SECONDS = 0.5
+    private_constant :DEFAULT_BACKLOG, :DEFAULT_TRIES, :DEFAULT_DELAY_SECONDS
+
+    module_function
+
+    # The canonical name of an address: "ip:port", "[ipv6]:port" or a path.
+    def name(address)
+      case address = address.to_s
+      when /\A\*?:?(\d+)\z/ then "0.0.0.0:#{$1}"
+      when /\Aunix:(.+)\z/ then File.expand_path($1)
+      when /\A~/ then File.expand_path(address)
+      when /\A\// then address
+      when /\A(\[[\h:.]+\]|[^:\/]+)(?::(\d+))?\z/ then canonical($1.delete("[]"), $2 || 80)
+      else raise ArgumentError, "Don't know how to bind: #{address}"
+      end
+    end
+
+    # Binds and listens, trying again while the address is in use. Returns the socket and the name it has.
+    def bind(name, options, logger)
+      tries = options.fetch(:tries, DEFAULT_TRIES)
+      delay = options.fetch(:delay, DEFAULT_DELAY_SECONDS)
+      begin
+        socket = open_socket(name, options)
+      rescue Errno::EADDRINUSE
+        logger.error("adding listener failed addr=#{name} (in use)")
+        raise if tries.zero?
+
+        tries -= 1
+        logger.error("retrying in #{delay} seconds (#{tries.negative? ? "infinite" : tries} tries left)")
+        pause(delay)
+        retry
+      rescue SystemCallError
+        logger.fatal("error adding listener addr=#{name}")
+        raise
+      end
+      name = name_of(socket)
+      logger.info("listening on addr=#{name} fd=#{socket.fileno}")
+      [socket, name]
+    end
+
+    def name_of(socket)
+      address = socket.local_address
+      return address.unix_path if address.unix?
+
+      address.ipv6? ? "[#{address.ip_address}]:#{address.ip_port}" : "#{address.ip_address}:#{address.ip_port}"
+    end
+
+    def canonical(host, port)
+      address = Addrinfo.tcp(host, port.to_s)
+      address.ipv6? ? "[#{address.ip_address}]:#{port}" : "#{address.ip_address}:#{port}"
+    end
+
+    def open_socket(name, options)
+      socket = name.start_with?("/") ? unix(name, options) : tcp(name, options)
+      socket.setsockopt(:SOCKET, :RCVBUF, options[:rcvbuf]) if options[:rcvbuf]
+      socket.setsockopt(:SOCKET, :SNDBUF, options[:sndbuf]) if options[:sndbuf]
+      socket.listen(options[:backlog] || DEFAULT_BACKLOG)
+      Native.set_cloexec(socket.fileno)
+      socket
+    rescue SystemCallError
+      socket&.close
+      raise
+    end
+
+    def tcp(name, options)
+      host, _, port = name.rpartition(":")
+      address = Addrinfo.tcp(host.delete("[]"), port)
+      socket = Socket.new(address.afamily, :STREAM)
+      socket.setsockopt(:SOCKET, :REUSEADDR, true)
+      socket.setsockopt(:SOCKET, :REUSEPORT, true) if options[:reuseport]
+      socket.setsockopt(:SOCKET, :KEEPALIVE, true)
+      socket.setsockopt(:TCP, :NODELAY, options.fetch(:tcp_nodelay, true) ? 1 : 0)
+      socket.setsockopt(:TCP, :CORK, options[:tcp_nopush] ? 1 : 0) unless options[:tcp_nopush].nil?
+      socket.setsockopt(:TCP, :DEFER_ACCEPT, defer_seconds(options[:tcp_defer_accept]))
+      socket.setsockopt(:IPV6, :V6ONLY, options[:ipv6only] ? 1 : 0) if address.ipv6? && !options[:ipv6only].nil?
+      socket.bind(address)
+      socket
+    rescue SystemCallError
+      socket&.close
+      raise
+    end
+
+    def defer_seconds(option)
+      return 0 if option == false
+
+      option.is_a?(Integer) ? option : 1
+    end
+
+    def unix(path, options)
+      remove_stale(path)
+      socket = Socket.new(:UNIX, :STREAM)
+      before = File.umask(options[:umask] || 0)
+      begin
+        socket.bind(Addrinfo.unix(path))
+      ensure
+        File.umask(before)
+      end
+      socket
+    end
+
+    def remove_stale(path)
+      return unless File.exist?(path)
+      raise ArgumentError, "socket=#{path} specified but it is not a socket!" unless File.socket?(path)
+
+      UNIXSocket.new(path).close
+      raise Errno::EADDRINUSE, path
+    rescue Errno::ECONNREFUSED
+      File.unlink(path)
+    end
+
+    def pause(seconds)
+      sleep(seconds)
+    end
+    private_class_method :name_of, :canonical, :open_socket, :tcp, :defer_seconds, :unix, :remove_stale, :pause
+  end
+end

@@ -1,0 +1,66 @@
+# frozen_string_literal: true
+
+require "licorne/app_loader"
+require "licorne/logs"
+require "licorne/rack_env"
+
+module Licorne
+  # From the Boot message to a configuration, and on to a loaded application: what a mold does, and a worker that was
+  # started afresh.
+  class Preparation
+    attr_reader :configurator, :settings, :server, :app
+
+    def initialize(boot)
+      @boot = boot
+    end
+
+    # Evaluates everything that says how to serve. Raises whatever the configuration raises.
+    def evaluate
+      enter
+      options = Options.new
+      options.apply(@boot.options)
+      @configurator = Configurator.new(start_ctx: Server::START_CTX, config_file: @boot.config_file)
+      @configurator.evaluate
+      rackup_options = RackupOptions.read(@boot.rackup)
+      options.apply(rackup_options.effects)
+      @settings = Settings.new(boot: @boot, configurator: @configurator, rackup_options: rackup_options,
+                               start_ctx: Server::START_CTX).to_h
+      @server = Server.new(configurator: @configurator, settings: @settings)
+      @server.pid = @settings["pid"]
+    end
+
+    # What comes once the master has applied the settings: the logs, then the application if it is preloaded.
+    def finish
+      Logs.redirect(stdout: @settings["stdout_path"], stderr: @settings["stderr_path"])
+      preload if @settings["preload_app"]
+    end
+
+    private
+
+    def enter
+      Server::START_CTX.replace(0 => @boot.program_path, :argv => @boot.argv, :cwd => @boot.cwd)
+      $0 = @boot.program_path if @boot.program_path
+      Process.setproctitle(@boot.title("mold"))
+      [$stdin, $stdout, $stderr].each(&:binmode)
+      $stdout.sync = $stderr.sync = true
+      Dir.chdir(ENV["PWD"] = @boot.cwd) if @boot.cwd
+      set_rack_env
+    end
+
+    def set_rack_env
+      if @boot.env then ENV["RACK_ENV"] = @boot.env
+      else ENV["RACK_ENV"] ||= ENV["APP_ENV"] || "development"
+      end
+    end
+
+    def preload
+      @server.logger.info("Refreshing Gem list")
+      Gem.refresh if defined?(Gem)
+      @app = AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"],
+                           server: @server).load
+      @server.app = @app
+      # Ruby 3.3: collects and compacts, so that workers share more of the memory.
+      Process.warmup if Process.respond_to?(:warmup)
+    end
+  end
+end

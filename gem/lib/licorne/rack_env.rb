@@ -1,0 +1,19 @@
+# frozen_string_literal: true
+
+require "licorne/version"
+
+module Licorne
+  # What every Rack env has alike. The table is merged into each request's env, and it is mutable on purpose:
+  # configurations write to it under its old name, Unicorn::HttpRequest::DEFAULTS, to set `rack.url_scheme` and others.
+  module RackEnv
+    DEFAULTS = { # rubocop:disable Style/MutableConstant
+      "rack.errors" => $stderr,
+      "rack.multiprocess" => true,
+      "rack.multithread" => false,
+      "rack.run_once" => false,
+      "rack.version" => [1, 2],
+      "SCRIPT_NAME" => +"",
+      "SERVER_SOFTWARE" => "Licorne #{VERSION}"
+    }
+  end
+end

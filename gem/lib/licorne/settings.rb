@@ -1,0 +1,135 @@
+# frozen_string_literal: true
+
+require "licorne/cpu_quota"
+
+module Licorne
+  # What the master is told of an evaluated configuration: every directive by name with its value, the environment and
+  # the command line taken into account. Listener addresses go as they were written: the master knows what they mean.
+  class Settings
+    PATHS = %i[pid stderr_path stdout_path].freeze
+    DEFAULT_HOST = "0.0.0.0"
+    DEFAULT_PORT = 8080
+    # Log directives that a daemon has even when the configuration is silent.
+    DAEMON_PATHS = %i[stderr_path stdout_path].freeze
+    private_constant :PATHS, :DAEMON_PATHS
+
+    def initialize(boot:, configurator:, rackup_options:, start_ctx:)
+      @boot = boot
+      @configurator = configurator
+      @rackup_options = rackup_options
+      @start_ctx = start_ctx
+    end
+
+    # The settings as a Hash with String keys, values that JSON knows.
+    def to_h
+      settings = directives.merge(
+        "listeners" => listeners, "custom_logger" => @configurator.given?(:logger), "rackup" => @boot.rackup,
+        "rack_env" => ENV["RACK_ENV"], "daemonize" => @rackup_options.daemonize?, "start_ctx" => start_ctx
+      )
+      check_writable(settings)
+      check_push(settings)
+      settings
+    end
+
+    private
+
+    def directives
+      Configurator::TABLE.each_with_object({}) do |(name, entry), settings|
+        next if %w[logger listen].include?(entry[:type])
+
+        settings[name.to_s] = entry[:type] == "hook" ? @configurator.given?(name) : plain(value(name, entry))
+      end
+    end
+
+    def plain(value)
+      value.is_a?(Symbol) ? value.to_s : value
+    end
+
+    def value(name, entry)
+      given = @configurator[name] unless @configurator[name] == :unset
+      case name
+      when :worker_processes then worker_processes(given || entry[:default])
+      when :default_middleware then @boot.no_default_middleware ? false : (given.nil? || given)
+      when :pid then given || @boot.pid
+      when *DAEMON_PATHS then @configurator.given?(name) ? given : daemon_path
+      else @configurator.given?(name) ? given : entry[:default]
+      end
+    end
+
+    def daemon_path
+      "/dev/null" if @boot.daemonized || @rackup_options.daemonize?
+    end
+
+    def worker_processes(given)
+      return @boot.worker_processes if @boot.worker_processes
+
+      given = web_concurrency || given unless @configurator.given?(:worker_processes)
+      given.to_s == "auto" ? CpuQuota.processors : given
+    end
+
+    def web_concurrency
+      text = ENV["WEB_CONCURRENCY"].to_s.strip
+      return if text.empty?
+      return :auto if text == "auto"
+
+      count = Integer(text, 10, exception: false)
+      raise ConfigError, "not an integer: WEB_CONCURRENCY=#{text.inspect}" unless count
+      raise ConfigError, "too low (< 1): WEB_CONCURRENCY=#{count}" if count < 1
+
+      count
+    end
+
+    # In the order in which they are bound: `-l`, the configuration, `-l` of the rackup file, then `-o` with `-p`.
+    def listeners
+      addresses = [*@boot.listeners, *@configurator[:listeners], *@rackup_options.listeners, *host_and_port].map(&:to_s)
+      addresses << "#{DEFAULT_HOST}:#{port}" if addresses.empty? && @boot.inherited.empty?
+      addresses.uniq.map do |address|
+        options = @configurator[:listener_opts].fetch(address, {})
+        { "address" => address, **options.transform_keys(&:to_s) }
+      end
+    end
+
+    def host_and_port
+      host = @rackup_options.host || @boot.host
+      given_port = @rackup_options.port || @boot.port
+      return unless host || given_port
+
+      host = "[#{host}]" if host&.include?(":") && !host.start_with?("[")
+      "#{host || DEFAULT_HOST}:#{given_port || port}"
+    end
+
+    # The port where none is given.
+    def port
+      text = ENV["PORT"].to_s.strip
+      return DEFAULT_PORT if text.empty?
+
+      port = Integer(text, 10, exception: false)
+      raise ConfigError, "not a port: PORT=#{text.inspect}" unless port&.between?(0, 65_535)
+
+      port
+    end
+
+    def start_ctx
+      { "program_path" => @start_ctx[0], "argv" => @start_ctx[:argv], "cwd" => @start_ctx[:cwd] }
+    end
+
+    def check_writable(settings)
+      PATHS.each do |name|
+        next unless (given = settings[name.to_s])
+
+        path = File.expand_path(given)
+        next if File.exist?(path) ? File.writable?(path) : File.writable?(File.dirname(path))
+
+        @configurator.reject(name, "directory for #{name}=#{path} not writable")
+      end
+    end
+
+    def check_push(settings)
+      return unless settings["check_client_connection"]
+      return unless settings["listeners"].any? { |listener| listener["tcp_nopush"] }
+
+      @configurator.reject(:check_client_connection,
+                           "check_client_connection is incompatible with tcp_nopush:true")
+    end
+  end
+end

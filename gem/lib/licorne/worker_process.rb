@@ -1,0 +1,97 @@
+# frozen_string_literal: true
+
+require "licorne/app_loader"
+require "licorne/events"
+require "licorne/signals"
+
+module Licorne
+  # The main of a worker, from the fork to its end.
+  class WorkerProcess
+    # What a mold hands to the worker that it forks. `listeners` are pairs of descriptor and name; `app` is nil unless
+    # it was preloaded.
+    Inheritance = Struct.new(:boot, :configurator, :settings, :server, :worker, :control, :scoreboard, :seat,
+                             :listeners, :app, keyword_init: true)
+
+    def initialize(inheritance)
+      @boot = inheritance.boot
+      @configurator = inheritance.configurator
+      @settings = inheritance.settings
+      @server = inheritance.server
+      @worker = inheritance.worker
+      @control = inheritance.control
+      @inheritance = inheritance
+    end
+
+    # Serves until it is told to leave. Afterwards the process ends as any Ruby program does, at_exit handlers included.
+    def run
+      boot_or_fail
+      outcome = @engine.run(@app, @events)
+      outcome == :orphaned ? @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") : nil
+      nil
+    end
+
+    private
+
+    def boot_or_fail
+      prepare
+      @server.after_fork.call(@server, @worker)
+      @worker.user(*@settings["user"].compact) if @settings["user"] && !@worker.switched
+      @server.config = nil
+      @app = @inheritance.app || load_app
+      @server.app = @app
+      build_engine
+      @server.after_worker_ready.call(@server, @worker)
+    rescue Exception => e # rubocop:disable Lint/RescueException -- LoadError and exit are failures to boot as well
+      report(e)
+      exit(Failure.status(e))
+    end
+
+    def prepare
+      install_traps
+      $0 = @boot.title("worker[#{@worker.nr}]")
+      Server::START_CTX.clear
+      @events = Events.new(@server, @worker)
+    end
+
+    def load_app
+      @server.logger.info("Refreshing Gem list")
+      Gem.refresh if defined?(Gem)
+      AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"], server: @server).load
+    end
+
+    # Until there is an engine, nothing was begun that would have to be finished.
+    def install_traps
+      Signals.deaf
+      trap("CHLD", "DEFAULT")
+      trap("QUIT") { |_| leave }
+      trap("TERM") { |_| @settings["term_signal"] == "quick" ? exit!(0) : leave }
+      trap("INT") { |_| exit!(0) }
+    end
+
+    def leave
+      @engine ? @engine.retire : exit!(0)
+    end
+
+    def build_engine
+      engine = Native::Engine.new(control: @control, scoreboard: @inheritance.scoreboard, seat: @inheritance.seat,
+                                  settings: @settings, env: RackEnv::DEFAULTS)
+      @inheritance.listeners.each { |fd, name| engine.add_listener(fd, name) }
+      @server.own_listeners.each { |socket, name| engine.add_listener(socket.fileno, name) }
+      @engine = engine
+      # Hooks may have taken these over.
+      trap("QUIT") { |_| leave }
+      # Not in the trap itself: a Logger cannot lock there.
+      trap("USR1") { |_| Thread.new { @events.reopen_logs } }
+    end
+
+    def report(exception)
+      return if exception.is_a?(SystemExit) && exception.success?
+
+      @control.send_message(:failed, text: Failure.text(exception))
+      @server.logger.error(exception)
+    rescue StandardError
+      # Neither master nor log can be told any more; the exit status remains.
+      nil
+    end
+  end
+end
