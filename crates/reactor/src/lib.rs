@@ -1,1 +1,47 @@
-//! Skeleton.
+//! The connections of one worker: sockets, epoll, accept, buffers, deadlines. It knows no Ruby.
+//!
+//! # How a worker uses it
+//!
+//! ```text
+//! loop {
+//!     match reactor.turn() {
+//!         Turn::Request(token)  ── reactor.request(token): the complete request; reactor.take_body(token)
+//!                                  reactor.send(token, parts)…, reactor.send_file(token, …), reactor.finish(token, …)
+//!         Turn::Wait(timeout)   ── reactor.poller().wait(&mut events, timeout), then reactor.absorb(&mut events)
+//!         Turn::Control         ── the watched control socket can be read
+//!         Turn::Retired         ── the last connection is gone, leave
+//!     }
+//! }
+//! ```
+//!
+//! Nothing here blocks: [`Poller::wait`] is a handle of its own, so that a caller with a lock (Ruby's) can give the lock
+//! up around it. A connection is registered with epoll only when it has to wait; a client that sends its request at
+//! once and wants the connection closed costs accept, receive, send and close.
+//!
+//! # Invariants
+//! - One request at a time is handed out; the next turn comes after [`Reactor::finish`] or [`Reactor::detach`].
+//! - A worker accepts only in [`Reactor::turn`], so a busy worker never accepts.
+//! - No deadline, no timer: without connections the timeout is infinite.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod body;
+mod connection;
+mod date;
+mod deadlines;
+mod intake;
+mod outbox;
+mod peer;
+mod poller;
+mod reactor;
+mod retire;
+mod settings;
+mod slab;
+
+pub use body::Body;
+pub use date::HttpDate;
+pub use peer::Peer;
+pub use poller::{Events, Poller, Waker};
+pub use reactor::{After, Notice, Reactor, Request, Turn};
+pub use settings::Settings;
+pub use slab::Token;

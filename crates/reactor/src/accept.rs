@@ -1,0 +1,171 @@
+//! Listeners and accepting. See accept4(2).
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use crate::connection::Connection;
+use crate::peer::Peer;
+use crate::poller::Source;
+use crate::reactor::{Notice, Reactor, now_ms};
+use crate::slab::Token;
+
+/// How long listeners are left alone when the process has no descriptors left.
+const PAUSE_MS: u64 = 100;
+
+#[derive(Debug)]
+struct Listener {
+    fd: OwnedFd,
+    ready: bool,
+}
+
+/// The listeners of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    list: Vec<Listener>,
+    /// Whose turn it is, so that a busy listener does not starve another.
+    turn: usize,
+    paused_until_ms: Option<u64>,
+    in_trouble: bool,
+}
+
+/// How one accept went.
+enum Outcome {
+    Connection(OwnedFd, Peer),
+    Nobody,
+    Trouble(Errno),
+}
+
+impl Listeners {
+    pub(crate) fn set_ready(&mut self, index: usize) {
+        if let Some(listener) = self.list.get_mut(index) {
+            listener.ready = true;
+        }
+    }
+
+    /// Returns when accepting is tried again after trouble.
+    pub(crate) fn resume_at_ms(&self) -> Option<u64> {
+        self.paused_until_ms
+    }
+
+    fn accept_one(&mut self, index: usize) -> Outcome {
+        let Some(listener) = self.list.get_mut(index) else { return Outcome::Nobody };
+        match rustix::net::acceptfrom_with(&listener.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((fd, address)) => Outcome::Connection(fd, Peer::of(address.as_ref())),
+            Err(Errno::AGAIN) => {
+                listener.ready = false;
+                Outcome::Nobody
+            }
+            // Errors of that one connection, as accept(2) lists them: the listener is well.
+            Err(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::PERM,
+            ) => Outcome::Nobody,
+            Err(errno) => Outcome::Trouble(errno),
+        }
+    }
+}
+
+impl Reactor {
+    /// Adds a listener and makes it non-blocking, whatever state it was inherited in.
+    ///
+    /// # Errors
+    /// Those of ioctl(2) `FIONBIO` and epoll_ctl(2).
+    pub fn add_listener(&mut self, fd: OwnedFd) -> io::Result<()> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        self.poller.add(fd.as_fd(), Source::Listener(self.listeners.list.len()), false)?;
+        // The first turn tries without asking epoll.
+        self.listeners.list.push(Listener { fd, ready: true });
+        Ok(())
+    }
+
+    /// Accepts one connection from a listener that may have one.
+    pub(crate) fn accept(&mut self) -> Option<Token> {
+        if self.listeners.paused_until_ms.is_some() {
+            return None;
+        }
+        let count = self.listeners.list.len();
+        for step in 0..count {
+            let index = (self.listeners.turn + step) % count;
+            if !self.listeners.list[index].ready {
+                continue;
+            }
+            match self.listeners.accept_one(index) {
+                Outcome::Connection(fd, peer) => {
+                    self.listeners.turn = (index + 1) % count;
+                    self.listeners.in_trouble = false;
+                    return Some(self.slab.insert(Connection::new(fd, peer)));
+                }
+                Outcome::Nobody => {}
+                Outcome::Trouble(errno) => {
+                    self.pause_accepting(errno);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Stops listening for a moment: a level-triggered listener that cannot be served would spin.
+    fn pause_accepting(&mut self, errno: Errno) {
+        if !self.listeners.in_trouble {
+            self.listeners.in_trouble = true;
+            self.notices.push_back(Notice::CannotAccept(errno));
+        }
+        for listener in &self.listeners.list {
+            self.poller.delete(listener.fd.as_fd());
+        }
+        self.listeners.paused_until_ms = Some(now_ms() + PAUSE_MS);
+    }
+
+    pub(crate) fn resume_accepting(&mut self, now_ms: u64) {
+        if self.listeners.paused_until_ms.is_none_or(|until| until > now_ms) {
+            return;
+        }
+        self.listeners.paused_until_ms = None;
+        for (index, listener) in self.listeners.list.iter_mut().enumerate() {
+            // If this fails there is no memory; accepting is tried below anyway, and again after each wait.
+            let _ = self.poller.add(listener.fd.as_fd(), Source::Listener(index), false);
+            listener.ready = true;
+        }
+    }
+
+    /// Accepts what waits in the backlogs, at most `limit` connections, to be looked at later.
+    pub(crate) fn accept_backlog(&mut self, limit: usize) {
+        for index in 0..self.listeners.list.len() {
+            for _ in 0..limit {
+                match self.listeners.accept_one(index) {
+                    Outcome::Connection(fd, peer) => {
+                        let mut connection = Connection::new(fd, peer);
+                        connection.queued = true;
+                        let token = self.slab.insert(connection);
+                        self.runnable.push_back(token);
+                    }
+                    Outcome::Nobody if self.listeners.list[index].ready => {}
+                    Outcome::Nobody | Outcome::Trouble(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Closes the listeners. Other processes that hold them are not concerned.
+    pub(crate) fn close_listeners(&mut self) {
+        if self.listeners.paused_until_ms.take().is_none() {
+            for listener in &self.listeners.list {
+                self.poller.delete(listener.fd.as_fd());
+            }
+        }
+        self.listeners.list.clear();
+    }
+}

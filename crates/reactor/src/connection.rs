@@ -1,0 +1,314 @@
+//! One connection: what it waits for, and how it gets from bytes to a complete request.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use http1::chunked::{Decoder, Step};
+use http1::request::Framing;
+use http1::{Limits, response};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+
+use crate::body::{Body, Sink};
+use crate::deadlines::Patience;
+use crate::intake::{Intake, Pool};
+use crate::outbox::Outbox;
+use crate::peer::Peer;
+use crate::settings::Settings;
+
+/// What one read of a body asks for.
+const BODY_READ_BYTES: usize = 64 * 1024;
+/// How many reads a connection gets before others have their turn.
+const READS_AT_ONCE: usize = 16;
+/// Room for body bytes behind the largest head.
+const SLACK_BYTES: usize = 4 * 1024;
+
+/// What a connection is doing.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Waiting for a request, or reading its head.
+    Head,
+    /// Reading a body of so many more bytes.
+    Sized { sink: Sink, left: u64 },
+    /// Reading a chunked body.
+    Chunked { sink: Sink, decoder: Box<Decoder> },
+    /// The request is complete; its body waits to be taken.
+    Complete(Content),
+    /// Writing the rest of a response.
+    Writing { keep_alive: bool },
+    /// The response is out and no more is sent; input is thrown away until the client closes.
+    Discarding,
+}
+
+/// The body of a complete request.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// It lies in the intake's buffer.
+    Inline(Range<usize>),
+    /// It is kept apart.
+    Apart(Body),
+}
+
+/// How reading went.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// A request is complete.
+    Request,
+    /// Nothing more to read now.
+    Wait(Patience),
+    /// There may be more to read, but others are waiting.
+    Yield,
+    /// The client is gone, or closed between two requests.
+    Gone,
+    /// Answer with this status and close.
+    Refuse(u16),
+    /// The body could not be stored. Answer 500 and close.
+    Storage(io::Error),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) fd: OwnedFd,
+    pub(crate) peer: Peer,
+    pub(crate) intake: Option<Box<Intake>>,
+    pub(crate) phase: Phase,
+    pub(crate) outbox: Outbox,
+    /// Whether epoll knows it, and then whether for writing.
+    pub(crate) registered: Option<bool>,
+    /// It is in the queue of those to be looked at.
+    pub(crate) queued: bool,
+    /// It has had a response.
+    pub(crate) served: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(fd: OwnedFd, peer: Peer) -> Self {
+        Self {
+            fd,
+            peer,
+            intake: None,
+            phase: Phase::Head,
+            outbox: Outbox::default(),
+            registered: None,
+            queued: false,
+            served: false,
+        }
+    }
+
+    /// Reads until a request is complete or nothing more comes.
+    pub(crate) fn read(&mut self, pool: &mut Pool, settings: &Settings) -> Progress {
+        let mut intake = self.intake.take().unwrap_or_else(|| pool.take());
+        let progress = self.read_into(&mut intake, settings);
+        if intake.filled == 0 && matches!(progress, Progress::Wait(_) | Progress::Gone) {
+            pool.give_back(intake);
+        } else {
+            self.intake = Some(intake);
+        }
+        progress
+    }
+
+    fn read_into(&mut self, intake: &mut Intake, settings: &Settings) -> Progress {
+        // What is left of the previous request comes first.
+        if matches!(self.phase, Phase::Head) && intake.filled > 0 {
+            if let Some(progress) = self.parse(intake, settings) {
+                return progress;
+            }
+        }
+        for _ in 0..READS_AT_ONCE {
+            let room = match &self.phase {
+                Phase::Head => {
+                    if !intake.make_room(settings.limits.section + SLACK_BYTES) {
+                        return Progress::Refuse(431);
+                    }
+                    intake.filled..intake.buffer.len()
+                }
+                Phase::Sized { left, .. } => {
+                    let ask = usize::try_from(*left).unwrap_or(usize::MAX).min(BODY_READ_BYTES);
+                    intake.reserve(ask);
+                    intake.filled..intake.filled + ask
+                }
+                Phase::Chunked { .. } => {
+                    intake.reserve(BODY_READ_BYTES);
+                    intake.filled..intake.filled + BODY_READ_BYTES
+                }
+                Phase::Complete(_) | Phase::Writing { .. } | Phase::Discarding => return Progress::Request,
+            };
+            let asked = room.len();
+            let count = match receive(self.fd.as_fd(), &mut intake.buffer[room]) {
+                Ok(0) => return Progress::Gone,
+                Ok(count) => count,
+                Err(Errno::AGAIN) => return Progress::Wait(self.patience(intake)),
+                Err(_) => return Progress::Gone,
+            };
+            intake.filled += count;
+            let outcome = match self.phase {
+                Phase::Head => self.parse(intake, settings),
+                _ => self.take_body_bytes(intake, &settings.limits),
+            };
+            if let Some(progress) = outcome {
+                return progress;
+            }
+            if count < asked {
+                // The socket is empty, or epoll will tell.
+                return Progress::Wait(self.patience(intake));
+            }
+        }
+        Progress::Yield
+    }
+
+    fn patience(&self, intake: &Intake) -> Patience {
+        match self.phase {
+            Phase::Head if intake.filled > 0 => Patience::Head,
+            Phase::Head if self.served => Patience::Idle,
+            Phase::Head => Patience::Fresh,
+            _ => Patience::Body,
+        }
+    }
+
+    /// Looks for a head in what was received. `None`: read on.
+    fn parse(&mut self, intake: &mut Intake, settings: &Settings) -> Option<Progress> {
+        let head = match intake.parser.parse(&intake.buffer[..intake.filled], &settings.limits) {
+            Ok(Some(head)) => head,
+            Ok(None) => return None,
+            Err(reject) => return Some(Progress::Refuse(reject.status)),
+        };
+        let (framing, start, expects) = (head.framing, head.len, head.expect_continue);
+        let received = intake.filled - start;
+        match framing {
+            Framing::None | Framing::Length(0) => {
+                intake.next = start;
+                self.phase = Phase::Complete(Content::Apart(Body::Empty));
+                return Some(Progress::Request);
+            }
+            Framing::Length(bytes) if bytes <= received as u64 => {
+                intake.next = start + bytes as usize;
+                self.phase = Phase::Complete(Content::Inline(start..intake.next));
+                return Some(Progress::Request);
+            }
+            Framing::Length(bytes) => match Sink::with_size(bytes, settings.body_buffer_bytes) {
+                Ok(sink) => self.phase = Phase::Sized { sink, left: bytes },
+                Err(error) => return Some(Progress::Storage(error)),
+            },
+            Framing::Chunked => {
+                let sink = Sink::new(settings.body_buffer_bytes);
+                self.phase = Phase::Chunked { sink, decoder: Box::default() };
+            }
+        }
+        if expects && received == 0 {
+            // If the socket does not even take this, the client's own time limit helps.
+            let _ = rustix::net::send(&self.fd, response::CONTINUE, SendFlags::NOSIGNAL);
+        }
+        self.take_body_bytes(intake, &settings.limits)
+    }
+
+    /// Moves body bytes from behind the head to the sink. `None`: read on.
+    fn take_body_bytes(&mut self, intake: &mut Intake, limits: &Limits) -> Option<Progress> {
+        let start = intake.parser.head().len;
+        match &mut self.phase {
+            Phase::Sized { sink, left } => {
+                // Never more than `left`: the first piece was shorter than the body, later ones were asked for.
+                let bytes = &intake.buffer[start..intake.filled];
+                *left -= bytes.len() as u64;
+                if let Err(error) = sink.push(bytes) {
+                    return Some(Progress::Storage(error));
+                }
+                intake.filled = start;
+                if *left > 0 {
+                    return None;
+                }
+                intake.next = start;
+            }
+            Phase::Chunked { sink, decoder } => {
+                let mut at = start;
+                loop {
+                    match decoder.decode(&intake.buffer[at..intake.filled], limits) {
+                        Ok(Step::Need) => {
+                            intake.filled = start;
+                            return None;
+                        }
+                        Ok(Step::Data { skip, len }) => {
+                            let bytes = &intake.buffer[at + skip..at + skip + len];
+                            if let Err(error) = sink.push(bytes) {
+                                return Some(Progress::Storage(error));
+                            }
+                            at += skip + len;
+                        }
+                        Ok(Step::Done { consumed }) => {
+                            intake.next = at + consumed;
+                            break;
+                        }
+                        Err(reject) => return Some(Progress::Refuse(reject.status)),
+                    }
+                }
+            }
+            _ => return Some(Progress::Request),
+        }
+        if let Phase::Sized { sink, .. } | Phase::Chunked { sink, .. } =
+            std::mem::replace(&mut self.phase, Phase::Complete(Content::Apart(Body::Empty)))
+        {
+            self.phase = Phase::Complete(Content::Apart(sink.finish()));
+        }
+        Some(Progress::Request)
+    }
+
+    /// Takes the body of the complete request.
+    pub(crate) fn take_body(&mut self) -> Body {
+        let Phase::Complete(content) = &mut self.phase else { return Body::Empty };
+        match std::mem::replace(content, Content::Apart(Body::Empty)) {
+            Content::Apart(body) => body,
+            Content::Inline(range) => {
+                self.intake.as_ref().map_or(Body::Empty, |intake| Body::Memory(intake.buffer[range].to_vec()))
+            }
+        }
+    }
+
+    /// Returns the number of body bytes of the complete request.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        match &self.phase {
+            Phase::Complete(Content::Inline(range)) => range.len() as u64,
+            Phase::Complete(Content::Apart(Body::Memory(bytes))) => bytes.len() as u64,
+            Phase::Complete(Content::Apart(Body::File { bytes, .. })) => *bytes,
+            _ => 0,
+        }
+    }
+
+    /// Tells whether the client has closed both directions. See poll(2), `POLLHUP`.
+    pub(crate) fn peer_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut fds, Some(&now)).is_ok()
+            && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
+    /// Throws input away. False when there is no more.
+    pub(crate) fn discard(&self, scratch: &mut [u8]) -> bool {
+        for _ in 0..READS_AT_ONCE {
+            match receive(self.fd.as_fd(), scratch) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<usize, Errno> {
+    loop {
+        match rustix::net::recv(fd, &mut *room, RecvFlags::empty()) {
+            Ok((_, count)) => return Ok(count),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
