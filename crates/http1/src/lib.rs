@@ -27,6 +27,7 @@ pub mod limits;
 pub mod reject;
 pub mod request;
 pub mod response;
+mod scan;
 pub mod span;
 
 pub use limits::Limits;

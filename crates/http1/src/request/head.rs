@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::names::KnownName;
+use super::names::{KnownName, same_key};
 use crate::span::Span;
 
 /// The methods that are worth telling apart without looking at the bytes.
@@ -137,8 +137,9 @@ impl Head {
     /// Tells whether the field at `index` has an underscore in its name and another field, before or after, makes the
     /// same CGI key with hyphens. Then it must be dropped even where underscores are allowed: the hyphen wins.
     pub fn shadows(&self, buf: &[u8], index: usize) -> bool {
-        let _ = (buf, index);
-        false
+        let Some(field) = self.fields.get(index).filter(|field| field.underscore) else { return false };
+        let name = field.name.of(buf);
+        self.fields.iter().any(|other| !other.underscore && same_key(other.name.of(buf), name))
     }
 }
 

@@ -1,6 +1,10 @@
 //! Requests: the head, what it says, and what its body looks like on the wire.
 
+mod field;
+mod framing;
 mod head;
+mod host;
+mod line;
 mod names;
 mod parser;
 

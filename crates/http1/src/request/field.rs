@@ -1,0 +1,110 @@
+//! One field line (RFC 9112, section 5): where it ends, and whether its bytes are allowed.
+
+use super::head::Field;
+use super::names::KnownName;
+use crate::limits::Limits;
+use crate::reject::Reject;
+use crate::scan::{self, NOT_TOKEN, UNDERSCORE};
+use crate::span::Span;
+
+/// What was found where a field line may start.
+pub(super) enum Line {
+    /// A field, and where the next line starts.
+    Field(Field, usize),
+    /// The empty line that ends the head, and what is behind it.
+    End(usize),
+    /// More bytes are needed. The value has no end before this offset.
+    Incomplete(usize),
+}
+
+/// Reads one line at `start`. `searched` is what an earlier call said in [`Line::Incomplete`], or 0.
+///
+/// Violations are reported in the order of the bytes, so that it makes no difference how the bytes are split.
+#[inline]
+pub(super) fn parse(view: &[u8], start: usize, searched: usize, limits: &Limits) -> Result<Line, Reject> {
+    let Some(colon) = name_end(view, start, limits)? else { return end_or_incomplete(view, start, limits) };
+    let known = KnownName::find_at(view, start, colon - start);
+    let mut underscore = false;
+    if known == KnownName::Other {
+        let classes = scan::classes_of(&view[start..colon]);
+        if classes & NOT_TOKEN != 0 || colon == start {
+            return end_or_bad_name(view, start);
+        }
+        underscore = classes & UNDERSCORE != 0;
+    }
+    // The one usual blank before a value does not count towards its limit.
+    let value_start = colon + 1 + usize::from(view.get(colon + 1) == Some(&b' '));
+    let value_end = scan::value_end(view, value_start.max(searched));
+    if value_end - value_start > limits.field_value {
+        return Err(Reject::new(431, "field value too long"));
+    }
+    match (view.get(value_end), view.get(value_end + 1)) {
+        (None, _) | (Some(b'\r'), None) => return Ok(Line::Incomplete(value_end)),
+        (Some(b'\r'), Some(b'\n')) => {}
+        (Some(b'\r'), Some(_)) => return Err(Reject::bad("CR without LF in a field value")),
+        (Some(b'\n'), _) => return Err(Reject::bad("field line ends without CR")),
+        _ => return Err(Reject::bad("control byte in a field value")),
+    }
+    let name = Span::new(start, colon);
+    let value = trim(view, value_start, value_end);
+    Ok(Line::Field(Field { name, value, known, underscore, again: false }, value_end + 2))
+}
+
+/// Returns the place of the colon if it is within the limit.
+#[inline]
+fn name_end(view: &[u8], start: usize, limits: &Limits) -> Result<Option<usize>, Reject> {
+    let Some(colon) = scan::find_colon(view, start) else { return Ok(None) };
+    if colon - start <= limits.field_name {
+        return Ok(Some(colon));
+    }
+    // Too long, or the colon belongs to a later line, or there is something else wrong with this one.
+    Ok(None)
+}
+
+/// Tells what a line is that has no colon within the limit of a name.
+#[inline]
+fn end_or_incomplete(view: &[u8], start: usize, limits: &Limits) -> Result<Line, Reject> {
+    let rest = view.get(start..).unwrap_or_default();
+    match rest {
+        [] | [b'\r'] => return Ok(Line::Incomplete(0)),
+        [b'\r', b'\n', ..] => return Ok(Line::End(start + 2)),
+        _ => {}
+    }
+    let name = &rest[..rest.len().min(limits.field_name.saturating_add(1))];
+    if scan::classes_of(name) & NOT_TOKEN != 0 {
+        return Err(bad_name(rest));
+    }
+    if name.len() > limits.field_name {
+        return Err(Reject::new(431, "field name too long"));
+    }
+    Ok(Line::Incomplete(0))
+}
+
+/// Tells what a line is whose bytes up to the next colon are no token.
+#[cold]
+fn end_or_bad_name(view: &[u8], start: usize) -> Result<Line, Reject> {
+    match &view[start..] {
+        [b'\r', b'\n', ..] => Ok(Line::End(start + 2)),
+        rest => Err(bad_name(rest)),
+    }
+}
+
+fn bad_name(rest: &[u8]) -> Reject {
+    Reject::bad(match rest {
+        [b' ' | b'\t', ..] => "folded field line",
+        [b'\n', ..] => "head ends without CR",
+        _ => "malformed field name",
+    })
+}
+
+/// Leaves surrounding blanks out; nothing but blanks leaves an empty span at the end.
+#[inline]
+fn trim(view: &[u8], mut start: usize, mut end: usize) -> Span {
+    while start < end && matches!(view[start], b' ' | b'\t') {
+        start += 1;
+    }
+    while end > start && matches!(view[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    Span::new(start, end)
+}
