@@ -1,1 +1,38 @@
-//! Skeleton.
+//! The master: the shell around [`supervisor`].
+//!
+//! One loop turns signals, child exits, messages and timers into events, and performs the actions that come back.
+//! Nothing is decided here, and no application code runs here. Read `shell` first, then `perform`.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `shell` | the state, the loop, and the order in which a round looks at things |
+//! | `perform` | one function for each action |
+//! | `children` | molds and workers: their processes, channels, seats |
+//! | `boot` | from the command line to the first mold; what a mold is told |
+//! | `settings` | what a mold answers |
+//! | `listeners` | which sockets there are, whose they are, binding and dropping |
+//! | `successor` | the second master of an upgrade |
+//! | `control` | the control socket: reload, stop, status |
+//! | `watch` | request deadlines, read from the scoreboard |
+//! | `log` | lines as Ruby's Logger writes them |
+//! | `runtime` | which Ruby, and where the gem's files are |
+
+mod boot;
+mod children;
+
+pub mod control;
+mod control_server;
+mod facts;
+mod listeners;
+mod log;
+mod perform;
+mod runtime;
+mod settings;
+mod shell;
+mod status;
+mod successor;
+mod watch;
+
+pub use boot::{Options, RubyOption};
+pub use runtime::Runtime;
+pub use shell::run;

@@ -61,13 +61,26 @@ impl Reporter {
     pub fn ready(self) {
         let _ = std::fs::File::from(self.0).write_all(format!("{}", std::process::id()).as_bytes());
     }
+
+    /// Tells the launcher why there will be no service.
+    pub fn failed(self, why: &str) {
+        // The colon keeps a message of digits from being taken for a process id.
+        let _ = std::fs::File::from(self.0).write_all(format!(":{why}").as_bytes());
+    }
 }
 
 impl Answer {
-    /// Waits for the daemon. Returns its process id, or `None` when it died before it was ready.
-    pub fn wait(self) -> Option<u32> {
-        let mut text = String::new();
-        std::fs::File::from(self.0).read_to_string(&mut text).ok()?;
-        text.parse().ok().filter(|pid| *pid > 1)
+    /// Waits for the daemon. Returns its process id.
+    ///
+    /// # Errors
+    /// It could not start, and this is why; the text is empty when it died without a word.
+    pub fn wait(self) -> std::result::Result<u32, String> {
+        let mut bytes = Vec::new();
+        let _ = std::fs::File::from(self.0).read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes);
+        match text.parse::<u32>() {
+            Ok(pid) if pid > 1 => Ok(pid),
+            _ => Err(text.strip_prefix(':').unwrap_or_default().to_string()),
+        }
     }
 }

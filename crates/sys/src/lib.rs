@@ -15,6 +15,7 @@ pub mod poll;
 pub mod process;
 pub mod signals;
 pub mod spawn;
+pub mod stdio;
 pub mod title;
 
 mod error;

@@ -247,6 +247,11 @@ impl Listener {
         self.name.starts_with('/')
     }
 
+    /// Gives up the descriptor.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// The sizes of its buffers in bytes, receive and send, for the log.
     pub fn buffers(&self) -> (usize, usize) {
         (

@@ -117,6 +117,50 @@ fn pid_of(number: u32) -> Option<Pid> {
     i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
+/// Whether the effective user may write this file or directory. See faccessat(2), `AT_EACCESS`.
+pub fn is_writable(path: &std::path::Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// How many processes of this control group the kernel has killed for lack of memory. See cgroup v2, `memory.events`.
+/// Returns `None` where there is no such group.
+pub fn oom_kills() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let events = std::fs::read_to_string(format!("/sys/fs/cgroup/{group}/memory.events")).ok()?;
+    events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+}
+
+/// The effective user id.
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The user that a process belongs to. See proc(5).
+pub fn owner_of(pid: u32) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
+}
+
+/// Makes a directory that nobody else can enter; one that is there already must be ours.
+///
+/// # Errors
+/// It cannot be made, or belongs to somebody else (in `/tmp`, somebody may have been there first).
+pub fn make_private_directory(path: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(Error::path("mkdir", path)(error)),
+    }
+    let meta = std::fs::symlink_metadata(path).map_err(Error::path("stat", path))?;
+    if !meta.is_dir() || meta.uid() != own_uid() {
+        return Err(Error::path("mkdir", path)(rustix::io::Errno::PERM));
+    }
+    Ok(())
+}
+
 /// Whether standard input is a terminal. See isatty(3).
 pub fn stdin_is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdin())

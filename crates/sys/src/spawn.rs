@@ -4,7 +4,7 @@
 //! (supervisord, for one, ignores SIGPIPE and SIGXFSZ; see signal(7)).
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -85,6 +85,22 @@ impl<'a> Program<'a> {
             command.spawn().map_err(|source| Error::Path { call: "exec", path: PathBuf::from(&self.path), source })?;
         Ok(child.id())
     }
+}
+
+/// A pipe, both ends close-on-exec: reader, then writer. See pipe2(2).
+///
+/// # Errors
+/// No descriptors left.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(Error::call("pipe2"))
+}
+
+/// Takes over a descriptor that this process was started with, and makes it close-on-exec. `None` when it is not open.
+pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: F_SETFD takes an integer and touches no memory; it fails when the descriptor is not open.
+    let open = number > 2 && unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
+    // SAFETY: it is open, and was passed to this process by number, so that nothing else in it owns it.
+    open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 fn reset_signals() -> std::io::Result<()> {

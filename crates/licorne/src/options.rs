@@ -1,0 +1,177 @@
+//! A command line, parsed the way Ruby's OptionParser does, which Unicorn's users rely on.
+//!
+//! Long options may be cut to any prefix that only one of them has; values follow after a blank or `=`, or, for short
+//! options, at once (`-l9001`); short options cluster (`-DNv`); options and other arguments mix, unless
+//! `POSIXLY_CORRECT` is set; `--` ends options.
+
+/// One option that a command understands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Switch {
+    /// The letter.
+    pub(crate) short: Option<char>,
+    /// The name.
+    pub(crate) long: &'static str,
+    /// What its value is called, if it takes one.
+    pub(crate) value: Option<&'static str>,
+    /// What it does, for `--help`.
+    pub(crate) help: &'static str,
+}
+
+/// One thing that was found on the command line, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// An option, by its long name, and its value (empty for one without).
+    Option(&'static str, String),
+    /// Anything else.
+    Argument(String),
+}
+
+/// Parses `arguments`.
+///
+/// # Errors
+/// OptionParser's messages.
+pub(crate) fn parse(arguments: &[String], switches: &[Switch]) -> Result<Vec<Given>, String> {
+    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
+    let mut given = Vec::new();
+    let mut rest = arguments.iter().cloned();
+    while let Some(word) = rest.next() {
+        if word == "--" {
+            given.extend(rest.map(Given::Argument));
+            break;
+        } else if let Some(long) = word.strip_prefix("--") {
+            let (name, glued) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_string())),
+                None => (long, None),
+            };
+            let switch = find_long(name, switches)?;
+            let value = match (switch.value, glued) {
+                (None, None) => String::new(),
+                (None, Some(_)) => return Err(format!("needless argument: {word} (OptionParser::NeedlessArgument)")),
+                (Some(_), Some(value)) => value,
+                (Some(_), None) => rest.next().ok_or_else(|| missing(&word))?,
+            };
+            given.push(Given::Option(switch.long, value));
+        } else if word.len() > 1 && word.starts_with('-') {
+            cluster(&word[1..], switches, &mut rest, &mut given)?;
+        } else {
+            given.push(Given::Argument(word));
+            if posix {
+                given.extend(rest.map(Given::Argument));
+                break;
+            }
+        }
+    }
+    Ok(given)
+}
+
+fn cluster(
+    letters: &str,
+    switches: &[Switch],
+    rest: &mut impl Iterator<Item = String>,
+    given: &mut Vec<Given>,
+) -> Result<(), String> {
+    let mut characters = letters.chars();
+    while let Some(letter) = characters.next() {
+        let switch = switches
+            .iter()
+            .find(|switch| switch.short == Some(letter))
+            .ok_or_else(|| format!("invalid option: -{letter} (OptionParser::InvalidOption)"))?;
+        if switch.value.is_none() {
+            given.push(Given::Option(switch.long, String::new()));
+            continue;
+        }
+        let glued = characters.as_str();
+        let value = match glued.is_empty() {
+            false => glued.to_string(),
+            true => rest.next().ok_or_else(|| missing(&format!("-{letter}")))?,
+        };
+        given.push(Given::Option(switch.long, value));
+        break;
+    }
+    Ok(())
+}
+
+fn find_long<'a>(name: &str, switches: &'a [Switch]) -> Result<&'a Switch, String> {
+    if let Some(exact) = switches.iter().find(|switch| switch.long == name) {
+        return Ok(exact);
+    }
+    let mut matching = switches.iter().filter(|switch| !name.is_empty() && switch.long.starts_with(name));
+    match (matching.next(), matching.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => Err(format!("ambiguous option: --{name} (OptionParser::AmbiguousOption)")),
+        (None, _) => Err(format!("invalid option: --{name} (OptionParser::InvalidOption)")),
+    }
+}
+
+fn missing(option: &str) -> String {
+    format!("missing argument: {option} (OptionParser::MissingArgument)")
+}
+
+/// Prints the options as `--help` shows them.
+pub(crate) fn help(switches: &[Switch]) -> String {
+    let mut text = String::new();
+    for switch in switches.iter().filter(|switch| !switch.help.is_empty()) {
+        let short = switch.short.map_or_else(|| "    ".to_string(), |letter| format!("-{letter}, "));
+        let value = switch.value.map_or_else(String::new, |value| format!(" {value}"));
+        let left = format!("{short}--{}{value}", switch.long);
+        text.push_str(&format!("    {left:<32} {}\n", switch.help));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SWITCHES: [Switch; 5] = [
+        Switch { short: Some('l'), long: "listen", value: Some("ADDR"), help: "" },
+        Switch { short: Some('D'), long: "daemonize", value: None, help: "" },
+        Switch { short: Some('d'), long: "debug", value: None, help: "" },
+        Switch { short: Some('N'), long: "no-default-middleware", value: None, help: "" },
+        Switch { short: None, long: "control", value: Some("PATH"), help: "" },
+    ];
+
+    #[track_caller]
+    fn check(line: &str, want: &str) {
+        let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        let got = match parse(&words, &SWITCHES) {
+            Ok(given) => given
+                .into_iter()
+                .map(|item| match item {
+                    Given::Option(name, value) => format!("{name}={value}"),
+                    Given::Argument(word) => format!("<{word}>"),
+                })
+                .collect::<Vec<_>>()
+                .join(" "),
+            Err(text) => text,
+        };
+        assert_eq!(got, want, "{line}");
+    }
+
+    #[test]
+    fn values_follow_glued_or_after_a_blank() {
+        check("-l9001 -l 9002 --listen=9003 --listen 9004", "listen=9001 listen=9002 listen=9003 listen=9004");
+    }
+
+    #[test]
+    fn flags_cluster_and_long_names_may_be_cut() {
+        check(
+            "-DNl9001 --list 1 --no-",
+            "daemonize= no-default-middleware= listen=9001 listen=1 no-default-middleware=",
+        );
+        check("--d", "ambiguous option: --d (OptionParser::AmbiguousOption)");
+    }
+
+    #[test]
+    fn other_arguments_mix_until_two_dashes() {
+        check("a.ru -D -- -l", "<a.ru> daemonize= <-l>");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        check("-x", "invalid option: -x (OptionParser::InvalidOption)");
+        check("--nope", "invalid option: --nope (OptionParser::InvalidOption)");
+        check("-l", "missing argument: -l (OptionParser::MissingArgument)");
+        check("--daemonize=1", "needless argument: --daemonize=1 (OptionParser::NeedlessArgument)");
+    }
+}

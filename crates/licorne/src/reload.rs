@@ -1,0 +1,83 @@
+//! `licorne reload` and `licorne upgrade`: ask for new code, and say how it went.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use master::control::{Answer, Request};
+
+use crate::client::Command;
+use crate::options::Switch;
+
+const WAIT: [Switch; 1] = [Switch {
+    short: Some('w'),
+    long: "wait",
+    value: None,
+    help: "wait until the new code serves; fail, and say why, when it does not",
+}];
+
+/// Runs `licorne reload`.
+///
+/// # Errors
+/// No master, or the new code does not serve.
+pub(crate) fn reload(arguments: &[String]) -> Result<u8, String> {
+    let Some(command) = Command::parse("reload", arguments, &WAIT)? else { return Ok(0) };
+    let wait = command.has("wait");
+    follow(&command, Request::Reload { wait }, wait, "reload")
+}
+
+/// Runs `licorne upgrade`.
+///
+/// # Errors
+/// No master, or the new program does not serve.
+pub(crate) fn upgrade(arguments: &[String]) -> Result<u8, String> {
+    let Some(command) = Command::parse("upgrade", arguments, &WAIT)? else { return Ok(0) };
+    let wait = command.has("wait");
+    follow(&command, Request::Upgrade { wait }, wait, "upgrade")
+}
+
+fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result<u8, String> {
+    let bar = progress_bar(wait);
+    let ended = command.ask(request, |answer| match answer {
+        Answer::Accepted | Answer::Status(_) => None,
+        Answer::Progress { done, total } => {
+            bar.set_length(u64::from(total));
+            bar.set_position(u64::from(done));
+            bar.set_message("workers of the new generation");
+            None
+        }
+        Answer::Done { generation } => Some(Ok(generation)),
+        Answer::Failed { reason, backtrace } => Some(Err((reason, backtrace))),
+    })?;
+    bar.finish_and_clear();
+    match ended {
+        Some(Ok(generation)) if wait => {
+            println!("{what} done: generation {generation} serves");
+            Ok(0)
+        }
+        Some(Ok(_)) => {
+            println!("{what} asked for");
+            Ok(0)
+        }
+        Some(Err((reason, backtrace))) => {
+            eprintln!("{what} failed: {reason}; the old code serves on");
+            if let Some(text) = backtrace {
+                eprintln!("{}", text.trim_end());
+            }
+            Ok(1)
+        }
+        None => Err(format!("{what}: the master left without an answer")),
+    }
+}
+
+fn progress_bar(wait: bool) -> ProgressBar {
+    if !wait || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0).with_message("the new code is loading");
+    if let Ok(style) = ProgressStyle::with_template("{spinner} [{elapsed}] {bar:30} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}

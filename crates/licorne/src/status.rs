@@ -1,0 +1,91 @@
+//! `licorne status`: what the master and its workers do.
+
+use master::control::{Answer, Request};
+use serde_json::Value;
+
+use crate::client::Command;
+use crate::options::Switch;
+
+const JSON: [Switch; 1] = [Switch { short: Some('j'), long: "json", value: None, help: "print JSON" }];
+
+/// Runs `licorne status`.
+///
+/// # Errors
+/// No master.
+pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
+    let Some(command) = Command::parse("status", arguments, &JSON)? else { return Ok(0) };
+    let status = command.ask(Request::Status, |answer| match answer {
+        Answer::Status(status) => Some(Ok(status)),
+        Answer::Failed { reason, .. } => Some(Err(reason)),
+        _ => None,
+    })?;
+    match status {
+        Some(Ok(status)) if command.has("json") => println!("{status:#}"),
+        Some(Ok(status)) => print!("{}", table(&status)),
+        Some(Err(reason)) => return Err(reason),
+        None => return Err("the master left without an answer".to_string()),
+    }
+    Ok(0)
+}
+
+fn table(status: &Value) -> String {
+    let mut text = format!(
+        "licorne {} pid={} {} generation={} uptime={}s\nlistening on {}\n",
+        text_of(&status["version"]),
+        status["pid"],
+        text_of(&status["phase"]),
+        status["generation"],
+        status["uptime_s"],
+        status["listeners"]
+            .as_array()
+            .map_or_else(String::new, |all| { all.iter().map(text_of).collect::<Vec<_>>().join(", ") }),
+    );
+    if let (Some(done), Some(total)) = (status["roll"]["done"].as_u64(), status["roll"]["total"].as_u64()) {
+        text.push_str(&format!("replacing workers: {done} of {total}\n"));
+    }
+    text.push_str("worker  gen      pid  state      requests  errors  connections  request\n");
+    for worker in status["workers"].as_array().into_iter().flatten() {
+        let request = match worker["request"]["line"].as_str() {
+            Some(line) => format!("{line} ({} ms)", worker["request"]["age_ms"]),
+            None => String::new(),
+        };
+        text.push_str(&format!(
+            "{:>6}  {:>3}  {:>7}  {:<9}  {:>8}  {:>6}  {:>11}  {request}\n",
+            text_of(&worker["slot"]),
+            text_of(&worker["generation"]),
+            text_of(&worker["pid"]),
+            text_of(&worker["state"]),
+            text_of(&worker["requests"]),
+            text_of(&worker["server_errors"]),
+            text_of(&worker["connections"]),
+        ));
+    }
+    text
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_each_worker_and_its_request() {
+        let status = serde_json::json!({
+            "version": "0.1.0", "pid": 7, "phase": "serving", "generation": 2, "uptime_s": 61,
+            "listeners": ["0.0.0.0:8080"], "roll": null,
+            "workers": [
+                { "slot": 0, "generation": 2, "pid": 9, "state": "busy", "requests": 5, "server_errors": 1,
+                  "connections": 3, "request": { "line": "GET /slow", "age_ms": 1200 } },
+            ],
+        });
+        assert_eq!(
+            table(&status),
+            "licorne 0.1.0 pid=7 serving generation=2 uptime=61s\nlistening on 0.0.0.0:8080\n\
+             worker  gen      pid  state      requests  errors  connections  request\n     \
+             0    2        9  busy              5       1            3  GET /slow (1200 ms)\n"
+        );
+    }
+}

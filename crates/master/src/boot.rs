@@ -1,0 +1,150 @@
+//! From the command line to the first mold: what the master is told, and what it tells a mold.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sys::channel::Channel;
+use sys::spawn::Program;
+
+use crate::runtime::Runtime;
+
+/// Variables that are between a supervisor and the master, and none of the application's business.
+pub(crate) const PRIVATE_VARIABLES: [&str; 8] = [
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "UNICORN_FD",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    READY_VARIABLE,
+];
+/// The descriptor on which a second master tells the first that it serves.
+pub(crate) const READY_VARIABLE: &str = "LICORNE_READY_FD";
+/// The number under which a mold gets its control socket.
+const CONTROL_FD: i32 = 3;
+
+/// An option of Ruby itself on the command line. They act in the order in which they were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RubyOption {
+    /// `-e LINE`
+    Eval(String),
+    /// `-r LIBRARY`
+    Require(String),
+    /// `-I PATH`
+    Include(String),
+    /// `-d`
+    Debug,
+    /// `-w`
+    Warn,
+}
+
+/// What the command line asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The program as it was called, for upgrades: a path, or a name in `PATH`.
+    pub program_path: OsString,
+    /// The arguments as they were given.
+    pub arguments: Vec<String>,
+    /// The directory it was started in, symbolic links kept (`PWD`).
+    pub directory: PathBuf,
+    /// `-c`
+    pub config_file: Option<String>,
+    /// The rackup file.
+    pub rackup: String,
+    /// `-E`
+    pub environment: Option<String>,
+    /// `-e`, `-r`, `-I`, `-d`, `-w`
+    pub ruby_options: Vec<RubyOption>,
+    /// `-N`
+    pub no_default_middleware: bool,
+    /// `-l`, in order.
+    pub listeners: Vec<String>,
+    /// `-o`
+    pub host: Option<String>,
+    /// `-p`
+    pub port: Option<u16>,
+    /// `-P`
+    pub pid: Option<String>,
+    /// `-D`
+    pub daemonize: bool,
+    /// `--control`
+    pub control: Option<PathBuf>,
+}
+
+impl Options {
+    /// The program's name in titles.
+    pub(crate) fn program_name(&self) -> String {
+        Path::new(&self.program_path)
+            .file_name()
+            .map_or_else(|| "licorne".to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The title of a process of this server: `licorne master -c x.rb`.
+    pub(crate) fn title(&self, tag: &str) -> String {
+        let mut title = format!("{} {tag}", self.program_name());
+        for argument in &self.arguments {
+            title.push(' ');
+            title.push_str(argument);
+        }
+        title
+    }
+
+    /// The `Boot` message of one generation.
+    pub(crate) fn boot_json(&self, generation: u32, inherited: &[String]) -> String {
+        let ruby_options: Vec<serde_json::Value> = self
+            .ruby_options
+            .iter()
+            .map(|option| match option {
+                RubyOption::Eval(code) => json!(["eval", code]),
+                RubyOption::Require(library) => json!(["require", library]),
+                RubyOption::Include(path) => json!(["include", path]),
+                RubyOption::Debug => json!(["debug"]),
+                RubyOption::Warn => json!(["warn"]),
+            })
+            .collect();
+        json!({
+            "generation": generation,
+            "program": self.program_name(),
+            "program_path": self.program_path.to_string_lossy(),
+            "argv": self.arguments,
+            "cwd": self.directory.to_string_lossy(),
+            "config_file": self.config_file,
+            "rackup": self.rackup,
+            "env": self.environment,
+            "options": ruby_options,
+            "no_default_middleware": self.no_default_middleware,
+            "listeners": self.listeners,
+            "host": self.host,
+            "port": self.port,
+            "pid": self.pid,
+            "daemonized": self.daemonize,
+            "inherited": inherited,
+            "worker_processes": null,
+        })
+        .to_string()
+    }
+}
+
+/// Starts the Ruby process of a mold. Returns its process id; `control` becomes its control socket.
+///
+/// # Errors
+/// There is no such Ruby, the directory is gone, no process can be made.
+pub(crate) fn start_mold(runtime: &Runtime, directory: &Path, control: &Channel) -> sys::Result<u32> {
+    let mut program = Program::new(&runtime.ruby);
+    for path in &runtime.load_path {
+        program.arguments.push("-I".into());
+        program.arguments.push(path.into());
+    }
+    program.arguments.extend(["-r", "licorne/mold", "-e", "Licorne::Mold.start"].map(OsString::from));
+    program.unset = PRIVATE_VARIABLES.iter().map(OsString::from).collect();
+    program.set = vec![
+        ("LICORNE_CONTROL_FD".into(), CONTROL_FD.to_string().into()),
+        ("PWD".into(), directory.as_os_str().to_owned()),
+    ];
+    program.directory = Some(directory.to_path_buf());
+    program.inherit = vec![(control.as_fd(), CONTROL_FD)];
+    program.spawn()
+}

@@ -1,0 +1,111 @@
+//! The control socket, as both ends see it: where it is, and what goes over it.
+//!
+//! A UNIX stream socket, mode 0600. The client sends one line of JSON, `{"command":"reload","wait":true}`; the master
+//! answers with lines of JSON, each an [`Answer`], and closes. Unknown fields are ignored on both sides, so that a
+//! client of one version can talk to a master of another.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// New code and configuration.
+    Reload {
+        /// Whether to answer only when it is decided.
+        #[serde(default)]
+        wait: bool,
+    },
+    /// A new master program.
+    Upgrade {
+        /// Whether to answer only when it is decided.
+        #[serde(default)]
+        wait: bool,
+    },
+    /// Stop.
+    Stop {
+        /// Whether begun requests are finished.
+        #[serde(default = "yes")]
+        graceful: bool,
+    },
+    /// Tell the state.
+    Status,
+}
+
+/// One line of the master's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// The request was understood and is under way; more follows when the client waits.
+    Accepted,
+    /// A roll goes on.
+    Progress {
+        /// Slots that the new generation serves.
+        done: u32,
+        /// Slots in all.
+        total: u32,
+    },
+    /// It is done. The last answer.
+    Done {
+        /// The generation that serves.
+        generation: u32,
+    },
+    /// It failed. The last answer.
+    Failed {
+        /// Why, in one line.
+        reason: String,
+        /// The message and backtrace of the boot that failed, if one did.
+        backtrace: Option<String>,
+    },
+    /// The state. The last answer.
+    Status(serde_json::Value),
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Where a master puts its socket when nothing else is configured: known from its process id alone.
+pub fn default_path(pid: u32) -> PathBuf {
+    let uid = sys::process::own_uid();
+    if uid == 0 {
+        return PathBuf::from(format!("/run/licorne/{pid}.sock"));
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(runtime) if Path::new(&runtime).is_dir() => PathBuf::from(runtime).join(format!("licorne/{pid}.sock")),
+        _ => PathBuf::from(format!("/tmp/licorne-{uid}/{pid}.sock")),
+    }
+}
+
+/// Where the socket of the master `pid` may be, whoever runs it: a root shell finds the master of a user, and a login
+/// without `XDG_RUNTIME_DIR` that of a session.
+pub fn candidates(pid: u32) -> Vec<PathBuf> {
+    let uid = sys::process::owner_of(pid).unwrap_or_else(sys::process::own_uid);
+    let mut all = vec![
+        default_path(pid),
+        PathBuf::from(format!("/run/licorne/{pid}.sock")),
+        PathBuf::from(format!("/run/user/{uid}/licorne/{pid}.sock")),
+        PathBuf::from(format!("/tmp/licorne-{uid}/{pid}.sock")),
+    ];
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_answers_read_as_documented() {
+        let request: Request = serde_json::from_str(r#"{"command":"reload","wait":true,"future":1}"#).unwrap();
+        assert_eq!(request, Request::Reload { wait: true });
+        assert_eq!(serde_json::from_str::<Request>(r#"{"command":"stop"}"#).unwrap(), Request::Stop { graceful: true });
+        assert!(serde_json::from_str::<Request>(r#"{"command":"explode"}"#).is_err());
+        assert_eq!(
+            serde_json::to_string(&Answer::Progress { done: 1, total: 4 }).unwrap(),
+            r#"{"answer":"progress","done":1,"total":4}"#
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! The master's end of the control socket. Nothing here can block the master or grow without bound.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use supervisor::Ticket;
+use sys::listener::{Address, Listener, Options};
+
+use crate::control::{Answer, Request};
+
+/// The longest request, in bytes; all of ours are far shorter.
+const REQUEST_BYTES: usize = 4096;
+/// How many clients may be connected at once; the oldest goes first.
+const CLIENTS: usize = 64;
+
+/// The socket and whoever is connected to it. Without a socket it has no clients and does nothing.
+#[derive(Debug, Default)]
+pub(crate) struct ControlServer {
+    socket: Option<(UnixListener, PathBuf)>,
+    clients: Vec<Client>,
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    received: Vec<u8>,
+    /// Whom the outcome is for, once the client has asked and waits.
+    waits_for: Option<Ticket>,
+}
+
+impl ControlServer {
+    /// Binds the socket, mode 0600. The directory of a default path is made, mode 0700.
+    ///
+    /// # Errors
+    /// Another process listens there, or the path cannot be written.
+    pub(crate) fn open(&mut self, path: &Path, make_directory: bool) -> Result<(), String> {
+        if make_directory && let Some(directory) = path.parent() {
+            sys::process::make_private_directory(directory).map_err(|error| error.chain())?;
+        }
+        let options = Options { umask: 0o177, backlog: 16, ..Options::default() };
+        let bound = Listener::bind(&Address::Unix(path.to_path_buf()), &options).map_err(|error| error.chain())?;
+        self.socket = Some((UnixListener::from(bound.into_fd()), path.to_path_buf()));
+        Ok(())
+    }
+
+    /// Where the socket is.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.socket.as_ref().map(|(_, path)| path.as_path())
+    }
+
+    /// Moves the socket's file, so that another master can bind the old path.
+    pub(crate) fn rename(&mut self, to: &Path) -> std::io::Result<()> {
+        if let Some((_, path)) = &mut self.socket {
+            std::fs::rename(&path, to)?;
+            *path = to.to_path_buf();
+        }
+        Ok(())
+    }
+
+    /// Removes the socket's file.
+    pub(crate) fn remove(&mut self) {
+        if let Some((_, path)) = self.socket.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Descriptors to poll.
+    pub(crate) fn readable(&self) -> Vec<BorrowedFd<'_>> {
+        let listener = self.socket.iter().map(|(listener, _)| listener.as_fd());
+        listener.chain(self.clients.iter().map(|client| client.stream.as_fd())).collect()
+    }
+
+    /// Takes new clients and their requests. `ticket` numbers those that wait.
+    pub(crate) fn take(&mut self, mut ticket: impl FnMut() -> Ticket) -> Vec<(Request, Ticket)> {
+        while let Some((listener, _)) = &self.socket
+            && let Ok((stream, _)) = listener.accept()
+        {
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            if self.clients.len() >= CLIENTS {
+                self.clients.remove(0);
+            }
+            self.clients.push(Client { stream, received: Vec::new(), waits_for: None });
+        }
+        let mut requests = Vec::new();
+        self.clients.retain_mut(|client| match client.read() {
+            Read1::Open => true,
+            Read1::Request(request) => {
+                let number = ticket();
+                client.waits_for = Some(number);
+                requests.push((request, number));
+                true
+            }
+            Read1::Malformed(reason) => {
+                client.answer(&Answer::Failed { reason, backtrace: None });
+                false
+            }
+            Read1::Gone => false,
+        });
+        requests
+    }
+
+    /// Answers the client that waits for `ticket`; a last answer ends the connection.
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: &Answer) {
+        let last = !matches!(answer, Answer::Accepted | Answer::Progress { .. });
+        self.clients.retain_mut(|client| client.waits_for != Some(ticket) || (client.answer(answer) && !last));
+    }
+
+    /// Tells all that wait how far a roll is.
+    pub(crate) fn progress(&mut self, done: u32, total: u32) {
+        let answer = Answer::Progress { done, total };
+        self.clients.retain_mut(|client| client.waits_for.is_none() || client.answer(&answer));
+    }
+}
+
+enum Read1 {
+    Open,
+    Request(Request),
+    Malformed(String),
+    Gone,
+}
+
+impl Client {
+    fn read(&mut self) -> Read1 {
+        let mut bytes = [0; 1024];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Read1::Gone,
+                Ok(_) if self.waits_for.is_some() => {}
+                Ok(count) => self.received.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Read1::Open,
+                Err(_) => return Read1::Gone,
+            }
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line = self.received.drain(..=end).collect::<Vec<u8>>();
+                return match serde_json::from_slice(&line) {
+                    Ok(request) => Read1::Request(request),
+                    Err(error) => Read1::Malformed(format!("not understood: {error}")),
+                };
+            }
+            if self.received.len() > REQUEST_BYTES {
+                return Read1::Malformed(format!("a request is at most {REQUEST_BYTES} bytes long"));
+            }
+        }
+    }
+
+    /// Sends one line. A client that does not read its few lines is not worth a buffer: false drops it.
+    fn answer(&mut self, answer: &Answer) -> bool {
+        let Ok(mut line) = serde_json::to_vec(answer) else { return false };
+        line.push(b'\n');
+        self.stream.write_all(&line).is_ok()
+    }
+}

@@ -1,0 +1,184 @@
+//! What a mold answers when it has evaluated the configuration.
+//!
+//! Values were checked by the DSL against the table of directives; what does not fit here is a bug, and is said so.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use sys::listener::Options;
+
+/// The settings that matter to the master. Everything else stays in the mold.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) worker_processes: u32,
+    /// How long a request, and a graceful stop, may last.
+    pub(crate) timeout: Duration,
+    /// How long a mold or worker may take until it is ready.
+    pub(crate) boot_timeout: Duration,
+    pub(crate) surge: u32,
+    pub(crate) term_quick: bool,
+    pub(crate) shutdown_delay: Duration,
+    /// How long idle kept-alive connections may stay on a worker that leaves.
+    pub(crate) linger: Duration,
+    pub(crate) pid: Option<PathBuf>,
+    pub(crate) control: Option<PathBuf>,
+    pub(crate) stdout_path: Option<PathBuf>,
+    pub(crate) stderr_path: Option<PathBuf>,
+    pub(crate) working_directory: Option<PathBuf>,
+    /// Addresses as written, with their options, in binding order.
+    pub(crate) listeners: Vec<(String, Options)>,
+    /// Whether the configuration brought its own logger: then lines of the master go through the mold.
+    pub(crate) custom_logger: bool,
+    /// Whether the rackup file asked for the background (`#\ -D`).
+    pub(crate) daemonize: bool,
+}
+
+impl Settings {
+    /// Reads the mold's answer.
+    ///
+    /// # Errors
+    /// What is missing or of the wrong type.
+    pub(crate) fn parse(json: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(json).map_err(|error| format!("settings are no JSON: {error}"))?;
+        let listeners = match &value["listeners"] {
+            Value::Array(all) => all.iter().map(listener).collect::<Result<_, _>>()?,
+            Value::Null => Vec::new(),
+            other => return Err(format!("listeners: no list: {other}")),
+        };
+        Ok(Self {
+            worker_processes: whole(&value, "worker_processes", 1)?,
+            timeout: seconds(&value, "timeout", 60.0)?,
+            boot_timeout: seconds(&value, "boot_timeout", 120.0)?,
+            surge: whole(&value, "surge", 1)?,
+            term_quick: value["term_signal"] == "quick",
+            shutdown_delay: seconds(&value, "shutdown_delay", 0.0)?,
+            linger: seconds(&value, "keepalive_linger", 2.0)?,
+            pid: path(&value, "pid")?,
+            control: path(&value, "control")?,
+            stdout_path: path(&value, "stdout_path")?,
+            stderr_path: path(&value, "stderr_path")?,
+            working_directory: path(&value, "working_directory")?,
+            listeners,
+            custom_logger: value["custom_logger"] == true,
+            daemonize: value["daemonize"] == true,
+        })
+    }
+
+    /// The part of the settings that decisions depend on.
+    pub(crate) fn plan(&self) -> supervisor::Plan {
+        supervisor::Plan {
+            worker_processes: self.worker_processes,
+            timeout: self.timeout,
+            boot_timeout: self.boot_timeout,
+            surge: self.surge,
+            term_quick: self.term_quick,
+            shutdown_delay: self.shutdown_delay,
+            linger: self.linger,
+        }
+    }
+
+    /// Checks that the files this process is to write can be written: the file itself, or its directory.
+    ///
+    /// # Errors
+    /// Unicorn's message for the first that cannot.
+    pub(crate) fn check_paths(&self) -> Result<(), String> {
+        let named = [("pid", &self.pid), ("stderr_path", &self.stderr_path), ("stdout_path", &self.stdout_path)];
+        for (name, path) in named {
+            let Some(path) = path else { continue };
+            let full = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let directory = full.parent().unwrap_or(&full);
+            if !sys::process::is_writable(&full) && !sys::process::is_writable(directory) {
+                return Err(format!("directory for {name}={} not writable (ArgumentError)", full.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn whole(value: &Value, name: &str, default: u32) -> Result<u32, String> {
+    match &value[name] {
+        Value::Null => Ok(default),
+        number => number
+            .as_u64()
+            .and_then(|n| u32::try_from(n).ok())
+            .ok_or_else(|| format!("{name}: no whole number in range: {number}")),
+    }
+}
+
+fn seconds(value: &Value, name: &str, default: f64) -> Result<Duration, String> {
+    let number = match &value[name] {
+        Value::Null => default,
+        number => number.as_f64().ok_or_else(|| format!("{name}: no number of seconds: {number}"))?,
+    };
+    Duration::try_from_secs_f64(number).map_err(|error| format!("{name}: {error}"))
+}
+
+fn path(value: &Value, name: &str) -> Result<Option<PathBuf>, String> {
+    match &value[name] {
+        Value::Null => Ok(None),
+        Value::String(path) => Ok(Some(PathBuf::from(path))),
+        other => Err(format!("{name}: no path: {other}")),
+    }
+}
+
+fn listener(entry: &Value) -> Result<(String, Options), String> {
+    let address = entry["address"].as_str().ok_or_else(|| format!("listener without an address: {entry}"))?;
+    let standard = Options::default();
+    let int = |name: &str| -> Result<Option<i32>, String> {
+        match &entry[name] {
+            Value::Null | Value::Bool(false) => Ok(None),
+            Value::Bool(true) => Ok(Some(1)),
+            number => number
+                .as_i64()
+                .and_then(|n| i32::try_from(n).ok())
+                .map(Some)
+                .ok_or_else(|| format!("listen {address}: {name}={number} is out of range")),
+        }
+    };
+    let defer = match &entry["tcp_defer_accept"] {
+        Value::Bool(false) => 0,
+        _ => int("tcp_defer_accept")?.unwrap_or(standard.tcp_defer_accept),
+    };
+    Ok((
+        address.to_string(),
+        Options {
+            backlog: int("backlog")?.unwrap_or(standard.backlog),
+            rcvbuf: int("rcvbuf")?,
+            sndbuf: int("sndbuf")?,
+            tcp_nodelay: entry["tcp_nodelay"].as_bool().unwrap_or(standard.tcp_nodelay),
+            tcp_nopush: entry["tcp_nopush"].as_bool(),
+            tcp_defer_accept: defer,
+            ipv6only: entry["ipv6only"].as_bool(),
+            reuseport: entry["reuseport"].as_bool().unwrap_or(false),
+            umask: int("umask")?.map_or(standard.umask, i32::cast_unsigned),
+            tries: int("tries")?.map_or(standard.tries, i64::from),
+            delay: entry["delay"].as_f64().unwrap_or(standard.delay),
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_means_unicorns_defaults() {
+        let settings = Settings::parse("{}").unwrap();
+        assert_eq!((settings.worker_processes, settings.timeout), (1, Duration::from_secs(60)));
+        assert!(settings.pid.is_none() && settings.listeners.is_empty() && !settings.term_quick);
+    }
+
+    #[test]
+    fn listener_options_are_read_and_wrong_ones_named() {
+        let settings = Settings::parse(
+            r#"{"listeners":[{"address":"8080","backlog":16,"tcp_defer_accept":false,"tries":-1},{"address":"/s","umask":63}]}"#,
+        )
+        .unwrap();
+        let (first, second) = (&settings.listeners[0].1, &settings.listeners[1].1);
+        assert_eq!((first.backlog, first.tcp_defer_accept, first.tries), (16, 0, -1));
+        assert_eq!((second.umask, second.backlog), (0o77, 1024));
+        let error = Settings::parse(r#"{"listeners":[{"address":"8080","backlog":99999999999}]}"#).unwrap_err();
+        assert_eq!(error, "listen 8080: backlog=99999999999 is out of range");
+    }
+}

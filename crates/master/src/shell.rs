@@ -1,0 +1,407 @@
+//! The state, the loop, and the order in which a round looks at things.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use supervisor::{Config, Event, Generation, Instant, Supervisor, Ticket, WorkerId};
+use sys::daemon::{Reporter, Side};
+use sys::memory::Shared;
+use sys::process::Exited;
+use sys::signals::{Signal, Signals};
+use sys::title::Title;
+use wire::Message;
+
+use crate::boot::Options;
+use crate::children::{Heard, Mold, Worker};
+use crate::control::{Answer, Request};
+use crate::control_server::ControlServer;
+use crate::listeners::{Inherited, Listeners};
+use crate::log::Log;
+use crate::runtime::Runtime;
+use crate::settings::Settings;
+use crate::successor::{Origin, Successor};
+use crate::watch::{self, Watched};
+
+/// The exit status of a server that could not start.
+const FAILED: u8 = 1;
+
+/// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
+pub(crate) struct Shell {
+    pub(crate) options: Options,
+    pub(crate) runtime: Runtime,
+    pub(crate) log: Log,
+    pub(crate) title: Option<Title>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) signals: Signals,
+    pub(crate) scoreboard: Shared,
+    /// Which seats of the scoreboard are taken.
+    pub(crate) seats: Vec<bool>,
+    pub(crate) molds: BTreeMap<Generation, Mold>,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) inherited: Inherited,
+    /// The settings that hold, and before the first mold has answered, none.
+    pub(crate) settings: Option<Settings>,
+    /// What the generation that holds listens on.
+    pub(crate) listeners: Listeners,
+    /// What a failed roll goes back to.
+    pub(crate) before: Option<(Settings, Listeners)>,
+    /// Where this master's pid file is now.
+    pub(crate) pid_path: Option<PathBuf>,
+    pub(crate) control: ControlServer,
+    pub(crate) tickets: u64,
+    /// The last boot failure that a mold or worker told: message and backtrace.
+    pub(crate) failure: Option<String>,
+    pub(crate) successor: Successor,
+    /// Who is told when the service is up: the master before this one.
+    pub(crate) origin: Origin,
+    /// Who is told when the service is up: the command that put it into the background.
+    pub(crate) reporter: Option<Reporter>,
+    /// How many processes the kernel had killed for lack of memory when this master last looked.
+    pub(crate) oom_kills: u64,
+    pub(crate) started_ns: u64,
+    /// When to look at the scoreboard again.
+    pub(crate) next_look_ns: Option<u64>,
+    pub(crate) exit: Option<u8>,
+}
+
+/// Runs a master until it stops, and returns its exit status.
+///
+/// Call it once, while the process has a single thread: it may fork, and it overwrites the process's title.
+pub fn run(options: Options, runtime: Runtime) -> u8 {
+    // A second master of an upgrade is in the background already: forking again would lose the first one's sight of it.
+    let upgraded = std::env::var("UNICORN_FD").is_ok_and(|fds| !fds.is_empty());
+    let mut reporter = None;
+    if options.daemonize && !upgraded {
+        match sys::daemon::fork_to_background() {
+            Ok(Side::Launcher(answer)) => return launched(answer.wait()),
+            Ok(Side::Daemon(side)) => reporter = Some(side),
+            Err(error) => return refuse(&error.chain(), None),
+        }
+    }
+    match Shell::new(options, runtime) {
+        Ok(mut shell) => {
+            shell.reporter = reporter;
+            shell.serve()
+        }
+        Err(text) => refuse(&text, reporter),
+    }
+}
+
+fn launched(answer: Result<u32, String>) -> u8 {
+    match answer {
+        Ok(_) => 0,
+        Err(text) => {
+            if !text.is_empty() {
+                eprintln!("{}", text.trim_end());
+            }
+            eprintln!("master failed to start, check stderr log for details");
+            FAILED
+        }
+    }
+}
+
+fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
+    match reporter {
+        Some(reporter) => reporter.failed(text),
+        None => eprintln!("{text}"),
+    }
+    FAILED
+}
+
+impl Shell {
+    fn new(options: Options, runtime: Runtime) -> Result<Self, String> {
+        let title = Title::claim();
+        let chain = |error: sys::Error| error.chain();
+        let signals = Signals::listen().map_err(chain)?;
+        sys::process::become_subreaper().map_err(chain)?;
+        let log = Log::default();
+        let inherited = Inherited::from_environment(&log)?;
+        let scoreboard = Shared::create("licorne-scoreboard", scoreboard::BYTES).map_err(chain)?;
+        let started_ns = sys::clock::monotonic_ns();
+        let config = Config { has_config_file: options.config_file.is_some(), seed: started_ns, ..Config::default() };
+        Ok(Self {
+            log,
+            title,
+            supervisor: Supervisor::new(config),
+            signals,
+            scoreboard,
+            seats: vec![false; scoreboard::SEATS],
+            molds: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            inherited,
+            settings: None,
+            listeners: Vec::new(),
+            before: None,
+            pid_path: None,
+            control: ControlServer::default(),
+            tickets: 0,
+            failure: None,
+            successor: Successor::None,
+            origin: Origin::from_environment(),
+            reporter: None,
+            oom_kills: sys::process::oom_kills().unwrap_or(0),
+            started_ns,
+            next_look_ns: None,
+            exit: None,
+            options,
+            runtime,
+        })
+    }
+
+    fn serve(&mut self) -> u8 {
+        self.show_title("master");
+        self.event(Event::Start);
+        loop {
+            while let Some(action) = self.supervisor.poll_action() {
+                self.perform(action);
+            }
+            self.forward_log();
+            if let Some(code) = self.exit {
+                return code;
+            }
+            if self.watch_requests() {
+                continue;
+            }
+            self.sleep();
+            self.collect();
+        }
+    }
+
+    /// Hands an event to the supervisor, at this moment.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.supervisor.handle(now(), event);
+    }
+
+    pub(crate) fn show_title(&self, tag: &str) {
+        if let Some(title) = &self.title {
+            title.set(&self.options.title(tag));
+        }
+    }
+
+    /// Reports overdue requests; returns whether there were any.
+    fn watch_requests(&mut self) -> bool {
+        let timeout = self.settings.as_ref().map_or(Duration::MAX, |settings| settings.timeout);
+        let watched = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.ready && worker.killed.is_none())
+            .map(|(id, worker)| Watched { id: *id, seat: worker.seat });
+        let (overdue, next) = watch::look(self.scoreboard.words(), watched, timeout, sys::clock::monotonic_ns());
+        self.next_look_ns = next;
+        for worker in &overdue {
+            self.event(Event::RequestOverdue { worker: *worker });
+        }
+        !overdue.is_empty()
+    }
+
+    fn sleep(&self) {
+        let now = sys::clock::monotonic_ns();
+        let deadline = self.supervisor.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
+        let until = [deadline, self.next_look_ns].into_iter().flatten().min();
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
+        fds.extend(self.molds.values().filter_map(|mold| mold.link.readable()));
+        fds.extend(self.workers.values().filter_map(|worker| worker.link.readable()));
+        fds.extend(self.control.readable());
+        fds.extend(self.successor.readable());
+        if let Err(error) = sys::poll::wait(&fds, &[], until.map(|ns| ns.saturating_sub(now))) {
+            self.log.error(format_args!("master loop error: {}", error.chain()));
+        }
+    }
+
+    /// Takes in what has happened.
+    ///
+    /// The order matters. Deaths are collected first and handled last: a signal that reached the whole group is known
+    /// by then (a worker that it stopped is not replaced), and so is what a child said before it died.
+    fn collect(&mut self) {
+        let mut exits = Vec::new();
+        while let Some(exited) = sys::process::reap() {
+            exits.push(exited);
+        }
+        for delivered in self.signals.take() {
+            self.signal(delivered.signal);
+        }
+        self.hear_molds();
+        self.hear_workers();
+        self.hear_successor();
+        for exited in exits {
+            self.exited(exited);
+        }
+        self.hear_clients();
+        let due = self.supervisor.next_deadline().is_some_and(|at| at <= now());
+        if due {
+            self.event(Event::Tick);
+        }
+    }
+
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        use supervisor::Signal as Known;
+        let known = match signal {
+            Signal::Quit => Known::Quit,
+            Signal::Term => Known::Term,
+            Signal::Int => Known::Int,
+            Signal::Hup => Known::Hup,
+            Signal::Usr1 => Known::Usr1,
+            Signal::Usr2 => Known::Usr2,
+            Signal::Ttin => Known::Ttin,
+            Signal::Ttou => Known::Ttou,
+            Signal::Winch => Known::Winch { honoured: !sys::process::stdin_is_terminal() },
+            // Deaths are collected in every round.
+            Signal::Chld => return,
+        };
+        self.event(Event::Signal(known));
+    }
+
+    fn hear_molds(&mut self) {
+        let generations: Vec<Generation> = self.molds.keys().copied().collect();
+        for generation in generations {
+            while let Some(mold) = self.molds.get_mut(&generation) {
+                match mold.link.hear() {
+                    Heard::Nothing => break,
+                    Heard::Message(message) => self.mold_said(generation, message),
+                    Heard::End(trouble) => {
+                        if let Some(trouble) = trouble {
+                            self.log.error(format_args!("mold gen={generation}: {trouble}"));
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn mold_said(&mut self, generation: Generation, message: Message) {
+        match message {
+            Message::Settings { json } => self.configured(generation, &json),
+            Message::Ready => self.event(Event::MoldReady { generation }),
+            Message::Failed { text } => {
+                self.failure = Some(text);
+                self.event(Event::MoldFailed { generation });
+            }
+            Message::ExecEnvironment { json } => self.execute_successor(&json),
+            Message::ForkFailed { slot, text } => {
+                let failed = self.workers.iter().find(|(_, worker)| {
+                    worker.pid.is_none() && worker.generation == generation && worker.slot.0 == slot
+                });
+                if let Some(worker) = failed.map(|(id, _)| *id) {
+                    self.failure = Some(text);
+                    self.forget_worker(worker);
+                    self.event(Event::ForkFailed { worker });
+                }
+            }
+            other => self.log.error(format_args!("mold gen={generation}: unexpected {other:?}")),
+        }
+    }
+
+    fn hear_workers(&mut self) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            while let Some(worker) = self.workers.get_mut(&id) {
+                match worker.link.hear() {
+                    Heard::Nothing => break,
+                    Heard::Message(message) => self.worker_said(id, message),
+                    Heard::End(trouble) => {
+                        if let Some(trouble) = trouble {
+                            self.log.error(format_args!("worker={}: {trouble}", worker.slot));
+                        }
+                        // With a pid its exit will be reaped. Without one it was never forked.
+                        if self.workers.get(&id).is_some_and(|worker| worker.pid.is_none()) {
+                            self.forget_worker(id);
+                            self.event(Event::ForkFailed { worker: id });
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn worker_said(&mut self, id: WorkerId, message: Message) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match message {
+            Message::Forked { pid } => worker.pid = Some(pid),
+            Message::Ready => {
+                worker.ready = true;
+                self.event(Event::WorkerReady { worker: id });
+            }
+            Message::Failed { text } => {
+                self.failure = Some(text);
+                self.event(Event::WorkerBootFailed { worker: id });
+            }
+            other => self.log.error(format_args!("worker={}: unexpected {other:?}", worker.slot)),
+        }
+    }
+
+    fn hear_clients(&mut self) {
+        let tickets = &mut self.tickets;
+        let requests = self.control.take(|| {
+            *tickets += 1;
+            Ticket(*tickets)
+        });
+        for (request, ticket) in requests {
+            let (event, wait) = match request {
+                Request::Reload { wait } => (Event::Reload { ticket }, wait),
+                Request::Upgrade { wait } => (Event::Upgrade { ticket }, wait),
+                Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
+                Request::Status => {
+                    let status = Answer::Status(self.status());
+                    self.control.answer(ticket, &status);
+                    continue;
+                }
+            };
+            self.control.answer(ticket, &Answer::Accepted);
+            if !wait {
+                let generation = self.supervisor.generation().map_or(0, |generation| generation.0);
+                self.control.answer(ticket, &Answer::Done { generation });
+            }
+            self.event(event);
+        }
+    }
+
+    fn exited(&mut self, exited: Exited) {
+        if let Some(generation) = self.molds.iter().find(|(_, mold)| mold.pid == exited.pid).map(|(g, _)| *g) {
+            self.mold_exited(generation, exited);
+        } else if let Some(id) =
+            self.workers.iter().find(|(_, worker)| worker.pid == Some(exited.pid)).map(|(id, _)| *id)
+        {
+            self.worker_exited(id, exited);
+        } else if self.successor.pid() == Some(exited.pid) {
+            self.successor_exited(exited);
+        }
+        // Others are strangers: descendants of the application that were orphaned. Reaping them is all there is to do.
+    }
+
+    /// Sends waiting log lines through a mold; without one they go to standard error.
+    pub(crate) fn forward_log(&mut self) {
+        for (severity, text) in self.log.take_forwarded() {
+            let message = Message::Log { severity, text: text.clone() };
+            let sent = self.current_mold().is_some_and(|mold| mold.link.send(&message, &[]));
+            if !sent {
+                Log::write(severity, &text);
+            }
+        }
+    }
+
+    /// The mold of the generation that serves.
+    pub(crate) fn current_mold(&self) -> Option<&Mold> {
+        self.supervisor.generation().and_then(|generation| self.molds.get(&generation))
+    }
+
+    /// All sockets of living generations.
+    pub(crate) fn present_listeners(&self) -> Listeners {
+        let mut all: Listeners = self.listeners.clone();
+        for bound in self.molds.values().flat_map(|mold| &mold.listeners) {
+            if !all.iter().any(|other| Rc::ptr_eq(other, bound)) {
+                all.push(Rc::clone(bound));
+            }
+        }
+        all
+    }
+}
+
+/// This moment, as the supervisor counts.
+pub(crate) fn now() -> Instant {
+    Instant(sys::clock::monotonic_ns())
+}

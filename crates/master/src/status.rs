@@ -1,0 +1,64 @@
+//! The state of the server as JSON, for `licorne status`.
+
+use serde_json::{Value, json};
+use supervisor::WorkerState;
+
+use crate::shell::Shell;
+
+impl Shell {
+    /// Shape: `pid`, `version`, `phase`, `generation`, `worker_processes`, `ready`, `uptime_s`, `listeners` (names),
+    /// `roll` (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`) and `workers`
+    /// (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, and `request` with
+    /// `line` and `age_ms` while one is served).
+    pub(crate) fn status(&self) -> Value {
+        let now = sys::clock::monotonic_ns();
+        let workers: Vec<Value> = self.supervisor.workers().map(|(id, worker)| self.worker(id, worker, now)).collect();
+        let molds: Vec<Value> = self
+            .molds
+            .iter()
+            .map(|(generation, mold)| json!({ "generation": generation.0, "pid": mold.pid }))
+            .collect();
+        json!({
+            "pid": sys::process::own_pid(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "phase": format!("{:?}", self.supervisor.phase()).to_lowercase(),
+            "ready": self.supervisor.readyz(),
+            "generation": self.supervisor.generation().map(|generation| generation.0),
+            "worker_processes": self.supervisor.worker_processes(),
+            "uptime_s": now.saturating_sub(self.started_ns) / 1_000_000_000,
+            "listeners": self.listeners.iter().map(|bound| bound.socket.name()).collect::<Vec<_>>(),
+            "roll": self.supervisor.roll_progress().map(|(done, total)| json!({ "done": done, "total": total })),
+            "successor": self.successor.pid(),
+            "molds": molds,
+            "workers": workers,
+        })
+    }
+
+    fn worker(&self, id: supervisor::WorkerId, worker: &supervisor::Worker, now: u64) -> Value {
+        let process = self.workers.get(&id);
+        let seat = process.and_then(|process| scoreboard::seat(self.scoreboard.words(), process.seat));
+        let request = seat.and_then(|seat| {
+            let start = seat.request_start_ns()?;
+            let line = String::from_utf8_lossy(&seat.request_line()).into_owned();
+            Some(json!({ "line": line, "age_ms": now.saturating_sub(start) / 1_000_000 }))
+        });
+        let state = match worker.state {
+            WorkerState::Booting { .. } => "booting",
+            WorkerState::Serving { .. } if request.is_some() => "busy",
+            WorkerState::Serving { .. } => "idle",
+            WorkerState::Retiring { .. } => "retiring",
+            WorkerState::Abandoned { .. } | WorkerState::Quitting { .. } | WorkerState::Killed { .. } => "leaving",
+        };
+        json!({
+            "slot": worker.slot.0,
+            "generation": worker.generation.0,
+            "pid": process.and_then(|process| process.pid),
+            "state": state,
+            "requests": seat.map_or(0, |seat| seat.requests()),
+            "busy_ms": seat.map_or(0, |seat| seat.busy_ns() / 1_000_000),
+            "server_errors": seat.map_or(0, |seat| seat.server_errors()),
+            "connections": seat.map_or(0, |seat| seat.connections()),
+            "request": request,
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! The second master of an upgrade: Unicorn's protocol of two masters.
+//!
+//! The pid file moves to `<pid>.oldbin`, the new program is executed with the listeners' numbers in `UNICORN_FD`, and
+//! both serve until somebody stops one of them. Beyond Unicorn, the new master tells the old one when it serves, through
+//! a pipe whose number is in `LICORNE_READY_FD`.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use supervisor::Event;
+use sys::process::Exited;
+use sys::spawn::Program;
+use wire::Message;
+
+use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
+use crate::shell::Shell;
+
+/// The first descriptor number of a second master's listeners.
+const FIRST_FD: i32 = 3;
+
+/// The new master, as the old one knows it.
+#[derive(Debug)]
+pub(crate) enum Successor {
+    /// There is none.
+    None,
+    /// `before_exec` runs in a child of the mold.
+    Preparing,
+    /// It runs.
+    Running {
+        pid: u32,
+        /// Where it tells that it serves; `None` after it has.
+        ready: Option<std::fs::File>,
+    },
+}
+
+/// The master before this one, if this is a successor.
+#[derive(Debug)]
+pub(crate) struct Origin(Option<std::fs::File>);
+
+impl Successor {
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Running { pid, .. } => Some(*pid),
+            Self::None | Self::Preparing => None,
+        }
+    }
+
+    pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Running { ready: Some(pipe), .. } => Some(pipe.as_fd()),
+            _ => None,
+        }
+    }
+}
+
+impl Origin {
+    pub(crate) fn from_environment() -> Self {
+        let number = std::env::var(READY_VARIABLE).ok().and_then(|text| text.parse().ok());
+        Self(number.and_then(sys::spawn::inherited).map(std::fs::File::from))
+    }
+
+    /// Tells the master before this one that this one serves. One that is gone by now needs no telling.
+    pub(crate) fn tell_ready(&mut self) {
+        if let Some(mut pipe) = self.0.take() {
+            let _ = pipe.write_all(b"1");
+        }
+    }
+}
+
+impl Shell {
+    /// Moves the pid file out of the way and asks the mold to run `before_exec`.
+    pub(crate) fn start_successor(&mut self) {
+        if let Some(path) = self.pid_path.clone() {
+            let old = oldbin(&path);
+            if let Err(error) = sys::pidfile::rename(&path, &old, sys::process::own_pid()) {
+                match error {
+                    sys::Error::AlreadyRunning { pid, .. } => self.log.error(format_args!(
+                        "old PID:{pid} running with existing pid={}, refusing rexec",
+                        old.display()
+                    )),
+                    other => self.log.error(format_args!("error writing pid={} {}", old.display(), other.chain())),
+                }
+                return self.event(Event::SuccessorFailed);
+            }
+            self.set_pid_path(Some(old));
+        }
+        if let Some(path) = self.control.path().map(Path::to_path_buf)
+            && self.control_is_configured()
+            && let Err(error) = self.control.rename(&oldbin(&path))
+        {
+            self.log.error(format_args!("error moving {}: {error}", path.display()));
+        }
+        self.successor = Successor::Preparing;
+        let asked = self.current_mold().is_some_and(|mold| mold.link.send(&Message::BeforeExec, &[]));
+        if !asked {
+            // Without a mold there is no hook to run.
+            let own: serde_json::Map<String, Value> =
+                std::env::vars().map(|(name, value)| (name, Value::String(value))).collect();
+            self.execute_successor(&Value::Object(own).to_string());
+        }
+    }
+
+    /// Executes the new program with the environment that `before_exec` left behind.
+    pub(crate) fn execute_successor(&mut self, json: &str) {
+        if !matches!(self.successor, Successor::Preparing) {
+            return;
+        }
+        match self.spawn_successor(json) {
+            Ok(running) => {
+                self.successor = running;
+                self.show_title("master (old)");
+                self.event(Event::SuccessorStarted);
+            }
+            Err(text) => {
+                self.log.error(&text);
+                self.failure = Some(text);
+                self.successor = Successor::None;
+                self.take_names_back();
+                self.event(Event::SuccessorFailed);
+            }
+        }
+    }
+
+    fn spawn_successor(&self, json: &str) -> Result<Successor, String> {
+        let Ok(Value::Object(environment)) = serde_json::from_str(json) else {
+            return Err("before_exec failed, the new master was not started".to_string());
+        };
+        let (reader, writer): (OwnedFd, OwnedFd) = sys::spawn::pipe().map_err(|error| error.chain())?;
+        let mut program = Program::new(&self.options.program_path);
+        program.arguments = self.options.arguments.iter().map(OsString::from).collect();
+        program.clear = true;
+        program.set = environment
+            .iter()
+            .filter(|(name, _)| !PRIVATE_VARIABLES.contains(&name.as_str()))
+            .filter_map(|(name, value)| Some((OsString::from(name), OsString::from(value.as_str()?))))
+            .collect();
+        let numbers: Vec<i32> = (FIRST_FD..).take(self.listeners.len()).collect();
+        let listed = numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+        let ready_number = FIRST_FD + i32::try_from(numbers.len()).unwrap_or(0);
+        program.set.push(("UNICORN_FD".into(), listed.into()));
+        program.set.push((READY_VARIABLE.into(), ready_number.to_string().into()));
+        let directory = self.start_directory();
+        program.set.push(("PWD".into(), directory.as_os_str().to_owned()));
+        program.directory = Some(directory.clone());
+        program.inherit = self.listeners.iter().map(|bound| bound.socket.as_fd()).zip(numbers).collect();
+        program.inherit.push((writer.as_fd(), ready_number));
+        self.log.info(format_args!(
+            "executing {:?} (in {})",
+            std::iter::once(self.options.program_path.to_string_lossy().into_owned())
+                .chain(self.options.arguments.iter().cloned())
+                .collect::<Vec<_>>(),
+            directory.display()
+        ));
+        let pid = program.spawn().map_err(|error| error.chain())?;
+        Ok(Successor::Running { pid, ready: Some(std::fs::File::from(reader)) })
+    }
+
+    pub(crate) fn hear_successor(&mut self) {
+        let Successor::Running { ready: slot @ Some(_), .. } = &mut self.successor else { return };
+        let Some(pipe) = slot else { return };
+        if !sys::poll::wait(&[pipe.as_fd()], &[], Some(0)).is_ok_and(|ready| ready[0]) {
+            return;
+        }
+        let mut byte = [0];
+        let told = pipe.read(&mut byte).is_ok_and(|count| count == 1);
+        // The end of the pipe without a word: it failed or left, and its exit will be reaped.
+        *slot = None;
+        if told {
+            self.event(Event::SuccessorReady);
+        }
+    }
+
+    pub(crate) fn successor_exited(&mut self, exited: Exited) {
+        self.log.error(format_args!("reaped {} exec()-ed", exited.ruby_inspect()));
+        // It may have said that it serves just before it died.
+        self.hear_successor();
+        self.successor = Successor::None;
+        self.event(Event::SuccessorExited);
+    }
+
+    /// The new master is gone: pid file, control socket and title become those of the only master again.
+    pub(crate) fn take_names_back(&mut self) {
+        if let Some(path) = self.pid_path.clone()
+            && let Some(plain) = without_oldbin(&path)
+        {
+            match sys::pidfile::rename(&path, &plain, sys::process::own_pid()) {
+                Ok(()) => self.set_pid_path(Some(plain)),
+                Err(error) => self.log.error(format_args!("error writing pid={} {}", plain.display(), error.chain())),
+            }
+        }
+        if let Some(plain) = self.control.path().and_then(without_oldbin)
+            && let Err(error) = self.control.rename(&plain)
+        {
+            self.log.error(format_args!("error moving {}: {error}", plain.display()));
+        }
+        self.show_title("master");
+    }
+
+    /// Notes where the pid file is, and tells the molds: hooks ask `server.pid`.
+    pub(crate) fn set_pid_path(&mut self, path: Option<PathBuf>) {
+        let text = path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        for mold in self.molds.values() {
+            mold.link.send(&Message::PidPath { path: text.clone() }, &[]);
+        }
+        self.pid_path = path;
+    }
+}
+
+/// The name that an old master's files have while a new one serves.
+pub(crate) fn oldbin(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".oldbin");
+    PathBuf::from(name)
+}
+
+fn without_oldbin(path: &Path) -> Option<PathBuf> {
+    path.to_str()?.strip_suffix(".oldbin").map(PathBuf::from)
+}
