@@ -72,12 +72,7 @@ pub(crate) fn prepare(
     mut wait: impl FnMut(f64) -> bool,
 ) -> Result<Listeners, String> {
     let mut wanted: Listeners = inherited.activated.clone();
-    let mut asked = settings.listeners.clone();
-    if asked.is_empty() && inherited.activated.is_empty() && inherited.handed_over.is_empty() {
-        let port = std::env::var("PORT").ok().filter(|port| !port.trim().is_empty());
-        asked.push((port.unwrap_or_else(|| "8080".to_string()), Options::default()));
-    }
-    for (text, options) in &asked {
+    for (text, options) in &settings.listeners {
         let address = Address::parse(text).map_err(|error| {
             log.fatal(format_args!("error adding listener addr={text}"));
             format!("{} (ArgumentError)", error.chain())

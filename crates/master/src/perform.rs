@@ -127,7 +127,6 @@ impl Shell {
         if first {
             self.enter(&settings)?;
         }
-        settings.check_paths()?;
         let own = sys::process::own_pid();
         match &settings.pid {
             Some(path) if first => {

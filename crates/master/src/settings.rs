@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<(String, Options)>,
     /// Whether the configuration brought its own logger: then lines of the master go through the mold.
     pub(crate) custom_logger: bool,
+    /// `START_CTX[0]`: the program of an upgrade, which the configuration may change.
+    pub(crate) program_path: Option<PathBuf>,
     /// Whether the rackup file asked for the background (`#\ -D`).
     pub(crate) daemonize: bool,
 }
@@ -60,6 +62,7 @@ impl Settings {
             stderr_path: path(&value, "stderr_path")?,
             working_directory: path(&value, "working_directory")?,
             listeners,
+            program_path: path(&value["start_ctx"], "program_path")?,
             custom_logger: value["custom_logger"] == true,
             daemonize: value["daemonize"] == true,
         })
@@ -76,23 +79,6 @@ impl Settings {
             shutdown_delay: self.shutdown_delay,
             linger: self.linger,
         }
-    }
-
-    /// Checks that the files this process is to write can be written: the file itself, or its directory.
-    ///
-    /// # Errors
-    /// Unicorn's message for the first that cannot.
-    pub(crate) fn check_paths(&self) -> Result<(), String> {
-        let named = [("pid", &self.pid), ("stderr_path", &self.stderr_path), ("stdout_path", &self.stdout_path)];
-        for (name, path) in named {
-            let Some(path) = path else { continue };
-            let full = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            let directory = full.parent().unwrap_or(&full);
-            if !sys::process::is_writable(&full) && !sys::process::is_writable(directory) {
-                return Err(format!("directory for {name}={} not writable (ArgumentError)", full.display()));
-            }
-        }
-        Ok(())
     }
 }
 

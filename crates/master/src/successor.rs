@@ -129,7 +129,9 @@ impl Shell {
             return Err("before_exec failed, the new master was not started".to_string());
         };
         let (reader, writer): (OwnedFd, OwnedFd) = sys::spawn::pipe().map_err(|error| error.chain())?;
-        let mut program = Program::new(&self.options.program_path);
+        let configured = self.settings.as_ref().and_then(|settings| settings.program_path.clone());
+        let path = configured.map_or_else(|| self.options.program_path.clone(), PathBuf::into_os_string);
+        let mut program = Program::new(&path);
         program.arguments = self.options.arguments.iter().map(OsString::from).collect();
         program.clear = true;
         program.set = environment
@@ -149,7 +151,7 @@ impl Shell {
         program.inherit.push((writer.as_fd(), ready_number));
         self.log.info(format_args!(
             "executing {:?} (in {})",
-            std::iter::once(self.options.program_path.to_string_lossy().into_owned())
+            std::iter::once(path.to_string_lossy().into_owned())
                 .chain(self.options.arguments.iter().cloned())
                 .collect::<Vec<_>>(),
             directory.display()

@@ -117,12 +117,6 @@ fn pid_of(number: u32) -> Option<Pid> {
     i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
-/// Whether the effective user may write this file or directory. See faccessat(2), `AT_EACCESS`.
-pub fn is_writable(path: &std::path::Path) -> bool {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
-    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
-}
-
 /// How many processes of this control group the kernel has killed for lack of memory. See cgroup v2, `memory.events`.
 /// Returns `None` where there is no such group.
 pub fn oom_kills() -> Option<u64> {
