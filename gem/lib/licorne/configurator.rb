@@ -95,10 +95,10 @@ module Licorne
     # Acts at once, so that what follows in the file can use relative paths.
     def working_directory(path)
       path = File.expand_path(check(:working_directory, path))
-      if @config_file && !@config_file.start_with?("/") && !File.readable?(File.join(path, @config_file))
+      Dir.chdir(path)
+      if @config_file && !File.readable?(@config_file)
         mistake("config_file=#{@config_file} would not be accessible in working_directory=#{path}")
       end
-      Dir.chdir(path)
       @start_ctx[:cwd] = ENV["PWD"] = path
       @set[:working_directory] = path
     rescue SystemCallError => e

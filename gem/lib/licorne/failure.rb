@@ -5,7 +5,17 @@ module Licorne
   class ConfigError < ArgumentError; end
 
   # A name in the configuration file that is no directive. It is a NameError, as it would be for any Ruby object.
-  class UnknownDirective < NoMethodError; end
+  class UnknownDirective < NoMethodError
+    def initialize(text, name)
+      @text = text
+      super
+    end
+
+    # Without what did_you_mean and error_highlight would add: the text says it already.
+    def to_s
+      @text
+    end
+  end
 
   # Puts exceptions into words, for the master and for the log.
   module Failure
@@ -52,11 +62,13 @@ module Licorne
       "#{exception.message} (#{exception.class})"
     end
 
-    # Without the frames of this library, and the last one, `-e`, which started it. All of them if nothing is left.
+    # Without the frames of this library, and the last one, `-e`, which started it. All of them if nothing
+    # else tells where it happened.
     def frames(exception)
       all = exception.backtrace || []
       theirs = (all.last&.start_with?("-e:") ? all[..-2] : all).reject { |line| own?(line) }
-      theirs.empty? && !exception.is_a?(ConfigError) ? all : theirs
+      located = exception.is_a?(ConfigError) || exception.is_a?(ScriptError)
+      theirs.empty? && !located ? all : theirs
     end
 
     def own?(line)

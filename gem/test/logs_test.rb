@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+require "test_helper"
+
+class LogsTest < Minitest::Test
+  include TestHelper
+
+  def open_log(name, mode = "a", sync: true)
+    File.open(File.join(@directory, name), mode).tap { |file| file.sync = sync }
+  end
+
+  def test_a_rotated_log_is_opened_anew_with_the_same_descriptor
+    log = open_log("a.log")
+    fd = log.fileno
+    log.puts("before")
+    File.rename("a.log", "a.log.1")
+    assert_equal 1, Licorne::Logs.reopen
+    log.puts("after")
+    assert_equal ["before\n", "after\n"], [File.read("a.log.1"), File.read("a.log")]
+    assert_equal [fd, true], [log.fileno, log.sync]
+  ensure
+    log&.close
+  end
+
+  def test_a_log_that_was_not_rotated_is_left_alone
+    log = open_log("a.log")
+    assert_equal 0, Licorne::Logs.reopen
+  ensure
+    log&.close
+  end
+
+  def test_only_files_that_are_appended_unbuffered_are_logs
+    files = [open_log("a"), open_log("b", "a+"), open_log("c", sync: false), open_log("d", "w")]
+    assert_equal [true, false, false, false], files.map { |file| Licorne::Logs.log?(file) }
+    closed = open_log("e").tap(&:close)
+    refute Licorne::Logs.log?(closed)
+  ensure
+    files&.each(&:close)
+  end
+
+  def test_a_logger_with_a_path_is_found
+    logger = Logger.new("app.log")
+    File.rename("app.log", "app.log.1")
+    assert_equal 1, Licorne::Logs.reopen
+    logger.info("after")
+    assert_match(/after/, File.read("app.log"))
+  ensure
+    logger&.close
+  end
+
+  def test_redirected_standard_error_is_a_log
+    script = 'require "licorne/logs"; Licorne::Logs.redirect(stdout: "o", stderr: "e"); warn "1"; puts "2"; ' \
+             'File.rename("e", "e.1"); n = Licorne::Logs.reopen; warn n'
+    assert system(RbConfig.ruby, *$LOAD_PATH.flat_map { |path| ["-I", path] }, "-e", script)
+    assert_equal %W[1\n 2\n 1\n], %w[e.1 o e].map { |name| File.read(name) }
+  end
+end

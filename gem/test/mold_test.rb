@@ -1,0 +1,278 @@
+# frozen_string_literal: true
+
+require "test_helper"
+require "support/mold_process"
+
+class MoldTest < Minitest::Test
+  include TestHelper
+
+  APP = "run ->(env) { [200, { 'content-type' => 'text/plain' }, [%s.to_s]] }\n"
+
+  def setup
+    super
+    @listener = Socket.new(:INET, :STREAM).tap { |socket| socket.bind(Addrinfo.tcp("127.0.0.1", 0)) }
+    @listener.listen(16)
+  end
+
+  def teardown
+    @mold&.stop
+    @listener.close
+    super
+  end
+
+  def boot(config = "", app: format(APP, "Process.pid"), env: "none", **members)
+    write("u.rb", config)
+    write("config.ru", app)
+    @mold = MoldProcess.new(@directory, env: env, **members)
+  end
+
+  # The body of one response.
+  def get(listener = @listener)
+    Socket.tcp("127.0.0.1", listener.local_address.ip_port, connect_timeout: 30) do |socket|
+      socket.write("GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+      raise "no response" unless socket.wait_readable(30)
+
+      socket.read.split("\r\n\r\n", 2).last
+    end
+  end
+
+  def title(pid)
+    File.read("/proc/#{pid}/cmdline").tr("\0", " ").strip
+  end
+
+  def test_it_tells_its_settings_waits_and_becomes_ready
+    boot("worker_processes 3\npid 'a.pid'\n", env: nil)
+    settings = @mold.ready
+    assert_equal [3, "a.pid", "config.ru", "development"],
+                 settings.values_at("worker_processes", "pid", "rackup", "rack_env")
+    assert_equal({ "program_path" => "/usr/bin/licorne", "argv" => %w[-c u.rb], "cwd" => @directory },
+                 settings["start_ctx"])
+    assert_equal "licorne mold -c u.rb (gen 4)", title(@mold.pid)
+  end
+
+  def test_the_end_of_the_channel_ends_it
+    boot.ready
+    @mold.wire.close
+    assert_equal 0, @mold.wait.exitstatus
+  end
+
+  def test_it_retires_when_asked_and_runs_its_at_exit_handlers
+    boot("at_exit { File.write('left', '') }")
+    @mold.ready
+    @mold.wire.send(:retire, drain: false, linger_ms: 0)
+    assert_equal 0, @mold.wait.exitstatus
+    assert_path_exists "left"
+  end
+
+  def test_signals_do_not_move_it
+    boot("trap('TERM') { exit!(9) }")
+    @mold.ready
+    Licorne::Signals::ALL.each { |name| Process.kill(name, @mold.pid) }
+    assert_operator @mold.fork(0, [@listener]).pid, :>, 0
+  end
+
+  def test_a_worker_serves_until_it_is_retired
+    worker = boot.tap(&:ready).fork(1, [@listener])
+    worker.wire.expect(:ready)
+    assert_equal worker.pid.to_s, get
+    assert_equal "licorne worker[1] -c u.rb (gen 4)", title(worker.pid)
+    worker.wire.send(:retire, drain: false, linger_ms: 0)
+    assert_nil worker.wire.receive
+    assert_match(/INFO -- : worker=1 spawning\.\.\.$.*INFO -- : worker=1 spawned pid=#{worker.pid}$.*worker=1 ready$/m,
+                 @mold.log)
+  end
+
+  def test_a_worker_leaves_when_its_master_is_gone
+    worker = boot("after_worker_exit { |*| }\n".sub("|*|", "|s, w, t|")).tap(&:ready).fork(0, [@listener])
+    worker.wire.expect(:ready)
+    pidfd_closed = IO.popen(["tail", "--pid=#{worker.pid}", "-f", "/dev/null"])
+    worker.wire.close
+    assert pidfd_closed.wait_readable(30)
+  ensure
+    pidfd_closed&.close
+  end
+
+  def test_the_mold_has_one_thread_and_keeps_no_descriptor_of_its_workers
+    boot("before_fork { |server, worker| File.write('threads', Dir.children('/proc/self/task').size) }").ready
+    before = Dir.children("/proc/#{@mold.pid}/fd").size
+    3.times { |slot| @mold.fork(slot, [@listener]).wire.expect(:ready) }
+    assert_equal "1", File.read("threads")
+    assert_equal before, Dir.children("/proc/#{@mold.pid}/fd").size
+  end
+
+  def test_a_preloaded_application_is_loaded_once_in_the_mold
+    boot("preload_app true", app: "$loaded = Process.pid\n#{format(APP, "$loaded")}").ready
+    @mold.fork(0, [@listener]).wire.expect(:ready)
+    assert_equal @mold.pid.to_s, get
+  end
+
+  def test_hooks_run_in_order_and_in_their_processes
+    boot(<<~RUBY).ready
+      line = ->(name, server, worker) { File.write("trace", "\#{name} \#{Process.pid} \#{worker.nr}\\n", mode: "a") }
+      %i[before_fork after_fork after_worker_ready].each do |name|
+        public_send(name) { |server, worker| line.call(name, server, worker) }
+      end
+    RUBY
+    worker = @mold.fork(2, [@listener])
+    worker.wire.expect(:ready)
+    assert_equal ["before_fork #{@mold.pid} 2", "after_fork #{worker.pid} 2", "after_worker_ready #{worker.pid} 2"],
+                 File.readlines("trace", chomp: true)
+  end
+
+  def test_after_worker_exit_gets_the_status_and_the_mold_survives_its_errors
+    boot(<<~RUBY).ready
+      after_worker_exit { |server, worker, status| raise status.inspect + worker&.nr.inspect }
+      before_fork { |server, worker| File.write("count", server.worker_processes.to_s + server.pid.to_s) }
+      pid "x.pid"
+    RUBY
+    @mold.wire.send(:worker_exited, slot: 1, pid: 77, status: 9)
+    @mold.wire.send(:worker_exited, slot: nil, pid: 78, status: 0)
+    @mold.wire.send(:worker_processes, count: 5)
+    @mold.wire.send(:pid_path, path: "#{@directory}/x.pid.oldbin")
+    @mold.fork(0).wire.expect(:ready)
+    assert_match(/ERROR -- : master loop error: #<Process::Status: pid 77 SIGKILL \(signal 9\)>1 \(RuntimeError\)/,
+                 @mold.log)
+    assert_match(/pid 78 exit 0>nil/, @mold.log)
+    assert_equal "5x.pid.oldbin", File.read("count")
+  end
+
+  def test_the_environment_that_before_exec_leaves_is_told
+    boot("before_exec { |server| ENV['BUNDLE_GEMFILE'] = '/new/Gemfile'; ENV.delete('HOME') }").ready
+    @mold.wire.send(:before_exec)
+    environment = @mold.wire.expect(:exec_environment)[:json]
+    assert_equal ["/new/Gemfile", nil, @directory], environment.values_at("BUNDLE_GEMFILE", "HOME", "PWD")
+    refute environment.key?("LICORNE_CONTROL_FD")
+  end
+
+  def test_a_before_exec_that_fails_is_told_and_logged
+    boot("before_exec { |server| raise 'not today' }").ready
+    @mold.wire.send(:before_exec)
+    assert_nil @mold.wire.expect(:exec_environment)[:json]
+    assert_match(/ERROR -- : not today \(RuntimeError\)/, @mold.log)
+  end
+
+  def test_lines_of_the_master_go_through_the_configured_logger
+    boot("logger(Logger.new('own.log').tap { |l| l.formatter = ->(s, _, _, m) { s + m } })").ready
+    @mold.wire.send(:log, severity: 3, text: "from the master")
+    @mold.fork(0).wire.expect(:ready)
+    assert_match(/ERRORfrom the master/, File.read("own.log"))
+  end
+
+  def test_a_configuration_that_fails_is_told_with_its_lines_and_ends_the_mold
+    {
+      "\ntimeout 1" => ["u.rb:2: too low (< 3): timeout=1 (Licorne::ConfigError)\nu.rb:2:in", 1],
+      "raise 'boom'" => ["boom (RuntimeError)\nu.rb:1:in", 1],
+      "\nif (" => ["u.rb:2: syntax error", 1],
+      "require 'no/such'" => ["cannot load such file -- no/such (LoadError)", 1],
+      "exit 7" => ["exit with status 7", 7],
+      "timeuot 3" => ["u.rb:1: unknown directive: timeuot (did you mean timeout?)", 1]
+    }.each do |config, (text, status)|
+      boot(config)
+      failed = @mold.wire.expect(:failed)[:text]
+      assert_operator failed, :start_with?, text
+      refute_match(%r{gem/lib/licorne|^-e}, failed)
+      assert_equal status, @mold.wait.exitstatus, config
+      assert_empty @mold.log
+      @mold.stop
+    end
+  end
+
+  def test_a_missing_rackup_file_is_told
+    boot("", rackup: "none.ru")
+    assert_equal "rackup file (none.ru) not readable (ArgumentError)",
+                 @mold.wire.expect(:failed)[:text].lines.first.chomp
+  end
+
+  def test_a_preloaded_application_that_does_not_load_is_told
+    boot("preload_app true", app: "\nraise 'no database'")
+    @mold.wire.expect(:settings)
+    @mold.wire.send(:proceed)
+    assert_match(/\Ano database \(RuntimeError\)\nconfig\.ru:2:in/, @mold.wire.expect(:failed)[:text])
+    assert_equal 1, @mold.wait.exitstatus
+  end
+
+  def test_a_worker_whose_application_does_not_load_tells_and_logs_it
+    worker = boot(app: "\nraise 'no database'").tap(&:ready).fork(0, [@listener])
+    assert_match(/\Ano database \(RuntimeError\)\nconfig\.ru:2:in/, worker.wire.expect(:failed)[:text])
+    assert_nil worker.wire.receive
+    assert_match(/ERROR -- : no database \(RuntimeError\)/, @mold.log)
+  end
+
+  def test_a_before_fork_that_fails_costs_one_fork_and_not_the_mold
+    boot("before_fork { |server, worker| worker.nr == 0 ? exit(3) : nil }").ready
+    _, theirs = Wire.pair
+    @mold.wire.send(:fork, [theirs], slot: 0, generation: 4, seat: 0, names: [])
+    assert_equal({ slot: 0, text: "exit with status 3\nu.rb:1:in `exit'\nu.rb:1:in `block in evaluate'" },
+                 @mold.wire.expect(:fork_failed))
+    @mold.fork(1).wire.expect(:ready)
+  end
+
+  def test_stdout_and_stderr_go_to_their_files_and_are_reopened_everywhere
+    boot("stderr_path 'err.log'\nstdout_path 'out.log'").ready
+    worker = @mold.fork(0, [@listener])
+    worker.wire.expect(:ready)
+    assert_match(/worker=0 spawned/, File.read("err.log"))
+    File.rename("err.log", "err.log.1")
+    @mold.wire.send(:reopen_logs)
+    worker.wire.send(:reopen_logs)
+    assert_equal worker.pid.to_s, get
+    assert_match(/worker=0 reopening logs\.\.\./, File.read("err.log.1"))
+    assert_match(/worker=0 done reopening logs/, File.read("err.log"))
+    @mold.fork(1).wire.expect(:ready)
+    assert_match(/worker=1 spawning/, File.read("err.log"))
+  end
+
+  def test_a_worker_may_listen_for_itself
+    boot(<<~RUBY).ready
+      after_fork do |server, worker|
+        socket = server.listen("127.0.0.1:0", tries: -1, delay: 5)
+        File.write("port", socket.local_address.ip_port)
+      end
+    RUBY
+    worker = @mold.fork(0, [@listener])
+    worker.wire.expect(:ready)
+    own = Struct.new(:local_address).new(Struct.new(:ip_port).new(File.read("port").to_i))
+    assert_equal [worker.pid.to_s] * 2, [get(own), get]
+  end
+
+  def test_quit_and_term_finish_and_run_at_exit_handlers_int_does_not
+    boot("after_fork { |server, worker| at_exit { File.write('left' + worker.nr.to_s, '') } }").ready
+    %w[QUIT TERM INT].each_with_index do |name, slot|
+      worker = @mold.fork(slot, [@listener])
+      worker.wire.expect(:ready)
+      Process.kill(name, worker.pid)
+      assert_nil worker.wire.receive
+    end
+    assert_equal [true, true, false], [0, 1, 2].map { |slot| File.exist?("left#{slot}") }
+  end
+
+  def test_term_is_quick_when_configured
+    boot("term_signal :quick\nafter_fork { |server, worker| at_exit { File.write('left', '') } }").ready
+    worker = @mold.fork(0, [@listener])
+    worker.wire.expect(:ready)
+    Process.kill(:TERM, worker.pid)
+    assert_nil worker.wire.receive
+    refute_path_exists "left"
+  end
+
+  def test_usr1_reopens_the_logs_of_a_worker
+    boot("stderr_path 'err.log'").ready
+    worker = @mold.fork(0, [@listener])
+    worker.wire.expect(:ready)
+    File.rename("err.log", "err.log.1")
+    Process.kill(:USR1, worker.pid)
+    # The worker reopens beside its requests, so these are what passes the time.
+    1000.times { break if File.exist?("err.log") && /done reopening/.match?(File.read("err.log")) || !get }
+    assert_match(/worker=0 done reopening logs/, File.read("err.log"))
+    assert_match(/worker=0 reopening logs/, File.read("err.log.1"))
+  end
+
+  def test_worker_exec_serves_from_a_ruby_of_its_own
+    boot("worker_exec true\nset[:seen] = ENV.key?('LICORNE_WORKER')\nafter_fork { |s, w| $set = s.config[:seen] }",
+         app: format(APP, "[Process.pid, $set, ENV['LICORNE_WORKER']].inspect")).ready
+    worker = @mold.fork(3, [@listener])
+    worker.wire.expect(:ready)
+    assert_equal "[#{worker.pid}, false, nil]", get
+    assert_equal "licorne worker[3] -c u.rb (gen 4)", title(worker.pid)
+  end
+end

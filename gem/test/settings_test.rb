@@ -1,0 +1,125 @@
+# frozen_string_literal: true
+
+require "test_helper"
+
+class SettingsTest < Minitest::Test
+  include TestHelper
+
+  def setup
+    super
+    %w[WEB_CONCURRENCY PORT RACK_ENV].each { |name| ENV.delete(name) }
+  end
+
+  def test_silence_means_the_defaults_of_the_table
+    settings = settings()
+    assert_equal 1, settings["worker_processes"]
+    assert_equal 60, settings["timeout"]
+    assert_equal 114_688, settings["client_body_buffer_size"]
+    assert_equal "graceful", settings["term_signal"]
+    assert_equal [true, false, false], settings.values_at("default_middleware", "preload_app", "custom_logger")
+    assert_equal [nil, nil, nil, nil], settings.values_at("pid", "stderr_path", "working_directory", "user")
+    assert_equal false, settings["before_fork"]
+    assert_equal [{ "address" => "0.0.0.0:8080" }], settings["listeners"]
+    refute settings.key?("logger")
+  end
+
+  def test_what_is_given_is_told
+    settings = settings(<<~RUBY)
+      worker_processes 2
+      term_signal :quick
+      user 'root', 'root'
+      logger Logger.new($stderr)
+      before_exec { |server| }
+      listen 8080, backlog: 5
+      listen '/a.sock'
+    RUBY
+    assert_equal [2, "quick", %w[root root], true, true],
+                 settings.values_at("worker_processes", "term_signal", "user", "custom_logger", "before_exec")
+    assert_equal [{ "address" => "8080", "backlog" => 5 }, { "address" => "/a.sock" }], settings["listeners"]
+  end
+
+  def test_listeners_come_in_the_order_of_command_line_configuration_rackup_file_and_host_with_port
+    settings = settings("listen '127.0.0.1:2', tries: 1\nlisten '127.0.0.1:1', backlog: 7\n",
+                        rackup: "#\\ -l 127.0.0.1:3 -p 5\nrun nil\n", listeners: ["127.0.0.1:1"], host: "127.0.0.1",
+                        port: 4)
+    assert_equal [{ "address" => "127.0.0.1:1", "backlog" => 7 }, { "address" => "127.0.0.1:2", "tries" => 1 },
+                  { "address" => "127.0.0.1:3" }, { "address" => "127.0.0.1:5" }], settings["listeners"]
+  end
+
+  def test_port_of_the_environment_counts_where_no_listener_is_given
+    ENV["PORT"] = "5000"
+    assert_equal [{ "address" => "0.0.0.0:5000" }], settings["listeners"]
+    assert_equal [{ "address" => "127.0.0.1:5000" }], settings(host: "127.0.0.1")["listeners"]
+    assert_equal [{ "address" => "9" }], settings("listen 9")["listeners"]
+    assert_equal [], settings(inherited: ["127.0.0.1:7"])["listeners"]
+    ENV["PORT"] = " "
+    assert_equal [{ "address" => "0.0.0.0:8080" }], settings["listeners"]
+    ENV["PORT"] = "http"
+    assert_equal 'not a port: PORT="http"', assert_raises(ArgumentError) { settings }.message
+  end
+
+  def test_web_concurrency_counts_where_the_configuration_is_silent
+    { "4" => 4, " 3 " => 3, "" => 1, " " => 1 }.each do |text, want|
+      ENV["WEB_CONCURRENCY"] = text
+      assert_equal want, settings["worker_processes"], text.inspect
+      assert_equal 2, settings("worker_processes 2")["worker_processes"]
+    end
+    ENV["WEB_CONCURRENCY"] = "auto"
+    assert_operator settings["worker_processes"], :>=, 1
+    { "many" => 'not an integer: WEB_CONCURRENCY="many"', "0" => "too low (< 1): WEB_CONCURRENCY=0" }
+      .each do |text, message|
+      ENV["WEB_CONCURRENCY"] = text
+      assert_equal message, assert_raises(ArgumentError) { settings }.message
+    end
+  end
+
+  def test_the_command_line_beats_the_configuration_for_middleware_and_loses_for_the_pid
+    settings = settings("default_middleware true\npid 'theirs.pid'", no_default_middleware: true, pid: "ours.pid")
+    assert_equal [false, "theirs.pid"], settings.values_at("default_middleware", "pid")
+    assert_equal "ours.pid", settings(pid: "ours.pid")["pid"]
+  end
+
+  def test_a_daemon_logs_to_nowhere_unless_told
+    settings = settings("stdout_path 'out.log'", daemonized: true)
+    assert_equal ["out.log", "/dev/null"], settings.values_at("stdout_path", "stderr_path")
+    settings = settings("stderr_path nil", rackup: "#\\ -D\nrun nil\n")
+    assert_equal ["/dev/null", nil, true], settings.values_at("stdout_path", "stderr_path", "daemonize")
+  end
+
+  def test_files_that_cannot_be_written_are_refused_with_the_line_that_names_them
+    error = assert_raises(ArgumentError) { settings("\npid '/no/such/a.pid'") }
+    assert_equal "u.rb:2: directory for pid=/no/such/a.pid not writable", error.message
+    error = assert_raises(ArgumentError) { settings("stderr_path 'log/err'") }
+    assert_equal "u.rb:1: directory for stderr_path=#{@directory}/log/err not writable", error.message
+  end
+
+  def test_check_client_connection_excludes_tcp_nopush
+    error = assert_raises(ArgumentError) { settings("listen 1, tcp_nopush: true\ncheck_client_connection true") }
+    assert_equal "u.rb:2: check_client_connection is incompatible with tcp_nopush:true", error.message
+  end
+end
+
+class CpuQuotaTest < Minitest::Test
+  include TestHelper
+
+  def quota(files, cgroup: "/a/b", online: 8)
+    root = File.join(@directory, "cgroup")
+    files.each do |name, text|
+      FileUtils.mkdir_p(File.dirname(File.join(root, name)))
+      File.write(File.join(root, name), text)
+    end
+    Licorne::CpuQuota.processors(root: root, cgroup: cgroup, online: online)
+  ensure
+    FileUtils.rm_rf(root)
+  end
+
+  def test_the_strictest_quota_of_the_hierarchy_counts_rounded_up
+    assert_equal 8, quota({})
+    assert_equal 8, quota({ "cpu.max" => "max 100000\n" })
+    assert_equal 2, quota({ "cpu.max" => "150000 100000\n" })
+    assert_equal 1, quota({ "a/cpu.max" => "20000 100000\n", "a/b/cpu.max" => "400000 100000\n" })
+    assert_equal 8, quota({ "cpu.max" => "9900000 100000\n" })
+    assert_equal 3, quota({ "cpu/cpu.cfs_quota_us" => "250000\n", "cpu/cpu.cfs_period_us" => "100000\n" })
+    assert_equal 8, quota({ "cpu/cpu.cfs_quota_us" => "-1\n", "cpu/cpu.cfs_period_us" => "100000\n" })
+  end
+end

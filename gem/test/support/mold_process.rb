@@ -1,0 +1,73 @@
+# frozen_string_literal: true
+
+require "support/wire"
+
+# A real mold, with the test in the place of its master. Workers become children of the test process's nearest
+# subreaper, so they are watched through their control sockets: the end of one is the end of its worker.
+class MoldProcess
+  SCOREBOARD_BYTES = 1024 * 512
+  Child = Struct.new(:wire, :pid)
+
+  attr_reader :pid, :wire
+
+  def initialize(directory, **boot)
+    @directory = directory
+    @log = File.join(directory, "mold.stderr")
+    @wire, theirs = Wire.pair
+    start(theirs)
+    theirs.close
+    @scoreboard = File.open(File.join(directory, "scoreboard"), "w+")
+    @scoreboard.truncate(SCOREBOARD_BYTES)
+    defaults = { generation: 4, program: "licorne", argv: %w[-c u.rb], program_path: "/usr/bin/licorne",
+                 cwd: directory, config_file: "u.rb", rackup: "config.ru" }
+    @wire.send(:boot, [@scoreboard], json: defaults.merge(boot))
+  end
+
+  # Lets it apply its settings, and waits until it is ready. Returns the settings.
+  def ready
+    settings = @wire.expect(:settings)[:json]
+    @wire.send(:proceed)
+    @wire.expect(:ready)
+    settings
+  end
+
+  # Has a worker forked that serves these listeners. Returns it once the process between has told its pid.
+  def fork(slot, listeners = [])
+    ours, theirs = Wire.pair
+    @wire.send(:fork, [theirs, *listeners], slot: slot, generation: 4, seat: slot,
+                                            names: listeners.map { |socket| name_of(socket) })
+    theirs.close
+    Child.new(ours, ours.expect(:forked)[:pid])
+  end
+
+  # The status that the mold ends with.
+  def wait
+    _, status = Process.wait2(@pid)
+    @pid = nil
+    status
+  end
+
+  def log
+    File.read(@log)
+  end
+
+  # Ends it if it still lives; its workers follow when their sockets close.
+  def stop
+    @wire.close
+    wait if @pid
+    @scoreboard.close
+  end
+
+  private
+
+  def start(control)
+    paths = $LOAD_PATH.flat_map { |path| ["-I", path] }
+    environment = { "LICORNE_CONTROL_FD" => "3", "RUBYOPT" => nil, "RACK_ENV" => nil }
+    @pid = Process.spawn(environment, RbConfig.ruby, *paths, "-r", "licorne/mold", "-e", "Licorne::Mold.start",
+                         3 => control, err: @log, chdir: @directory)
+  end
+
+  def name_of(socket)
+    "#{socket.local_address.ip_address}:#{socket.local_address.ip_port}"
+  end
+end
