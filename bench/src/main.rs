@@ -1,2 +1,66 @@
-//! Skeleton.
-fn main() {}
+//! Licorne beside its peers and beside bare loops: one run, one table, one chart.
+//!
+//! One server at a time, with one worker, pinned to CPU 0; wrk with one thread on CPU 1. Rounds are interleaved and
+//! each starts its server anew; medians are reported. The figure to compare is CPU time per request, of all the
+//! server's processes: requests per second stop at what wrk can ask.
+//!
+//! `bench [SCENARIO…]`; `BENCH_ROUNDS` (3) and `BENCH_SECONDS` (3) make it shorter or longer, `LICORNE_BIN` names the
+//! program. The report goes to `bench/report/`.
+
+mod chart;
+mod idle;
+mod judge;
+mod memory;
+mod peers;
+mod report;
+mod running;
+mod startup;
+mod throughput;
+mod wrk;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|word| name.contains(word.as_str()));
+    let rounds = number("BENCH_ROUNDS", 3);
+    let seconds = number("BENCH_SECONDS", 3);
+    if !peers::Peer::Licorne.is_there() {
+        eprintln!("bench: {} is not there: only the peers are measured", testkit::program::path().display());
+    }
+    let mut results = report::Results::default();
+    for scenario in throughput::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
+        results.throughput.push(throughput::measure(scenario, rounds, seconds)?);
+    }
+    if wanted("memory") {
+        results.memory = memory::measure(rounds)?;
+    }
+    if wanted("idle") {
+        results.idle = idle::measure()?;
+    }
+    if wanted("startup") {
+        results.startup = startup::measure(rounds * 3)?;
+    }
+    let verdicts = judge::judge(&results);
+    report::write(&results, &verdicts, rounds, seconds)
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The median; of an even count, the upper one. Zero of nothing.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,125 @@
+//! A server in its own process group, pinned to CPU 0: started, measured, ended.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use testkit::http::Broken;
+use testkit::process::Watch;
+use testkit::{Connection, Endpoint, Request, procfs};
+
+use crate::peers::{App, Peer};
+
+/// The CPU that the server gets; wrk gets the next one.
+pub(crate) const SERVER_CPU: &str = "0";
+
+/// A server that answers.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) port: u16,
+    /// From the start of the program to its first response.
+    pub(crate) first_response: Duration,
+}
+
+impl Running {
+    /// Starts a server and waits for its first response.
+    pub(crate) fn start(peer: Peer, app: App, workers: usize, keep_alive: bool) -> anyhow::Result<Running> {
+        // A port that was free a moment ago: not every peer can inherit a listener.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let inner = peer.command(app, port, workers, keep_alive);
+        let mut command = Command::new("taskset");
+        command.args(["-c", SERVER_CPU]).arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        // All errors of a server go to a file that is shown when it does not come up.
+        let log = std::env::temp_dir().join(format!("bench-{}-{port}.log", peer.name().replace(' ', "-")));
+        let output = std::fs::File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+        let began = Instant::now();
+        let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
+        let mut running = Running { child, port, first_response: Duration::ZERO };
+        let answered = running.wait_for_response(app, began + Duration::from_secs(30));
+        running.first_response = began.elapsed();
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let _ = std::fs::remove_file(&log);
+        answered.with_context(|| format!("{} did not come up:\n{text}", peer.name()))?;
+        Ok(running)
+    }
+
+    /// The process ids of the whole tree.
+    pub(crate) fn tree(&self) -> Vec<procfs::Process> {
+        let root = procfs::process(self.child.id());
+        let mut tree: Vec<_> = root.into_iter().chain(procfs::descendants(self.child.id())).collect();
+        tree.retain(|process| process.state != 'Z');
+        tree
+    }
+
+    /// CPU time of the whole tree so far, with that of the children it has reaped.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.tree().iter().map(|process| process.cpu).sum()
+    }
+
+    /// The memory of the whole tree.
+    pub(crate) fn memory(&self) -> procfs::Memory {
+        self.tree().iter().map(|process| procfs::memory(process.pid)).fold(procfs::Memory::default(), |sum, one| {
+            procfs::Memory { rss_kib: sum.rss_kib + one.rss_kib, pss_kib: sum.pss_kib + one.pss_kib }
+        })
+    }
+
+    /// The process that was started: the master.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::Tcp(([127, 0, 0, 1], self.port).into())
+    }
+
+    fn wait_for_response(&mut self, app: App, deadline: Instant) -> anyhow::Result<()> {
+        let (_keep, never) = channel::<()>();
+        let request = Request::get(app.target()).close().bytes();
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status}");
+            }
+            let answer = Connection::connect(&self.endpoint(), Duration::from_secs(5)).and_then(|mut connection| {
+                connection.try_send(&request, deadline)?;
+                connection.try_receive("GET", deadline)
+            });
+            match answer {
+                Ok(response) => {
+                    ensure!(response.status == 200, "it answered {}", response.status);
+                    return Ok(());
+                }
+                Err(Broken::Refused(_) | Broken::Reset) => {}
+                Err(broken) => bail!("{broken:?}"),
+            }
+            let _ = never.recv_timeout(Duration::from_millis(1));
+        }
+        bail!("no response in time")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let watches: Vec<Watch> = self.tree().iter().filter_map(|process| Watch::on(process.pid)).collect();
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+        for watch in watches {
+            watch.signal(Signal::KILL);
+            let _ = watch.wait(Duration::from_secs(5));
+        }
+    }
+}
