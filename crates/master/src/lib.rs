@@ -7,12 +7,16 @@
 //! |---|---|
 //! | `shell` | the state, the loop, and the order in which a round looks at things |
 //! | `perform` | one function for each action |
+//! | `generation` | settings that a mold told: prepare, commit, roll back |
+//! | `deaths` | children that ended |
+//! | `facts` | what the supervisor found worth a line |
 //! | `children` | molds and workers: their processes, channels, seats |
 //! | `boot` | from the command line to the first mold; what a mold is told |
 //! | `settings` | what a mold answers |
 //! | `listeners` | which sockets there are, whose they are, binding and dropping |
 //! | `successor` | the second master of an upgrade |
-//! | `control` | the control socket: reload, stop, status |
+//! | `control`, `control_server` | the control socket, as both ends see it, and the master's end |
+//! | `status` | the state as JSON |
 //! | `watch` | request deadlines, read from the scoreboard |
 //! | `log` | lines as Ruby's Logger writes them |
 //! | `runtime` | which Ruby, and where the gem's files are |
@@ -22,7 +26,9 @@ mod children;
 
 pub mod control;
 mod control_server;
+mod deaths;
 mod facts;
+mod generation;
 mod listeners;
 mod log;
 mod perform;

@@ -6,16 +6,14 @@ use std::path::{Path, PathBuf};
 
 use supervisor::{Action, Event, FailureReason, Generation, KillReason, SlotId, WorkerId};
 use sys::channel::Channel;
-use sys::process::{Ending, Exited, Kill};
+use sys::process::Kill;
 use wire::Message;
 
 use crate::boot;
 use crate::children::{Link, Mold, Worker};
-use crate::control::{self, Answer};
+use crate::control::Answer;
 use crate::listeners;
-use crate::settings::Settings;
 use crate::shell::Shell;
-use crate::successor::Successor;
 
 impl Shell {
     pub(crate) fn perform(&mut self, action: Action) {
@@ -110,161 +108,6 @@ impl Shell {
         configured.unwrap_or_else(|| self.options.directory.clone())
     }
 
-    /// A mold has told its settings: prepares what they need.
-    pub(crate) fn configured(&mut self, generation: Generation, json: &str) {
-        match self.prepare(generation, json) {
-            Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
-            Err(text) => {
-                self.failure = Some(text);
-                self.event(Event::MoldFailed { generation });
-            }
-        }
-    }
-
-    fn prepare(&mut self, generation: Generation, json: &str) -> Result<supervisor::Plan, String> {
-        let settings = Settings::parse(json)?;
-        let first = self.settings.is_none();
-        if first {
-            self.enter(&settings)?;
-        }
-        let own = sys::process::own_pid();
-        match &settings.pid {
-            Some(path) if first => {
-                sys::pidfile::write(path, own).map_err(|error| format!("{} (ArgumentError)", error.chain()))?;
-                self.set_pid_path(Some(path.clone()));
-            }
-            Some(path) if self.successor.pid().is_none() => {
-                if let Some(pid) = sys::pidfile::holder(path, own) {
-                    return Err(format!("Already running on PID:{pid} (or pid={} is stale)", path.display()));
-                }
-            }
-            _ => {}
-        }
-        let present = self.present_listeners();
-        let Self { inherited, log, signals, .. } = self;
-        let mut heard = Vec::new();
-        let wait = |seconds: f64| {
-            let ns = (seconds.max(0.0) * 1e9) as u64;
-            // A server that serves never waits; one that boots waits, unless it is told to stop.
-            first && {
-                let _ = sys::poll::wait(&[signals.as_fd()], &[], Some(ns));
-                heard.extend(signals.take());
-                heard.iter().all(|delivered| delivered.signal == sys::signals::Signal::Chld)
-            }
-        };
-        let prepared = listeners::prepare(&settings, inherited, &present, log, wait);
-        for delivered in heard {
-            self.signal(delivered.signal);
-        }
-        let mut listeners = prepared?;
-        if first {
-            for bound in &self.inherited.handed_over {
-                if !listeners.iter().any(|other| std::rc::Rc::ptr_eq(other, bound)) {
-                    listeners.push(std::rc::Rc::clone(bound));
-                }
-            }
-        }
-        let plan = settings.plan();
-        if let Some(mold) = self.molds.get_mut(&generation) {
-            mold.settings = Some(settings);
-            mold.listeners = listeners;
-        }
-        Ok(plan)
-    }
-
-    /// What the first settings change at once, before anything else can fail: directory and standard streams.
-    fn enter(&mut self, settings: &Settings) -> Result<(), String> {
-        if let Some(directory) = &settings.working_directory {
-            std::env::set_current_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        }
-        self.redirect(settings)
-    }
-
-    fn redirect(&self, settings: &Settings) -> Result<(), String> {
-        let null = (self.options.daemonize || settings.daemonize).then(|| PathBuf::from("/dev/null"));
-        let stdout = settings.stdout_path.as_ref().or(null.as_ref());
-        let stderr = settings.stderr_path.as_ref().or(null.as_ref());
-        for (path, stream) in [(stdout, sys::stdio::Stream::Out), (stderr, sys::stdio::Stream::Err)] {
-            if let Some(path) = path {
-                sys::stdio::redirect(stream, path).map_err(|error| error.chain())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, generation: Generation) {
-        let Some(mold) = self.molds.get(&generation) else { return };
-        let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
-        let before = self.settings.replace(settings.clone());
-        let listened = std::mem::replace(&mut self.listeners, listeners);
-        match before {
-            None => self.open_control(&settings),
-            Some(before) => {
-                self.change_settings(&settings);
-                self.before = Some((before, listened));
-            }
-        }
-        self.log.set_forward(settings.custom_logger);
-        let path = self.pid_path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        self.tell_mold(generation, &Message::PidPath { path });
-    }
-
-    fn roll_back(&mut self, generation: Generation) {
-        if let Some(mold) = self.molds.get_mut(&generation) {
-            mold.listeners.clear();
-        }
-        let Some((settings, listeners)) = self.before.take() else { return };
-        self.change_settings(&settings);
-        self.log.set_forward(settings.custom_logger);
-        self.settings = Some(settings);
-        self.listeners = listeners;
-    }
-
-    /// Makes pid file and standard streams those of `settings`.
-    fn change_settings(&mut self, settings: &Settings) {
-        if let Err(text) = self.redirect(settings) {
-            self.log.error(text);
-        }
-        if let Some(pid) = self.successor.pid() {
-            if let Some(path) = &settings.pid {
-                let path = path.display();
-                self.log.warn(format_args!("will not set pid={path} while reexec-ed child is running PID:{pid}"));
-            }
-            return;
-        }
-        let own = sys::process::own_pid();
-        match (self.pid_path.clone(), settings.pid.clone()) {
-            (Some(old), Some(new)) if old == new => {}
-            (Some(old), Some(new)) => match sys::pidfile::rename(&old, &new, own) {
-                Ok(()) => self.set_pid_path(Some(new)),
-                Err(error) => self.log.error(error.chain()),
-            },
-            (None, Some(new)) => match sys::pidfile::write(&new, own) {
-                Ok(()) => self.set_pid_path(Some(new)),
-                Err(error) => self.log.error(error.chain()),
-            },
-            (Some(old), None) => {
-                sys::pidfile::remove(&old, own);
-                self.set_pid_path(None);
-            }
-            (None, None) => {}
-        }
-    }
-
-    /// Whether the control socket's path was chosen by the user, so that two masters would share it.
-    pub(crate) fn control_is_configured(&self) -> bool {
-        self.options.control.is_some() || self.settings.as_ref().is_some_and(|settings| settings.control.is_some())
-    }
-
-    /// Opens the control socket. A server without one serves all the same.
-    fn open_control(&mut self, settings: &Settings) {
-        let configured = self.options.control.clone().or_else(|| settings.control.clone());
-        let path = configured.clone().unwrap_or_else(|| control::default_path(sys::process::own_pid()));
-        if let Err(text) = self.control.open(&path, configured.is_none()) {
-            self.log.error(format_args!("no control socket at {}: {text}", path.display()));
-        }
-    }
-
     fn fork(&mut self, id: WorkerId, slot: SlotId, generation: Generation) {
         match self.ask_for_worker(slot, generation) {
             Ok(worker) => {
@@ -341,7 +184,7 @@ impl Shell {
         }
     }
 
-    fn tell_mold(&self, generation: Generation, message: &Message) {
+    pub(crate) fn tell_mold(&self, generation: Generation, message: &Message) {
         if let Some(mold) = self.molds.get(&generation) {
             mold.link.send(message, &[]);
         }
@@ -396,79 +239,6 @@ impl Shell {
         }
         self.control.remove();
         self.exit = Some(code);
-    }
-
-    pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
-        if let Some(mut mold) = self.molds.remove(&generation) {
-            // What it had been asked to run will not answer any more.
-            mold.link.close();
-        }
-        if exited.ending() != Ending::Exit(0) {
-            self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
-            if self.failure.is_none() {
-                self.failure = Some(format!("the mold died: {}", exited.ruby_inspect()));
-            }
-        }
-        if matches!(self.successor, Successor::Preparing) && self.supervisor.generation() == Some(generation) {
-            self.execute_successor("");
-        }
-        self.event(Event::MoldExited { generation });
-    }
-
-    pub(crate) fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
-        self.post_mortem(id, exited);
-        let Some(worker) = self.forget_worker(id) else { return };
-        let told = [Some(worker.generation), self.supervisor.generation()].into_iter().flatten().any(|generation| {
-            let message = Message::WorkerExited { slot: Some(worker.slot.0), pid: exited.pid, status: exited.status };
-            self.molds.get(&generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))
-        });
-        let clean = exited.ending() == Ending::Exit(0);
-        if !told {
-            let line = format!("reaped {} worker={}", exited.ruby_inspect(), worker.slot);
-            if clean { self.log.info(line) } else { self.log.error(line) }
-        }
-        self.event(Event::WorkerExited { worker: id, clean });
-    }
-
-    /// Says what the worker was doing when something other than its own end took it.
-    fn post_mortem(&mut self, id: WorkerId, exited: Exited) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) else { return };
-        let cause = match (exited.ending(), worker.killed) {
-            (Ending::Exit(0), _) => return,
-            (Ending::Exit(code), _) => format!("exit status {code}"),
-            (Ending::Signal(_), Some(why)) => format!("killed by the master: {why}"),
-            (Ending::Signal(9), None) if self.out_of_memory() => "killed by the kernel: out of memory".to_string(),
-            (Ending::Signal(number), None) => format!("{} from outside", sys::process::signal_name(number)),
-        };
-        let doing = match seat.request_start_ns() {
-            Some(start) => {
-                let age_ms = sys::clock::monotonic_ns().saturating_sub(start) / 1_000_000;
-                format!("after {age_ms} ms in \"{}\"", seat.request_line().escape_ascii())
-            }
-            None if worker.ready => "while idle".to_string(),
-            None => "while booting".to_string(),
-        };
-        self.log.error(format_args!(
-            "worker={} gen={} pid={} died: {cause}, {doing}",
-            worker.slot, worker.generation, exited.pid
-        ));
-    }
-
-    /// Whether the kernel has killed a process of this control group for lack of memory since the last look.
-    fn out_of_memory(&self) -> bool {
-        sys::process::oom_kills().is_some_and(|kills| kills > self.oom_kills)
-    }
-
-    /// Frees the seat of a worker that is no more.
-    pub(crate) fn forget_worker(&mut self, id: WorkerId) -> Option<Worker> {
-        let worker = self.workers.remove(&id)?;
-        if let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) {
-            seat.release();
-        }
-        self.seats[worker.seat] = false;
-        self.oom_kills = sys::process::oom_kills().unwrap_or(0);
-        Some(worker)
     }
 
     /// Unicorn's lines about a reload name the file.

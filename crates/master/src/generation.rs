@@ -1,0 +1,172 @@
+//! From settings that a mold told to settings that hold, and back: prepare, commit, roll back.
+//!
+//! What can fail is done in [`Shell::prepare`], before anything of the running server is touched. A commit only renames
+//! and redirects.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use supervisor::{Event, Generation};
+use wire::Message;
+
+use crate::control;
+use crate::listeners;
+use crate::settings::Settings;
+use crate::shell::Shell;
+
+impl Shell {
+    /// A mold has told its settings: prepares what they need.
+    pub(crate) fn configured(&mut self, generation: Generation, json: &str) {
+        match self.prepare(generation, json) {
+            Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
+            Err(text) => {
+                self.failure = Some(text);
+                self.event(Event::MoldFailed { generation });
+            }
+        }
+    }
+
+    fn prepare(&mut self, generation: Generation, json: &str) -> Result<supervisor::Plan, String> {
+        let settings = Settings::parse(json)?;
+        let first = self.settings.is_none();
+        if first {
+            self.enter(&settings)?;
+        }
+        let own = sys::process::own_pid();
+        match &settings.pid {
+            Some(path) if first => {
+                sys::pidfile::write(path, own).map_err(|error| format!("{} (ArgumentError)", error.chain()))?;
+                self.set_pid_path(Some(path.clone()));
+            }
+            Some(path) if self.successor.pid().is_none() => {
+                if let Some(pid) = sys::pidfile::holder(path, own) {
+                    return Err(format!("Already running on PID:{pid} (or pid={} is stale)", path.display()));
+                }
+            }
+            _ => {}
+        }
+        let present = self.present_listeners();
+        let Self { inherited, log, signals, .. } = self;
+        let mut heard = Vec::new();
+        let wait = |seconds: f64| {
+            let ns = (seconds.max(0.0) * 1e9) as u64;
+            // A server that serves never waits; one that boots waits, unless it is told to stop.
+            first && {
+                let _ = sys::poll::wait(&[signals.as_fd()], &[], Some(ns));
+                heard.extend(signals.take());
+                heard.iter().all(|delivered| delivered.signal == sys::signals::Signal::Chld)
+            }
+        };
+        let prepared = listeners::prepare(&settings, inherited, &present, log, wait);
+        for delivered in heard {
+            self.signal(delivered.signal);
+        }
+        let mut listeners = prepared?;
+        if first {
+            for bound in &self.inherited.handed_over {
+                if !listeners.iter().any(|other| std::rc::Rc::ptr_eq(other, bound)) {
+                    listeners.push(std::rc::Rc::clone(bound));
+                }
+            }
+        }
+        let plan = settings.plan();
+        if let Some(mold) = self.molds.get_mut(&generation) {
+            mold.settings = Some(settings);
+            mold.listeners = listeners;
+        }
+        Ok(plan)
+    }
+
+    /// What the first settings change at once, before anything else can fail: directory and standard streams.
+    fn enter(&mut self, settings: &Settings) -> Result<(), String> {
+        if let Some(directory) = &settings.working_directory {
+            std::env::set_current_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        }
+        self.redirect(settings)
+    }
+
+    pub(crate) fn redirect(&self, settings: &Settings) -> Result<(), String> {
+        let null = (self.options.daemonize || settings.daemonize).then(|| PathBuf::from("/dev/null"));
+        let stdout = settings.stdout_path.as_ref().or(null.as_ref());
+        let stderr = settings.stderr_path.as_ref().or(null.as_ref());
+        for (path, stream) in [(stdout, sys::stdio::Stream::Out), (stderr, sys::stdio::Stream::Err)] {
+            if let Some(path) = path {
+                sys::stdio::redirect(stream, path).map_err(|error| error.chain())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn commit(&mut self, generation: Generation) {
+        let Some(mold) = self.molds.get(&generation) else { return };
+        let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
+        let before = self.settings.replace(settings.clone());
+        let listened = std::mem::replace(&mut self.listeners, listeners);
+        match before {
+            None => self.open_control(&settings),
+            Some(before) => {
+                self.change_settings(&settings);
+                self.before = Some((before, listened));
+            }
+        }
+        self.log.set_forward(settings.custom_logger);
+        let path = self.pid_path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        self.tell_mold(generation, &Message::PidPath { path });
+    }
+
+    pub(crate) fn roll_back(&mut self, generation: Generation) {
+        if let Some(mold) = self.molds.get_mut(&generation) {
+            mold.listeners.clear();
+        }
+        let Some((settings, listeners)) = self.before.take() else { return };
+        self.change_settings(&settings);
+        self.log.set_forward(settings.custom_logger);
+        self.settings = Some(settings);
+        self.listeners = listeners;
+    }
+
+    /// Makes pid file and standard streams those of `settings`.
+    fn change_settings(&mut self, settings: &Settings) {
+        if let Err(text) = self.redirect(settings) {
+            self.log.error(text);
+        }
+        if let Some(pid) = self.successor.pid() {
+            if let Some(path) = &settings.pid {
+                let path = path.display();
+                self.log.warn(format_args!("will not set pid={path} while reexec-ed child is running PID:{pid}"));
+            }
+            return;
+        }
+        let own = sys::process::own_pid();
+        match (self.pid_path.clone(), settings.pid.clone()) {
+            (Some(old), Some(new)) if old == new => {}
+            (Some(old), Some(new)) => match sys::pidfile::rename(&old, &new, own) {
+                Ok(()) => self.set_pid_path(Some(new)),
+                Err(error) => self.log.error(error.chain()),
+            },
+            (None, Some(new)) => match sys::pidfile::write(&new, own) {
+                Ok(()) => self.set_pid_path(Some(new)),
+                Err(error) => self.log.error(error.chain()),
+            },
+            (Some(old), None) => {
+                sys::pidfile::remove(&old, own);
+                self.set_pid_path(None);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Whether the control socket's path was chosen by the user, so that two masters would share it.
+    pub(crate) fn control_is_configured(&self) -> bool {
+        self.options.control.is_some() || self.settings.as_ref().is_some_and(|settings| settings.control.is_some())
+    }
+
+    /// Opens the control socket. A server without one serves all the same.
+    pub(crate) fn open_control(&mut self, settings: &Settings) {
+        let configured = self.options.control.clone().or_else(|| settings.control.clone());
+        let path = configured.clone().unwrap_or_else(|| control::default_path(sys::process::own_pid()));
+        if let Err(text) = self.control.open(&path, configured.is_none()) {
+            self.log.error(format_args!("no control socket at {}: {text}", path.display()));
+        }
+    }
+}
