@@ -1,18 +1,55 @@
 //! What the master decides, without clock or system call.
+//!
+//! [`Supervisor`] takes in what happens ([`Event`]) and gives out what is to be done ([`Action`]). Boot, reload and its
+//! roll-back, crash loops, scaling, upgrade and stop are decided here and nowhere else, so that a simulator can try them
+//! (`tests/simulator.rs`): a virtual clock, random schedules of signals, deaths, slow and failing boots, and the laws of the
+//! design checked after each step.
+//!
+//! ```text
+//!             Start         MoldReady              every slot tried
+//!   New ──────────▶ FirstMold ─────▶ Up(FirstFork) ────────────────▶ Up(Steady) ◀─────────────────────┐
+//!                      │                  │                            │    ▲                           │
+//!                      │ fails            │ fails before any           │HUP │ next mold fails           │ last old
+//!                      ▼                  ▼ worker was ready           ▼    │                           │ worker gone
+//!                   Stopping ◀────────────┘                       Up(Preparing)                         │
+//!                   (code 1)                                           │ MoldReady                      │
+//!                                                                      ▼         each slot served       │
+//!   any ── QUIT TERM INT ──▶ Stopping ──▶ Over        Steady ◀── Up(Rolling) ───────────────────▶ Up(Draining)
+//!                                                   roll-back
+//! ```
+//!
+//! Beside these states run, each on its own: the mold of the line (ready, lost, booting again), the back-off of each
+//! slot, and the successor of an upgrade.
+//!
+//! Two words that the design leaves open. A *line* is what one reload brought: code, settings, and the molds it comes
+//! from. A mold that is lost is started again under a new generation number, but in the same line; workers of that
+//! line are not rolled. `edition` is the number of the generation that began a line.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
 
 mod action;
+mod back_off;
 mod event;
+mod fleet;
+mod invariants;
+mod line;
+mod mold;
+mod reload;
+mod scale;
+mod settle;
+mod state;
+mod stop;
 mod supervisor;
 mod time;
 mod types;
+mod up;
+mod upgrade;
 mod worker;
 
 pub use action::{Action, Fact, FailureReason, KillReason};
 pub use event::{Event, Signal};
-pub use supervisor::{Phase, Supervisor};
+pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
 pub use types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
 pub use worker::{Worker, WorkerState};

@@ -1,12 +1,38 @@
-//! The supervisor itself.
+//! The supervisor itself: how the shell talks to it, and what it tells about itself.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::mem;
 
 use crate::action::Action;
 use crate::event::Event;
+use crate::fleet::Fleet;
+use crate::state::State;
 use crate::time::Instant;
-use crate::types::{Config, Generation, WorkerId};
+use crate::types::{Config, Generation, SlotId, WorkerId};
+use crate::up::Course;
+use crate::upgrade::Successor;
 use crate::worker::Worker;
+
+/// The master's decisions.
+///
+/// The shell is one loop:
+///
+/// 1. wait until something happens, or until [`Self::next_deadline`];
+/// 2. translate what happened into events, in this order: signals and requests of the control socket, control messages
+///    of molds and workers, exits of children, overdue requests; [`Event::Tick`] when nothing else;
+/// 3. for each event call [`Self::handle`], then perform what [`Self::poll_action`] gives until it gives nothing.
+///
+/// The order in step 2 is part of the contract. A stop signal sent to the whole process group reaches workers too: when
+/// the signal is handled before their exits, they are not replaced. And a worker that said that it was ready, or why it
+/// cannot boot, before it died is judged by what it said.
+///
+/// Events about processes that the supervisor does not know (any more) change nothing.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub(crate) state: State,
+    pub(crate) fleet: Fleet,
+    pub(crate) now: Instant,
+}
 
 /// What the server is doing, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,62 +57,145 @@ pub enum Phase {
     Over,
 }
 
-/// The master's decisions.
-#[derive(Debug)]
-pub struct Supervisor {
-    workers: BTreeMap<WorkerId, Worker>,
-    actions: VecDeque<Action>,
+/// The new master program beside this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuccessorPhase {
+    /// There is none.
+    Absent,
+    /// It was asked for and does not serve yet.
+    Booting,
+    /// It serves.
+    Serving,
+}
+
+/// A slot whose workers have failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which slot.
+    pub slot: SlotId,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When the next worker is forked, or was.
+    pub not_before: Instant,
 }
 
 impl Supervisor {
     /// A supervisor that waits for [`Event::Start`].
     pub fn new(config: Config) -> Self {
-        let _ = config;
-        Self { workers: BTreeMap::new(), actions: VecDeque::new() }
+        Self { state: State::New { held: Vec::new() }, fleet: Fleet::new(config), now: Instant(0) }
     }
 
-    /// Takes in one event.
+    /// Takes in one event. Time never goes back: an earlier `now` is taken for the latest one.
     pub fn handle(&mut self, now: Instant, event: Event) {
-        let _ = (now, event);
+        self.now = self.now.max(now);
+        let (fleet, now) = (&mut self.fleet, self.now);
+        self.state = mem::replace(&mut self.state, State::Over).on(fleet, now, event);
+        loop {
+            let fleet = &mut self.fleet;
+            self.state = mem::replace(&mut self.state, State::Over).expire(fleet, now).settle(fleet, now);
+            // A limit of zero is due as soon as it is set.
+            if self.next_deadline().is_none_or(|deadline| deadline > now) {
+                break;
+            }
+        }
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
     }
 
     /// The next deed, oldest first.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.fleet.poll_action()
     }
 
-    /// When to send [`Event::Tick`] at the latest.
+    /// When to send [`Event::Tick`] at the latest. Later than the latest event, or `None` when time changes nothing.
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        let of_state = match &self.state {
+            State::Up(up) => up.next_deadline(&self.fleet, self.now),
+            State::Stopping(stop) => stop.next_deadline(),
+            State::New { .. } | State::FirstMold { .. } | State::Over => None,
+        };
+        of_state.into_iter().chain(self.fleet.next_deadline()).min().filter(|moment| *moment != Instant::NEVER)
     }
+}
 
+/// What status pages show.
+impl Supervisor {
     /// What the server is doing.
     pub fn phase(&self) -> Phase {
-        Phase::New
+        match &self.state {
+            State::New { .. } => Phase::New,
+            State::FirstMold { .. } => Phase::Booting,
+            State::Up(up) => match up.course {
+                Course::FirstFork { .. } => Phase::Booting,
+                Course::Steady => Phase::Serving,
+                Course::Preparing { .. } => Phase::Preparing,
+                Course::Rolling(_) => Phase::Rolling,
+                Course::Draining(_) => Phase::Draining,
+            },
+            State::Stopping(stop) if stop.delays() => Phase::Delaying,
+            State::Stopping(_) => Phase::Stopping,
+            State::Over => Phase::Over,
+        }
     }
 
     /// The committed generation: the mold that new workers come from.
     pub fn generation(&self) -> Option<Generation> {
-        None
+        match &self.state {
+            State::Up(up) => Some(up.line.generation),
+            State::Stopping(stop) => stop.generation,
+            State::New { .. } | State::FirstMold { .. } | State::Over => None,
+        }
     }
 
     /// How many workers are wanted.
     pub fn worker_processes(&self) -> u32 {
-        0
+        match &self.state {
+            State::Up(up) => up.target,
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => 0,
+        }
     }
 
-    /// All worker processes, retiring ones included.
+    /// All worker processes, oldest first, those included that are about to come or to go.
     pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
-        self.workers.iter().map(|(id, worker)| (*id, worker))
+        self.fleet.workers.iter().map(|(id, worker)| (*id, worker))
     }
 
     /// Slots that the new generation serves, and slots in all; `None` when no roll is on.
     pub fn roll_progress(&self) -> Option<(u32, u32)> {
-        None
+        match &self.state {
+            State::Up(up) => match up.course {
+                Course::Rolling(_) | Course::Draining(_) => Some(up.progress(&self.fleet)),
+                Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } => None,
+            },
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => None,
+        }
+    }
+
+    /// Slots without a serving worker whose workers have failed.
+    pub fn troubles(&self) -> impl Iterator<Item = Trouble> {
+        let served = |slot| self.fleet.any(|worker| worker.slot == slot && worker.serves());
+        self.fleet.back_offs.iter().filter(move |(slot, _)| !served(**slot)).map(|(slot, back_off)| Trouble {
+            slot: *slot,
+            failures: back_off.failures,
+            not_before: back_off.not_before,
+        })
+    }
+
+    /// The new master program beside this one.
+    pub fn successor(&self) -> SuccessorPhase {
+        match self.fleet.successor {
+            Successor::Absent => SuccessorPhase::Absent,
+            Successor::Booting { .. } => SuccessorPhase::Booting,
+            Successor::Serving => SuccessorPhase::Serving,
+        }
     }
 
     /// Whether load balancers should send requests here.
     pub fn readyz(&self) -> bool {
-        false
+        match &self.state {
+            State::Up(_) => self.fleet.any(Worker::serves),
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => false,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! One worker process, as the master knows it.
 
+use core::time::Duration;
+
 use crate::action::KillReason;
 use crate::time::Instant;
 use crate::types::{Generation, SlotId};
@@ -14,6 +16,8 @@ pub struct Worker {
     /// The generation of the reload that brought its code. It differs from `generation` when the mold had been lost and
     /// started again in between.
     pub edition: Generation,
+    /// How long it may take to leave when it is asked to retire: `timeout`, `linger` and a grace.
+    pub allowance: Duration,
     /// What it does.
     pub state: WorkerState,
 }
@@ -33,7 +37,7 @@ pub enum WorkerState {
     },
     /// Asked to finish and leave.
     Retiring {
-        /// When it is killed, and what is said of it then.
+        /// When it is killed.
         deadline: Instant,
         /// What is said of it then.
         overdue: KillReason,
@@ -53,4 +57,42 @@ pub enum WorkerState {
         /// Why.
         why: KillReason,
     },
+}
+
+impl Worker {
+    /// Whether it is ready and not asked to leave.
+    pub fn serves(&self) -> bool {
+        match self.state {
+            WorkerState::Serving { .. } => true,
+            WorkerState::Booting { .. }
+            | WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => false,
+        }
+    }
+
+    /// Whether it is on its way to become ready.
+    pub fn boots(&self) -> bool {
+        match self.state {
+            WorkerState::Booting { .. } => true,
+            WorkerState::Serving { .. }
+            | WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => false,
+        }
+    }
+
+    /// When it is killed unless it moves on, and what is said of it then.
+    pub(crate) fn deadline(&self) -> Option<(Instant, KillReason)> {
+        match self.state {
+            WorkerState::Booting { deadline } => Some((deadline, KillReason::BootTimeout)),
+            WorkerState::Retiring { deadline, overdue } => Some((deadline, overdue)),
+            WorkerState::Abandoned { deadline } | WorkerState::Quitting { deadline } => {
+                Some((deadline, KillReason::QuickStopTimeout))
+            }
+            WorkerState::Serving { .. } | WorkerState::Killed { .. } => None,
+        }
+    }
 }

@@ -1,0 +1,222 @@
+//! The processes: which live, what was asked of each, and the deeds that await the shell.
+//!
+//! Everything here outlives the states of the server. It knows how to ask a process for something, but not when: that
+//! is decided in the modules of the states.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+
+use crate::action::{Action, Fact, FailureReason, KillReason};
+use crate::back_off::{BackOff, Dice, LIVED};
+use crate::line::Line;
+use crate::mold::{Mold, MoldState};
+use crate::time::Instant;
+use crate::types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
+use crate::upgrade::Successor;
+use crate::worker::{Worker, WorkerState};
+
+/// How long a mold may take to leave when it is asked to.
+pub(crate) const MOLD_GRACE: Duration = Duration::from_secs(1);
+/// How long a worker may take to leave when it is told to leave at once.
+pub(crate) const QUICK_GRACE: Duration = Duration::from_secs(2);
+/// How long a retiring worker may take beyond `timeout` and `linger`: `at_exit` blocks, and the master's own latency.
+pub(crate) const RETIRE_GRACE: Duration = Duration::from_secs(5);
+
+/// All processes, and what lasts beside them.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) config: Config,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) molds: BTreeMap<Generation, Mold>,
+    pub(crate) back_offs: BTreeMap<SlotId, BackOff>,
+    pub(crate) successor: Successor,
+    pub(crate) dice: Dice,
+    /// How long a mold may take to tell its settings: the `boot_timeout` that was committed last.
+    pub(crate) boot_timeout: Duration,
+    last_generation: u32,
+    last_worker: u32,
+    actions: VecDeque<Action>,
+}
+
+impl Fleet {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            workers: BTreeMap::new(),
+            molds: BTreeMap::new(),
+            back_offs: BTreeMap::new(),
+            successor: Successor::Absent,
+            dice: Dice::new(config.seed),
+            boot_timeout: config.boot_timeout,
+            last_generation: 0,
+            last_worker: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn emit(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(crate) fn log(&mut self, fact: Fact) {
+        self.emit(Action::Log(fact));
+    }
+
+    /// Answers everybody who waits, and forgets them.
+    pub(crate) fn answer(&mut self, tickets: &mut Vec<Ticket>, result: Result<(), FailureReason>) {
+        for ticket in tickets.drain(..) {
+            self.emit(Action::Outcome { ticket, result });
+        }
+    }
+
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The earliest deadline of a process.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let workers = self.workers.values().filter_map(Worker::deadline).map(|(deadline, _)| deadline);
+        let molds = self.molds.values().filter_map(Mold::deadline);
+        workers.chain(molds).min()
+    }
+}
+
+/// Molds.
+impl Fleet {
+    /// Starts a mold under a number that was never used.
+    pub(crate) fn start_mold(&mut self, now: Instant) -> Generation {
+        self.last_generation += 1;
+        let generation = Generation(self.last_generation);
+        let state = MoldState::Starting { deadline: now + self.boot_timeout };
+        self.molds.insert(generation, Mold { started: now, state });
+        self.emit(Action::StartMold { generation });
+        generation
+    }
+
+    /// A mold's settings are prepared: lets it go on.
+    pub(crate) fn mold_configured(&mut self, generation: Generation, plan: Plan) {
+        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        if let MoldState::Starting { .. } = mold.state {
+            mold.state = MoldState::Loading { plan, deadline: mold.started + plan.boot_timeout };
+            self.emit(Action::Proceed { generation });
+        }
+    }
+
+    /// A mold is ready. Returns its settings, unless it is not wanted any more.
+    pub(crate) fn mold_ready(&mut self, now: Instant, generation: Generation) -> Option<Plan> {
+        let mold = self.molds.get_mut(&generation)?;
+        let MoldState::Loading { plan, .. } = mold.state else { return None };
+        mold.state = MoldState::Ready { since: now };
+        Some(plan)
+    }
+
+    /// Asks a mold to leave, if it has not been asked yet.
+    pub(crate) fn retire_mold(&mut self, now: Instant, generation: Generation) {
+        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        match mold.state {
+            MoldState::Starting { .. } | MoldState::Loading { .. } | MoldState::Ready { .. } => {
+                mold.state = MoldState::Retiring { deadline: now + MOLD_GRACE };
+                self.emit(Action::RetireMold { generation });
+            }
+            MoldState::Retiring { .. } | MoldState::Killed => {}
+        }
+    }
+
+    /// Kills a mold.
+    pub(crate) fn kill_mold(&mut self, generation: Generation) {
+        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        if mold.state != MoldState::Killed {
+            mold.state = MoldState::Killed;
+            self.emit(Action::KillMold { generation });
+        }
+    }
+}
+
+/// Workers.
+impl Fleet {
+    /// Forks a worker for a slot from the line's mold.
+    pub(crate) fn fork(&mut self, now: Instant, slot: SlotId, line: &Line) {
+        self.last_worker += 1;
+        let (worker, generation, edition) = (WorkerId(self.last_worker), line.generation, line.edition);
+        let state = WorkerState::Booting { deadline: now + line.plan.boot_timeout };
+        let allowance = line.plan.timeout.saturating_add(line.plan.linger).saturating_add(RETIRE_GRACE);
+        self.workers.insert(worker, Worker { slot, generation, edition, allowance, state });
+        self.emit(Action::Fork { worker, slot, generation });
+    }
+
+    /// Asks a worker that serves to finish and leave, and one that boots to leave; others were asked already.
+    pub(crate) fn dismiss(&mut self, now: Instant, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.state {
+            WorkerState::Serving { since } => {
+                worker.state =
+                    WorkerState::Retiring { deadline: now + worker.allowance, overdue: KillReason::RetireTimeout };
+                if now.since(since) >= LIVED {
+                    self.back_offs.remove(&worker.slot);
+                }
+                self.emit(Action::Retire { worker: id, drain: false });
+            }
+            WorkerState::Booting { .. } => self.abandon(now, id),
+            WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => {}
+        }
+    }
+
+    /// Tells a worker that boots to leave.
+    pub(crate) fn abandon(&mut self, now: Instant, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.boots() {
+            worker.state = WorkerState::Abandoned { deadline: now + QUICK_GRACE };
+            self.emit(Action::Abandon { worker: id });
+        }
+    }
+
+    /// Tells a worker to leave at once, whatever it does.
+    pub(crate) fn quick(&mut self, now: Instant, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let deadline = now + QUICK_GRACE;
+        let deadline = worker.deadline().map_or(deadline, |(earlier, _)| earlier.min(deadline));
+        match worker.state {
+            WorkerState::Booting { .. }
+            | WorkerState::Serving { .. }
+            | WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. } => {
+                worker.state = WorkerState::Quitting { deadline };
+                self.emit(Action::Quick { worker: id });
+            }
+            WorkerState::Quitting { .. } | WorkerState::Killed { .. } => {}
+        }
+    }
+
+    /// Kills a worker.
+    pub(crate) fn kill(&mut self, id: WorkerId, why: KillReason) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match mem::replace(&mut worker.state, WorkerState::Killed { why }) {
+            WorkerState::Killed { why } => worker.state = WorkerState::Killed { why },
+            WorkerState::Booting { .. }
+            | WorkerState::Serving { .. }
+            | WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. } => self.emit(Action::Kill { worker: id, why }),
+        }
+    }
+
+    /// The numbers of the workers of which something is true, oldest first.
+    pub(crate) fn select(&self, wanted: impl Fn(&Worker) -> bool) -> Vec<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| wanted(worker)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether there is a worker of which something is true.
+    pub(crate) fn any(&self, wanted: impl Fn(&Worker) -> bool) -> bool {
+        self.workers.values().any(wanted)
+    }
+
+    /// How many workers there are of which something is true.
+    pub(crate) fn count(&self, wanted: impl Fn(&Worker) -> bool) -> usize {
+        self.workers.values().filter(|worker| wanted(worker)).count()
+    }
+}

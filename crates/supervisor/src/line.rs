@@ -1,0 +1,42 @@
+//! A line: the code and settings that one reload brought, and where workers of it come from.
+
+use crate::back_off::BackOff;
+use crate::types::{Generation, Plan};
+
+/// What one reload (or the boot) brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    /// The generation that the reload started. It names the line.
+    pub(crate) edition: Generation,
+    /// The mold that new workers come from, or came from when it is lost. The same as `edition` unless a mold of this
+    /// line was lost.
+    pub(crate) generation: Generation,
+    /// Its settings.
+    pub(crate) plan: Plan,
+    /// Whether a mold is there.
+    pub(crate) source: Source,
+    /// How often molds of this line were lost in a row.
+    pub(crate) back_off: BackOff,
+}
+
+/// Where new workers of a line come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The mold of [`Line::generation`] forks.
+    Ready,
+    /// That mold is lost, this one boots in its place.
+    Booting(Generation),
+    /// That mold is lost.
+    Lost,
+}
+
+impl Line {
+    pub(crate) fn new(generation: Generation, plan: Plan) -> Self {
+        Self { edition: generation, generation, plan, source: Source::Ready, back_off: BackOff::default() }
+    }
+
+    /// How many workers may live beyond the wanted ones. A roll needs one at least.
+    pub(crate) fn surge(&self) -> usize {
+        self.plan.surge.max(1) as usize
+    }
+}

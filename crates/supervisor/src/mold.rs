@@ -1,0 +1,62 @@
+//! One mold process, as the master knows it.
+
+use crate::time::Instant;
+use crate::types::Plan;
+
+/// One mold process that lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mold {
+    /// When it was started.
+    pub(crate) started: Instant,
+    /// What it does.
+    pub(crate) state: MoldState,
+}
+
+/// What a mold does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MoldState {
+    /// Evaluates the configuration.
+    Starting {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// May preload.
+    Loading {
+        /// Its settings.
+        plan: Plan,
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// Forks on demand.
+    Ready {
+        /// Since when.
+        since: Instant,
+    },
+    /// Was asked to leave, or said that it failed.
+    Retiring {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// Was killed, is not reaped yet.
+    Killed,
+}
+
+impl Mold {
+    /// Whether it is on its way to become ready.
+    pub(crate) fn boots(&self) -> bool {
+        match self.state {
+            MoldState::Starting { .. } | MoldState::Loading { .. } => true,
+            MoldState::Ready { .. } | MoldState::Retiring { .. } | MoldState::Killed => false,
+        }
+    }
+
+    /// When it is killed unless it moves on.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            MoldState::Starting { deadline }
+            | MoldState::Loading { deadline, .. }
+            | MoldState::Retiring { deadline } => Some(deadline),
+            MoldState::Ready { .. } | MoldState::Killed => None,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The reload: the next mold, the roll it begins, and the way back.
+//!
+//! Reloads do not overlap. One that comes while the next mold boots takes its place, since it wants the newest code; one
+//! that comes during a roll waits for the end of that roll, since the code on disk may have changed after the roll began.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::action::{Action, Fact, FailureReason};
+use crate::fleet::Fleet;
+use crate::line::{Line, Source};
+use crate::scale::Scale;
+use crate::time::Instant;
+use crate::types::{Generation, Plan, Ticket};
+use crate::up::{Course, Drain, Roll, Up};
+
+impl Up {
+    /// A reload was asked for.
+    pub(crate) fn reload(mut self, fleet: &mut Fleet, now: Instant, ticket: Option<Ticket>) -> Self {
+        if mem::take(&mut self.winched) {
+            // The roll-back of an upgrade: the workers come back at once, from the code that is loaded already. If the
+            // code on disk is broken they serve all the same.
+            self.target = self.line.plan.worker_processes;
+            fleet.emit(Action::WorkerProcesses { count: self.target });
+        }
+        let mut tickets: Vec<Ticket> = ticket.into_iter().collect();
+        match &mut self.course {
+            // A request that comes during the first boot is held back before it gets here.
+            Course::FirstFork { .. } | Course::Steady => {}
+            Course::Preparing { next, tickets: waiting, .. } => {
+                let dropped = *next;
+                let mut waiting = mem::take(waiting);
+                waiting.append(&mut tickets);
+                tickets = waiting;
+                fleet.log(Fact::ReloadRestarted { dropped });
+                fleet.kill_mold(dropped);
+                fleet.emit(Action::Rollback { generation: dropped });
+            }
+            Course::Rolling(Roll { queued, .. }) | Course::Draining(Drain { queued, .. }) => {
+                queued.get_or_insert_default().append(&mut tickets);
+                fleet.log(Fact::ReloadQueued);
+                return self;
+            }
+        }
+        self.prepare(fleet, now, tickets)
+    }
+
+    /// Starts the next mold.
+    pub(crate) fn prepare(mut self, fleet: &mut Fleet, now: Instant, tickets: Vec<Ticket>) -> Self {
+        // The next mold takes the place of one that boots for a lost one: at most one boots at any time.
+        if let Source::Booting(generation) = self.line.source {
+            self.line.source = Source::Lost;
+            fleet.kill_mold(generation);
+            fleet.emit(Action::Rollback { generation });
+        }
+        let next = fleet.start_mold(now);
+        fleet.log(Fact::ReloadStarted { generation: next });
+        self.course = Course::Preparing { next, tickets, scales: Vec::new() };
+        self
+    }
+
+    /// The next mold is ready: workers are to be of its line from now on.
+    pub(crate) fn begin_roll(
+        mut self,
+        fleet: &mut Fleet,
+        generation: Generation,
+        plan: Plan,
+        tickets: Vec<Ticket>,
+        scales: &[Scale],
+    ) -> Self {
+        fleet.boot_timeout = plan.boot_timeout;
+        fleet.back_offs.clear();
+        let old = mem::replace(&mut self.line, Line::new(generation, plan));
+        let target = scales.iter().fold(plan.worker_processes, |count, scale| scale.of(count));
+        let old_target = mem::replace(&mut self.target, target);
+        fleet.emit(Action::Commit { generation });
+        if target != plan.worker_processes {
+            fleet.emit(Action::WorkerProcesses { count: target });
+        }
+        fleet.log(Fact::RollStarted { generation, total: self.target });
+        self.course = Course::Rolling(Roll { old, old_target, tickets, queued: None, told: None });
+        self
+    }
+
+    /// The roll failed: workers are to be of the old line again. Those of the new line that serve go on until the old
+    /// line serves their slot.
+    pub(crate) fn roll_back(mut self, fleet: &mut Fleet, now: Instant, why: FailureReason) -> Self {
+        let mut roll = match mem::replace(&mut self.course, Course::Steady) {
+            Course::Rolling(roll) => roll,
+            course @ (Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_)) => {
+                self.course = course;
+                return self;
+            }
+        };
+        let failed = mem::replace(&mut self.line, roll.old);
+        self.target = roll.old_target;
+        fleet.boot_timeout = self.line.plan.boot_timeout;
+        fleet.back_offs.clear();
+        for id in fleet.select(|worker| worker.edition == failed.edition && worker.boots()) {
+            fleet.abandon(now, id);
+        }
+        fleet.log(Fact::RollBack { generation: failed.edition, why });
+        fleet.emit(Action::Rollback { generation: failed.edition });
+        fleet.retire_mold(now, failed.generation);
+        if self.target != failed.plan.worker_processes || self.target != self.line.plan.worker_processes {
+            fleet.emit(Action::WorkerProcesses { count: self.target });
+        }
+        fleet.answer(&mut roll.tickets, Err(why));
+        match roll.queued {
+            Some(tickets) => self.prepare(fleet, now, tickets),
+            None => self,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! From what is wanted to what is done: which workers are forked, which retire, when a roll has succeeded.
+//!
+//! One rule serves boot, deaths, scaling, rolls and their roll-back: each slot below the wanted number is to be served by
+//! one worker of the line; whoever else serves it goes when that one is ready, and not before.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::action::{Action, Fact};
+use crate::fleet::Fleet;
+use crate::line::Source;
+use crate::state::State;
+use crate::time::Instant;
+use crate::types::SlotId;
+use crate::up::{Course, Drain, Up};
+use crate::worker::Worker;
+
+/// Who is at work in a slot: the best that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cover {
+    /// Nobody who serves or will.
+    Nobody,
+    /// A worker of another line serves or boots.
+    Foreign,
+    /// A worker of the line boots.
+    Booting,
+    /// A worker of the line serves.
+    Served,
+}
+
+impl Up {
+    /// Does what can be done now. Returns whether that changed the state, so that there may be more to do.
+    pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> (State, bool) {
+        self.recover_mold(fleet, now);
+        self.thin_out(fleet, now);
+        self.fill(fleet, now);
+        self.advance(fleet, now)
+    }
+
+    /// Starts a mold in place of a lost one, except while a reload brings another anyway.
+    fn recover_mold(&mut self, fleet: &mut Fleet, now: Instant) {
+        let free = match self.course {
+            Course::FirstFork { .. } | Course::Steady | Course::Draining(_) => true,
+            Course::Preparing { .. } | Course::Rolling(_) => false,
+        };
+        if free && self.line.source == Source::Lost && self.line.back_off.not_before <= now {
+            self.line.source = Source::Booting(fleet.start_mold(now));
+        }
+    }
+
+    /// Sends away whoever is not wanted any more.
+    fn thin_out(&self, fleet: &mut Fleet, now: Instant) {
+        let cover = self.cover(fleet);
+        // A roll that makes the server smaller keeps the old workers of the slots that go until it cannot fail any more.
+        let rolling = matches!(self.course, Course::Rolling(_));
+        let superfluous = |worker: &Worker| {
+            let of_line = self.of_line(worker);
+            match cover.get(worker.slot.0 as usize) {
+                Some(cover) => *cover == Cover::Served && !of_line,
+                None => of_line || !rolling,
+            }
+        };
+        for id in fleet.select(|worker| (worker.serves() || worker.boots()) && superfluous(worker)) {
+            fleet.dismiss(now, id);
+        }
+    }
+
+    /// Forks workers for the slots that want one, those that nobody serves first.
+    fn fill(&self, fleet: &mut Fleet, now: Instant) {
+        if self.line.source != Source::Ready {
+            return;
+        }
+        let cover = self.cover(fleet);
+        let (slots, limit) = (self.slots(), self.limit());
+        for (slot, _) in (0..).map(SlotId).zip(&cover).filter(|(_, cover)| **cover == Cover::Nobody) {
+            // Workers of slots that have gone do not stand in the way of one that is missing.
+            if fleet.count(|worker| worker.slot.0 < slots) >= limit {
+                break;
+            }
+            self.fork(fleet, now, slot);
+        }
+        for (slot, _) in (0..).map(SlotId).zip(&cover).filter(|(_, cover)| **cover == Cover::Foreign) {
+            if fleet.workers.len() >= limit {
+                break;
+            }
+            self.fork(fleet, now, slot);
+        }
+    }
+
+    /// Who is at work in each wanted slot.
+    fn cover(&self, fleet: &Fleet) -> Vec<Cover> {
+        let mut cover = vec![Cover::Nobody; self.target as usize];
+        for worker in fleet.workers.values() {
+            let Some(cover) = cover.get_mut(worker.slot.0 as usize) else { continue };
+            let of_this = match (worker.serves(), worker.boots(), self.of_line(worker)) {
+                (true, _, true) => Cover::Served,
+                (false, true, true) => Cover::Booting,
+                (true, _, false) | (false, true, false) => Cover::Foreign,
+                (false, false, _) => Cover::Nobody,
+            };
+            *cover = of_this.max(*cover);
+        }
+        cover
+    }
+
+    /// Forks a worker, unless its slot has to wait: after failures, or for a worker of the same mold that has not left.
+    fn fork(&self, fleet: &mut Fleet, now: Instant, slot: SlotId) {
+        let waits = fleet.back_offs.get(&slot).is_some_and(|back_off| back_off.not_before > now);
+        let taken = fleet.any(|worker| worker.slot == slot && worker.generation == self.line.generation);
+        if !waits && !taken {
+            fleet.fork(now, slot, &self.line);
+        }
+    }
+
+    /// Goes from one course to the next when its end is reached.
+    fn advance(mut self, fleet: &mut Fleet, now: Instant) -> (State, bool) {
+        match self.course {
+            Course::FirstFork { held, any_ready } => {
+                let tried = |slot| {
+                    fleet.back_offs.contains_key(&slot)
+                        || fleet.any(|worker: &Worker| worker.slot == slot && worker.serves())
+                };
+                if !(self.target == 0 || any_ready && (0..self.target).map(SlotId).all(tried)) {
+                    self.course = Course::FirstFork { held, any_ready };
+                    return (State::Up(self), false);
+                }
+                fleet.emit(Action::Serving);
+                self.course = Course::Steady;
+                let again = !held.is_empty();
+                (held.into_iter().fold(State::Up(self), |state, event| state.on(fleet, now, event)), again)
+            }
+            Course::Steady | Course::Preparing { .. } => (State::Up(self), false),
+            Course::Rolling(_) => self.advance_roll(fleet),
+            Course::Draining(_) if fleet.any(|worker| !self.of_line(worker)) => (State::Up(self), false),
+            Course::Draining(mut drain) => {
+                let generation = self.line.generation;
+                fleet.log(Fact::RollDone { generation });
+                fleet.retire_mold(now, drain.old);
+                fleet.emit(Action::Settle { generation });
+                fleet.answer(&mut drain.tickets, Ok(()));
+                self.course = Course::Steady;
+                match drain.queued {
+                    Some(tickets) => (State::Up(self.prepare(fleet, now, tickets)), true),
+                    None => (State::Up(self), true),
+                }
+            }
+        }
+    }
+
+    /// Tells the progress of a roll. When nothing remains to be replaced the roll has succeeded.
+    fn advance_roll(mut self, fleet: &mut Fleet) -> (State, bool) {
+        let progress = self.progress(fleet);
+        match self.course {
+            Course::Rolling(mut roll) => {
+                if roll.told != Some(progress) {
+                    roll.told = Some(progress);
+                    let (done, total) = progress;
+                    fleet.emit(Action::Progress { done, total });
+                }
+                if progress.0 < progress.1 {
+                    self.course = Course::Rolling(roll);
+                    return (State::Up(self), false);
+                }
+                fleet.log(Fact::RollServing { generation: self.line.generation });
+                self.course = Course::Draining(Drain {
+                    old: roll.old.generation,
+                    old_target: roll.old_target,
+                    tickets: roll.tickets,
+                    queued: roll.queued,
+                });
+                (State::Up(self), true)
+            }
+            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {
+                (State::Up(self), false)
+            }
+        }
+    }
+}
+
+/// What is wanted, and how far it is.
+impl Up {
+    /// Whether a worker is of the wanted line.
+    pub(crate) fn of_line(&self, worker: &Worker) -> bool {
+        worker.edition == self.line.edition
+    }
+
+    /// Slots that the line serves, and slots in all.
+    pub(crate) fn progress(&self, fleet: &Fleet) -> (u32, u32) {
+        let done = self.cover(fleet).into_iter().filter(|cover| *cover == Cover::Served).count();
+        (u32::try_from(done).unwrap_or(self.target), self.target)
+    }
+
+    /// How many slots there are, those included that a roll is about to close.
+    pub(crate) fn slots(&self) -> u32 {
+        match &self.course {
+            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } => self.target,
+            Course::Rolling(roll) => self.target.max(roll.old_target),
+            Course::Draining(drain) => self.target.max(drain.old_target),
+        }
+    }
+
+    /// How many workers may live: nothing is forked beyond that.
+    pub(crate) fn limit(&self) -> usize {
+        self.slots() as usize + self.line.surge()
+    }
+
+    /// When something that waits after failures is to be tried again.
+    pub(crate) fn next_deadline(&self, fleet: &Fleet, now: Instant) -> Option<Instant> {
+        let slots = fleet.back_offs.iter().filter(|(slot, _)| slot.0 < self.target).map(|(_, back_off)| *back_off);
+        let mold = (self.line.source == Source::Lost).then_some(self.line.back_off);
+        slots.chain(mold).map(|back_off| back_off.not_before).filter(|moment| *moment > now).min()
+    }
+}

@@ -1,0 +1,378 @@
+//! The states of the server, and which of them takes which event.
+
+use alloc::vec::Vec;
+
+use crate::action::{Action, Fact, FailureReason, KillReason};
+use crate::event::{Event, Signal};
+use crate::fleet::{Fleet, MOLD_GRACE};
+use crate::mold::{Mold, MoldState};
+use crate::scale::Scale;
+use crate::stop::Stop;
+use crate::time::Instant;
+use crate::types::{Generation, Plan, Ticket, WorkerId};
+use crate::up::Up;
+use crate::worker::{Worker, WorkerState};
+
+/// What the server is doing.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// [`Event::Start`] has not come.
+    New {
+        /// Requests that wait for the end of the boot.
+        held: Vec<Event>,
+    },
+    /// The first mold boots.
+    FirstMold {
+        /// Its number.
+        generation: Generation,
+        /// Requests that wait for the end of the boot.
+        held: Vec<Event>,
+    },
+    /// There is a mold, or was: workers boot and serve.
+    Up(Up),
+    /// Everything leaves.
+    Stopping(Stop),
+    /// Nothing is left.
+    Over,
+}
+
+impl State {
+    /// Takes in one event.
+    pub(crate) fn on(mut self, fleet: &mut Fleet, now: Instant, event: Event) -> Self {
+        if asks_for_change(event) {
+            match &mut self {
+                // As in Unicorn, what arrives during the boot is looked at after it.
+                Self::New { held } | Self::FirstMold { held, .. } => {
+                    held.push(event);
+                    return self;
+                }
+                Self::Up(up) => {
+                    if let Some(held) = up.held() {
+                        held.push(event);
+                        return self;
+                    }
+                }
+                Self::Stopping(_) => {
+                    refuse(fleet, event, FailureReason::Stopping);
+                    fleet.log(Fact::IgnoredWhileStopping);
+                    return self;
+                }
+                Self::Over => return self,
+            }
+        }
+        match event {
+            Event::Start => self.start(fleet, now),
+            Event::Signal(signal) => self.signal(fleet, now, signal),
+            Event::Reload { ticket } if fleet.config.has_config_file => self.reload(fleet, now, Some(ticket)),
+            Event::Reload { ticket } => {
+                fleet.log(Fact::NoConfigFile);
+                fleet.upgrade(Some(ticket));
+                self
+            }
+            Event::Stop { graceful, ticket } => self.stop(fleet, now, graceful, Some(ticket)),
+            Event::Upgrade { ticket } => {
+                fleet.upgrade(Some(ticket));
+                self
+            }
+            Event::MoldConfigured { generation, plan } => {
+                fleet.mold_configured(generation, plan);
+                self
+            }
+            Event::MoldReady { generation } => match fleet.mold_ready(now, generation) {
+                Some(plan) => self.mold_ready(fleet, now, generation, plan),
+                None => self,
+            },
+            Event::MoldFailed { generation } => self.mold_failed(fleet, now, generation),
+            Event::MoldExited { generation } => self.mold_exited(fleet, now, generation),
+            Event::WorkerReady { worker } => self.worker_ready(fleet, now, worker),
+            Event::WorkerBootFailed { worker } => self.worker_boot_failed(fleet, now, worker),
+            Event::ForkFailed { worker } => self.fork_failed(fleet, now, worker),
+            Event::WorkerExited { worker, clean: _ } => self.worker_exited(fleet, now, worker),
+            Event::RequestOverdue { worker } => {
+                request_overdue(fleet, worker);
+                self
+            }
+            Event::SuccessorReady => self.successor_ready(fleet, now),
+            Event::SuccessorExited => {
+                fleet.successor_gone(FailureReason::SuccessorExited);
+                self
+            }
+            Event::SuccessorFailed => {
+                fleet.successor_gone(FailureReason::SuccessorFailed);
+                self
+            }
+            Event::SuccessorStarted | Event::Tick => self,
+        }
+    }
+
+    fn signal(self, fleet: &mut Fleet, now: Instant, signal: Signal) -> Self {
+        match signal {
+            Signal::Quit => {
+                let deferred = matches!(self, Self::Up(_)) && fleet.defer_quit();
+                if deferred { self } else { self.stop(fleet, now, true, None) }
+            }
+            Signal::Term => {
+                let graceful = !self.term_quick(fleet);
+                self.stop(fleet, now, graceful, None)
+            }
+            Signal::Int => self.stop(fleet, now, false, None),
+            Signal::Hup if fleet.config.has_config_file => self.reload(fleet, now, None),
+            Signal::Hup => {
+                fleet.log(Fact::NoConfigFile);
+                fleet.upgrade(None);
+                self
+            }
+            Signal::Usr1 => {
+                fleet.emit(Action::ReopenLogs);
+                self
+            }
+            Signal::Usr2 => {
+                fleet.upgrade(None);
+                self
+            }
+            Signal::Ttin => self.scale(fleet, Scale::OneMore),
+            Signal::Ttou => self.scale(fleet, Scale::OneLess),
+            Signal::Winch { honoured: true } => self.scale(fleet, Scale::None),
+            Signal::Winch { honoured: false } => {
+                fleet.log(Fact::WinchIgnored);
+                self
+            }
+        }
+    }
+
+    fn scale(self, fleet: &mut Fleet, scale: Scale) -> Self {
+        match self {
+            Self::Up(up) => Self::Up(up.scale(fleet, scale)),
+            other => other,
+        }
+    }
+
+    fn reload(self, fleet: &mut Fleet, now: Instant, ticket: Option<Ticket>) -> Self {
+        match self {
+            Self::Up(up) => Self::Up(up.reload(fleet, now, ticket)),
+            other => other,
+        }
+    }
+
+    fn term_quick(&self, fleet: &Fleet) -> bool {
+        match self {
+            Self::New { .. } | Self::FirstMold { .. } | Self::Over => fleet.config.term_quick,
+            Self::Up(up) => up.line.plan.term_quick,
+            Self::Stopping(stop) => stop.plan.term_quick,
+        }
+    }
+
+    fn start(self, fleet: &mut Fleet, now: Instant) -> Self {
+        match self {
+            Self::New { held } => Self::FirstMold { generation: fleet.start_mold(now), held },
+            other => other,
+        }
+    }
+}
+
+/// What molds say.
+impl State {
+    fn mold_ready(self, fleet: &mut Fleet, now: Instant, generation: Generation, plan: Plan) -> Self {
+        match self {
+            Self::FirstMold { held, .. } => Self::Up(Up::first(fleet, generation, plan, held)),
+            Self::Up(up) => Self::Up(up.mold_ready(fleet, now, generation, plan)),
+            // A stop has killed the molds that were booting.
+            Self::New { .. } | Self::Stopping(_) | Self::Over => self,
+        }
+    }
+
+    fn mold_failed(self, fleet: &mut Fleet, now: Instant, generation: Generation) -> Self {
+        match fleet.molds.get(&generation) {
+            Some(mold) if mold.boots() => {
+                fleet.retire_mold(now, generation);
+                self.mold_lost(fleet, now, generation, FailureReason::MoldFailed)
+            }
+            Some(_) | None => self,
+        }
+    }
+
+    fn mold_exited(self, fleet: &mut Fleet, now: Instant, generation: Generation) -> Self {
+        let Some(mold) = fleet.molds.remove(&generation) else { return self };
+        match mold.state {
+            MoldState::Starting { .. } | MoldState::Loading { .. } => {
+                self.mold_lost(fleet, now, generation, FailureReason::MoldExited)
+            }
+            MoldState::Ready { since } => match self {
+                Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since),
+                other => other,
+            },
+            MoldState::Retiring { .. } | MoldState::Killed => self,
+        }
+    }
+
+    /// A mold will not become ready.
+    fn mold_lost(self, fleet: &mut Fleet, now: Instant, generation: Generation, why: FailureReason) -> Self {
+        match self {
+            Self::FirstMold { generation: first, held } if first == generation => {
+                Self::Stopping(Stop::boot_failed(fleet, now, held, why))
+            }
+            Self::Up(up) => Self::Up(up.booting_mold_lost(fleet, now, generation, why)),
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
+        }
+    }
+}
+
+/// What workers do.
+impl State {
+    fn worker_ready(mut self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+        let Some(worker) = fleet.workers.get_mut(&id) else { return self };
+        match worker.state {
+            WorkerState::Booting { .. } => {
+                worker.state = WorkerState::Serving { since: now };
+                if let Self::Up(up) = &mut self {
+                    up.worker_ready();
+                }
+            }
+            // It became ready just before it was told to leave: it finishes what it may have begun, then leaves.
+            WorkerState::Abandoned { .. } => {
+                let (deadline, overdue) = match &self {
+                    Self::Stopping(stop) => stop.limit(now),
+                    Self::New { .. } | Self::FirstMold { .. } | Self::Up(_) | Self::Over => {
+                        (now + worker.allowance, KillReason::RetireTimeout)
+                    }
+                };
+                worker.state = WorkerState::Retiring { deadline, overdue };
+            }
+            WorkerState::Serving { .. }
+            | WorkerState::Retiring { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => {}
+        }
+        self
+    }
+
+    fn worker_boot_failed(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+        let Some(worker) = fleet.workers.get_mut(&id).filter(|worker| worker.boots()) else { return self };
+        let failed = *worker;
+        worker.state = WorkerState::Abandoned { deadline: now + MOLD_GRACE };
+        self.boot_failed(fleet, now, failed, FailureReason::WorkerBootFailed(failed.slot))
+    }
+
+    fn fork_failed(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+        match fleet.workers.remove(&id) {
+            Some(worker) if worker.boots() => {
+                self.boot_failed(fleet, now, worker, FailureReason::ForkFailed(worker.slot))
+            }
+            Some(_) | None => self,
+        }
+    }
+
+    fn worker_exited(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+        let Some(worker) = fleet.workers.remove(&id) else { return self };
+        match worker.state {
+            WorkerState::Booting { .. } => {
+                self.boot_failed(fleet, now, worker, FailureReason::WorkerExited(worker.slot))
+            }
+            WorkerState::Serving { since } => match self {
+                Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since)),
+                other => other,
+            },
+            WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => self,
+        }
+    }
+
+    fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: FailureReason) -> Self {
+        match self {
+            Self::Up(up) => up.boot_failed(fleet, now, worker, why),
+            other => other,
+        }
+    }
+}
+
+/// Time.
+impl State {
+    /// Acts on the deadlines of processes that have come.
+    pub(crate) fn expire(mut self, fleet: &mut Fleet, now: Instant) -> Self {
+        for id in fleet.select(|worker| worker.deadline().is_some_and(|(deadline, _)| deadline <= now)) {
+            // What an earlier one of these caused may have given this one more time.
+            let Some(&worker) = fleet.workers.get(&id) else { continue };
+            let Some((deadline, why)) = worker.deadline() else { continue };
+            if deadline <= now {
+                fleet.kill(id, why);
+                if worker.boots() {
+                    self = self.boot_failed(fleet, now, worker, FailureReason::WorkerBootTimeout(worker.slot));
+                }
+            }
+        }
+        let due = |mold: &Mold| mold.deadline().is_some_and(|deadline| deadline <= now);
+        let molds: Vec<_> = fleet.molds.iter().filter(|(_, mold)| due(mold)).map(|(id, mold)| (*id, *mold)).collect();
+        for (generation, mold) in molds {
+            fleet.kill_mold(generation);
+            if mold.boots() {
+                self = self.mold_lost(fleet, now, generation, FailureReason::MoldBootTimeout);
+            }
+        }
+        self
+    }
+
+    /// Brings about what the state wants: processes started, retired, and the next state when its time has come.
+    pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> Self {
+        loop {
+            let again;
+            (self, again) = match self {
+                Self::Up(up) => up.settle(fleet, now),
+                Self::Stopping(stop) => (stop.settle(fleet, now), false),
+                Self::New { .. } | Self::FirstMold { .. } | Self::Over => (self, false),
+            };
+            if !again {
+                return self;
+            }
+        }
+    }
+}
+
+/// Whether an event asks for something that a boot puts off and a stop refuses.
+fn asks_for_change(event: Event) -> bool {
+    match event {
+        Event::Reload { .. } | Event::Upgrade { .. } => true,
+        Event::Signal(signal) => match signal {
+            Signal::Hup | Signal::Usr2 | Signal::Ttin | Signal::Ttou | Signal::Winch { .. } => true,
+            Signal::Quit | Signal::Term | Signal::Int | Signal::Usr1 => false,
+        },
+        Event::Start
+        | Event::Stop { .. }
+        | Event::MoldConfigured { .. }
+        | Event::MoldReady { .. }
+        | Event::MoldFailed { .. }
+        | Event::MoldExited { .. }
+        | Event::WorkerReady { .. }
+        | Event::WorkerBootFailed { .. }
+        | Event::ForkFailed { .. }
+        | Event::WorkerExited { .. }
+        | Event::RequestOverdue { .. }
+        | Event::SuccessorStarted
+        | Event::SuccessorReady
+        | Event::SuccessorExited
+        | Event::SuccessorFailed
+        | Event::Tick => false,
+    }
+}
+
+/// Answers the ticket of a request that will not be looked at.
+pub(crate) fn refuse(fleet: &mut Fleet, event: Event, why: FailureReason) {
+    match event {
+        Event::Reload { ticket } | Event::Upgrade { ticket } => {
+            fleet.emit(Action::Outcome { ticket, result: Err(why) });
+        }
+        _ => {}
+    }
+}
+
+fn request_overdue(fleet: &mut Fleet, id: WorkerId) {
+    let Some(worker) = fleet.workers.get(&id) else { return };
+    match worker.state {
+        WorkerState::Serving { .. } | WorkerState::Retiring { .. } => fleet.kill(id, KillReason::RequestTimeout),
+        WorkerState::Booting { .. }
+        | WorkerState::Abandoned { .. }
+        | WorkerState::Quitting { .. }
+        | WorkerState::Killed { .. } => {}
+    }
+}

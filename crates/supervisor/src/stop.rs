@@ -1,0 +1,189 @@
+//! The stop, graceful or quick, and the boot that failed, which ends in the same way.
+//!
+//! A stop may be asked for again: the same one changes nothing, a quick one after a graceful one makes it quick.
+//! Nothing is forked any more from the moment a stop begins, not even during `shutdown_delay`: a stop signal that was
+//! sent to the whole process group reaches the workers too, and those must not come back.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::action::{Action, Fact, FailureReason, KillReason};
+use crate::event::Event;
+use crate::fleet::{Fleet, QUICK_GRACE};
+use crate::mold::MoldState;
+use crate::state::{State, refuse};
+use crate::time::Instant;
+use crate::types::{Generation, Plan, Ticket};
+use crate::worker::WorkerState;
+
+/// A stop that goes on.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    stage: Stage,
+    /// What to exit with.
+    code: u8,
+    /// Who waits for it.
+    tickets: Vec<Ticket>,
+    /// The settings that were committed last.
+    pub(crate) plan: Plan,
+    /// The mold that workers came from last.
+    pub(crate) generation: Option<Generation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Serving on while load balancers learn of it.
+    Delaying { until: Instant },
+    /// Workers finish what waits in the backlog.
+    Graceful { deadline: Instant },
+    /// Workers leave at once.
+    Quick,
+}
+
+impl State {
+    /// A stop was asked for.
+    pub(crate) fn stop(self, fleet: &mut Fleet, now: Instant, graceful: bool, ticket: Option<Ticket>) -> Self {
+        let (held, plan, generation) = match self {
+            Self::New { held } | Self::FirstMold { held, .. } => (held, None, None),
+            Self::Up(up) => {
+                let (plan, generation) = (up.line.plan, up.line.generation);
+                (up.give_up(fleet, FailureReason::Stopping), Some(plan), Some(generation))
+            }
+            Self::Stopping(mut stop) => {
+                stop.tickets.extend(ticket);
+                stop.ask(fleet, now, graceful);
+                return Self::Stopping(stop);
+            }
+            Self::Over => return Self::Over,
+        };
+        let mut stop = Stop::begin(fleet, now, held, FailureReason::Stopping);
+        stop.plan = plan.unwrap_or(Plan { term_quick: fleet.config.term_quick, ..Plan::default() });
+        stop.generation = generation;
+        stop.tickets.extend(ticket);
+        stop.stage = Stage::Delaying { until: now + stop.plan.shutdown_delay };
+        if graceful {
+            let delay = if stop.has_to_wait(fleet, now) { stop.plan.shutdown_delay } else { Duration::ZERO };
+            fleet.log(Fact::StopStarted { graceful, delay });
+        }
+        stop.ask(fleet, now, graceful);
+        Self::Stopping(stop)
+    }
+}
+
+impl Stop {
+    /// The first boot failed: tears everything down, to exit with 1.
+    pub(crate) fn boot_failed(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: FailureReason) -> Self {
+        fleet.emit(Action::BootFailed(why));
+        let mut stop = Self::begin(fleet, now, held, why);
+        stop.code = 1;
+        fleet.emit(Action::StopListening);
+        stop
+    }
+
+    /// What every stop begins with: nothing boots any more and nobody waits for it.
+    fn begin(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: FailureReason) -> Self {
+        for event in held {
+            refuse(fleet, event, why);
+        }
+        fleet.leave_successor();
+        let booting: Vec<_> = fleet.molds.iter().filter(|(_, mold)| mold.boots()).map(|(id, _)| *id).collect();
+        for generation in booting {
+            fleet.kill_mold(generation);
+        }
+        for id in fleet.select(|worker| worker.boots()) {
+            fleet.abandon(now, id);
+        }
+        Self { stage: Stage::Quick, code: 0, tickets: Vec::new(), plan: Plan::default(), generation: None }
+    }
+
+    /// Whether somebody serves during `shutdown_delay`.
+    fn has_to_wait(&self, fleet: &Fleet, now: Instant) -> bool {
+        match self.stage {
+            Stage::Delaying { until } => until > now && fleet.any(|worker| worker.serves()),
+            Stage::Graceful { .. } | Stage::Quick => false,
+        }
+    }
+
+    /// Asked for (again): only a quick stop after a graceful one changes anything.
+    fn ask(&mut self, fleet: &mut Fleet, now: Instant, graceful: bool) {
+        if graceful || self.stage == Stage::Quick {
+            return;
+        }
+        fleet.log(Fact::StopStarted { graceful, delay: Duration::ZERO });
+        if let Stage::Delaying { .. } = self.stage {
+            fleet.emit(Action::StopListening);
+        }
+        self.stage = Stage::Quick;
+        for id in fleet.select(|_| true) {
+            fleet.quick(now, id);
+        }
+    }
+
+    /// Closes the doors and lets the workers finish what has come in.
+    fn drain(&mut self, fleet: &mut Fleet, now: Instant) {
+        let deadline = now + self.plan.timeout;
+        self.stage = Stage::Graceful { deadline };
+        fleet.emit(Action::StopListening);
+        let mut asked = Vec::new();
+        for (id, worker) in &mut fleet.workers {
+            match worker.state {
+                WorkerState::Serving { .. } => {
+                    worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout };
+                    asked.push(Action::Retire { worker: *id, drain: true });
+                }
+                WorkerState::Retiring { deadline: later, .. } if later > deadline => {
+                    worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout };
+                }
+                WorkerState::Booting { .. }
+                | WorkerState::Retiring { .. }
+                | WorkerState::Abandoned { .. }
+                | WorkerState::Quitting { .. }
+                | WorkerState::Killed { .. } => {}
+            }
+        }
+        asked.into_iter().for_each(|action| fleet.emit(action));
+    }
+
+    /// When a worker that became ready too late has to be gone, and what is said of it then.
+    pub(crate) fn limit(&self, now: Instant) -> (Instant, KillReason) {
+        match self.stage {
+            Stage::Delaying { until } => (until + self.plan.timeout, KillReason::StopTimeout),
+            Stage::Graceful { deadline } => (deadline, KillReason::StopTimeout),
+            Stage::Quick => (now + QUICK_GRACE, KillReason::QuickStopTimeout),
+        }
+    }
+
+    /// Whether `shutdown_delay` runs.
+    pub(crate) fn delays(&self) -> bool {
+        matches!(self.stage, Stage::Delaying { .. })
+    }
+
+    /// The end of `shutdown_delay`.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Delaying { until } => Some(until),
+            Stage::Graceful { .. } | Stage::Quick => None,
+        }
+    }
+
+    /// Goes on as far as the processes allow. Molds stay until the last worker is gone: they run `after_worker_exit`.
+    pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> State {
+        if self.delays() && !self.has_to_wait(fleet, now) {
+            self.drain(fleet, now);
+        }
+        if !fleet.workers.is_empty() {
+            return State::Stopping(self);
+        }
+        let idle = |state| matches!(state, MoldState::Ready { .. });
+        let molds: Vec<_> = fleet.molds.iter().filter(|(_, mold)| idle(mold.state)).map(|(id, _)| *id).collect();
+        for generation in molds {
+            fleet.retire_mold(now, generation);
+        }
+        if !fleet.molds.is_empty() {
+            return State::Stopping(self);
+        }
+        fleet.answer(&mut self.tickets, Ok(()));
+        fleet.emit(Action::Exit { code: self.code });
+        State::Over
+    }
+}

@@ -1,0 +1,270 @@
+//! The server when it has, or had, a mold: what it wants, and what it makes of deaths.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::action::{Action, Fact, FailureReason};
+use crate::back_off::{BackOff, LIVED};
+use crate::event::Event;
+use crate::fleet::Fleet;
+use crate::line::{Line, Source};
+use crate::scale::Scale;
+use crate::state::State;
+use crate::stop::Stop;
+use crate::time::Instant;
+use crate::types::{Generation, Plan, Ticket};
+use crate::worker::Worker;
+
+/// A server that has, or had, a mold.
+#[derive(Debug)]
+pub(crate) struct Up {
+    /// What workers are to be of.
+    pub(crate) line: Line,
+    /// How many workers are wanted: the configured number, changed by SIGTTIN, SIGTTOU and SIGWINCH.
+    pub(crate) target: u32,
+    /// Whether SIGWINCH sent the workers away and nothing has called any back.
+    pub(crate) winched: bool,
+    /// What goes on beside serving.
+    pub(crate) course: Course,
+}
+
+/// What goes on beside serving.
+#[derive(Debug)]
+pub(crate) enum Course {
+    /// The first workers boot.
+    FirstFork {
+        /// Requests that wait for the end of the boot.
+        held: Vec<Event>,
+        /// Whether a worker has ever been ready: from then on, failures do not end the server.
+        any_ready: bool,
+    },
+    /// Nothing.
+    Steady,
+    /// The next mold boots.
+    Preparing {
+        /// The next mold.
+        next: Generation,
+        /// Who waits for the reload.
+        tickets: Vec<Ticket>,
+        /// What was asked for since.
+        scales: Vec<Scale>,
+    },
+    /// Workers are replaced slot by slot; a failure puts the old line back.
+    Rolling(Roll),
+    /// Each slot is served by the new line; the old workers finish.
+    Draining(Drain),
+}
+
+/// A roll that can still fail.
+#[derive(Debug)]
+pub(crate) struct Roll {
+    /// What is put back if the roll fails.
+    pub(crate) old: Line,
+    /// How many workers were wanted before.
+    pub(crate) old_target: u32,
+    /// Who waits for this reload.
+    pub(crate) tickets: Vec<Ticket>,
+    /// Who waits for the reload after this one, if one was asked for.
+    pub(crate) queued: Option<Vec<Ticket>>,
+    /// The progress that was told last.
+    pub(crate) told: Option<(u32, u32)>,
+}
+
+/// A roll that has succeeded, except that old workers live.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    /// The old mold; it may be lost.
+    pub(crate) old: Generation,
+    /// How many workers were wanted before.
+    pub(crate) old_target: u32,
+    /// Who waits for this reload.
+    pub(crate) tickets: Vec<Ticket>,
+    /// Who waits for the reload after this one, if one was asked for.
+    pub(crate) queued: Option<Vec<Ticket>>,
+}
+
+impl Up {
+    /// The first mold is ready.
+    pub(crate) fn first(fleet: &mut Fleet, generation: Generation, plan: Plan, held: Vec<Event>) -> Self {
+        fleet.boot_timeout = plan.boot_timeout;
+        fleet.emit(Action::Commit { generation });
+        let course = Course::FirstFork { held, any_ready: false };
+        Self { line: Line::new(generation, plan), target: plan.worker_processes, winched: false, course }
+    }
+
+    /// Where requests wait for the end of the boot, while that lasts.
+    pub(crate) fn held(&mut self) -> Option<&mut Vec<Event>> {
+        match &mut self.course {
+            Course::FirstFork { held, .. } => Some(held),
+            Course::Steady | Course::Preparing { .. } | Course::Rolling(_) | Course::Draining(_) => None,
+        }
+    }
+
+    /// The server stops: nobody waits for a reload any more. Returns the requests that were put off.
+    pub(crate) fn give_up(self, fleet: &mut Fleet, why: FailureReason) -> Vec<Event> {
+        if let Source::Booting(generation) = self.line.source {
+            fleet.emit(Action::Rollback { generation });
+        }
+        let (mut tickets, queued) = match self.course {
+            Course::FirstFork { held, .. } => return held,
+            Course::Steady => return Vec::new(),
+            Course::Preparing { next, tickets, .. } => {
+                fleet.emit(Action::Rollback { generation: next });
+                (tickets, None)
+            }
+            Course::Rolling(roll) => (roll.tickets, roll.queued),
+            Course::Draining(drain) => (drain.tickets, drain.queued),
+        };
+        tickets.extend(queued.into_iter().flatten());
+        fleet.answer(&mut tickets, Err(why));
+        Vec::new()
+    }
+
+    /// A worker became ready.
+    pub(crate) fn worker_ready(&mut self) {
+        match &mut self.course {
+            Course::FirstFork { any_ready, .. } => *any_ready = true,
+            Course::Steady | Course::Preparing { .. } | Course::Rolling(_) | Course::Draining(_) => {}
+        }
+    }
+
+    /// A worker that served died, or left without having been asked to.
+    pub(crate) fn worker_died(self, fleet: &mut Fleet, now: Instant, worker: Worker, since: Instant) -> Self {
+        let slot = worker.slot;
+        if now.since(since) >= LIVED {
+            fleet.back_offs.remove(&slot);
+        } else if worker.edition == self.line.edition {
+            let mut back_off = fleet.back_offs.get(&slot).copied().unwrap_or_default();
+            let delay = back_off.died_early(now, &mut fleet.dice);
+            if !delay.is_zero() {
+                if let Course::Rolling(_) = self.course {
+                    return self.roll_back(fleet, now, FailureReason::WorkerCrashLoop(slot));
+                }
+                fleet.log(Fact::BackOff { slot, failures: back_off.failures, delay });
+            }
+            fleet.back_offs.insert(slot, back_off);
+        }
+        self
+    }
+
+    /// A worker did not boot.
+    pub(crate) fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: FailureReason) -> State {
+        // One of a line that is being replaced, or was rolled back, says nothing about this line.
+        if worker.edition != self.line.edition {
+            return State::Up(self);
+        }
+        match self.course {
+            Course::FirstFork { held, any_ready: false } => {
+                return State::Stopping(Stop::boot_failed(fleet, now, held, why));
+            }
+            Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, why)),
+            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}
+        }
+        let slot = worker.slot;
+        let mut back_off = fleet.back_offs.get(&slot).copied().unwrap_or_default();
+        let delay = back_off.boot_failed(now, &mut fleet.dice);
+        fleet.back_offs.insert(slot, back_off);
+        fleet.log(Fact::BackOff { slot, failures: back_off.failures, delay });
+        State::Up(self)
+    }
+}
+
+/// Molds.
+impl Up {
+    /// A mold is ready: the next one of a reload, or one in place of a lost one.
+    pub(crate) fn mold_ready(mut self, fleet: &mut Fleet, now: Instant, generation: Generation, plan: Plan) -> Self {
+        if self.line.source == Source::Booting(generation) {
+            fleet.boot_timeout = plan.boot_timeout;
+            self.line.generation = generation;
+            self.line.plan = plan;
+            self.line.source = Source::Ready;
+            fleet.log(Fact::MoldRecovered { generation });
+            fleet.emit(Action::Commit { generation });
+            match self.course {
+                // The old workers still accept on what this one dropped: it is settled when they are gone.
+                Course::Draining(_) => {}
+                Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Rolling(_) => {
+                    fleet.emit(Action::Settle { generation });
+                }
+            }
+            if self.target != plan.worker_processes {
+                fleet.emit(Action::WorkerProcesses { count: self.target });
+            }
+            return self;
+        }
+        match self.course {
+            Course::Preparing { next, ref mut tickets, ref mut scales } if next == generation => {
+                let (tickets, scales) = (mem::take(tickets), mem::take(scales));
+                self.begin_roll(fleet, generation, plan, tickets, &scales)
+            }
+            Course::FirstFork { .. }
+            | Course::Steady
+            | Course::Preparing { .. }
+            | Course::Rolling(_)
+            | Course::Draining(_) => {
+                // Nobody waits for it. It cannot happen: whoever stops waiting for a mold kills it.
+                fleet.retire_mold(now, generation);
+                self
+            }
+        }
+    }
+
+    /// A mold will not become ready.
+    pub(crate) fn booting_mold_lost(
+        mut self,
+        fleet: &mut Fleet,
+        now: Instant,
+        generation: Generation,
+        why: FailureReason,
+    ) -> Self {
+        if self.line.source == Source::Booting(generation) {
+            self.line.source = Source::Lost;
+            let delay = self.line.back_off.boot_failed(now, &mut fleet.dice);
+            fleet.log(Fact::MoldRecoveryFailed { generation, why, delay });
+            fleet.emit(Action::Rollback { generation });
+            return self;
+        }
+        match self.course {
+            Course::Preparing { next, mut tickets, .. } if next == generation => {
+                fleet.log(Fact::ReloadFailed { generation, why });
+                fleet.emit(Action::Rollback { generation });
+                fleet.answer(&mut tickets, Err(why));
+                Self { course: Course::Steady, ..self }
+            }
+            course => Self { course, ..self },
+        }
+    }
+
+    /// A mold that was ready died.
+    pub(crate) fn ready_mold_lost(
+        mut self,
+        fleet: &mut Fleet,
+        now: Instant,
+        generation: Generation,
+        since: Instant,
+    ) -> State {
+        if self.line.source == Source::Ready && self.line.generation == generation {
+            self.line.source = Source::Lost;
+            match self.course {
+                Course::FirstFork { held, any_ready: false } => {
+                    return State::Stopping(Stop::boot_failed(fleet, now, held, FailureReason::MoldExited));
+                }
+                Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, FailureReason::MoldExited)),
+                Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}
+            }
+            fleet.log(Fact::MoldLost { generation });
+            if now.since(since) >= LIVED {
+                self.line.back_off = BackOff::default();
+            } else {
+                self.line.back_off.died_early(now, &mut fleet.dice);
+            }
+        } else if let Course::Rolling(roll) = &mut self.course
+            && roll.old.generation == generation
+        {
+            // Nothing is forked from it unless the roll fails; then another is started.
+            roll.old.source = Source::Lost;
+            fleet.log(Fact::MoldLost { generation });
+        }
+        State::Up(self)
+    }
+}
