@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
-require "etc"
-
 module Licorne
   # How many processors this process may use: the CPU quota of its cgroup and of those above it (cgroups(7), cpu.max;
   # the older cpu.cfs_quota_us), else the number of processors. At least 1.
   module CpuQuota
     module_function
 
-    def processors(root: "/sys/fs/cgroup", cgroup: own_cgroup, online: Etc.nprocessors)
+    def processors(root: "/sys/fs/cgroup", cgroup: own_cgroup, online: nil)
+      require "etc"
+      online ||= Etc.nprocessors
       quota = [*unified(root, cgroup), *legacy(root)].min
       quota ? [[quota.ceil, online].min, 1].max : online
     end

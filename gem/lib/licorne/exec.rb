@@ -24,10 +24,9 @@ module Licorne
       exec(RbConfig.ruby, *load_path, "-r", "licorne/mold", "-e", "Licorne::Mold.start", **fds)
     end
 
-    # The worker that this process was started as, or nil.
+    # The worker that this process was started as.
     def resume
-      encoded = ENV.delete(VARIABLE) or return
-      state = Marshal.load(encoded.unpack1("m0"))
+      state = Marshal.load(ENV.delete(VARIABLE).unpack1("m0"))
       control = Native::Control.new(state[:control])
       [state[:scoreboard], *state[:listeners].map(&:first)].each { |fd| Native.set_cloexec(fd) }
       Signals.deaf

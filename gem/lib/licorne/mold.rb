@@ -14,20 +14,24 @@ require "licorne/signals"
 require "licorne/worker"
 require "licorne/worker_process"
 require "licorne/preparation"
-require "licorne/exec"
 require "licorne/compat"
 
 module Licorne
+  autoload :Exec, "licorne/exec"
+
   # The main of a mold: it evaluates the configuration, loads the application if it is to be preloaded, and forks a
   # worker whenever the master asks. Only its control socket moves it.
   class Mold
     SEVERITIES = %i[debug info warn error fatal].freeze
-    private_constant :SEVERITIES
+    COMPATIBILITY = File.expand_path("../../compat", __dir__)
+    private_constant :SEVERITIES, :COMPATIBILITY
 
     # The process is a mold, or a worker that was started afresh; a mold's fork comes back from `run` as a worker, so
     # that a worker's stack holds nothing of the mold.
     def self.start
-      role = Exec.resume || new(Native::Control.new(Integer(ENV.delete("LICORNE_CONTROL_FD"))))
+      $LOAD_PATH.unshift(COMPATIBILITY) if File.directory?(COMPATIBILITY)
+      control = ENV.delete("LICORNE_CONTROL_FD")
+      role = control ? new(Native::Control.new(Integer(control))) : Exec.resume
       role = role.run while role
     end
 

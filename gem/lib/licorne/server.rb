@@ -4,6 +4,8 @@ require "logger"
 require "licorne/rack_env"
 
 module Licorne
+  autoload :OwnListener, "licorne/own_listener"
+
   # The server as hooks see it. It answers what Unicorn's answers; it serves nothing, that is the engine's part.
   class Server
     # Program, arguments and directory that the server was started with: program under 0, then :argv and :cwd.
@@ -65,7 +67,6 @@ module Licorne
     # Binds one more listener, for this worker alone when called in `after_fork`. Returns the socket, or nil if there is
     # one of that name.
     def listen(address, options = {})
-      require "licorne/own_listener"
       name = OwnListener.name(address)
       return if listener_names.include?(name)
 

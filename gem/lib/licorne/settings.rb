@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
-require "licorne/cpu_quota"
-
 module Licorne
+  autoload :CpuQuota, "licorne/cpu_quota"
+
   # What the master is told of an evaluated configuration: every directive by name with its value, the environment and
   # the command line taken into account. Listener addresses go as they were written: the master knows what they mean.
   class Settings

@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require "etc"
-
 module Licorne
   # The worker as hooks see it: its number, and the switch to another user.
   class Worker
@@ -20,6 +18,7 @@ module Licorne
     # Becomes another user, for good. Without a group it takes the user's own group and supplementary groups: keeping
     # those of root, as Unicorn does, would leave the worker half privileged. `group` may be [group, group of logs].
     def user(name, group = nil, chroot = false)
+      require "etc"
       account = Etc.getpwnam(name)
       gid, log_gid = groups(group, account)
       Logs.chown(account.uid, log_gid)
