@@ -15,6 +15,7 @@
 
 pub mod apps;
 pub mod fifo;
+pub mod gate;
 pub mod http;
 pub mod load;
 pub mod output;
@@ -27,6 +28,7 @@ mod spawn;
 use std::time::Duration;
 
 pub use apps::App;
+pub use gate::Gate;
 pub use http::{Connection, Endpoint, Request, Response};
 pub use load::{Load, Report};
 pub use server::{Builder, Server};
