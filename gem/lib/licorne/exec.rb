@@ -41,7 +41,7 @@ module Licorne
       encoded = reader.read
       reader.close
       _, status = Process.wait2(pid)
-      status.success? ? Marshal.load(encoded) : nil
+      status.success? ? Marshal.load(encoded).to_h { |name, value| [utf8(name), utf8(value)] } : nil
     rescue SystemCallError => e
       server.logger.error(e)
       nil
@@ -80,11 +80,16 @@ module Licorne
       exit(Failure.status(e))
     end
 
+    # JSON has no word for other bytes.
+    def utf8(text)
+      text.dup.force_encoding(Encoding::UTF_8).scrub("?")
+    end
+
     # The directories of this library and of its extension.
     def load_path
       extension = $LOADED_FEATURES.find { |path| path.end_with?("/licorne/licorne_ext.so") }
       [__dir__, extension && File.dirname(extension)].compact.uniq.flat_map { |path| ["-I", File.dirname(path)] }
     end
-    private_class_method :run_hook, :prepare, :load_path
+    private_class_method :run_hook, :prepare, :utf8, :load_path
   end
 end

@@ -3,6 +3,7 @@
 require "licorne/native"
 require "licorne/boot"
 require "licorne/configurator"
+require "licorne/double_fork"
 require "licorne/exit_status"
 require "licorne/failure"
 require "licorne/logs"
@@ -44,7 +45,7 @@ module Licorne
     def run
       Signals.deaf
       boot
-      @control.send_message(:ready, {})
+      tell(:ready)
       loop do
         worker = handle(receive)
         return worker if worker
@@ -60,12 +61,12 @@ module Licorne
       @prepared = Preparation.new(@boot)
       @prepared.evaluate
       @server = @prepared.server
-      @control.send_message(:settings, json: @prepared.settings)
+      tell(:settings, json: @prepared.settings)
       wait_until_applied
       @prepared.finish
       Signals.deaf # the configuration may have set traps
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
-      @control.send_message(:failed, text: Failure.text(e))
+      tell(:failed, text: Failure.text(e))
       exit(Failure.status(e))
     end
 
@@ -83,13 +84,19 @@ module Licorne
       @control.receive || exit!(0)
     end
 
+    def tell(kind, fields = {})
+      @control.send_message(kind, fields)
+    rescue IOError, Errno::EPIPE, Errno::ECONNRESET
+      exit!(0)
+    end
+
     def handle(message)
       case message[:kind]
       when :fork then return fork_worker(message)
       when :worker_exited then worker_exited(message)
       when :worker_processes then @server.worker_processes = message[:count]
       when :pid_path then @server.pid = message[:path].empty? ? nil : message[:path]
-      when :before_exec then @control.send_message(:exec_environment, json: Exec.environment(@server, @control))
+      when :before_exec then tell(:exec_environment, json: Exec.environment(@server, @control))
       when :log then log(message)
       when :reopen_logs then reopen_logs
       when :retire then exit(0)
@@ -142,36 +149,19 @@ module Licorne
       fork_failed(worker, e)
     end
 
-    # Two forks, and the process between them leaves at once: so the master, a subreaper, becomes the worker's parent.
     # Returns true in the worker.
     def double_fork(worker, control)
-      middle = Process.fork
-      return middle_process(control) unless middle
+      return true if DoubleFork.call(control)
 
-      _, status = Process.wait2(middle)
-      fork_failed(worker, nil) unless status.success?
       @workers[worker.nr] = worker
       false
-    rescue Errno::ECHILD # somebody else's wait was faster; the master misses the worker if there is none
-      false
-    rescue SystemCallError => e
+    rescue SystemCallError, DoubleFork::Failed => e
       fork_failed(worker, e)
     end
 
-    def middle_process(control)
-      pid = Process.fork
-      return true unless pid
-
-      control.send_message(:forked, pid: pid)
-      exit!(0)
-    rescue SystemCallError
-      exit!(1)
-    end
-
     def fork_failed(worker, exception)
-      @server.logger.error(exception) if exception
-      @control.send_message(:fork_failed, slot: worker.nr,
-                                          text: exception ? Failure.text(exception) : "cannot fork twice")
+      @server.logger.error(exception)
+      tell(:fork_failed, slot: worker.nr, text: Failure.text(exception))
       false
     end
 
