@@ -1,44 +1,9 @@
 # frozen_string_literal: true
 
-require "test_helper"
-require "support/mold_process"
+require "support/mold_case"
 
 class MoldTest < Minitest::Test
-  include TestHelper
-
-  APP = "run ->(env) { [200, { 'content-type' => 'text/plain' }, [%s.to_s]] }\n"
-
-  def setup
-    super
-    @listener = Socket.new(:INET, :STREAM).tap { |socket| socket.bind(Addrinfo.tcp("127.0.0.1", 0)) }
-    @listener.listen(16)
-  end
-
-  def teardown
-    @mold&.stop
-    @listener.close
-    super
-  end
-
-  def boot(config = "", app: format(APP, "Process.pid"), env: "none", **members)
-    write("u.rb", config)
-    write("config.ru", app)
-    @mold = MoldProcess.new(@directory, env: env, **members)
-  end
-
-  # The body of one response.
-  def get(listener = @listener)
-    Socket.tcp("127.0.0.1", listener.local_address.ip_port, connect_timeout: 30) do |socket|
-      socket.write("GET / HTTP/1.0\r\nHost: x\r\n\r\n")
-      raise "no response" unless socket.wait_readable(30)
-
-      socket.read.split("\r\n\r\n", 2).last
-    end
-  end
-
-  def title(pid)
-    File.read("/proc/#{pid}/cmdline").tr("\0", " ").strip
-  end
+  include MoldCase
 
   def test_it_tells_its_settings_waits_and_becomes_ready
     boot("worker_processes 3\npid 'a.pid'\n", env: nil)
@@ -71,27 +36,6 @@ class MoldTest < Minitest::Test
     assert_operator @mold.fork(0, [@listener]).pid, :>, 0
   end
 
-  def test_a_worker_serves_until_it_is_retired
-    worker = boot.tap(&:ready).fork(1, [@listener])
-    worker.wire.expect(:ready)
-    assert_equal worker.pid.to_s, get
-    assert_equal "licorne worker[1] -c u.rb (gen 4)", title(worker.pid)
-    worker.wire.send(:retire, drain: false, linger_ms: 0)
-    assert_nil worker.wire.receive
-    assert_match(/INFO -- : worker=1 spawning\.\.\.$.*INFO -- : worker=1 spawned pid=#{worker.pid}$.*worker=1 ready$/m,
-                 @mold.log)
-  end
-
-  def test_a_worker_leaves_when_its_master_is_gone
-    worker = boot("after_worker_exit { |*| }\n".sub("|*|", "|s, w, t|")).tap(&:ready).fork(0, [@listener])
-    worker.wire.expect(:ready)
-    pidfd_closed = IO.popen(["tail", "--pid=#{worker.pid}", "-f", "/dev/null"])
-    worker.wire.close
-    assert pidfd_closed.wait_readable(30)
-  ensure
-    pidfd_closed&.close
-  end
-
   def test_the_mold_has_one_thread_and_keeps_no_descriptor_of_its_workers
     boot("before_fork { |server, worker| File.write('threads', Dir.children('/proc/self/task').size) }").ready
     before = Dir.children("/proc/#{@mold.pid}/fd").size
@@ -104,19 +48,6 @@ class MoldTest < Minitest::Test
     boot("preload_app true", app: "$loaded = Process.pid\n#{format(APP, "$loaded")}").ready
     @mold.fork(0, [@listener]).wire.expect(:ready)
     assert_equal @mold.pid.to_s, get
-  end
-
-  def test_hooks_run_in_order_and_in_their_processes
-    boot(<<~RUBY).ready
-      line = ->(name, server, worker) { File.write("trace", "\#{name} \#{Process.pid} \#{worker.nr}\\n", mode: "a") }
-      %i[before_fork after_fork after_worker_ready].each do |name|
-        public_send(name) { |server, worker| line.call(name, server, worker) }
-      end
-    RUBY
-    worker = @mold.fork(2, [@listener])
-    worker.wire.expect(:ready)
-    assert_equal ["before_fork #{@mold.pid} 2", "after_fork #{worker.pid} 2", "after_worker_ready #{worker.pid} 2"],
-                 File.readlines("trace", chomp: true)
   end
 
   def test_after_worker_exit_gets_the_status_and_the_mold_survives_its_errors
@@ -191,13 +122,6 @@ class MoldTest < Minitest::Test
     assert_equal 1, @mold.wait.exitstatus
   end
 
-  def test_a_worker_whose_application_does_not_load_tells_and_logs_it
-    worker = boot(app: "\nraise 'no database'").tap(&:ready).fork(0, [@listener])
-    assert_match(/\Ano database \(RuntimeError\)\nconfig\.ru:2:in/, worker.wire.expect(:failed)[:text])
-    assert_nil worker.wire.receive
-    assert_match(/ERROR -- : no database \(RuntimeError\)/, @mold.log)
-  end
-
   def test_a_before_fork_that_fails_costs_one_fork_and_not_the_mold
     boot("before_fork { |server, worker| worker.nr == 0 ? exit(3) : nil }").ready
     _, theirs = Wire.pair
@@ -205,74 +129,5 @@ class MoldTest < Minitest::Test
     assert_equal({ slot: 0, text: "exit with status 3\nu.rb:1:in `exit'\nu.rb:1:in `block in evaluate'" },
                  @mold.wire.expect(:fork_failed))
     @mold.fork(1).wire.expect(:ready)
-  end
-
-  def test_stdout_and_stderr_go_to_their_files_and_are_reopened_everywhere
-    boot("stderr_path 'err.log'\nstdout_path 'out.log'").ready
-    worker = @mold.fork(0, [@listener])
-    worker.wire.expect(:ready)
-    assert_match(/worker=0 spawned/, File.read("err.log"))
-    File.rename("err.log", "err.log.1")
-    @mold.wire.send(:reopen_logs)
-    worker.wire.send(:reopen_logs)
-    assert_equal worker.pid.to_s, get
-    assert_match(/worker=0 reopening logs\.\.\./, File.read("err.log.1"))
-    assert_match(/worker=0 done reopening logs/, File.read("err.log"))
-    @mold.fork(1).wire.expect(:ready)
-    assert_match(/worker=1 spawning/, File.read("err.log"))
-  end
-
-  def test_a_worker_may_listen_for_itself
-    boot(<<~RUBY).ready
-      after_fork do |server, worker|
-        socket = server.listen("127.0.0.1:0", tries: -1, delay: 5)
-        File.write("port", socket.local_address.ip_port)
-      end
-    RUBY
-    worker = @mold.fork(0, [@listener])
-    worker.wire.expect(:ready)
-    own = Struct.new(:local_address).new(Struct.new(:ip_port).new(File.read("port").to_i))
-    assert_equal [worker.pid.to_s] * 2, [get(own), get]
-  end
-
-  def test_quit_and_term_finish_and_run_at_exit_handlers_int_does_not
-    boot("after_fork { |server, worker| at_exit { File.write('left' + worker.nr.to_s, '') } }").ready
-    %w[QUIT TERM INT].each_with_index do |name, slot|
-      worker = @mold.fork(slot, [@listener])
-      worker.wire.expect(:ready)
-      Process.kill(name, worker.pid)
-      assert_nil worker.wire.receive
-    end
-    assert_equal [true, true, false], [0, 1, 2].map { |slot| File.exist?("left#{slot}") }
-  end
-
-  def test_term_is_quick_when_configured
-    boot("term_signal :quick\nafter_fork { |server, worker| at_exit { File.write('left', '') } }").ready
-    worker = @mold.fork(0, [@listener])
-    worker.wire.expect(:ready)
-    Process.kill(:TERM, worker.pid)
-    assert_nil worker.wire.receive
-    refute_path_exists "left"
-  end
-
-  def test_usr1_reopens_the_logs_of_a_worker
-    boot("stderr_path 'err.log'").ready
-    worker = @mold.fork(0, [@listener])
-    worker.wire.expect(:ready)
-    File.rename("err.log", "err.log.1")
-    Process.kill(:USR1, worker.pid)
-    # The worker reopens beside its requests, so these are what passes the time.
-    1000.times { break if File.exist?("err.log") && /done reopening/.match?(File.read("err.log")) || !get }
-    assert_match(/worker=0 done reopening logs/, File.read("err.log"))
-    assert_match(/worker=0 reopening logs/, File.read("err.log.1"))
-  end
-
-  def test_worker_exec_serves_from_a_ruby_of_its_own
-    boot("worker_exec true\nset[:seen] = ENV.key?('LICORNE_WORKER')\nafter_fork { |s, w| $set = s.config[:seen] }",
-         app: format(APP, "[Process.pid, $set, ENV['LICORNE_WORKER']].inspect")).ready
-    worker = @mold.fork(3, [@listener])
-    worker.wire.expect(:ready)
-    assert_equal "[#{worker.pid}, false, nil]", get
-    assert_equal "licorne worker[3] -c u.rb (gen 4)", title(worker.pid)
   end
 end

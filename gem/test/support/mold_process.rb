@@ -13,6 +13,7 @@ class MoldProcess
   def initialize(directory, **boot)
     @directory = directory
     @log = File.join(directory, "mold.stderr")
+    @workers = []
     @wire, theirs = Wire.pair
     start(theirs)
     theirs.close
@@ -37,6 +38,7 @@ class MoldProcess
     @wire.send(:fork, [theirs, *listeners], slot: slot, generation: 4, seat: slot,
                                             names: listeners.map { |socket| name_of(socket) })
     theirs.close
+    @workers << ours
     Child.new(ours, ours.expect(:forked)[:pid])
   end
 
@@ -51,9 +53,9 @@ class MoldProcess
     File.read(@log)
   end
 
-  # Ends it if it still lives; its workers follow when their sockets close.
+  # Ends it and its workers, if they still live: by closing their sockets.
   def stop
-    @wire.close
+    [@wire, *@workers].each(&:close)
     wait if @pid
     @scoreboard.close
   end
