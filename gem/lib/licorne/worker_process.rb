@@ -26,7 +26,7 @@ module Licorne
     def run
       boot_or_fail
       outcome = @engine.run(@app, @events)
-      outcome == :orphaned ? @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") : nil
+      @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") if outcome == :orphaned
       nil
     end
 
