@@ -1,1 +1,122 @@
-//! Promise: config_errors.
+//! Promise: what is wrong with a configuration is said in one clear message, the exit status is 1, nothing is left.
+
+use std::net::TcpListener;
+
+use testkit::{App, Server};
+
+/// A mistake in the configuration file, and what the message must contain.
+const MISTAKES: &[(&str, &[&str])] = &[
+    ("worker_proceses 2", &["worker_proceses", "worker_processes", "config.rb:4"]),
+    ("worker_processes 'two'", &["not an integer: worker_processes=\"two\"", "config.rb:4"]),
+    ("worker_processes 0", &["too low (< 1): worker_processes=0"]),
+    ("timeout 2", &["too low (< 3): timeout=2"]),
+    ("timeout 3.5", &["not an integer: timeout=3.5"]),
+    ("preload_app nil", &["preload_app=nil not a boolean"]),
+    ("listen 8080, backlog: '5'", &["not an integer: backlog=\"5\""]),
+    ("listen 8080, tcp_nodelay: 1", &["not boolean: tcp_nodelay=1"]),
+    ("logger Object.new", &["does not respond to method=debug"]),
+    ("before_fork { |server| }", &["before_fork=", "has invalid arity: 1 (need 2)"]),
+    ("pid '/nonexistent/directory/x.pid'", &["directory for pid=/nonexistent/directory/x.pid not writable"]),
+    (
+        "stderr_path '/nonexistent/directory/x.log'",
+        &["directory for stderr_path=/nonexistent/directory/x.log not writable"],
+    ),
+    ("working_directory '/nonexistent'", &["No such file or directory", "/nonexistent"]),
+    ("listen 'foo.sock'", &["Don't know how to bind: foo.sock"]),
+    ("raise 'broken on purpose'", &["broken on purpose", "config.rb:4"]),
+    ("this is no Ruby at all (", &["config.rb:", "SyntaxError"]),
+    ("user 'no-such-user-here'", &["can't find user for no-such-user-here"]),
+];
+
+#[track_caller]
+fn check(mut server: Server, what: &str, told: &[&str]) {
+    let status = server.wait_for_exit();
+    assert!(server.log().wait_for_end(testkit::patience()), "{what}: somebody holds the output");
+    let said = server.log().text();
+    assert_eq!(status.code(), Some(1), "{what}: {said}");
+    for told in told {
+        assert!(said.contains(told), "{what}: {told:?} is not in:\n{said}");
+    }
+    server.assert_nothing_is_left();
+    assert!(!server.file("server.pid").exists(), "{what}: a pid file was left");
+}
+
+#[test]
+fn each_mistake_in_the_configuration_is_told() {
+    for (lines, told) in MISTAKES {
+        check(Server::builder().config(lines).launch(), lines, told);
+    }
+}
+
+#[test]
+fn a_message_about_a_mistake_is_short() {
+    // Ruby 3.1 inspects the whole receiver of an unknown method: several kilobytes on one line.
+    let mut server = Server::builder().config("worker_proceses 2").launch();
+    server.wait_for_exit();
+    let said = server.log().text();
+    assert!(said.len() < 2000, "{} bytes: {said}", said.len());
+}
+
+#[test]
+fn a_port_that_is_in_use_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let server = Server::builder().config(&format!("listen '{address}', tries: 0")).launch();
+    check(server, "a port in use", &["Address already in use", &address]);
+}
+
+#[test]
+fn a_pid_file_of_a_running_process_is_respected() {
+    // This test's own process stands for another server.
+    let pid = std::process::id();
+    let lines = format!("File.write(File.join(ENV.fetch('TEST_DIR'), 'server.pid'), '{pid}')");
+    let mut server = Server::builder().config(&lines).launch();
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    let said = server.log().text();
+    assert!(said.contains(&format!("Already running on PID:{pid}")), "{said}");
+    assert_eq!(server.pid_in_file("server.pid"), Some(pid), "the other's pid file was touched");
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_missing_rackup_file_is_told() {
+    check(Server::builder().arg("missing.ru").launch(), "missing.ru", &["rackup file (missing.ru) not readable"]);
+}
+
+#[test]
+fn a_missing_configuration_file_is_told() {
+    let server = Server::builder().no_config().arg("-c").arg("nowhere.rb").launch();
+    check(server, "-c nowhere.rb", &["No such file or directory", "nowhere.rb"]);
+}
+
+#[test]
+fn wrong_command_lines_are_told() {
+    let cases: &[(&str, &str)] = &[
+        ("--bogus", "invalid option: --bogus"),
+        ("-pabc", "invalid argument: -p"),
+        ("--e", "ambiguous option: --e"),
+        ("-c", "missing argument: -c"),
+    ];
+    for (argument, told) in cases {
+        check(Server::builder().arg(argument).launch(), argument, &[told]);
+    }
+}
+
+#[test]
+fn an_exit_in_the_configuration_is_honoured() {
+    let mut server = Server::builder().config("exit 7").launch();
+    assert_eq!(server.wait_for_exit().code(), Some(7));
+    server.assert_nothing_is_left();
+    let mut server = Server::builder().config("abort 'not here'").launch();
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    assert!(server.log().text().contains("not here"));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn an_application_that_exits_while_it_boots_ends_the_boot() {
+    let mut server = Server::builder().app(App::rackup("exit 5")).preload(true).launch();
+    let status = server.wait_for_exit();
+    assert!(!status.success(), "{status}");
+    server.assert_nothing_is_left();
+}

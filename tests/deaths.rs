@@ -1,1 +1,171 @@
-//! Promise: deaths.
+//! Promise: a death is noticed, told and repaired; when the master dies nothing of it stays.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use testkit::output::Mark;
+use testkit::process::{Watch, signal};
+use testkit::{App, Endpoint, Gate, Server, procfs};
+
+/// The longest time without a success that is promised.
+const GAP: Duration = Duration::from_millis(50);
+
+/// How many sockets a process has open: one more than when idle means that it has accepted a connection.
+fn sockets(pid: u32) -> usize {
+    procfs::descriptors(pid).values().filter(|what| what.starts_with("socket:")).count()
+}
+
+/// Kills a worker that is idle for certain: it is stopped first, then looked at, and let go again if it was busy.
+#[track_caller]
+fn kill_idle(server: &Server, pid: u32, idle_sockets: usize) {
+    server.eventually("an idle moment of the worker", || {
+        signal(pid, Signal::STOP).expect("the worker is there");
+        server.eventually("a stopped worker", || procfs::process(pid).filter(|process| process.state == 'T'));
+        if sockets(pid) == idle_sockets {
+            signal(pid, Signal::KILL).expect("the worker is there");
+            return Some(());
+        }
+        signal(pid, Signal::CONT).expect("the worker is there");
+        None
+    });
+}
+
+#[test]
+fn the_death_of_an_idle_worker_fails_no_request() {
+    let mut server = Server::builder().workers(2).start();
+    let victim = server.workers()[0].pid;
+    let idle_sockets = sockets(victim);
+    let load = server.load().start();
+    let mark = server.mark();
+    kill_idle(&server, victim, idle_sockets);
+    server.wait_for(mark, &format!("reaped*pid {victim} SIGKILL (signal 9)*worker=0"));
+    server.wait_for(mark, "worker=0 ready");
+    load.wait_for_successes(50);
+    load.stop().assert_flawless(GAP);
+    server.stop();
+}
+
+#[test]
+fn the_death_of_a_busy_worker_is_told_with_its_request() {
+    let mut server = Server::builder().workers(1).start();
+    let mut gate = Gate::new(&server);
+    let mut held = gate.hold(&server);
+    let mark = server.mark();
+    signal(held.worker, Signal::KILL).expect("the worker is there");
+    assert_eq!(held.connection.read_to_end(), b"");
+    server.wait_for(mark, &format!("pid {} SIGKILL (signal 9)", held.worker));
+    server.wait_for(mark, "GET /wait");
+    server.wait_for(mark, "worker=0 ready");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
+
+#[test]
+fn the_death_of_the_master_lets_requests_end_and_leaves_nothing() {
+    let mut server = Server::builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    let Endpoint::Tcp(address) = server.endpoint().clone() else { panic!("a TCP listener was asked for") };
+    server.signal(Signal::KILL);
+    server.wait_for_exit();
+    // The idle worker and the mold leave; the busy worker finishes first.
+    server.eventually("only the busy worker", || {
+        let family = server.family();
+        (family.iter().all(|process| process.pid == held.worker)).then_some(())
+    });
+    assert_eq!(gate.release(held).text(), "waited for the gate\n");
+    server.assert_nothing_is_left();
+    drop(TcpListener::bind(address).expect("the port is free"));
+}
+
+#[test]
+fn the_death_of_the_mold_is_repaired_while_the_workers_serve_on() {
+    for preload in [true, false] {
+        let mut server = Server::builder().workers(2).preload(preload).start();
+        let workers = server.workers();
+        let load = server.load().start();
+        let mold = server.titled("mold")[0];
+        signal(mold, Signal::KILL).expect("the mold is there");
+        server.eventually("a new mold", || server.titled("mold").into_iter().find(|pid| *pid != mold));
+        load.wait_for_successes(20);
+        load.stop().assert_flawless(GAP);
+        let pids = |workers: &[testkit::server::Worker]| workers.iter().map(|worker| worker.pid).collect::<Vec<_>>();
+        assert_eq!(pids(&server.workers()), pids(&workers), "the workers live on");
+        // And the new mold can do what the old one could.
+        let mark = server.mark();
+        signal(workers[0].pid, Signal::KILL).expect("the worker is there");
+        server.wait_for(mark, "worker=0 ready");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_worker_that_exits_by_itself_is_told_with_its_status_and_replaced() {
+    let mut server = Server::builder().workers(1).start();
+    assert_eq!(server.connect().request_raw("GET /exit HTTP/1.1\r\nHost: x\r\n\r\n"), b"");
+    server.wait_for(Mark::default(), "reaped*exit 3*worker=0");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
+
+#[test]
+fn workers_that_die_while_booting_are_not_forked_without_pause() {
+    // The first boot works; then workers cannot boot until the flag is taken away.
+    let app = r#"
+raise "cannot boot now" if File.exist?(File.join(ENV.fetch("TEST_DIR"), "broken"))
+run ->(_env) { [200, { "X-Pid" => $$.to_s }, []] }
+"#;
+    let mut server = Server::builder().app(App::rackup(app)).workers(2).start();
+    server.write("broken", "");
+    let mark = server.mark();
+    let victim = server.workers()[0];
+    signal(victim.pid, Signal::KILL).expect("the worker is there");
+    let spawned = format!("worker={} spawned", victim.number);
+    assert!(server.log().wait_for_count(mark, &spawned, 3, testkit::patience()).is_some(), "it is tried again");
+    // The other worker serves meanwhile.
+    for _ in 0..20 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    std::fs::remove_file(server.file("broken")).expect("it was there");
+    server.wait_for(mark, &format!("worker={} ready", victim.number));
+    let attempts = server.log().since(mark, &spawned).len();
+    assert!(attempts < 20, "{attempts} attempts: no pause between them");
+    server.stop();
+}
+
+#[test]
+fn a_first_boot_that_fails_ends_the_server_with_the_backtrace() {
+    for preload in [true, false] {
+        let broken = App::rackup("def broken = raise('this code is broken')\nbroken\nrun 1\n");
+        let mut server = Server::builder().app(broken).workers(2).preload(preload).launch();
+        let status = server.wait_for_exit();
+        assert_eq!(status.code(), Some(1), "preload {preload}");
+        server.wait_for(Mark::default(), "this code is broken");
+        server.wait_for(Mark::default(), "config.ru:");
+        server.assert_nothing_is_left();
+        assert!(!server.file("server.pid").exists(), "preload {preload}");
+    }
+}
+
+#[test]
+fn a_request_that_outlives_the_timeout_is_ended_with_its_worker() {
+    let mut server = Server::builder().workers(1).config("timeout 3").start();
+    let mut gate = Gate::new(&server);
+    let mut held = gate.hold(&server);
+    assert_eq!(held.connection.read_to_end(), b"");
+    server.wait_for(Mark::default(), &format!("worker=0 PID:{} timeout (*s > 3s), killing", held.worker));
+    server.wait_for(Mark::default(), &format!("reaped*pid {} SIGKILL", held.worker));
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
+
+#[test]
+fn an_idle_worker_outlives_the_timeout() {
+    let mut server = Server::builder().workers(1).config("timeout 3").start();
+    let worker = server.workers()[0].pid;
+    let watch = Watch::on(worker).expect("the worker is there");
+    assert!(!watch.wait(Duration::from_secs(5)), "an idle worker was killed");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}

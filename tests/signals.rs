@@ -105,7 +105,6 @@ fn ttin_adds_a_worker_and_ttou_takes_one_down_to_none() {
     server.wait_for_slots(&[0]);
     server.signal(Signal::TTOU);
     server.wait_for_slots(&[]);
-    server.signal(Signal::TTOU);
     server.signal(Signal::TTIN);
     server.wait_for_slots(&[0]);
     assert_eq!(server.get("/").status, 200);

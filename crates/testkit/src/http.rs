@@ -261,6 +261,13 @@ impl Connection {
         }
     }
 
+    /// Sends these bytes and reads until the server closes the connection.
+    #[track_caller]
+    pub fn request_raw(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        self.send(bytes);
+        self.read_to_end()
+    }
+
     /// Reads until the server closes the connection, and returns what came, as it came. A reset ends it too.
     #[must_use]
     #[track_caller]

@@ -5,7 +5,7 @@ use crate::process;
 use crate::procfs::{self, Process};
 
 /// A worker, as its title shows it: `licorne worker[0] -c … (gen 1)`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worker {
     /// The slot.
     pub number: u32,
@@ -97,8 +97,8 @@ mod tests {
             title: format!("{} {rest}", crate::program::name()),
         };
         let expected = Worker { number: 3, generation: Some(12), pid: 7, parent: 1 };
-        assert_eq!(worker(&titled("worker[3] -c x.rb (gen 12)")), Some(expected.clone()));
-        assert_eq!(worker(&titled("worker[3] (gen 12) -c x.rb")), Some(expected.clone()));
+        assert_eq!(worker(&titled("worker[3] -c x.rb (gen 12)")), Some(expected));
+        assert_eq!(worker(&titled("worker[3] (gen 12) -c x.rb")), Some(expected));
         assert_eq!(worker(&titled("worker[3] -c x.rb")), Some(Worker { generation: None, ..expected }));
         assert_eq!(worker(&titled("master -c x.rb")), None);
     }
