@@ -73,11 +73,6 @@ impl Sink {
         Ok(())
     }
 
-    /// Returns the bytes collected so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     pub(crate) fn finish(self) -> Body {
         match self.file {
             Some(file) => Body::File { file, bytes: self.bytes },
@@ -124,7 +119,6 @@ mod tests {
         sink.push(b"67890").unwrap();
         assert!(sink.file.is_none());
         sink.push(b"x").unwrap();
-        assert_eq!(sink.bytes(), 11);
         let Body::File { mut file, bytes } = sink.finish() else { panic!("not in a file") };
         let mut text = String::new();
         file.rewind().unwrap();

@@ -126,6 +126,11 @@ impl Reactor {
         self.poller.add(fd, Source::Control, false)
     }
 
+    /// Stops watching a control socket, for instance because its end was read.
+    pub fn forget_control(&self, fd: impl AsFd) {
+        self.poller.delete(fd.as_fd());
+    }
+
     /// Returns how many connections are open.
     pub fn connections(&self) -> usize {
         self.slab.len()

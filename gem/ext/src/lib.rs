@@ -1,1 +1,48 @@
-//! Skeleton.
+//! The native extension that molds and workers load: `Licorne::Native`.
+//!
+//! It joins the crates that know no Ruby (`reactor`, `http1`, `wire`, `scoreboard`, `directives`) to the Ruby side of
+//! the gem, and is the only door between them. `ffi` holds the unsafe code; the other modules are safe Rust.
+
+#![allow(missing_docs)] // The macro of magnus makes a public function without any.
+
+mod body;
+mod control;
+mod directives;
+mod engine;
+mod env;
+mod ffi;
+mod hijack;
+mod input;
+mod json;
+mod keys;
+mod response;
+mod serve;
+mod sink;
+
+use magnus::{Error, RModule, Ruby, function, prelude::*};
+
+/// Defines the module; Ruby calls it when it loads the extension.
+#[magnus::init(name = "licorne_ext")]
+fn init(ruby: &Ruby) -> Result<(), Error> {
+    let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
+    native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
+    directives::define(native)?;
+    control::define(ruby, native)?;
+    input::define(ruby, native)?;
+    hijack::define(ruby, native)?;
+    engine::define(ruby, native)
+}
+
+fn set_cloexec(ruby: &Ruby, number: i32) -> Result<(), Error> {
+    ffi::set_cloexec(number).map_err(|error| system_error(ruby, "fcntl", &error))
+}
+
+/// Makes the `Errno::…` exception of a failed call.
+pub(crate) fn system_error(ruby: &Ruby, call: &str, error: &std::io::Error) -> Error {
+    let arguments = (call, error.raw_os_error());
+    let class = ruby.exception_system_call_error();
+    match class.new_instance(arguments) {
+        Ok(exception) => Error::from(exception),
+        Err(other) => other,
+    }
+}

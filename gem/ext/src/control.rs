@@ -1,0 +1,186 @@
+//! `Licorne::Native::Control`: one end of a control channel, as molds and workers use it.
+
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
+
+use magnus::{Error, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args};
+use sys::channel::{Channel, Received};
+use wire::{MAX_TEXT_BYTES, Message};
+
+use crate::ffi::{self, Locked};
+use crate::{json, system_error};
+
+/// The Ruby object. The engine shares the channel with it.
+#[magnus::wrap(class = "Licorne::Native::Control", free_immediately)]
+pub(crate) struct Control(Arc<Locked<std::cell::RefCell<Option<Channel>>>>);
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Control", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Control::new, 1))?;
+    class.define_method("receive", method!(Control::receive, 0))?;
+    class.define_method("send_message", method!(Control::send_message, -1))?;
+    class.define_method("fileno", method!(Control::fileno, 0))?;
+    class.define_method("close", method!(Control::close, 0))
+}
+
+impl Control {
+    fn new(ruby: &Ruby, number: i32) -> Result<Self, Error> {
+        let fd = ffi::adopt_descriptor(number).map_err(|error| system_error(ruby, "control", &error))?;
+        Ok(Self(Arc::new(Locked::new(std::cell::RefCell::new(Some(Channel::from_fd(fd)))))))
+    }
+
+    /// Looks at the channel while it is open.
+    pub(crate) fn with_channel<T>(&self, ruby: &Ruby, look: impl FnOnce(&Channel) -> T) -> Result<T, Error> {
+        match &*self.0.get(ruby).borrow() {
+            Some(channel) => Ok(look(channel)),
+            None => Err(Error::new(ruby.exception_io_error(), "closed control channel")),
+        }
+    }
+
+    /// Waits for a message without the interpreter's lock; signals are handled meanwhile.
+    fn receive(ruby: &Ruby, this: &Self) -> Result<Value, Error> {
+        loop {
+            let number = this.fileno_of(ruby)?;
+            ffi::protect(|rb| rb.wait_readable(number)).map_err(ffi::Escape::into_error)?;
+            match this.with_channel(ruby, Channel::try_recv)? {
+                Ok(Received::Datagram(bytes, descriptors)) => return received(ruby, &bytes, descriptors),
+                Ok(Received::Empty) => {}
+                Ok(Received::End) => return Ok(ruby.qnil().as_value()),
+                Err(error) => return Err(Error::new(ruby.exception_io_error(), error.chain())),
+            }
+        }
+    }
+
+    fn send_message(ruby: &Ruby, this: &Self, arguments: &[Value]) -> Result<(), Error> {
+        let arguments = scan_args::scan_args::<(Symbol,), (Option<RHash>,), (), (), RHash, ()>(arguments)?;
+        let fields = match arguments.optional.0 {
+            Some(hash) => hash,
+            None => arguments.keywords,
+        };
+        let kind = arguments.required.0.name()?.into_owned();
+        let message = message(ruby, &kind, fields)?;
+        this.send(ruby, &message)
+    }
+
+    /// Sends a message.
+    pub(crate) fn send(&self, ruby: &Ruby, message: &Message) -> Result<(), Error> {
+        self.with_channel(ruby, |channel| channel.send(&message.encode(), &[]))?
+            .map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))
+    }
+
+    fn fileno_of(&self, ruby: &Ruby) -> Result<i32, Error> {
+        self.with_channel(ruby, |channel| std::os::fd::AsFd::as_fd(channel).as_raw_fd())
+    }
+
+    fn fileno(ruby: &Ruby, this: &Self) -> Result<i32, Error> {
+        this.fileno_of(ruby)
+    }
+
+    fn close(ruby: &Ruby, this: &Self) {
+        this.0.get(ruby).borrow_mut().take();
+    }
+}
+
+fn message(ruby: &Ruby, kind: &str, fields: RHash) -> Result<Message, Error> {
+    let text = |name: &str| -> Result<String, Error> {
+        let text: String = fields.fetch::<_, String>(ruby.to_symbol(name))?;
+        Ok(truncated(text))
+    };
+    Ok(match kind {
+        "ready" => Message::Ready,
+        "settings" => Message::Settings { json: json::generate(ruby, fields.fetch(ruby.to_symbol("json"))?)? },
+        "exec_environment" => {
+            let environment: Value = fields.fetch(ruby.to_symbol("json"))?;
+            let json = if environment.is_nil() { String::new() } else { json::generate(ruby, environment)? };
+            Message::ExecEnvironment { json }
+        }
+        "fork_failed" => Message::ForkFailed { slot: fields.fetch(ruby.to_symbol("slot"))?, text: text("text")? },
+        "failed" => Message::Failed { text: text("text")? },
+        "forked" => Message::Forked { pid: fields.fetch(ruby.to_symbol("pid"))? },
+        other => return Err(Error::new(ruby.exception_arg_error(), format!("no message to send: {other}"))),
+    })
+}
+
+/// Cuts a text to what one message carries, between two characters.
+fn truncated(mut text: String) -> String {
+    if text.len() > MAX_TEXT_BYTES {
+        let end = (0..=MAX_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Value, Error> {
+    let message = Message::decode(bytes).map_err(|error| Error::new(ruby.exception_io_error(), error.to_string()))?;
+    let hash = ruby.hash_new();
+    let set = |name: &str, object: Value| hash.aset(ruby.to_symbol(name), object);
+    let number = |n: i64| ruby.integer_from_i64(n).as_value();
+    let text = |text: &str| ruby.str_new(text).as_value();
+    let kind = match message {
+        Message::Boot { json } => {
+            set("json", json::parse(ruby, &json)?)?;
+            "boot"
+        }
+        Message::Proceed => "proceed",
+        Message::Fork { slot, generation, seat, names } => {
+            set("slot", number(slot.into()))?;
+            set("generation", number(generation.into()))?;
+            set("seat", number(seat.into()))?;
+            set("names", ruby.ary_from_iter(names.iter().map(|name| ruby.str_new(name))).as_value())?;
+            "fork"
+        }
+        Message::WorkerExited { slot, pid, status } => {
+            set("slot", slot.map_or(ruby.qnil().as_value(), |slot| number(slot.into())))?;
+            set("pid", number(pid.into()))?;
+            set("status", number(status.into()))?;
+            "worker_exited"
+        }
+        Message::WorkerProcesses { count } => {
+            set("count", number(count.into()))?;
+            "worker_processes"
+        }
+        Message::PidPath { path } => {
+            set("path", text(&path))?;
+            "pid_path"
+        }
+        Message::BeforeExec => "before_exec",
+        Message::Log { severity, text: line } => {
+            set("severity", number(severity as i64))?;
+            set("text", text(&line))?;
+            "log"
+        }
+        Message::ReopenLogs => "reopen_logs",
+        Message::Retire { drain, linger_ms } => {
+            set("drain", if drain { ruby.qtrue().as_value() } else { ruby.qfalse().as_value() })?;
+            set("linger_ms", number(linger_ms.into()))?;
+            "retire"
+        }
+        Message::Ready => "ready",
+        Message::Settings { json } => {
+            set("json", json::parse(ruby, &json)?)?;
+            "settings"
+        }
+        Message::ExecEnvironment { json } => {
+            let environment = if json.is_empty() { ruby.qnil().as_value() } else { json::parse(ruby, &json)? };
+            set("json", environment)?;
+            "exec_environment"
+        }
+        Message::ForkFailed { slot, text: why } => {
+            set("slot", number(slot.into()))?;
+            set("text", text(&why))?;
+            "fork_failed"
+        }
+        Message::Failed { text: why } => {
+            set("text", text(&why))?;
+            "failed"
+        }
+        Message::Forked { pid } => {
+            set("pid", number(pid.into()))?;
+            "forked"
+        }
+    };
+    set("kind", ruby.to_symbol(kind).as_value())?;
+    let numbers = descriptors.into_iter().map(|fd| number(fd.into_raw_fd().into()));
+    set("fds", ruby.ary_from_iter(numbers).as_value())?;
+    Ok(hash.as_value())
+}

@@ -1,0 +1,264 @@
+//! `Licorne::Native::Engine`: the loop of a worker.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use http1::Limits;
+use magnus::{Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, typed_data::Obj};
+use reactor::{Events, Notice, Poller, Reactor, Settings, Token, Turn, Waker};
+use scoreboard::{Seat, State};
+use sys::channel::{Channel, Received};
+use sys::clock::monotonic_ns;
+use sys::memory::Shared;
+use wire::Message;
+
+use crate::control::Control;
+use crate::env::Template;
+use crate::ffi::{self, Escape, Locked, protect};
+use crate::input::Input;
+use crate::serve::serve;
+use crate::system_error;
+
+/// The request that is in the application.
+#[derive(Clone, Copy)]
+pub(crate) struct Running {
+    pub(crate) serial: u64,
+    pub(crate) token: Token,
+    pub(crate) env: Value,
+    /// The socket, when the application took the connection over.
+    pub(crate) socket: Option<Value>,
+}
+
+/// What the engine's objects share. Only the thread that holds the interpreter's lock uses it.
+pub(crate) struct Core {
+    pub(crate) reactor: RefCell<Reactor>,
+    pub(crate) poller: Poller,
+    pub(crate) waker: Waker,
+    pub(crate) template: Template,
+    pub(crate) empty_input: Value,
+    pub(crate) running: Cell<Option<Running>>,
+    pub(crate) serial: Cell<u64>,
+    pub(crate) early_hints: bool,
+    pub(crate) check_client: bool,
+    pub(crate) write_ms: u64,
+    page: Shared,
+    seat: usize,
+    retire_asked: Cell<bool>,
+    orphaned: Cell<bool>,
+    linger_ms: u64,
+}
+
+/// The Ruby object. It keeps the control channel open.
+#[magnus::wrap(class = "Licorne::Native::Engine", free_immediately)]
+pub(crate) struct Engine {
+    core: Arc<Locked<Core>>,
+    control: Locked<Obj<Control>>,
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Engine", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Engine::new, 1))?;
+    class.define_method("add_listener", method!(Engine::add_listener, 2))?;
+    class.define_method("run", method!(Engine::run, 2))?;
+    class.define_method("retire", method!(Engine::retire, 0))?;
+    class.define_method("busy?", method!(Engine::is_busy, 0))?;
+    class.define_method("seat_requests", method!(Engine::seat_requests, 0))
+}
+
+/// A setting, by its name as String (JSON) or Symbol.
+fn setting<T: magnus::TryConvert>(ruby: &Ruby, settings: RHash, name: &str) -> Result<Option<T>, Error> {
+    match settings.get(name).or_else(|| settings.get(ruby.to_symbol(name))) {
+        Some(object) if !object.is_nil() => T::try_convert(object).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn milliseconds(seconds: Option<f64>, default_ms: u64) -> u64 {
+    seconds.map_or(default_ms, |seconds| (seconds.clamp(0.0, 1e9) * 1_000.0) as u64)
+}
+
+impl Engine {
+    fn new(ruby: &Ruby, arguments: RHash) -> Result<Self, Error> {
+        let control: Obj<Control> = arguments.fetch(ruby.to_symbol("control"))?;
+        let scoreboard: i32 = arguments.fetch(ruby.to_symbol("scoreboard"))?;
+        let seat: usize = arguments.fetch(ruby.to_symbol("seat"))?;
+        let settings: RHash = arguments.fetch(ruby.to_symbol("settings"))?;
+        let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
+
+        let defaults = Settings::default();
+        let buffer: Option<usize> = setting(ruby, settings, "client_body_buffer_size")?;
+        let reactor = Reactor::new(Settings {
+            limits: Limits::default(),
+            body_buffer_bytes: buffer.unwrap_or(defaults.body_buffer_bytes),
+            keepalive_ms: milliseconds(setting(ruby, settings, "keepalive_timeout")?, defaults.keepalive_ms),
+            ..defaults.clone()
+        })
+        .map_err(|error| system_error(ruby, "epoll_create", &error))?;
+        let watched = control.with_channel(ruby, |channel| reactor.watch_control(std::os::fd::AsFd::as_fd(channel)))?;
+        watched.map_err(|error| system_error(ruby, "control", &error))?;
+
+        let page = ffi::duplicate_descriptor(scoreboard).map_err(|error| system_error(ruby, "scoreboard", &error))?;
+        let page = Shared::map(page).map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))?;
+        if scoreboard::seat(page.words(), seat).is_none() {
+            return Err(Error::new(ruby.exception_arg_error(), format!("the scoreboard has no seat {seat}")));
+        }
+        let drop_underscores = setting(ruby, settings, "drop_underscore_headers")?.unwrap_or(true);
+        let poller = reactor.poller();
+        let core = Core {
+            waker: poller.waker(),
+            poller,
+            reactor: RefCell::new(reactor),
+            template: Template::new(ruby, env, !drop_underscores)?,
+            empty_input: ffi::keep(ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value()),
+            running: Cell::new(None),
+            serial: Cell::new(0),
+            early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
+            check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
+            write_ms: defaults.write_ms,
+            page,
+            seat,
+            retire_asked: Cell::new(false),
+            orphaned: Cell::new(false),
+            linger_ms: milliseconds(setting(ruby, settings, "keepalive_linger")?, 2_000),
+        };
+        // The engine lives as long as its worker.
+        ffi::keep(control);
+        Ok(Self { core: Arc::new(Locked::new(core)), control: Locked::new(control) })
+    }
+
+    /// Adopts a listening socket and makes it non-blocking.
+    fn add_listener(ruby: &Ruby, this: &Self, number: i32, _name: Value) -> Result<(), Error> {
+        let fd = ffi::adopt_descriptor(number).map_err(|error| system_error(ruby, "add_listener", &error))?;
+        let outcome = this.core.get(ruby).reactor.borrow_mut().add_listener(fd);
+        outcome.map_err(|error| system_error(ruby, "add_listener", &error))
+    }
+
+    /// Has [`Engine::run`] finish what was begun and return. Only sets a flag: it may be called from a trap.
+    fn retire(ruby: &Ruby, this: &Self) {
+        let core = this.core.get(ruby);
+        core.retire_asked.set(true);
+        core.waker.wake();
+    }
+
+    fn is_busy(ruby: &Ruby, this: &Self) -> bool {
+        this.core.get(ruby).running.get().is_some()
+    }
+
+    fn seat_requests(ruby: &Ruby, this: &Self) -> u64 {
+        this.core.get(ruby).seat(|seat| seat.requests())
+    }
+
+    /// Serves until told to leave. `:retired`, or `:orphaned` when the master is gone.
+    fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
+        let core = this.core.get(ruby);
+        core.seat(|seat| {
+            seat.set_pid(std::process::id());
+            seat.set_ready(monotonic_ns());
+        });
+        let control = this.control.get(ruby);
+        control.send(ruby, &Message::Ready)?;
+        let mut happened = Events::default();
+        loop {
+            if core.retire_asked.take() {
+                core.retire(false, core.linger_ms);
+            }
+            let turn = core.reactor.borrow_mut().turn();
+            match turn {
+                Turn::Request(token) => serve(ruby, &this.core, app, events, token).map_err(Escape::into_error)?,
+                Turn::Wait(timeout_ms) => core.wait(&mut happened, timeout_ms).map_err(Escape::into_error)?,
+                Turn::Control => control.with_channel(ruby, |channel| core.obey(ruby, channel, events))??,
+                Turn::Retired => break,
+            }
+            while let Some(notice) = take_notice(core) {
+                tell(ruby, events, &notice);
+            }
+        }
+        Ok(ruby.to_symbol(if core.orphaned.get() { "orphaned" } else { "retired" }))
+    }
+}
+
+fn take_notice(core: &Core) -> Option<Notice> {
+    core.reactor.borrow_mut().take_notice()
+}
+
+impl Core {
+    /// Looks at the worker's seat.
+    pub(crate) fn seat<T>(&self, look: impl FnOnce(Seat<'_>) -> T) -> T {
+        let seat = scoreboard::seat(self.page.words(), self.seat);
+        look(seat.expect("the page has this seat: new() looked"))
+    }
+
+    /// What the seat shows between requests.
+    pub(crate) fn resting_state(&self) -> State {
+        if self.reactor.borrow().is_retiring() { State::Retiring } else { State::Idle }
+    }
+
+    fn retire(&self, drain: bool, linger_ms: u64) {
+        self.reactor.borrow_mut().retire(drain, linger_ms);
+        self.seat(|seat| seat.set_state(State::Retiring));
+    }
+
+    /// Waits for events: with the interpreter's lock while there is no need to sleep, without it to sleep.
+    fn wait(&self, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(), Escape> {
+        let connections = self.reactor.borrow().connections() as u64;
+        self.seat(|seat| seat.set_connections(connections));
+        if timeout_ms == Some(0) {
+            self.poller.wait(happened, timeout_ms);
+        } else {
+            protect(|rb| rb.without_lock(&self.waker, || self.poller.wait(happened, timeout_ms)))?;
+        }
+        self.reactor.borrow_mut().absorb(happened);
+        Ok(())
+    }
+
+    /// Does what the master says.
+    fn obey(&self, ruby: &Ruby, channel: &Channel, events: Value) -> Result<(), Error> {
+        loop {
+            match channel.try_recv() {
+                Ok(Received::Datagram(bytes, _)) => match Message::decode(&bytes) {
+                    Ok(Message::Retire { drain, linger_ms }) => self.retire(drain, linger_ms.into()),
+                    Ok(Message::ReopenLogs) => {
+                        events.funcall::<_, _, Value>("reopen_logs", ())?;
+                    }
+                    // Others are for molds.
+                    Ok(_) => {}
+                    Err(error) => return Err(Error::new(ruby.exception_io_error(), error.to_string())),
+                },
+                Ok(Received::Empty) => return Ok(()),
+                Ok(Received::End) | Err(_) => {
+                    self.orphaned.set(true);
+                    self.reactor.borrow_mut().forget_control(channel);
+                    self.retire(true, 0);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Calls a method of `events` with an exception. What that raises must not hide what it was about, nor end the worker.
+pub(crate) fn report(events: Value, method: &str, exception: Exception) {
+    let outcome = protect(|rb| {
+        rb.send(events, method, &[exception.as_value()]);
+    });
+    if outcome.is_err() {
+        // Standard error is what remains when the log is broken; if that is gone too, nothing does.
+        let text = format!("{method}: {exception}\n");
+        let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+    }
+}
+
+/// Reports a fact that is no exception of the application as if it were one.
+pub(crate) fn report_text(ruby: &Ruby, events: Value, text: String) {
+    if let Ok(exception) = ruby.exception_runtime_error().new_instance((text,)) {
+        report(events, "app_error", exception);
+    }
+}
+
+fn tell(ruby: &Ruby, events: Value, notice: &Notice) {
+    let text = match notice {
+        Notice::CannotAccept(errno) => format!("cannot accept connections, trying again: {errno}"),
+        Notice::CannotStoreBody(error) => format!("cannot store a request body: {error}"),
+    };
+    report_text(ruby, events, text);
+}

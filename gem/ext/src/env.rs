@@ -1,0 +1,235 @@
+//! The Rack env of a request: a copy of what all requests have alike, and what this one says.
+
+use std::cell::RefCell;
+
+use http1::request::{Field, Head, KnownName, Scheme, Version};
+use magnus::{Error, RHash, Ruby, Value, prelude::*};
+use reactor::{Peer, Request};
+
+use crate::ffi::{self, Rb, with_bytes};
+use crate::keys::Keys;
+
+/// What env is made from.
+pub(crate) struct Template {
+    pub(crate) keys: Keys,
+    base: Value,
+    /// Entries of the configuration that beat what a request says (Unicorn's `HttpRequest::DEFAULTS`).
+    overrides: Vec<(Value, Value)>,
+    keep_underscores: bool,
+    /// The peer of the last request and its text: behind a proxy it is always the same.
+    last_peer: RefCell<(Option<Peer>, String)>,
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// The objects of one request.
+pub(crate) struct Parts {
+    pub(crate) input: Value,
+    /// The input, when its body is in a file.
+    pub(crate) tempfile: Option<Value>,
+    /// Answers `call` (hijack) and `extend_deadline`.
+    pub(crate) handle: Value,
+    pub(crate) early_hints: Option<Value>,
+}
+
+impl Template {
+    /// Makes a template of what the configuration wants in every env.
+    pub(crate) fn new(ruby: &Ruby, given: RHash, keep_underscores: bool) -> Result<Self, Error> {
+        let keys = ffi::protect(Keys::new).map_err(ffi::Escape::into_error)?;
+        let base = ruby.hash_new();
+        // The order of the first keys is Unicorn's, for those who print it.
+        for key in [keys.remote_addr, keys.request_method, keys.request_uri, keys.request_path, keys.path_info] {
+            base.aset(key, ())?;
+        }
+        for (key, object) in [
+            (keys.query_string, keys.empty),
+            (keys.server_protocol, keys.http11),
+            (keys.http_version, keys.http11),
+            (keys.url_scheme, keys.http),
+            (keys.server_name, keys.localhost),
+            (keys.server_port, keys.port80),
+            (keys.is_hijack, ruby.qtrue().as_value()),
+        ] {
+            base.aset(key, object)?;
+        }
+        let mut overrides = Vec::new();
+        given.foreach(|key: Value, object: Value| {
+            let key = ffi::protect(|rb| with_bytes(key, |bytes| rb.key(bytes))).map_err(ffi::Escape::into_error)?;
+            if base.get(key).is_some() || with_bytes(key, is_of_request) {
+                overrides.push((ffi::keep(key), ffi::keep(object)));
+            } else {
+                base.aset(key, object)?;
+            }
+            Ok(magnus::r_hash::ForEach::Continue)
+        })?;
+        Ok(Self {
+            keys,
+            base: ffi::keep(base).as_value(),
+            overrides,
+            keep_underscores,
+            last_peer: RefCell::default(),
+            scratch: RefCell::default(),
+        })
+    }
+
+    /// Makes the env. Raises only when memory is short.
+    pub(crate) fn build(&self, rb: Rb<'_>, request: &Request<'_>, parts: &Parts, scratch: &mut Scratch) -> Value {
+        let keys = &self.keys;
+        let env = rb.copy_hash(self.base);
+        self.set_request_line(rb, env, request);
+        rb.set(env, keys.remote_addr, rb.string(scratch.peer.as_bytes()));
+        let mut scheme = request.head.scheme.map(|scheme| scheme == Scheme::Https);
+        for (index, field) in request.head.fields.iter().enumerate() {
+            self.set_field(rb, env, request, index, field, &mut scratch.bytes);
+            if scheme.is_none() && says_https(field, request.buffer) {
+                scheme = Some(true);
+            }
+        }
+        self.set_server(rb, env, request, scheme == Some(true));
+        rb.set(env, keys.input, parts.input);
+        rb.set(env, keys.hijack, parts.handle);
+        rb.set(env, keys.timeout, parts.handle);
+        rb.set(env, keys.after_reply, rb.array());
+        rb.set(env, keys.response_finished, rb.array());
+        if let Some(early_hints) = parts.early_hints {
+            rb.set(env, keys.early_hints, early_hints);
+        }
+        if let Some(tempfile) = parts.tempfile {
+            let list = rb.array();
+            rb.push(list, tempfile);
+            rb.set(env, keys.tempfiles, list);
+        }
+        for (key, object) in &self.overrides {
+            rb.set(env, *key, *object);
+        }
+        env
+    }
+
+    /// Lends what `build` needs to write in; owned by the caller, since `build` may be left by a jump.
+    pub(crate) fn scratch(&self, peer: Peer) -> Scratch {
+        let mut last = self.last_peer.borrow_mut();
+        if last.0 != Some(peer) {
+            *last = (Some(peer), peer.to_string());
+        }
+        Scratch { peer: std::mem::take(&mut last.1), bytes: std::mem::take(&mut *self.scratch.borrow_mut()) }
+    }
+
+    /// Takes it back.
+    pub(crate) fn give_back(&self, scratch: Scratch) {
+        self.last_peer.borrow_mut().1 = scratch.peer;
+        *self.scratch.borrow_mut() = scratch.bytes;
+    }
+
+    fn set_request_line(&self, rb: Rb<'_>, env: Value, request: &Request<'_>) {
+        let keys = &self.keys;
+        let Request { head, buffer, .. } = request;
+        let text = |span: http1::Span| rb.string(span.of(buffer));
+        let method = keys.method(head.known_method).unwrap_or_else(|| text(head.method));
+        rb.set(env, keys.request_method, method);
+        rb.set(env, keys.request_uri, text(head.uri));
+        rb.set(env, keys.request_path, text(head.path));
+        rb.set(env, keys.path_info, text(head.path));
+        rb.set(env, keys.query_string, head.query.map_or_else(|| rb.string(b""), text));
+        if let Some(fragment) = head.fragment {
+            rb.set(env, keys.fragment, text(fragment));
+        }
+        if head.version == Version::Http10 {
+            rb.set(env, keys.server_protocol, keys.http10);
+            rb.set(env, keys.http_version, keys.http10);
+        }
+    }
+
+    fn set_field(
+        &self,
+        rb: Rb<'_>,
+        env: Value,
+        request: &Request<'_>,
+        index: usize,
+        field: &Field,
+        scratch: &mut Vec<u8>,
+    ) {
+        let Request { head, buffer, .. } = request;
+        match field.known {
+            // `Version` would pose as the protocol's; `Proxy` as the variable that HTTP libraries obey (httpoxy).
+            KnownName::Version | KnownName::Proxy => return,
+            KnownName::Host if head.authority.is_some() => return,
+            _ => {}
+        }
+        if field.underscore && (!self.keep_underscores || head.shadows(buffer, index)) {
+            return;
+        }
+        let key = match field.known {
+            KnownName::Other => self.keys.other(rb, field.name.of(buffer), scratch),
+            known => self.keys.known(known),
+        };
+        if field.again {
+            let present = rb.fetch(env, key);
+            if ffi::is_string(present) {
+                rb.append(present, if field.known == KnownName::Cookie { b"; " } else { b"," });
+                rb.append(present, field.value.of(buffer));
+                return;
+            }
+        }
+        rb.set(env, key, rb.string(field.value.of(buffer)));
+    }
+
+    /// Sets scheme, name and port. The name and port are what the client believes, never taken from the socket.
+    fn set_server(&self, rb: Rb<'_>, env: Value, request: &Request<'_>, https: bool) {
+        let keys = &self.keys;
+        if https {
+            rb.set(env, keys.url_scheme, keys.https);
+            rb.set(env, keys.server_port, keys.port443);
+        }
+        let Head { authority, .. } = request.head;
+        let Some(host) = request.head.effective_host().map(|span| span.of(request.buffer)) else { return };
+        if authority.is_some() {
+            rb.set(env, keys.http_host, rb.string(host));
+        }
+        let (name, port) = split_host(host);
+        if !name.is_empty() {
+            rb.set(env, keys.server_name, rb.string(name));
+        }
+        if !port.is_empty() {
+            rb.set(env, keys.server_port, rb.string(port));
+        }
+    }
+}
+
+/// Room to write in while an env is built.
+pub(crate) struct Scratch {
+    peer: String,
+    bytes: Vec<u8>,
+}
+
+/// Unicorn's rule: `X-Forwarded-Ssl: on`, or `X-Forwarded-Proto` that begins with `https`.
+fn says_https(field: &Field, buffer: &[u8]) -> bool {
+    match field.known {
+        KnownName::XForwardedSsl => field.value.of(buffer) == b"on",
+        KnownName::XForwardedProto => field.value.of(buffer).starts_with(b"https"),
+        _ => false,
+    }
+}
+
+/// Splits `host:port`; the brackets of an IPv6 address stay.
+fn split_host(host: &[u8]) -> (&[u8], &[u8]) {
+    let end = match host.iter().position(|byte| *byte == b']') {
+        Some(bracket) => bracket + 1,
+        None => host.iter().position(|byte| *byte == b':').unwrap_or(host.len()),
+    };
+    (&host[..end], host[end..].strip_prefix(b":").unwrap_or_default())
+}
+
+/// Tells whether a key of the configuration competes with one that a request sets.
+fn is_of_request(key: &[u8]) -> bool {
+    const OURS: [&[u8]; 9] = [
+        b"FRAGMENT",
+        b"rack.input",
+        b"rack.hijack",
+        b"rack.after_reply",
+        b"rack.response_finished",
+        b"rack.early_hints",
+        b"rack.tempfiles",
+        b"CONTENT_LENGTH",
+        b"CONTENT_TYPE",
+    ];
+    key.starts_with(b"HTTP_") || OURS.contains(&key)
+}

@@ -1,0 +1,199 @@
+//! Ruby's C interface behind safe names. All unsafe code of the extension is here and below.
+//!
+//! # The rules
+//! - Ruby raises by jumping over our frames: their destructors do not run. Everything that can raise is a method of
+//!   [`Rb`], and an [`Rb`] exists only within [`protect`], which catches the jump. What a closure given to `protect`
+//!   *owns* across such a call leaks when it jumps, so closures borrow what they need.
+//! - No panic enters a frame of Ruby: [`protect`] and the callbacks catch it and hand it on behind Ruby's frames.
+//! - No guard of a `RefCell` is held while Ruby code may run: it may come back to us.
+//! - A [`Value`] is kept alive by being on the stack (Ruby scans it), by what contains it, or by [`keep`].
+#![allow(unsafe_code)]
+
+mod calls;
+mod strings;
+mod wait;
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::raw::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use magnus::rb_sys::FromRawValue;
+use magnus::value::ReprValue;
+use magnus::{Error, Exception, Ruby, Value};
+use rb_sys::VALUE;
+
+pub(crate) use calls::{Flow, ids};
+pub(crate) use strings::{element, fixnum, is_array, is_hash, is_string, length, with_all_bytes, with_bytes};
+
+/// Proof that Ruby's jumps are caught here, and that this thread holds the lock of the interpreter.
+#[derive(Clone, Copy)]
+pub(crate) struct Rb<'p>(PhantomData<(fn(&'p ()) -> &'p (), *const ())>);
+
+/// How a call into Ruby ended when it did not return.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Escape {
+    /// An exception.
+    Raised(Exception),
+    /// Something else that must go on its way: `throw`, or the end of the thread.
+    Jump(c_int),
+}
+
+impl Escape {
+    /// Returns the exception if it is one that applications are expected to raise.
+    pub(crate) fn standard_error(&self) -> Option<Exception> {
+        match self {
+            Self::Raised(exception) if exception.is_kind_of(ruby().exception_standard_error()) => Some(*exception),
+            _ => None,
+        }
+    }
+
+    /// Turns it into what a method of the extension returns to have it go on.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Raised(exception) => Error::from(exception),
+            Self::Jump(state) => {
+                let outcome = magnus::rb_sys::protect(|| {
+                    // SAFETY: `state` came from rb_protect and the error information was left as it was.
+                    unsafe { rb_sys::rb_jump_tag(state) }
+                });
+                match outcome {
+                    Err(error) => error,
+                    Ok(_) => Error::new(ruby().exception_fatal(), "a jump came back"),
+                }
+            }
+        }
+    }
+}
+
+/// The interpreter. Only for threads that hold its lock: everything in this extension but what runs in
+/// [`Rb::without_lock`].
+pub(crate) fn ruby() -> Ruby {
+    // SAFETY: methods of the extension and what they call run with the lock; `without_lock` takes closures of other
+    // crates only.
+    unsafe { Ruby::get_unchecked() }
+}
+
+fn value(raw: VALUE) -> Value {
+    // SAFETY: called with what Ruby's functions returned or passed to a callback, except Qundef.
+    unsafe { Value::from_raw(raw) }
+}
+
+struct Call<F, T> {
+    closure: Option<F>,
+    outcome: Option<std::thread::Result<T>>,
+}
+
+extern "C" fn trampoline<F: FnOnce(Rb<'_>) -> T, T>(argument: VALUE) -> VALUE {
+    // SAFETY: `argument` is the address of a `Call` on the stack of `protect`, which waits for us.
+    let call = unsafe { &mut *(argument as *mut Call<F, T>) };
+    if let Some(closure) = call.closure.take() {
+        call.outcome = Some(catch_unwind(AssertUnwindSafe(|| closure(Rb(PhantomData)))));
+    }
+    rb_sys::Qnil as VALUE
+}
+
+/// Runs `closure`, which may call Ruby, and catches how Ruby may leave it. See rb_protect in Ruby's extension.rdoc.
+pub(crate) fn protect<F: FnOnce(Rb<'_>) -> T, T>(closure: F) -> Result<T, Escape> {
+    let mut call = Call { closure: Some(closure), outcome: None };
+    let mut state = 0;
+    // SAFETY: the trampoline gets the address of `call`, which outlives the call.
+    unsafe { rb_sys::rb_protect(Some(trampoline::<F, T>), (&raw mut call) as VALUE, &raw mut state) };
+    match call.outcome {
+        Some(Ok(outcome)) if state == 0 => Ok(outcome),
+        Some(Err(panic)) if state == 0 => resume_unwind(panic),
+        _ => Err(escape(state)),
+    }
+}
+
+fn escape(state: c_int) -> Escape {
+    // SAFETY: reads a field of the running thread.
+    let info = value(unsafe { rb_sys::rb_errinfo() });
+    match Exception::from_value(info) {
+        Some(exception) => {
+            // SAFETY: nil is what rb_set_errinfo takes to clear it.
+            unsafe { rb_sys::rb_set_errinfo(rb_sys::Qnil as VALUE) };
+            Escape::Raised(exception)
+        }
+        None => Escape::Jump(state),
+    }
+}
+
+/// Keeps an object alive, at its place, for as long as the process lives.
+pub(crate) fn keep<T: ReprValue>(object: T) -> T {
+    ruby().gc_register_mark_object(object);
+    object
+}
+
+/// Takes over a descriptor that Ruby code names by its number.
+///
+/// # Errors
+/// It is negative or not open.
+pub(crate) fn adopt_descriptor(number: RawFd) -> std::io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: borrowed only for the two calls below, which fail harmlessly on a number that is not open.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, as the call above showed, and by the contract of the Ruby interface its caller gives it up.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Makes a descriptor close-on-exec.
+///
+/// # Errors
+/// It is not open.
+pub(crate) fn set_cloexec(number: RawFd) -> std::io::Result<()> {
+    if number < 0 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: borrowed for one call, which fails harmlessly on a number that is not open.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    Ok(rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?)
+}
+
+/// Duplicates a descriptor that Ruby code names by its number and keeps.
+///
+/// # Errors
+/// It is not open, or no descriptors are left.
+pub(crate) fn duplicate_descriptor(number: RawFd) -> std::io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: borrowed for one call, which fails harmlessly on a number that is not open.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    borrowed.try_clone_to_owned()
+}
+
+/// Data that only threads holding the interpreter's lock touch.
+pub(crate) struct Locked<T>(T);
+
+// SAFETY: `get` asks for the proof that the lock is held, so that no two threads use the data at once. It is dropped by
+// the garbage collector, which holds the lock too.
+unsafe impl<T> Send for Locked<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Locked<T> {}
+
+impl<T> Locked<T> {
+    pub(crate) fn new(inner: T) -> Self {
+        Self(inner)
+    }
+
+    /// Returns the data to a thread that holds the lock.
+    pub(crate) fn get(&self, _lock: &Ruby) -> &T {
+        &self.0
+    }
+}
+
+/// A panic caught in a callback of Ruby, to be resumed behind Ruby's frames.
+type Panic = Box<dyn Any + Send>;
+
+impl Rb<'_> {
+    /// Runs what signals and other threads asked of this thread; may raise what a trap raises.
+    pub(crate) fn check_interrupts(self) {
+        // SAFETY: within `protect`.
+        unsafe { rb_sys::rb_thread_check_ints() };
+    }
+}

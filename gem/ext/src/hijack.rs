@@ -1,0 +1,110 @@
+//! What an env holds of its request: the hijack, the deadline, early hints. Each belongs to one request, and does
+//! nothing once that is over: an object that an application kept must not reach another client.
+
+use std::sync::Arc;
+
+use http1::response::{finish_interim, write_rack_field, write_status_line};
+use magnus::{Error, RHash, RModule, Ruby, Value, method, prelude::*};
+
+use crate::engine::Core;
+use crate::ffi::{self, Escape, Flow, Locked, Rb, protect};
+use crate::system_error;
+
+/// `rack.hijack` and `licorne.timeout`.
+#[magnus::wrap(class = "Licorne::Native::Request", free_immediately)]
+pub(crate) struct Handle {
+    core: Arc<Locked<Core>>,
+    serial: u64,
+}
+
+/// `rack.early_hints`.
+#[magnus::wrap(class = "Licorne::Native::EarlyHints", free_immediately)]
+pub(crate) struct EarlyHints {
+    core: Arc<Locked<Core>>,
+    serial: u64,
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let handle = native.define_class("Request", ruby.class_object())?;
+    handle.undef_default_alloc_func();
+    handle.define_method("call", method!(Handle::call, 0))?;
+    handle.define_method("extend_deadline", method!(Handle::extend_deadline, 1))?;
+    let hints = native.define_class("EarlyHints", ruby.class_object())?;
+    hints.undef_default_alloc_func();
+    hints.define_method("call", method!(EarlyHints::call, 1))
+}
+
+impl Handle {
+    pub(crate) fn new(core: &Arc<Locked<Core>>, serial: u64) -> Self {
+        Self { core: Arc::clone(core), serial }
+    }
+
+    /// Gives the connection to the application, once: later calls return the same socket.
+    ///
+    /// Bytes that the client sent behind its request were read already and are lost to the application, as in Unicorn.
+    fn call(ruby: &Ruby, this: &Self) -> Result<Value, Error> {
+        let core = this.core.get(ruby);
+        let over = || Error::new(ruby.exception_io_error(), "the request is over, its connection cannot be hijacked");
+        let running = core.running.get().filter(|running| running.serial == this.serial).ok_or_else(over)?;
+        if let Some(socket) = running.socket {
+            return Ok(socket);
+        }
+        let (fd, _lost) = core.reactor.borrow_mut().detach(running.token).ok_or_else(over)?;
+        let socket = protect(|rb| ruby_socket(rb, fd)).map_err(Escape::into_error)??;
+        core.running.set(Some(crate::engine::Running { socket: Some(socket), ..running }));
+        let env = RHash::from_value(running.env).ok_or_else(over)?;
+        env.aset(core.template.keys.hijack_io, socket)?;
+        Ok(socket)
+    }
+
+    /// Gives this request more time before its worker is killed.
+    fn extend_deadline(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
+        let core = this.core.get(ruby);
+        if !(0.0..=1e9).contains(&seconds) {
+            return Err(Error::new(ruby.exception_arg_error(), format!("not a span of time: {seconds}")));
+        }
+        if core.running.get().is_some_and(|running| running.serial == this.serial) {
+            core.seat(|seat| seat.extend_deadline((seconds * 1_000.0) as u64));
+        }
+        Ok(())
+    }
+}
+
+/// Makes a Ruby Socket that owns the descriptor.
+pub(crate) fn ruby_socket(rb: Rb<'_>, fd: std::os::fd::OwnedFd) -> Result<Value, Error> {
+    use std::os::fd::IntoRawFd;
+    let ruby = ffi::ruby();
+    // From here on Ruby closes it; if Ruby raises first, the descriptor leaks until the worker ends.
+    let number = ruby.integer_from_i64(fd.into_raw_fd().into()).as_value();
+    rb.require(c"socket");
+    let class: Value = ruby.class_object().const_get("Socket")?;
+    Ok(rb.send(class, "for_fd", &[number]))
+}
+
+impl EarlyHints {
+    pub(crate) fn new(core: &Arc<Locked<Core>>, serial: u64) -> Self {
+        Self { core: Arc::clone(core), serial }
+    }
+
+    /// Sends `103 Early Hints` with these fields.
+    fn call(ruby: &Ruby, this: &Self, fields: Value) -> Result<(), Error> {
+        let core = this.core.get(ruby);
+        let running = core.running.get().filter(|running| running.serial == this.serial && running.socket.is_none());
+        let Some(running) = running else { return Ok(()) };
+        let mut head = Vec::with_capacity(256);
+        write_status_line(&mut head, 103, None);
+        protect(|rb| {
+            crate::response::each_field(rb, fields, |name, value| {
+                // What must not get out is left out; hints are optional anyway.
+                let _ = ffi::with_bytes(name, |name| {
+                    ffi::with_bytes(value, |value| write_rack_field(&mut head, name, value))
+                });
+                Flow::Continue
+            });
+        })
+        .map_err(Escape::into_error)?;
+        finish_interim(&mut head);
+        let outcome = core.reactor.borrow_mut().send(running.token, &[&head]);
+        outcome.map_err(|errno| system_error(ruby, "early hints", &errno.into()))
+    }
+}

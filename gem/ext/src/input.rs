@@ -1,0 +1,241 @@
+//! `rack.input`: a complete request body, in memory or in an unlinked file. Reading it never waits for the client.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use magnus::{
+    Error, Integer, IntoValue, RModule, RString, Ruby, TryConvert, Value, block::Proc, method, prelude::*,
+    typed_data::Obj,
+};
+use reactor::Body;
+
+use crate::ffi::Locked;
+use crate::{ffi, system_error};
+
+/// What a line of a file is searched in at a time.
+const LINE_READ_BYTES: usize = 16 * 1024;
+
+enum Source {
+    Memory(Vec<u8>),
+    File { file: File, bytes: u64 },
+}
+
+struct State {
+    source: Source,
+    position: u64,
+}
+
+/// The Ruby object.
+#[magnus::wrap(class = "Licorne::Native::Input", free_immediately)]
+pub(crate) struct Input(Locked<RefCell<State>>);
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Input", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("read", method!(Input::read, -1))?;
+    class.define_method("gets", method!(Input::gets, -1))?;
+    class.define_method("each", method!(Input::each, 0))?;
+    class.define_method("rewind", method!(Input::rewind, 0))?;
+    class.define_method("size", method!(Input::size, 0))?;
+    class.define_method("close", method!(Input::close, 0))?;
+    class.define_method("close!", method!(Input::close, 0))?;
+    class.define_method("eof?", method!(Input::is_at_end, 0))?;
+    class.define_method("pos", method!(Input::position, 0))?;
+    class.define_method("external_encoding", method!(Input::external_encoding, 0))?;
+    class.define_method("binmode", method!(Input::binmode, 0))?;
+    class.define_method("closed?", method!(Input::is_closed, 0))
+}
+
+impl Input {
+    /// Makes the input of one request.
+    pub(crate) fn new(body: Body) -> Self {
+        let source = match body {
+            Body::Empty => Source::Memory(Vec::new()),
+            Body::Memory(bytes) => Source::Memory(bytes),
+            Body::File { file, bytes } => Source::File { file, bytes },
+        };
+        Self(Locked::new(RefCell::new(State { source, position: 0 })))
+    }
+
+    /// `read`, `read(length)`, `read(length, buffer)` as Rack's specification has it.
+    fn read(ruby: &Ruby, this: &Self, arguments: &[Value]) -> Result<Value, Error> {
+        let (length, buffer) = match arguments {
+            [] => (None, None),
+            [length] => (Some(*length), None),
+            [length, buffer] => (Some(*length), Some(*buffer)),
+            more => {
+                let text = format!("wrong number of arguments (given {}, expected 0..2)", more.len());
+                return Err(Error::new(ruby.exception_arg_error(), text));
+            }
+        };
+        let length = match length.filter(|length| !length.is_nil()) {
+            None => None,
+            Some(length) => {
+                let length: Integer = TryConvert::try_convert(length)?;
+                let length = length.to_i64()?;
+                let refuse = || Error::new(ruby.exception_arg_error(), format!("negative length {length} given"));
+                Some(u64::try_from(length).map_err(|_| refuse())?)
+            }
+        };
+        let buffer = buffer.filter(|buffer| !buffer.is_nil()).map(RString::try_convert).transpose()?;
+        let left = this.state(ruby).borrow().left();
+        let wanted = length.unwrap_or(left).min(left);
+        if let Some(buffer) = buffer {
+            ffi::protect(|rb| rb.empty_binary(buffer.as_value())).map_err(ffi::Escape::into_error)?;
+        }
+        if wanted == 0 && length.is_some_and(|length| length > 0) {
+            return Ok(ruby.qnil().as_value());
+        }
+        let string = buffer.unwrap_or_else(|| ruby.str_from_slice(&[]));
+        this.state(ruby)
+            .borrow_mut()
+            .take(wanted, |bytes| string.cat(bytes))
+            .map_err(|error| system_error(ruby, "rack.input", &error))?;
+        Ok(string.as_value())
+    }
+
+    /// The next line with its end, by `$/` unless a separator is given; nil at the end.
+    fn gets(ruby: &Ruby, this: &Self, arguments: &[Value]) -> Result<Value, Error> {
+        let separator = match arguments.first() {
+            Some(given) => *given,
+            None => ruby.eval("$/")?,
+        };
+        let separator: Option<RString> = TryConvert::try_convert(separator)?;
+        let separator = separator.map(|text| ffi::with_bytes(text.as_value(), <[u8]>::to_vec));
+        this.line(ruby, separator.as_deref())
+    }
+
+    /// Yields each line.
+    fn each(ruby: &Ruby, this: Obj<Self>) -> Result<Value, Error> {
+        let block: Proc = ruby.block_proc()?;
+        loop {
+            let line = this.line(ruby, Some(b"\n"))?;
+            if line.is_nil() {
+                return Ok(this.as_value());
+            }
+            block.call::<_, Value>((line,))?;
+        }
+    }
+
+    fn line(&self, ruby: &Ruby, separator: Option<&[u8]>) -> Result<Value, Error> {
+        let mut state = self.state(ruby).borrow_mut();
+        if state.left() == 0 {
+            return Ok(ruby.qnil().as_value());
+        }
+        let failed = |error: std::io::Error| system_error(ruby, "rack.input", &error);
+        let length = match separator {
+            None => state.left(),
+            // An empty separator means paragraphs.
+            Some(b"") => state.find(b"\n\n").map_err(failed)?,
+            Some(separator) => state.find(separator).map_err(failed)?,
+        };
+        let string = ruby.str_from_slice(&[]);
+        state.take(length, |bytes| string.cat(bytes)).map_err(failed)?;
+        Ok(string.as_value())
+    }
+
+    fn rewind(ruby: &Ruby, this: &Self) -> i32 {
+        this.state(ruby).borrow_mut().position = 0;
+        0
+    }
+
+    fn size(ruby: &Ruby, this: &Self) -> u64 {
+        this.state(ruby).borrow().bytes()
+    }
+
+    fn position(ruby: &Ruby, this: &Self) -> u64 {
+        this.state(ruby).borrow().position
+    }
+
+    fn is_at_end(ruby: &Ruby, this: &Self) -> bool {
+        this.state(ruby).borrow().left() == 0
+    }
+
+    /// Frees what is held. Reading afterwards finds the end, and no other request is concerned.
+    fn close(ruby: &Ruby, this: &Self) {
+        *this.state(ruby).borrow_mut() = State { source: Source::Memory(Vec::new()), position: 0 };
+    }
+
+    /// The server closes it; an application that asks whether it still may read may.
+    fn is_closed(_: &Ruby, _: &Self) -> bool {
+        false
+    }
+
+    fn external_encoding(ruby: &Ruby, _: &Self) -> Value {
+        ruby.ascii8bit_encoding().into_value_with(ruby)
+    }
+
+    fn binmode(this: Obj<Self>) -> Obj<Self> {
+        this
+    }
+
+    fn state(&self, ruby: &Ruby) -> &RefCell<State> {
+        self.0.get(ruby)
+    }
+}
+
+impl State {
+    fn bytes(&self) -> u64 {
+        match &self.source {
+            Source::Memory(bytes) => bytes.len() as u64,
+            Source::File { bytes, .. } => *bytes,
+        }
+    }
+
+    fn left(&self) -> u64 {
+        self.bytes().saturating_sub(self.position)
+    }
+
+    /// Hands out the next `count` bytes, which must be left, in pieces.
+    fn take(&mut self, count: u64, mut give: impl FnMut(&[u8])) -> std::io::Result<()> {
+        match &self.source {
+            Source::Memory(bytes) => {
+                let start = self.position as usize;
+                give(&bytes[start..start + count as usize]);
+                self.position += count;
+            }
+            Source::File { file, .. } => {
+                let mut piece = vec![0; usize::try_from(count).unwrap_or(usize::MAX).min(1 << 20)];
+                let end = self.position + count;
+                while self.position < end {
+                    let ask = ((end - self.position) as usize).min(piece.len());
+                    let got = file.read_at(&mut piece[..ask], self.position)?;
+                    if got == 0 {
+                        return Err(std::io::ErrorKind::UnexpectedEof.into());
+                    }
+                    give(&piece[..got]);
+                    self.position += got as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes there are up to and with `separator`, or to the end.
+    fn find(&self, separator: &[u8]) -> std::io::Result<u64> {
+        let position_in = |bytes: &[u8]| bytes.windows(separator.len()).position(|window| window == separator);
+        match &self.source {
+            Source::Memory(bytes) => {
+                let rest = &bytes[self.position as usize..];
+                Ok(position_in(rest).map_or(rest.len(), |at| at + separator.len()) as u64)
+            }
+            Source::File { file, .. } => {
+                let mut piece = vec![0; LINE_READ_BYTES];
+                let mut searched = 0;
+                while searched < self.left() {
+                    let got = file.read_at(&mut piece, self.position + searched)?;
+                    if let Some(at) = position_in(&piece[..got]) {
+                        return Ok((searched + (at + separator.len()) as u64).min(self.left()));
+                    }
+                    if got < separator.len() {
+                        break;
+                    }
+                    // The separator may lie across two pieces.
+                    searched += (got - separator.len() + 1) as u64;
+                }
+                Ok(self.left())
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! From what the application returned to bytes on the wire.
+
+use http1::response::{BadField, BodyFraming, Plan, Writer};
+use magnus::{Exception, Value, prelude::*};
+use reactor::After;
+
+use crate::body::{Content, classify};
+use crate::engine::report_text;
+use crate::ffi::{
+    self, Escape, Flow, Rb, element, fixnum, ids, is_array, is_hash, is_string, length, protect, with_bytes,
+};
+use crate::serve::Exchange;
+use crate::sink::Sink;
+
+/// A response that was begun.
+pub(crate) struct Outcome {
+    pub(crate) status: Value,
+    pub(crate) fields: Value,
+    /// What the body raised.
+    pub(crate) error: Option<Exception>,
+}
+
+/// What the application returned, taken apart.
+struct Answer {
+    status: Value,
+    code: u16,
+    fields: Value,
+    body: Value,
+    content: Content,
+}
+
+/// How a head ends.
+enum End {
+    Planned(Plan),
+    /// The application writes the rest: this object is called with the socket.
+    Hijacked(Value),
+}
+
+/// Sends a response and closes its body, once, whatever happens.
+///
+/// # Errors
+/// What was raised before any byte was sent, or what must end the worker.
+pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome, Escape> {
+    if exchange.is_hijacked() {
+        return after_hijack(exchange, triple);
+    }
+    let answer = match protect(|rb| take_apart(rb, triple))? {
+        Ok(answer) => answer,
+        Err(text) => {
+            let body = element(triple, 2);
+            if !body.is_nil() {
+                exchange.close_body(body)?;
+            }
+            return Err(type_error(exchange, &text));
+        }
+    };
+    let mut bad = Vec::new();
+    let mut head = Vec::with_capacity(512);
+    let composed = protect(|rb| compose(rb, exchange, &answer, &mut head, &mut bad));
+    let (outcome, after) = match composed {
+        Err(escape) => (Err(escape), None),
+        Ok(End::Hijacked(callable)) => {
+            let mut sink = Sink::new(exchange, head, BodyFraming::UntilClose);
+            (sink.hand_over(callable), None)
+        }
+        Ok(End::Planned(plan)) => {
+            let mut sink = Sink::new(exchange, head, plan.framing);
+            let outcome = sink.write(&answer.content, answer.body);
+            let after = sink.after(plan.keep_alive, outcome.is_ok());
+            let begun = sink.is_begun();
+            match outcome {
+                // Nothing was sent: the client gets a proper 500.
+                Err(escape) if !begun => (Err(escape), None),
+                outcome => (outcome, Some(after)),
+            }
+        }
+    };
+    let closed = exchange.close_body(answer.body);
+    if let Some(after) = after {
+        exchange.core.reactor.borrow_mut().finish(exchange.token, after);
+    }
+    if answer.code >= 500 {
+        exchange.core.seat(|seat| seat.count_server_error());
+    }
+    for (name, why) in bad {
+        let text = format!("response field {} dropped: {why}", String::from_utf8_lossy(&name));
+        report_text(exchange.ruby, exchange.events, text);
+    }
+    let error = settle(exchange, outcome, closed, after.is_some())?;
+    Ok(Outcome { status: answer.status, fields: answer.fields, error })
+}
+
+/// Decides what becomes of exceptions of the body and of its `close`.
+fn settle(
+    exchange: &Exchange<'_>,
+    outcome: Result<(), Escape>,
+    closed: Result<(), Escape>,
+    begun: bool,
+) -> Result<Option<Exception>, Escape> {
+    let mut error = None;
+    match outcome {
+        Ok(()) => {}
+        Err(escape) => match escape.standard_error() {
+            Some(exception) if begun || exchange.is_hijacked() => {
+                crate::engine::report(exchange.events, "app_error", exception);
+                error = Some(exception);
+            }
+            _ => return Err(escape),
+        },
+    }
+    if let Err(escape) = closed {
+        let exception = escape.standard_error().ok_or(escape)?;
+        crate::engine::report(exchange.events, "app_error", exception);
+        error = error.or(Some(exception));
+    }
+    Ok(error)
+}
+
+/// The application has the connection: what it returned is ignored, but a body is closed.
+fn after_hijack(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome, Escape> {
+    let nil = exchange.ruby.qnil().as_value();
+    if is_array(triple) && length(triple) > 2 {
+        exchange.close_body(element(triple, 2))?;
+        return Ok(Outcome { status: element(triple, 0), fields: element(triple, 1), error: None });
+    }
+    Ok(Outcome { status: nil, fields: nil, error: None })
+}
+
+fn type_error(exchange: &Exchange<'_>, text: &str) -> Escape {
+    match exchange.ruby.exception_type_error().new_instance((text,)) {
+        Ok(exception) => Escape::Raised(exception),
+        Err(_) => Escape::Raised(
+            exchange.ruby.exception_type_error().new_instance(()).expect("an exception without a message can be made"),
+        ),
+    }
+}
+
+fn take_apart(rb: Rb<'_>, returned: Value) -> Result<Answer, String> {
+    let triple = rb.to_array(returned);
+    if length(triple) < 3 {
+        return Err("the application must return an array of status, headers and body".to_owned());
+    }
+    let status = element(triple, 0);
+    let number = fixnum(status).or_else(|| fixnum(rb.call(status, ids().to_i, &[])));
+    let code = number.and_then(|code| u16::try_from(code).ok()).filter(|code| (100..=999).contains(code));
+    let Some(code) = code else { return Err("the application returned no status between 100 and 999".to_owned()) };
+    let body = element(triple, 2);
+    Ok(Answer { status, code, fields: element(triple, 1), body, content: classify(rb, body)? })
+}
+
+/// Writes the head.
+fn compose(
+    rb: Rb<'_>,
+    exchange: &Exchange<'_>,
+    answer: &Answer,
+    head: &mut Vec<u8>,
+    bad: &mut Vec<(Vec<u8>, BadField)>,
+) -> End {
+    let mut writer = {
+        let mut reactor = exchange.core.reactor.borrow_mut();
+        Writer::begin(head, exchange.asked, answer.code, None, reactor.date())
+    };
+    let mut hijack = match answer.content {
+        Content::Stream => Some(answer.body),
+        _ => None,
+    };
+    each_field_with_own(rb, answer.fields, &mut hijack, |name, value| {
+        with_bytes(name, |name| {
+            with_bytes(value, |value| {
+                if let Err(why) = writer.field(head, name, value) {
+                    bad.push((name.to_vec(), why));
+                }
+            });
+        });
+        Flow::Continue
+    });
+    if let Some(callable) = hijack {
+        writer.finish_hijacked(head);
+        return End::Hijacked(callable);
+    }
+    End::Planned(writer.finish(head, answer.content.length()))
+}
+
+/// Visits names and values of header fields, one value at a time: Strings, elements of Arrays, and what `to_s` makes of
+/// others. Keys that begin with `rack.` are for the server.
+pub(crate) fn each_field(rb: Rb<'_>, fields: Value, visit: impl FnMut(Value, Value) -> Flow) {
+    each_field_with_own(rb, fields, &mut None, visit);
+}
+
+fn each_field_with_own(
+    rb: Rb<'_>,
+    fields: Value,
+    hijack: &mut Option<Value>,
+    mut visit: impl FnMut(Value, Value) -> Flow,
+) {
+    let mut pair = |rb: Rb<'_>, name: Value, value: Value| {
+        // An array of pairs yields each pair as one object.
+        let (name, value) =
+            if is_array(name) && value.is_nil() { (element(name, 0), element(name, 1)) } else { (name, value) };
+        let name = rb.to_string(name);
+        if with_bytes(name, |name| name.starts_with(b"rack.")) {
+            if with_bytes(name, |name| name == b"rack.hijack") && !value.is_nil() {
+                *hijack = Some(value);
+            }
+            return Flow::Continue;
+        }
+        if is_string(value) {
+            return visit(name, value);
+        }
+        if is_array(value) {
+            let mut index = 0;
+            while index < length(value) {
+                let one = rb.to_string(element(value, index));
+                if visit(name, one) == Flow::Break {
+                    return Flow::Break;
+                }
+                index += 1;
+            }
+            return Flow::Continue;
+        }
+        visit(name, rb.to_string(value))
+    };
+    if is_hash(fields) {
+        rb.each_pair(fields, pair);
+    } else if is_array(fields) {
+        rb.each_element(fields, |rb, element| pair(rb, element, ffi::ruby().qnil().as_value()));
+    } else if !fields.is_nil() {
+        rb.each(fields, pair);
+    }
+}
+
+impl Sink<'_, '_> {
+    /// What becomes of the connection.
+    fn after(&self, keep_alive: bool, body_ended_well: bool) -> After {
+        if !body_ended_well || !self.is_complete() {
+            After::Abort
+        } else if keep_alive {
+            After::KeepAlive
+        } else {
+            After::Close
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One request: env, application, response, and what has to happen afterwards however it went.
+
+use std::sync::Arc;
+
+use http1::response::{Asked, write_error};
+use magnus::{Exception, Ruby, Value, prelude::*};
+use reactor::{After, Body, Token};
+use sys::clock::monotonic_ns;
+
+use crate::engine::{Core, Running, report};
+use crate::env::Parts;
+use crate::ffi::{Escape, Flow, Locked, element, fixnum, ids, is_array, length, protect};
+use crate::hijack::{EarlyHints, Handle};
+use crate::input::Input;
+use crate::response::{Outcome, respond};
+
+/// A request that is being served, and who is told about it.
+pub(crate) struct Exchange<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) ruby: &'a Ruby,
+    pub(crate) events: Value,
+    pub(crate) token: Token,
+    pub(crate) asked: Asked,
+    pub(crate) env: Value,
+}
+
+/// Serves a request. Comes back with an [`Escape`] only when the worker must end: an exception that is no StandardError.
+pub(crate) fn serve(
+    ruby: &Ruby,
+    shared: &Arc<Locked<Core>>,
+    app: Value,
+    events: Value,
+    token: Token,
+) -> Result<(), Escape> {
+    let core = shared.get(ruby);
+    if core.check_client && core.reactor.borrow().client_left(token) {
+        core.reactor.borrow_mut().finish(token, After::Abort);
+        return Ok(());
+    }
+    let Some(asked) = begin(core, token) else { return Ok(()) };
+    let outcome = build_env(ruby, shared, token).and_then(|env| {
+        let exchange = Exchange { core, ruby, events, token, asked, env };
+        let outcome = exchange.run(app);
+        exchange.afterwards(&outcome);
+        match outcome {
+            Ended::Escaped(escape) => Err(escape),
+            _ => Ok(()),
+        }
+    });
+    if outcome.is_err() {
+        core.reactor.borrow_mut().finish(token, After::Abort);
+    }
+    core.running.set(None);
+    let state = core.resting_state();
+    core.seat(|seat| seat.end_request(monotonic_ns(), state));
+    outcome
+}
+
+/// Notes on the scoreboard what begins.
+fn begin(core: &Core, token: Token) -> Option<Asked> {
+    let reactor = core.reactor.borrow();
+    let request = reactor.request(token)?;
+    core.seat(|seat| {
+        let (head, buffer) = (request.head, request.buffer);
+        seat.begin_request(monotonic_ns(), head.method.of(buffer), head.target.of(buffer));
+    });
+    Some(Asked::by(request.head, reactor.keeps_alive()))
+}
+
+fn build_env(ruby: &Ruby, shared: &Arc<Locked<Core>>, token: Token) -> Result<Value, Escape> {
+    let core = shared.get(ruby);
+    let serial = core.serial.get() + 1;
+    core.serial.set(serial);
+    let body = core.reactor.borrow_mut().take_body(token);
+    let in_file = matches!(body, Body::File { .. });
+    let input = match body {
+        Body::Empty => core.empty_input,
+        body => ruby.obj_wrap(Input::new(body)).as_value(),
+    };
+    let parts = Parts {
+        input,
+        tempfile: in_file.then_some(input),
+        handle: ruby.obj_wrap(Handle::new(shared, serial)).as_value(),
+        early_hints: core.early_hints.then(|| ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()),
+    };
+    let env = {
+        let reactor = core.reactor.borrow();
+        let Some(request) = reactor.request(token) else { return Ok(ruby.qnil().as_value()) };
+        let mut scratch = core.template.scratch(request.peer);
+        let env = protect(|rb| core.template.build(rb, &request, &parts, &mut scratch));
+        core.template.give_back(scratch);
+        env?
+    };
+    core.running.set(Some(Running { serial, token, env, socket: None }));
+    Ok(env)
+}
+
+/// How a request ended.
+pub(crate) enum Ended {
+    /// With a response: its status, and the objects for `rack.response_finished`.
+    Responded { status: Value, fields: Value, error: Option<Exception> },
+    /// With an exception before there was a response.
+    Failed(Exception),
+    /// With something that ends the worker.
+    Escaped(Escape),
+}
+
+impl Exchange<'_> {
+    /// Calls the application and responds.
+    fn run(&self, app: Value) -> Ended {
+        let mut result = self.call(app);
+        if let Ok(triple) = result {
+            if status_of(triple) == Some(100) {
+                // The client was invited to send its body before the application was called at all.
+                let again = protect(|rb| rb.delete(self.env, self.core.template.keys.http_expect));
+                result = again.and_then(|()| self.call(app));
+            }
+        }
+        match result {
+            Ok(triple) => match respond(self, triple) {
+                Ok(Outcome { status, fields, error }) => Ended::Responded { status, fields, error },
+                Err(escape) => self.fail(escape),
+            },
+            Err(escape) => self.fail(escape),
+        }
+    }
+
+    fn call(&self, app: Value) -> Result<Value, Escape> {
+        protect(|rb| {
+            rb.check_interrupts();
+            rb.call(app, ids().call, &[self.env])
+        })
+    }
+
+    /// Tells whether the application took the connection over.
+    pub(crate) fn is_hijacked(&self) -> bool {
+        self.core.running.get().is_some_and(|running| running.socket.is_some())
+    }
+
+    /// Answers 500 to what went wrong before any byte of a response was sent.
+    fn fail(&self, escape: Escape) -> Ended {
+        let Some(exception) = escape.standard_error() else { return Ended::Escaped(escape) };
+        report(self.events, "app_error", exception);
+        self.core.seat(|seat| seat.count_server_error());
+        if !self.is_hijacked() {
+            let mut reactor = self.core.reactor.borrow_mut();
+            let mut response = Vec::with_capacity(160);
+            write_error(&mut response, 500, reactor.date());
+            let after = match reactor.send(self.token, &[&response]) {
+                Ok(()) => After::Close,
+                Err(_) => After::Abort,
+            };
+            reactor.finish(self.token, after);
+        }
+        Ended::Failed(exception)
+    }
+
+    /// Runs what the application left to be done after the response. One that fails does not stop the others.
+    fn afterwards(&self, ended: &Ended) {
+        let keys = &self.core.template.keys;
+        let lists = protect(|rb| (rb.fetch(self.env, keys.after_reply), rb.fetch(self.env, keys.response_finished)));
+        let Ok((after_reply, finished)) = lists else { return };
+        if is_array(after_reply) && length(after_reply) > 0 {
+            let mut index = 0;
+            while index < length(after_reply) {
+                self.isolated(element(after_reply, index), &[]);
+                index += 1;
+            }
+        }
+        if !is_array(finished) || length(finished) == 0 {
+            return;
+        }
+        let nil = self.ruby.qnil().as_value();
+        let (status, fields, error) = match ended {
+            Ended::Responded { status, fields, error } => {
+                (*status, *fields, error.map_or(nil, |error| error.as_value()))
+            }
+            Ended::Failed(error) | Ended::Escaped(Escape::Raised(error)) => (nil, nil, error.as_value()),
+            Ended::Escaped(Escape::Jump(_)) => (nil, nil, nil),
+        };
+        for index in (0..length(finished)).rev() {
+            self.isolated(element(finished, index), &[self.env, status, fields, error]);
+        }
+    }
+
+    fn isolated(&self, callable: Value, arguments: &[Value]) {
+        let outcome = protect(|rb| {
+            rb.call(callable, ids().call, arguments);
+        });
+        if let Err(Escape::Raised(exception)) = outcome {
+            report(self.events, "after_reply_error", exception);
+        }
+    }
+
+    /// Closes a body, if it can be closed.
+    pub(crate) fn close_body(&self, body: Value) -> Result<(), Escape> {
+        protect(|rb| {
+            if !is_array(body) && rb.responds(body, ids().close) {
+                rb.call(body, ids().close, &[]);
+            }
+        })
+    }
+}
+
+/// Returns the status of a response if it is plainly one.
+fn status_of(triple: Value) -> Option<i64> {
+    fixnum(element(triple, 0))
+}
+
+/// Whether an iteration over a body goes on.
+pub(crate) fn flow(go_on: bool) -> Flow {
+    if go_on { Flow::Continue } else { Flow::Break }
+}

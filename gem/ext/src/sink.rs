@@ -1,0 +1,283 @@
+//! The way out of a response: pieces framed as the head promised, sent as far as the socket takes them, kept within
+//! bounds when the client is slow.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use http1::Limits;
+use http1::chunked::{Decoder, Step};
+use http1::response::{BodyFraming, LAST_CHUNK, chunk_header};
+use magnus::Value;
+use sys::clock::monotonic_ns;
+
+use crate::body::Content;
+use crate::ffi::{Escape, Flow, Rb, ids, protect, with_all_bytes, with_bytes};
+use crate::hijack::ruby_socket;
+use crate::serve::{Exchange, flow};
+
+/// Bodies up to this size are copied behind the head: one small copy is cheaper than the kernel's gathering.
+const COPIED_BYTES: usize = 8 * 1024;
+/// Files up to this size are read and sent with the head.
+const SMALL_FILE_BYTES: u64 = 64 * 1024;
+/// A body that yields pieces is not asked for more while the client has so much yet to take.
+const QUEUE_BYTES: usize = 1 << 20;
+
+/// Where the pieces of one body go.
+pub(crate) struct Sink<'e, 'x> {
+    exchange: &'e Exchange<'x>,
+    framing: BodyFraming,
+    /// What was not given to the socket yet: the head, until there is something to send with it.
+    pending: Vec<u8>,
+    /// Bytes that the declared length still allows.
+    left: u64,
+    decoder: Option<Box<Decoder>>,
+    begun: bool,
+    ended: bool,
+    gone: bool,
+    /// To wait for the client with.
+    socket: Option<OwnedFd>,
+}
+
+impl<'e, 'x> Sink<'e, 'x> {
+    pub(crate) fn new(exchange: &'e Exchange<'x>, head: Vec<u8>, framing: BodyFraming) -> Self {
+        let left = if let BodyFraming::Length(bytes) = framing { bytes } else { 0 };
+        let recoded = matches!(framing, BodyFraming::Prechunked | BodyFraming::Unchunk);
+        let decoder = recoded.then(Box::default);
+        Self { exchange, framing, pending: head, left, decoder, begun: false, ended: false, gone: false, socket: None }
+    }
+
+    /// Tells whether a byte may have reached the client.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Tells whether the client got, or will get, all that the head promised.
+    pub(crate) fn is_complete(&self) -> bool {
+        let whole = match self.framing {
+            BodyFraming::Length(_) => self.left == 0,
+            BodyFraming::Prechunked | BodyFraming::Unchunk => {
+                self.decoder.as_ref().is_some_and(|decoder| decoder.is_done())
+            }
+            BodyFraming::None | BodyFraming::Chunked | BodyFraming::UntilClose => true,
+        };
+        whole && self.ended && !self.gone
+    }
+
+    /// Sends a body.
+    ///
+    /// # Errors
+    /// What the body raised.
+    pub(crate) fn write(&mut self, content: &Content, body: Value) -> Result<(), Escape> {
+        if self.framing == BodyFraming::None {
+            return self.end();
+        }
+        match content {
+            Content::Nothing | Content::Stream => {}
+            Content::Strings(array, bytes) => self.strings(*array, *bytes)?,
+            Content::File(file, bytes) if self.framing == BodyFraming::Length(*bytes) => self.file(file, *bytes),
+            Content::File(..) | Content::Pieces => protect(|rb| {
+                rb.each(body, |rb, piece, _| {
+                    let piece = rb.to_string(piece);
+                    self.piece(rb, piece)
+                });
+            })?,
+        }
+        self.end()
+    }
+
+    /// Sends all strings at once, straight from Ruby's memory.
+    fn strings(&mut self, array: Value, bytes: u64) -> Result<(), Escape> {
+        if self.framing != BodyFraming::Length(bytes) {
+            return protect(|rb| rb.each_element(array, |rb, piece| self.piece(rb, piece)));
+        }
+        self.left = 0;
+        if bytes as usize <= COPIED_BYTES {
+            let pending = &mut self.pending;
+            with_all_bytes(array, &[], |parts| parts.iter().for_each(|part| pending.extend_from_slice(part)));
+            return Ok(());
+        }
+        let head = std::mem::take(&mut self.pending);
+        self.begun = true;
+        let outcome = with_all_bytes(array, &head, |parts| {
+            self.exchange.core.reactor.borrow_mut().send(self.exchange.token, parts)
+        });
+        self.gone |= outcome.is_err();
+        Ok(())
+    }
+
+    /// Sends a file without reading it into memory, unless it is small.
+    fn file(&mut self, file: &std::fs::File, bytes: u64) {
+        use std::os::unix::fs::FileExt;
+        self.left = 0;
+        if bytes <= SMALL_FILE_BYTES {
+            let start = self.pending.len();
+            self.pending.resize(start + bytes as usize, 0);
+            self.gone |= file.read_exact_at(&mut self.pending[start..], 0).is_err();
+            return;
+        }
+        self.flush_pending();
+        let mut reactor = self.exchange.core.reactor.borrow_mut();
+        let outcome = file
+            .try_clone()
+            .map_err(|_| ())
+            .and_then(|file| reactor.send_file(self.exchange.token, file, 0, bytes).map_err(|_| ()));
+        self.gone |= outcome.is_err();
+    }
+
+    /// Sends one piece of a body.
+    fn piece(&mut self, rb: Rb<'_>, piece: Value) -> Flow {
+        with_bytes(piece, |bytes| self.frame(bytes));
+        if self.gone {
+            return Flow::Break;
+        }
+        flow(self.wait_for_client(rb))
+    }
+
+    fn frame(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self.framing {
+            BodyFraming::None => {}
+            BodyFraming::UntilClose => self.send(&[bytes]),
+            BodyFraming::Chunked => self.send(&[chunk_header(bytes.len() as u64).as_bytes(), bytes, b"\r\n"]),
+            BodyFraming::Length(_) => {
+                let allowed = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                self.left -= allowed as u64;
+                if allowed > 0 {
+                    self.send(&[&bytes[..allowed]]);
+                }
+            }
+            BodyFraming::Prechunked => {
+                self.decode(bytes, |_| {});
+                self.send(&[bytes]);
+            }
+            BodyFraming::Unchunk => {
+                let mut plain = Vec::with_capacity(bytes.len());
+                self.decode(bytes, |data| plain.extend_from_slice(data));
+                if !plain.is_empty() {
+                    self.send(&[&plain]);
+                }
+            }
+        }
+    }
+
+    /// Follows the chunks that the application wrote itself.
+    fn decode(&mut self, bytes: &[u8], mut give: impl FnMut(&[u8])) {
+        let Some(decoder) = &mut self.decoder else { return };
+        let mut rest = bytes;
+        while !rest.is_empty() && !decoder.is_done() {
+            match decoder.decode(rest, &Limits::default()) {
+                Ok(Step::Data { skip, len }) => {
+                    give(&rest[skip..skip + len]);
+                    rest = &rest[skip + len..];
+                }
+                Ok(Step::Done { consumed }) => rest = &rest[consumed..],
+                Ok(Step::Need) => return,
+                // Without a decoder the response never counts as complete.
+                Err(_) => {
+                    self.decoder = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, parts: &[&[u8]]) {
+        if self.gone {
+            return;
+        }
+        self.begun = true;
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let mut reactor = self.exchange.core.reactor.borrow_mut();
+        let outcome = if bytes <= COPIED_BYTES {
+            parts.iter().for_each(|part| self.pending.extend_from_slice(part));
+            reactor.send(self.exchange.token, &[&self.pending])
+        } else {
+            let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() + 1);
+            all.push(&self.pending);
+            all.extend_from_slice(parts);
+            reactor.send(self.exchange.token, &all)
+        };
+        self.pending.clear();
+        self.gone |= outcome.is_err();
+    }
+
+    fn flush_pending(&mut self) {
+        if !self.pending.is_empty() {
+            self.send(&[]);
+        }
+    }
+
+    /// Ends a body that came to its end.
+    fn end(&mut self) -> Result<(), Escape> {
+        self.ended = true;
+        if self.framing == BodyFraming::Chunked {
+            self.send(&[LAST_CHUNK]);
+        }
+        self.flush_pending();
+        Ok(())
+    }
+
+    /// Waits, without the interpreter's lock, until a slow client has taken enough. False when it takes nothing more.
+    fn wait_for_client(&mut self, rb: Rb<'_>) -> bool {
+        self.drain(rb, QUEUE_BYTES)
+    }
+
+    /// Waits until at most `allowed` bytes are queued.
+    fn drain(&mut self, rb: Rb<'_>, allowed: usize) -> bool {
+        let core = self.exchange.core;
+        let token = self.exchange.token;
+        let mut queued = core.reactor.borrow().queued_bytes(token);
+        let mut since = monotonic_ns();
+        while queued > allowed {
+            // A descriptor of our own, since others may use the reactor meanwhile; owned by the sink, since the wait may
+            // be left by a jump.
+            if self.socket.is_none() {
+                self.socket = core.reactor.borrow().descriptor(token).and_then(|fd| fd.try_clone_to_owned().ok());
+            }
+            let Some(socket) = &self.socket else {
+                self.gone = true;
+                return false;
+            };
+            rb.without_lock(&core.waker, || {
+                core.poller.wait_writable(socket.as_fd(), core.write_ms);
+            });
+            let outcome = core.reactor.borrow_mut().flush(token);
+            match outcome {
+                Ok(now) if now < queued => {
+                    queued = now;
+                    since = monotonic_ns();
+                }
+                Ok(_) if monotonic_ns() - since < core.write_ms * 1_000_000 => {}
+                _ => {
+                    self.gone = true;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends the head, then gives the socket to the application.
+    ///
+    /// # Errors
+    /// What the application raised.
+    pub(crate) fn hand_over(&mut self, callable: Value) -> Result<(), Escape> {
+        self.flush_pending();
+        let core = self.exchange.core;
+        if self.gone || !protect(|rb| self.drain(rb, 0))? {
+            core.reactor.borrow_mut().finish(self.exchange.token, reactor::After::Abort);
+            return Ok(());
+        }
+        let Some((fd, _lost)) = core.reactor.borrow_mut().detach(self.exchange.token) else { return Ok(()) };
+        let socket = protect(|rb| ruby_socket(rb, fd))?;
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(_) => return Ok(()),
+        };
+        core.running.set(core.running.get().map(|running| crate::engine::Running { socket: Some(socket), ..running }));
+        protect(|rb| {
+            rb.call(callable, ids().call, &[socket]);
+        })
+    }
+}
