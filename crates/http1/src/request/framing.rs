@@ -56,8 +56,8 @@ impl Facts {
             KnownName::ContentLength => self.content_length = Some(length(value)?),
             KnownName::TransferEncoding if twice => return Err(Reject::bad("two Transfer-Encoding fields")),
             KnownName::TransferEncoding => {
-                let raw = view.get(field.name.end as usize..field.value.end as usize).unwrap_or_default();
-                transfer_coding(value, raw)?;
+                let raw = view.get(field.name.end as usize..).unwrap_or_default();
+                transfer_coding(value, raw.split(|&byte| byte == b'\r').next().unwrap_or_default())?;
                 self.chunked = true;
             }
             KnownName::ContentType if twice => return Err(Reject::bad("two Content-Type fields")),
@@ -126,7 +126,7 @@ fn length(value: &[u8]) -> Result<u64, Reject> {
 
 /// Accepts `chunked` alone. `raw` is the field line behind its name.
 ///
-/// Proxies disagree on everything else. A tab before the value is legal, but some have let it pass as an unknown coding.
+/// Proxies disagree on everything else. A tab around the value is legal, but some have let it pass as an unknown coding.
 fn transfer_coding(value: &[u8], raw: &[u8]) -> Result<(), Reject> {
     if value.eq_ignore_ascii_case(b"chunked") && !raw.contains(&b'\t') {
         return Ok(());

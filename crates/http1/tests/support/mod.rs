@@ -1,0 +1,6 @@
+//! What the tests of this crate share.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+pub mod corpus;
+pub mod naive;
+pub mod serve;
