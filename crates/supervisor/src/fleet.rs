@@ -214,9 +214,4 @@ impl Fleet {
     pub(crate) fn any(&self, wanted: impl Fn(&Worker) -> bool) -> bool {
         self.workers.values().any(wanted)
     }
-
-    /// How many workers there are of which something is true.
-    pub(crate) fn count(&self, wanted: impl Fn(&Worker) -> bool) -> usize {
-        self.workers.values().filter(|worker| wanted(worker)).count()
-    }
 }

@@ -11,21 +11,21 @@ use crate::fleet::Fleet;
 use crate::line::Source;
 use crate::state::State;
 use crate::time::Instant;
-use crate::types::SlotId;
+use crate::types::{SlotId, WorkerId};
 use crate::up::{Course, Drain, Up};
 use crate::worker::Worker;
 
-/// Who is at work in a slot: the best that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Cover {
-    /// Nobody who serves or will.
-    Nobody,
-    /// A worker of another line serves or boots.
-    Foreign,
-    /// A worker of the line boots.
-    Booting,
+/// Who is at work in a wanted slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cover {
     /// A worker of the line serves.
-    Served,
+    served: bool,
+    /// A worker of the line boots.
+    booting: bool,
+    /// A worker of another line serves, or boots and has not been told to leave.
+    foreign: bool,
+    /// The newest worker of another line that serves.
+    substitute: Option<WorkerId>,
 }
 
 impl Up {
@@ -51,17 +51,32 @@ impl Up {
     /// Sends away whoever is not wanted any more.
     fn thin_out(&self, fleet: &mut Fleet, now: Instant) {
         let cover = self.cover(fleet);
-        // A roll that makes the server smaller keeps the old workers of the slots that go until it cannot fail any more.
-        let rolling = matches!(self.course, Course::Rolling(_));
-        let superfluous = |worker: &Worker| {
-            let of_line = self.of_line(worker);
-            match cover.get(worker.slot.0 as usize) {
-                Some(cover) => *cover == Cover::Served && !of_line,
-                None => of_line || !rolling,
+        // Slots beyond the wanted number: workers of the line go at once, since the operator says so. Others stay while a
+        // roll that makes the server smaller can fail; and when a roll that made it larger has failed, as many stay as
+        // there are wanted slots that nobody serves.
+        let mut substitutes = match self.course {
+            Course::Rolling(_) => usize::MAX,
+            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {
+                cover.iter().filter(|cover| !cover.served && !cover.foreign).count()
             }
         };
-        for id in fleet.select(|worker| (worker.serves() || worker.boots()) && superfluous(worker)) {
-            fleet.dismiss(now, id);
+        for id in fleet.select(|worker| worker.serves() || worker.boots()) {
+            let Some(worker) = fleet.workers.get(&id) else { continue };
+            let superfluous = match cover.get(worker.slot.0 as usize) {
+                // Two of other lines serve a slot when a roll began while the one before was being rolled back.
+                Some(cover) => {
+                    let needed = worker.boots() || cover.substitute == Some(id);
+                    !self.of_line(worker) && (cover.served || !needed)
+                }
+                None if self.of_line(worker) || substitutes == 0 => true,
+                None => {
+                    substitutes -= 1;
+                    false
+                }
+            };
+            if superfluous {
+                fleet.dismiss(now, id);
+            }
         }
     }
 
@@ -70,16 +85,18 @@ impl Up {
         if self.line.source != Source::Ready {
             return;
         }
-        let cover = self.cover(fleet);
-        let (slots, limit) = (self.slots(), self.limit());
-        for (slot, _) in (0..).map(SlotId).zip(&cover).filter(|(_, cover)| **cover == Cover::Nobody) {
-            // Workers of slots that have gone do not stand in the way of one that is missing.
-            if fleet.count(|worker| worker.slot.0 < slots) >= limit {
+        let (limit, cover) = (self.slots() + self.line.surge(), self.cover(fleet));
+        // Workers that leave slots which are gone do not stand in the way of one that is missing elsewhere.
+        let occupied = fleet.workers.values().map(|worker| worker.slot.0 as usize + 1).max().unwrap_or(0);
+        let limit_for_empty = limit.max(occupied + self.line.surge());
+        let wanting = || (0..).map(SlotId).zip(&cover).filter(|(_, cover)| !cover.served && !cover.booting);
+        for (slot, _) in wanting().filter(|(_, cover)| !cover.foreign) {
+            if fleet.workers.len() >= limit_for_empty {
                 break;
             }
             self.fork(fleet, now, slot);
         }
-        for (slot, _) in (0..).map(SlotId).zip(&cover).filter(|(_, cover)| **cover == Cover::Foreign) {
+        for (slot, _) in wanting().filter(|(_, cover)| cover.foreign) {
             if fleet.workers.len() >= limit {
                 break;
             }
@@ -89,16 +106,15 @@ impl Up {
 
     /// Who is at work in each wanted slot.
     fn cover(&self, fleet: &Fleet) -> Vec<Cover> {
-        let mut cover = vec![Cover::Nobody; self.target as usize];
-        for worker in fleet.workers.values() {
+        let mut cover = vec![Cover::default(); self.target as usize];
+        for (id, worker) in &fleet.workers {
             let Some(cover) = cover.get_mut(worker.slot.0 as usize) else { continue };
-            let of_this = match (worker.serves(), worker.boots(), self.of_line(worker)) {
-                (true, _, true) => Cover::Served,
-                (false, true, true) => Cover::Booting,
-                (true, _, false) | (false, true, false) => Cover::Foreign,
-                (false, false, _) => Cover::Nobody,
-            };
-            *cover = of_this.max(*cover);
+            cover.served |= worker.serves() && self.of_line(worker);
+            cover.booting |= worker.boots() && self.of_line(worker);
+            cover.foreign |= (worker.serves() || worker.boots()) && !self.of_line(worker);
+            if worker.serves() && !self.of_line(worker) {
+                cover.substitute = Some(*id);
+            }
         }
         cover
     }
@@ -120,7 +136,7 @@ impl Up {
                     fleet.back_offs.contains_key(&slot)
                         || fleet.any(|worker: &Worker| worker.slot == slot && worker.serves())
                 };
-                if !(self.target == 0 || any_ready && (0..self.target).map(SlotId).all(tried)) {
+                if !(self.target == 0 || fleet.any(Worker::serves) && (0..self.target).map(SlotId).all(tried)) {
                     self.course = Course::FirstFork { held, any_ready };
                     return (State::Up(self), false);
                 }
@@ -186,22 +202,18 @@ impl Up {
 
     /// Slots that the line serves, and slots in all.
     pub(crate) fn progress(&self, fleet: &Fleet) -> (u32, u32) {
-        let done = self.cover(fleet).into_iter().filter(|cover| *cover == Cover::Served).count();
+        let done = self.cover(fleet).into_iter().filter(|cover| cover.served).count();
         (u32::try_from(done).unwrap_or(self.target), self.target)
     }
 
     /// How many slots there are, those included that a roll is about to close.
-    pub(crate) fn slots(&self) -> u32 {
-        match &self.course {
+    fn slots(&self) -> usize {
+        let slots = match &self.course {
             Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } => self.target,
             Course::Rolling(roll) => self.target.max(roll.old_target),
             Course::Draining(drain) => self.target.max(drain.old_target),
-        }
-    }
-
-    /// How many workers may live: nothing is forked beyond that.
-    pub(crate) fn limit(&self) -> usize {
-        self.slots() as usize + self.line.surge()
+        };
+        slots as usize
     }
 
     /// When something that waits after failures is to be tried again.

@@ -229,9 +229,9 @@ impl State {
                 }
             }
             // It became ready just before it was told to leave: it finishes what it may have begun, then leaves.
-            WorkerState::Abandoned { .. } => {
+            WorkerState::Abandoned { deadline } => {
                 let (deadline, overdue) = match &self {
-                    Self::Stopping(stop) => stop.limit(now),
+                    Self::Stopping(stop) => stop.limit().unwrap_or((deadline, KillReason::QuickStopTimeout)),
                     Self::New { .. } | Self::FirstMold { .. } | Self::Up(_) | Self::Over => {
                         (now + worker.allowance, KillReason::RetireTimeout)
                     }

@@ -144,12 +144,13 @@ impl Stop {
         asked.into_iter().for_each(|action| fleet.emit(action));
     }
 
-    /// When a worker that became ready too late has to be gone, and what is said of it then.
-    pub(crate) fn limit(&self, now: Instant) -> (Instant, KillReason) {
+    /// When a worker that became ready too late has to be gone, and what is said of it then; `None` when it has no more
+    /// time than it had before.
+    pub(crate) fn limit(&self) -> Option<(Instant, KillReason)> {
         match self.stage {
-            Stage::Delaying { until } => (until + self.plan.timeout, KillReason::StopTimeout),
-            Stage::Graceful { deadline } => (deadline, KillReason::StopTimeout),
-            Stage::Quick => (now + QUICK_GRACE, KillReason::QuickStopTimeout),
+            Stage::Delaying { until } => Some((until + self.plan.timeout, KillReason::StopTimeout)),
+            Stage::Graceful { deadline } => Some((deadline, KillReason::StopTimeout)),
+            Stage::Quick => None,
         }
     }
 

@@ -172,10 +172,11 @@ impl Supervisor {
         }
     }
 
-    /// Slots without a serving worker whose workers have failed.
+    /// Wanted slots without a serving worker whose workers have failed.
     pub fn troubles(&self) -> impl Iterator<Item = Trouble> {
         let served = |slot| self.fleet.any(|worker| worker.slot == slot && worker.serves());
-        self.fleet.back_offs.iter().filter(move |(slot, _)| !served(**slot)).map(|(slot, back_off)| Trouble {
+        let wanted = SlotId(self.worker_processes());
+        self.fleet.back_offs.range(..wanted).filter(move |(slot, _)| !served(**slot)).map(|(slot, back_off)| Trouble {
             slot: *slot,
             failures: back_off.failures,
             not_before: back_off.not_before,

@@ -1,0 +1,419 @@
+//! The laws of the design, judged from outside: by what was told to the supervisor and what it asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use supervisor::{
+    Action, Config, Event, Fact, Generation, Instant, KillReason, Phase, Plan, Signal, SlotId, SuccessorPhase,
+    Supervisor, Ticket, WorkerId,
+};
+
+use crate::process::{Asked, Mold, MoldLife, Worker};
+
+/// What has been seen so far, as far as the laws need it.
+pub(crate) struct Laws {
+    config: Config,
+    tickets: BTreeMap<Ticket, u32>,
+    reloads: BTreeMap<Ticket, bool>,
+    /// How many slots were served when the latest reload began, less those whose worker died or was sent away since.
+    floor: usize,
+    ever_ready: bool,
+    serving: bool,
+    boot_failed: bool,
+    stop: Option<Stop>,
+    quit_deferred: bool,
+    exit: Option<u8>,
+    /// When the server has to be gone.
+    pub(crate) exit_deadline: Option<Instant>,
+    /// The generations of each line that was committed and not rolled back, the line in force last.
+    lines: Vec<Vec<Generation>>,
+    plans: BTreeMap<Generation, Plan>,
+    destiny: BTreeMap<Generation, Destiny>,
+    recovering: Option<Generation>,
+    /// Wanted workers and surge, since when.
+    wanted: Vec<(Instant, u32, u32)>,
+    /// The number of workers that a roll which fails goes back to.
+    way_back: u32,
+    listening: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    quick: bool,
+    drains_since: Option<Instant>,
+}
+
+/// What became of the settings of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Destiny {
+    Open,
+    Committed,
+    RolledBack,
+}
+
+impl Laws {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            tickets: BTreeMap::new(),
+            reloads: BTreeMap::new(),
+            floor: 0,
+            ever_ready: false,
+            serving: false,
+            boot_failed: false,
+            stop: None,
+            quit_deferred: false,
+            exit: None,
+            exit_deadline: None,
+            lines: Vec::new(),
+            plans: BTreeMap::new(),
+            destiny: BTreeMap::new(),
+            recovering: None,
+            wanted: vec![(Instant(0), 0, 1)],
+            way_back: 0,
+            listening: true,
+        }
+    }
+
+    pub(crate) fn exited(&self) -> bool {
+        self.exit.is_some()
+    }
+
+    pub(crate) fn stop_wanted(&self) -> bool {
+        self.stop.is_some() || self.boot_failed
+    }
+
+    pub(crate) fn ticket(&mut self, ticket: Ticket) {
+        self.tickets.insert(ticket, 0);
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        self.lines.last().and_then(|line| line.last()).map(|generation| self.plans[generation])
+    }
+
+    fn want_stop(&mut self, now: Instant, quick: bool) {
+        if self.boot_failed {
+            return;
+        }
+        let plan = self.plan().unwrap_or(Plan { timeout: Duration::ZERO, ..Plan::default() });
+        let stop = self.stop.get_or_insert(Stop { quick, drains_since: None });
+        let fresh = self.exit_deadline.is_none();
+        if quick || fresh {
+            stop.quick |= quick;
+            let most = if quick {
+                Duration::from_secs(2)
+            } else {
+                plan.shutdown_delay + plan.timeout.max(Duration::from_secs(2))
+            };
+            // Molds have a second; the shell and the kernel are a little late.
+            let deadline = now + most + Duration::from_millis(1_100);
+            self.exit_deadline = Some(self.exit_deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+        }
+        self.floor = 0;
+    }
+
+    /// Takes note of what the supervisor is about to be told.
+    pub(crate) fn before(
+        &mut self,
+        now: Instant,
+        event: &Event,
+        supervisor: &Supervisor,
+        workers: &mut BTreeMap<WorkerId, Worker>,
+        molds: &mut BTreeMap<Generation, Mold>,
+    ) {
+        match *event {
+            Event::Signal(Signal::Quit) => {
+                if supervisor.successor() == SuccessorPhase::Booting && !self.stop_wanted() {
+                    self.quit_deferred = true;
+                } else {
+                    self.want_stop(now, false);
+                }
+            }
+            Event::Signal(Signal::Term) => {
+                let quick = self.plan().map_or(self.config.term_quick, |plan| plan.term_quick);
+                self.want_stop(now, quick);
+            }
+            Event::Signal(Signal::Int) => self.want_stop(now, true),
+            Event::Stop { graceful, .. } => self.want_stop(now, !graceful),
+            Event::Signal(Signal::Ttin) => self.way_back += 1,
+            Event::Signal(Signal::Ttou) => {
+                self.floor = self.floor.saturating_sub(1);
+                self.way_back = self.way_back.saturating_sub(1);
+            }
+            Event::Signal(Signal::Winch { honoured: true }) => (self.floor, self.way_back) = (0, 0),
+            Event::SuccessorReady if self.quit_deferred => self.want_stop(now, false),
+            Event::SuccessorExited | Event::SuccessorFailed => self.quit_deferred = false,
+            Event::Reload { ticket } => {
+                self.reloads.insert(ticket, self.config.has_config_file);
+            }
+            Event::MoldConfigured { generation, plan } => {
+                self.plans.insert(generation, plan);
+            }
+            Event::MoldReady { generation } => molds.get_mut(&generation).unwrap().told_ready = true,
+            Event::MoldExited { generation } => molds.get_mut(&generation).unwrap().life = MoldLife::Gone,
+            Event::WorkerReady { worker } => {
+                self.ever_ready = true;
+                if let Some(worker) = workers.get_mut(&worker) {
+                    worker.told_ready = true;
+                }
+            }
+            Event::WorkerExited { worker, .. } | Event::ForkFailed { worker } => {
+                let worker = workers.remove(&worker).expect("each worker goes once");
+                if worker.serves() {
+                    self.floor = self.floor.saturating_sub(1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges what the supervisor asks for, before it is done.
+    pub(crate) fn action(
+        &mut self,
+        now: Instant,
+        action: &Action,
+        supervisor: &Supervisor,
+        molds: &BTreeMap<Generation, Mold>,
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) {
+        assert!(self.exit.is_none(), "nothing is asked for after Exit");
+        match *action {
+            Action::StartMold { .. }
+            | Action::Proceed { .. }
+            | Action::RetireMold { .. }
+            | Action::KillMold { .. }
+            | Action::Commit { .. }
+            | Action::Settle { .. }
+            | Action::Rollback { .. } => self.mold_action(action, molds, workers),
+            Action::Fork { worker, slot, generation } => {
+                assert!(!self.stop_wanted(), "nothing is forked during a stop");
+                assert!(!workers.contains_key(&worker), "worker numbers are used once");
+                let mold = &molds[&generation];
+                assert!(mold.told_ready && mold.life != MoldLife::Gone, "workers come from molds that are ready");
+                assert_eq!(supervisor.generation(), Some(generation), "workers come from the mold in force");
+                self.check_budget(slot, generation, supervisor, workers);
+            }
+            Action::Retire { worker, drain } => {
+                let worker = &workers[&worker];
+                assert!(worker.serves(), "only workers that serve retire");
+                assert_eq!(drain, self.stop.is_some(), "who drains is a stop");
+                if !drain {
+                    self.check_replaced(worker, supervisor, workers);
+                }
+            }
+            Action::Abandon { worker } => {
+                let worker = &workers[&worker];
+                assert!(!worker.told_ready && worker.asked == Asked::Nothing, "only workers that boot are abandoned");
+            }
+            Action::Quick { worker } => {
+                assert!(workers[&worker].asked < Asked::Quick, "told once");
+                assert!(self.stop.is_some_and(|stop| stop.quick), "law 1: quick without a quick stop");
+            }
+            Action::Kill { worker, why } => self.check_kill(now, &workers[&worker], why),
+            Action::Serving => {
+                assert!(!self.serving, "serving begins once");
+                assert!(workers.values().any(Worker::serves), "somebody serves");
+                self.serving = true;
+            }
+            Action::Progress { done, total } => assert!(done <= total),
+            Action::Outcome { ticket, result } => {
+                let outcomes = self.tickets.get_mut(&ticket).expect("a ticket that was handed out");
+                *outcomes += 1;
+                assert_eq!(*outcomes, 1, "one outcome for {ticket:?}");
+                if result.is_ok() && self.reloads.get(&ticket) == Some(&true) {
+                    self.check_all_of_line(workers);
+                }
+            }
+            Action::Log(Fact::ReloadStarted { .. }) => {
+                self.floor = serving(workers, supervisor.worker_processes());
+            }
+            Action::Log(Fact::MoldRecovered { generation }) => self.recovering = Some(generation),
+            Action::BootFailed(_) => {
+                assert!(!self.ever_ready, "law 5: a server that has served does not give up");
+                self.boot_failed = true;
+                self.floor = 0;
+                self.exit_deadline.get_or_insert(now + Duration::from_millis(3_100));
+            }
+            Action::StopListening => {
+                assert!(self.stop_wanted(), "who asked for a stop?");
+                assert!(std::mem::take(&mut self.listening), "listeners are closed once");
+                if let Some(stop) = &mut self.stop {
+                    stop.drains_since = Some(now);
+                }
+            }
+            Action::Exit { code } => {
+                assert!(self.stop_wanted(), "law 5: exit without a reason");
+                assert_eq!(code, u8::from(self.boot_failed), "the exit status tells the truth");
+                assert!(!self.listening, "listeners are closed before the exit");
+                self.exit = Some(code);
+            }
+            Action::WorkerProcesses { .. }
+            | Action::ReopenLogs
+            | Action::StartSuccessor
+            | Action::SuccessorLeft
+            | Action::Log(_) => {}
+        }
+    }
+
+    fn mold_action(
+        &mut self,
+        action: &Action,
+        molds: &BTreeMap<Generation, Mold>,
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) {
+        match *action {
+            Action::StartMold { generation } => {
+                assert!(!self.stop_wanted(), "nothing is started during a stop");
+                let unique = self.destiny.insert(generation, Destiny::Open).is_none();
+                assert!(unique, "generation numbers are used once");
+            }
+            Action::Proceed { generation } => assert!(self.plans.contains_key(&generation), "it was configured"),
+            Action::Commit { generation } => {
+                assert!(molds[&generation].told_ready, "law 3: committed before it was ready");
+                let before = self.destiny.insert(generation, Destiny::Committed);
+                assert_eq!(before, Some(Destiny::Open), "committed once");
+                if self.recovering == Some(generation) {
+                    self.lines.last_mut().unwrap().push(generation);
+                } else {
+                    self.lines.push(vec![generation]);
+                }
+            }
+            Action::Rollback { generation } => {
+                let before = self.destiny.insert(generation, Destiny::RolledBack);
+                match before {
+                    Some(Destiny::Open) => {}
+                    Some(Destiny::Committed) => {
+                        assert_eq!(self.lines.pop().map(|line| line[0]), Some(generation), "the last one goes first");
+                    }
+                    Some(Destiny::RolledBack) | None => panic!("rolled back twice"),
+                }
+            }
+            Action::Settle { generation } => {
+                assert_eq!(self.destiny[&generation], Destiny::Committed);
+                if self.recovering.take() != Some(generation) {
+                    self.check_all_of_line(workers);
+                }
+                // Nothing goes back behind this.
+                self.lines.drain(..self.lines.len() - 1);
+            }
+            Action::RetireMold { generation } | Action::KillMold { generation } => {
+                assert!(molds[&generation].life != MoldLife::Gone, "it is there");
+            }
+            _ => {}
+        }
+    }
+
+    /// Law 4.
+    fn check_budget(
+        &self,
+        slot: SlotId,
+        generation: Generation,
+        supervisor: &Supervisor,
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) {
+        let taken = workers.values().any(|worker| worker.slot == slot && worker.generation == generation);
+        assert!(!taken, "law 4: two workers of {generation} in slot {slot}");
+        assert!(slot.0 < supervisor.worker_processes(), "only wanted slots");
+        // Workers that are on their way out of slots that are gone may be there still. They were wanted when they came.
+        let oldest = workers.values().map(|worker| worker.forked).min().unwrap_or(Instant::NEVER);
+        let in_force = self.wanted.iter().rposition(|(since, ..)| *since <= oldest).unwrap_or(self.wanted.len() - 1);
+        let (mut most, mut surge) = (supervisor.worker_processes(), self.plan().map_or(1, |plan| plan.surge.max(1)));
+        if matches!(supervisor.phase(), Phase::Rolling | Phase::Draining) {
+            most = most.max(self.way_back);
+        }
+        for (_, wanted, with) in &self.wanted[in_force..] {
+            most = most.max(*wanted);
+            surge = surge.max(*with);
+        }
+        assert!(workers.len() < (most + surge) as usize, "law 4: {} workers, {most}+{surge} wanted", workers.len() + 1);
+    }
+
+    /// Law 3.
+    fn check_replaced(&self, leaver: &Worker, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) {
+        let rolling = supervisor.phase() == Phase::Rolling;
+        if leaver.slot.0 < supervisor.worker_processes() {
+            let replaced =
+                workers.values().any(|w| w.slot == leaver.slot && w.generation != leaver.generation && w.serves());
+            assert!(replaced, "law 3: the worker of slot {} retires before another is ready", leaver.slot);
+        } else {
+            let of_line = self.lines.last().unwrap().contains(&leaver.generation);
+            assert!(!rolling || of_line, "law 3: slot {} closes before the roll has succeeded", leaver.slot);
+        }
+    }
+
+    /// Law 1.
+    fn check_kill(&mut self, now: Instant, worker: &Worker, why: KillReason) {
+        assert!(worker.asked < Asked::Kill, "killed once");
+        let overdue = worker.request.is_none_or(|request| now.since(request.began) >= worker.timeout);
+        match why {
+            KillReason::RequestTimeout => assert!(overdue, "law 1: killed before its time"),
+            KillReason::RetireTimeout => {
+                assert!(matches!(worker.asked, Asked::Retire | Asked::Abandon));
+                assert!(overdue, "law 1: a retiring worker is killed in a request");
+            }
+            KillReason::BootTimeout => assert!(!worker.told_ready && worker.asked == Asked::Nothing),
+            KillReason::StopTimeout => {
+                let since = self.stop.and_then(|stop| stop.drains_since).expect("a stop began");
+                assert!(now.since(since) >= self.plan().unwrap().timeout, "law 1: killed early in a stop");
+            }
+            KillReason::QuickStopTimeout => {
+                let quick = self.boot_failed || self.stop.is_some_and(|stop| stop.quick);
+                assert!(quick || worker.request.is_none(), "law 1: an abandoned worker is killed in a request");
+            }
+        }
+        if worker.serves() {
+            self.floor = self.floor.saturating_sub(1);
+        }
+    }
+
+    fn check_all_of_line(&self, workers: &BTreeMap<WorkerId, Worker>) {
+        let line = self.lines.last().unwrap();
+        assert!(workers.values().all(|worker| line.contains(&worker.generation)), "an old worker is left");
+    }
+
+    /// Judges the whole after a step.
+    pub(crate) fn after(&mut self, now: Instant, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) {
+        assert!(supervisor.next_deadline().is_none_or(|deadline| deadline > now), "a deadline in the past");
+        assert!(supervisor.workers().map(|(id, _)| id).eq(workers.keys().copied()), "who lives is known");
+        // A roll that cannot fail any more may have made the server smaller.
+        if supervisor.phase() != Phase::Rolling {
+            self.floor = self.floor.min(supervisor.worker_processes() as usize);
+        }
+        let serving = serving(workers, u32::MAX);
+        assert!(serving >= self.floor, "law 3: {serving} slots are served, {} were before the reload", self.floor);
+        assert_eq!(supervisor.readyz(), serving > 0 && !self.stop_wanted(), "readyz tells the truth");
+        let (target, surge) = (supervisor.worker_processes(), self.plan().map_or(1, |plan| plan.surge.max(1)));
+        if !matches!(supervisor.phase(), Phase::Rolling | Phase::Draining) {
+            self.way_back = target;
+        }
+        if self.wanted.last().is_none_or(|(_, wanted, with)| (*wanted, *with) != (target, surge)) {
+            self.wanted.push((now, target, surge));
+        }
+    }
+
+    /// Whether all is well: every slot is served by the line in force, and nobody waits for anything.
+    pub(crate) fn has_come_right(&self, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) -> bool {
+        let line = self.lines.last().map_or(&[][..], Vec::as_slice);
+        let mut slots: Vec<_> = workers.values().map(|worker| worker.slot).collect();
+        slots.sort();
+        supervisor.phase() == Phase::Serving
+            && slots.into_iter().eq((0..supervisor.worker_processes()).map(SlotId))
+            && workers.values().all(|worker| worker.serves() && line.contains(&worker.generation))
+            && self.tickets.values().all(|outcomes| *outcomes == 1)
+            && supervisor.troubles().next().is_none()
+    }
+
+    /// Judges the end.
+    pub(crate) fn check_end(&self, molds: &BTreeMap<Generation, Mold>, workers: &BTreeMap<WorkerId, Worker>) {
+        assert!(workers.is_empty(), "workers are left");
+        assert!(molds.values().all(|mold| mold.life == MoldLife::Gone), "molds are left");
+        let silent: Vec<_> = self.tickets.iter().filter(|(_, outcomes)| **outcomes != 1).collect();
+        assert!(silent.is_empty(), "tickets without an outcome: {silent:?}");
+    }
+}
+
+/// How many slots are served. A slot that a worker left while two served it is served still.
+fn serving(workers: &BTreeMap<WorkerId, Worker>, below: u32) -> usize {
+    let slots = workers.values().filter(|worker| worker.serves() && worker.slot.0 < below).map(|worker| worker.slot);
+    slots.collect::<BTreeSet<_>>().len()
+}

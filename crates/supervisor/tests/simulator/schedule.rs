@@ -1,0 +1,162 @@
+//! What a seed stands for: a configuration, the code that is deployed, and what befalls the server when.
+
+use std::time::Duration;
+
+use supervisor::{Config, Instant, Plan, Signal};
+
+use crate::dice::Dice;
+
+/// What befalls the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Incident {
+    /// The operator sends a signal to the master.
+    Signal(Signal),
+    /// `licorne reload --wait`
+    Reload,
+    /// `licorne upgrade --wait`
+    Upgrade,
+    /// `licorne stop`
+    Stop { graceful: bool },
+    /// Other code and settings are on disk from now on.
+    Deploy(Code),
+    /// A worker is killed from outside: the nth of those that live.
+    KillWorker(usize),
+    /// A worker gets SIGQUIT from outside: the nth of those that live.
+    QuitWorker(usize),
+    /// A mold is killed from outside: the nth of those that live.
+    KillMold(usize),
+    /// The new master program is killed.
+    KillSuccessor,
+}
+
+/// What is on disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code {
+    pub(crate) plan: Plan,
+    pub(crate) health: Health,
+}
+
+/// How processes of some code fare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// All well.
+    Sound,
+    /// One in five comes to grief, this way or that.
+    Flaky,
+    /// The configuration file raises.
+    ConfigRaises,
+    /// The master cannot prepare the settings, or preloading raises.
+    PreloadRaises,
+    /// The mold hangs.
+    MoldHangs,
+    /// The mold dies while it boots.
+    MoldDies,
+    /// The mold becomes ready, and dies soon after.
+    MoldDiesLater,
+    /// The mold cannot fork.
+    ForkFails,
+    /// The workers report a failure.
+    WorkerRaises,
+    /// The workers hang while they boot.
+    WorkerHangs,
+    /// The workers die while they boot.
+    WorkerDies,
+    /// The workers become ready and die right after.
+    WorkerCrashes,
+}
+
+/// All that a run depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) seed: u64,
+    pub(crate) config: Config,
+    pub(crate) first: Code,
+    pub(crate) incidents: Vec<(Instant, Incident)>,
+}
+
+/// When faults stop. From then on every new process is well and nothing befalls the server.
+pub(crate) const CALM: Instant = Instant(60_000_000_000);
+
+impl Schedule {
+    /// The schedule of a seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 1);
+        let config = Config {
+            has_config_file: dice.percent(90),
+            boot_timeout: dice.ms(2_000, 10_000),
+            term_quick: dice.percent(20),
+            seed,
+        };
+        let first =
+            Code { plan: plan(&mut dice), health: if dice.percent(80) { Health::Sound } else { health(&mut dice) } };
+        let mut incidents = Vec::new();
+        let mut at = Instant(0) + if dice.percent(70) { dice.ms(1_000, 5_000) } else { dice.ms(0, 1_000) };
+        let stops = dice.percent(15);
+        let mean_ms = dice.pick(&[300, 1_000, 4_000]);
+        while at < CALM && incidents.len() < 60 {
+            incidents.push((at, incident(&mut dice, stops)));
+            // Bursts: several at the very same moment, or within a few milliseconds of each other.
+            at += match dice.below(10) {
+                0 => Duration::ZERO,
+                1 | 2 => dice.ms(0, 20),
+                _ => dice.ms(0, 2 * mean_ms),
+            };
+        }
+        Self { seed, config, first, incidents }
+    }
+}
+
+fn incident(dice: &mut Dice, stops: bool) -> Incident {
+    match dice.below(if stops { 104 } else { 100 }) {
+        0..16 => Incident::Deploy(Code { plan: plan(dice), health: health(dice) }),
+        16..30 => Incident::Signal(Signal::Hup),
+        30..42 => Incident::Reload,
+        42..50 => Incident::Signal(Signal::Ttin),
+        50..58 => Incident::Signal(Signal::Ttou),
+        58..61 => Incident::Signal(Signal::Winch { honoured: dice.percent(80) }),
+        61..63 => Incident::Signal(Signal::Usr1),
+        63..66 => Incident::Signal(Signal::Usr2),
+        66..69 => Incident::Upgrade,
+        69..71 => Incident::KillSuccessor,
+        71..82 => Incident::KillWorker(usize::try_from(dice.below(16)).unwrap()),
+        82..86 => Incident::QuitWorker(usize::try_from(dice.below(16)).unwrap()),
+        86..100 => Incident::KillMold(usize::try_from(dice.below(4)).unwrap()),
+        100 => Incident::Signal(Signal::Quit),
+        101 => Incident::Signal(Signal::Term),
+        102 => Incident::Signal(Signal::Int),
+        _ => Incident::Stop { graceful: dice.percent(70) },
+    }
+}
+
+fn health(dice: &mut Dice) -> Health {
+    if dice.percent(50) {
+        return Health::Sound;
+    }
+    dice.pick(&[
+        Health::Flaky,
+        Health::Flaky,
+        Health::Flaky,
+        Health::ConfigRaises,
+        Health::PreloadRaises,
+        Health::MoldHangs,
+        Health::MoldDies,
+        Health::MoldDiesLater,
+        Health::ForkFails,
+        Health::WorkerRaises,
+        Health::WorkerHangs,
+        Health::WorkerDies,
+        Health::WorkerCrashes,
+    ])
+}
+
+fn plan(dice: &mut Dice) -> Plan {
+    Plan {
+        worker_processes: u32::try_from(1 + dice.below(5)).unwrap(),
+        timeout: dice.ms(1_000, 10_000),
+        boot_timeout: dice.ms(2_000, 10_000),
+        surge: u32::try_from(dice.below(3)).unwrap(),
+        term_quick: dice.percent(10),
+        shutdown_delay: if dice.percent(70) { Duration::ZERO } else { dice.ms(0, 5_000) },
+        linger: if dice.percent(70) { Duration::ZERO } else { dice.ms(0, 3_000) },
+    }
+}

@@ -1,0 +1,547 @@
+//! The model of the world: a clock, processes, an operator. It does what the supervisor says, after a while, or not quite.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use supervisor::{Action, Event, Generation, Instant, Plan, Signal, SuccessorPhase, Supervisor, Ticket, WorkerId};
+
+use crate::dice::Dice;
+use crate::laws::Laws;
+use crate::process::{Asked, Mold, MoldLife, Request, Worker, WorkerLife};
+use crate::schedule::{CALM, Code, Health, Incident, Schedule};
+
+/// What happens next, besides deadlines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    Tell(Event),
+    Befall(Incident),
+    MoldConfigured(Generation),
+    MoldLoaded(Generation),
+    MoldDies(Generation),
+    WorkerBorn(WorkerId),
+    WorkerBooted(WorkerId),
+    WorkerDies(WorkerId, bool),
+    Request(WorkerId),
+    RequestEnds(WorkerId, u32),
+    Overdue(WorkerId, u32),
+    SuccessorStarts,
+    SuccessorServes(u32),
+    SuccessorDies(u32),
+    Calm,
+}
+
+/// The model.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) molds: BTreeMap<Generation, Mold>,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) laws: Laws,
+    /// What is on disk.
+    code: Code,
+    /// The number of the successor that lives, if one does, and whether it serves.
+    successor: Option<(u32, bool)>,
+    successors: u32,
+    tickets: u64,
+    queue: BTreeMap<(Instant, u64), Next>,
+    queued: u64,
+    finale: bool,
+    dice: Dice,
+    seed: u64,
+    trace: Option<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(schedule: &Schedule, trace: bool) -> Self {
+        let mut world = Self {
+            now: Instant(0),
+            supervisor: Supervisor::new(schedule.config),
+            molds: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            laws: Laws::new(schedule.config),
+            code: schedule.first,
+            successor: None,
+            successors: 0,
+            tickets: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            finale: false,
+            dice: Dice::new(schedule.seed, 2),
+            seed: schedule.seed,
+            trace: trace.then(Vec::new),
+        };
+        world.at(Instant(0), Next::Tell(Event::Start));
+        world.at(CALM, Next::Calm);
+        for (at, incident) in &schedule.incidents {
+            world.at(*at, Next::Befall(*incident));
+        }
+        world
+    }
+
+    /// Runs until the server has exited. Panics when a law is broken.
+    pub(crate) fn run(&mut self) {
+        while !self.laws.exited() {
+            let next = self.queue.first_key_value().map(|(key, _)| key.0);
+            // The shell is a little late, as shells are.
+            let tick =
+                self.supervisor.next_deadline().map(|deadline| deadline + Duration::from_micros(deadline.0 % 900));
+            match (next, tick) {
+                (Some(next), tick) if tick.is_none_or(|tick| next <= tick) => {
+                    self.now = self.now.max(next);
+                    let (_, next) = self.queue.pop_first().unwrap();
+                    self.step(next);
+                }
+                (_, Some(tick)) => {
+                    self.now = self.now.max(tick);
+                    self.tell(Event::Tick);
+                }
+                (Some(_), None) | (None, None) => panic!("liveness: nothing will ever happen"),
+            }
+            if self.now >= CALM && !self.finale && !self.laws.stop_wanted() && !self.laws.exited() {
+                self.watch_calm();
+            }
+            let overdue = self.laws.exit_deadline.is_some_and(|deadline| self.now > deadline);
+            assert!(!overdue || self.laws.exited(), "liveness: the stop does not end");
+        }
+        self.laws.check_end(&self.molds, &self.workers);
+    }
+
+    /// What happened, for reading.
+    pub(crate) fn trace(&mut self) -> Vec<String> {
+        self.trace.take().unwrap_or_default()
+    }
+
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            let (seconds, micros) = (now.0 / 1_000_000_000, now.0 / 1000 % 1_000_000);
+            trace.push(format!("{seconds:4}.{micros:06} {}", text()));
+        }
+    }
+
+    fn at(&mut self, at: Instant, next: Next) {
+        self.queued += 1;
+        self.queue.insert((at, self.queued), next);
+    }
+
+    fn after(&mut self, delay: Duration, next: Next) {
+        self.at(self.now + delay, next);
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.note(|| format!("  → {event:?}"));
+        self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
+        self.supervisor.handle(self.now, event);
+        while let Some(action) = self.supervisor.poll_action() {
+            self.note(|| format!("       {action:?}"));
+            self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
+            self.perform(action);
+        }
+        self.laws.after(self.now, &self.supervisor, &self.workers);
+    }
+
+    /// Nothing goes wrong any more: everything must come right, and then the server is stopped.
+    fn watch_calm(&mut self) {
+        let booting = self.supervisor.successor() == SuccessorPhase::Booting;
+        if booting || !self.laws.has_come_right(&self.supervisor, &self.workers) {
+            let patient = self.now < CALM + Duration::from_secs(1800);
+            assert!(patient, "liveness: never came right: {:?}", self.supervisor);
+            return;
+        }
+        self.finale = true;
+        let incident = match self.dice.below(4) {
+            0 => Incident::Stop { graceful: true },
+            1 => Incident::Signal(Signal::Quit),
+            2 => Incident::Signal(Signal::Term),
+            _ => Incident::Signal(Signal::Int),
+        };
+        let delay = self.dice.ms(0, 1000);
+        self.after(delay, Next::Befall(incident));
+    }
+}
+
+/// What happens.
+impl World {
+    fn step(&mut self, next: Next) {
+        match next {
+            Next::Tell(event) => self.tell(event),
+            Next::Befall(incident) => self.befall(incident),
+            Next::MoldConfigured(generation) => self.mold_configured(generation),
+            Next::MoldLoaded(generation) => self.mold_loaded(generation),
+            Next::MoldDies(generation) => self.mold_dies(generation),
+            Next::WorkerBorn(id) => self.worker_born(id),
+            Next::WorkerBooted(id) => self.worker_booted(id),
+            Next::WorkerDies(id, clean) => self.worker_dies(id, clean),
+            Next::Request(id) => self.request(id),
+            Next::RequestEnds(id, number) => self.request_ends(id, number),
+            Next::Overdue(id, number) => {
+                if self.workers.get(&id).and_then(|worker| worker.request).is_some_and(|r| r.number == number) {
+                    self.tell(Event::RequestOverdue { worker: id });
+                }
+            }
+            Next::SuccessorStarts => self.successor_starts(),
+            Next::SuccessorServes(number) => {
+                if self.successor == Some((number, false)) {
+                    self.successor = Some((number, true));
+                    self.tell(Event::SuccessorReady);
+                }
+            }
+            Next::Calm => self.note(|| "from now on all is well".to_string()),
+            Next::SuccessorDies(number) => {
+                if self.successor.is_some_and(|(living, _)| living == number) {
+                    self.successor = None;
+                    self.tell(Event::SuccessorExited);
+                }
+            }
+        }
+    }
+
+    fn befall(&mut self, incident: Incident) {
+        self.note(|| format!("{incident:?}"));
+        match incident {
+            Incident::Signal(signal) => self.tell(Event::Signal(signal)),
+            Incident::Reload => {
+                let ticket = self.ticket();
+                self.tell(Event::Reload { ticket });
+            }
+            Incident::Upgrade => {
+                let ticket = self.ticket();
+                self.tell(Event::Upgrade { ticket });
+            }
+            Incident::Stop { graceful } => {
+                let ticket = self.ticket();
+                self.tell(Event::Stop { graceful, ticket });
+            }
+            Incident::Deploy(code) => self.code = code,
+            Incident::KillWorker(nth) => {
+                let living: Vec<_> = self.workers.iter().filter(|(_, w)| born(w)).map(|(id, _)| *id).collect();
+                if let Some(id) = living.get(nth % living.len().max(1)) {
+                    self.worker_dies(*id, false);
+                }
+            }
+            Incident::QuitWorker(nth) => {
+                let living: Vec<_> = self.workers.iter().filter(|(_, w)| born(w)).map(|(id, _)| *id).collect();
+                if let Some(id) = living.get(nth % living.len().max(1)) {
+                    self.workers.get_mut(id).unwrap().sent_away = true;
+                    self.leave_when_free(*id);
+                }
+            }
+            Incident::KillMold(nth) => {
+                let living: Vec<_> = self.molds.iter().filter(|(_, m)| m.alive()).map(|(id, _)| *id).collect();
+                if let Some(generation) = living.get(nth % living.len().max(1)) {
+                    self.mold_dies(*generation);
+                }
+            }
+            Incident::KillSuccessor => {
+                if let Some((number, _)) = self.successor {
+                    self.step(Next::SuccessorDies(number));
+                }
+            }
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.laws.ticket(ticket);
+        ticket
+    }
+
+    fn successor_starts(&mut self) {
+        if self.now < CALM && self.dice.percent(15) {
+            self.tell(Event::SuccessorFailed);
+            return;
+        }
+        self.successors += 1;
+        let number = self.successors;
+        self.successor = Some((number, false));
+        self.tell(Event::SuccessorStarted);
+        let delay = self.dice.ms(100, 8000);
+        let serves = self.now >= CALM || self.dice.percent(70);
+        self.after(delay, if serves { Next::SuccessorServes(number) } else { Next::SuccessorDies(number) });
+    }
+}
+
+/// What is asked for.
+impl World {
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::StartMold { generation } => self.start_mold(generation),
+            Action::Proceed { generation } => self.proceed(generation),
+            Action::RetireMold { generation } => {
+                let mold = self.molds.get_mut(&generation).unwrap();
+                if mold.life != MoldLife::Loading && mold.alive() && !mold.deaf {
+                    let delay = mold.dice.ms(0, 50);
+                    self.after(delay, Next::MoldDies(generation));
+                }
+            }
+            Action::KillMold { generation } => self.mold_dies(generation),
+            Action::Fork { worker, slot, generation } => {
+                let mold = &self.molds[&generation];
+                let dice = Dice::new(self.seed, 1 << 40 | u64::from(worker.0));
+                let mut born = Worker::new(slot, generation, mold.code, self.now >= CALM, dice, self.now);
+                let (alive, delay) = (mold.alive(), born.dice.ms(0, 5));
+                self.workers.insert(worker, born);
+                self.after(
+                    delay,
+                    if alive { Next::WorkerBorn(worker) } else { Next::Tell(Event::ForkFailed { worker }) },
+                );
+            }
+            Action::Retire { worker, drain } => {
+                let process = self.ask(worker, Asked::Retire);
+                process.backlog = if drain { u32::try_from(process.dice.below(4)).unwrap() } else { 0 };
+                self.leave_when_free(worker);
+            }
+            Action::Abandon { worker } => {
+                self.ask(worker, Asked::Abandon);
+                self.leave_when_free(worker);
+            }
+            Action::Quick { worker } => {
+                let process = self.ask(worker, Asked::Quick);
+                if !process.deaf && born(process) {
+                    let delay = process.dice.ms(0, 10);
+                    self.after(delay, Next::WorkerDies(worker, true));
+                }
+            }
+            Action::Kill { worker, why: _ } => {
+                if born(self.ask(worker, Asked::Kill)) {
+                    self.worker_dies(worker, false);
+                }
+            }
+            Action::StartSuccessor => {
+                let delay = self.dice.ms(0, 300);
+                self.after(delay, Next::SuccessorStarts);
+            }
+            Action::Commit { .. }
+            | Action::Settle { .. }
+            | Action::Rollback { .. }
+            | Action::ReopenLogs
+            | Action::WorkerProcesses { .. }
+            | Action::SuccessorLeft
+            | Action::Serving
+            | Action::Progress { .. }
+            | Action::Outcome { .. }
+            | Action::Log(_)
+            | Action::BootFailed(_)
+            | Action::StopListening
+            | Action::Exit { .. } => {}
+        }
+    }
+
+    fn ask(&mut self, id: WorkerId, asked: Asked) -> &mut Worker {
+        let worker = self.workers.get_mut(&id).unwrap();
+        worker.asked = worker.asked.max(asked);
+        worker
+    }
+}
+
+/// Molds.
+impl World {
+    fn start_mold(&mut self, generation: Generation) {
+        let dice = Dice::new(self.seed, 1 << 41 | u64::from(generation.0));
+        let mut mold = Mold::new(self.code, self.now >= CALM, dice, self.now);
+        let (delay, early) = (mold.dice.ms(20, 800), mold.dice.percent(50));
+        let fate = mold.fate;
+        self.molds.insert(generation, mold);
+        match fate {
+            Health::ConfigRaises => self.mold_fails(generation, delay),
+            Health::MoldDies if early => self.after(delay, Next::MoldDies(generation)),
+            Health::MoldHangs if early => {}
+            // The master could not bind what it wants: the mold waits.
+            Health::PreloadRaises if early => self.after(delay, Next::Tell(Event::MoldFailed { generation })),
+            _ => self.after(delay, Next::MoldConfigured(generation)),
+        }
+    }
+
+    /// The mold reports a failure and exits, a little later.
+    fn mold_fails(&mut self, generation: Generation, delay: Duration) {
+        let mold = self.molds.get_mut(&generation).unwrap();
+        mold.last_word = self.now + delay;
+        self.after(delay, Next::Tell(Event::MoldFailed { generation }));
+        self.after(delay, Next::MoldDies(generation));
+    }
+
+    fn mold_configured(&mut self, generation: Generation) {
+        let mold = self.molds.get_mut(&generation).unwrap();
+        if mold.life == MoldLife::Configuring {
+            mold.life = MoldLife::Waiting;
+            let plan: Plan = mold.code.plan;
+            self.tell(Event::MoldConfigured { generation, plan });
+        }
+    }
+
+    fn proceed(&mut self, generation: Generation) {
+        let mold = self.molds.get_mut(&generation).unwrap();
+        if mold.life != MoldLife::Waiting {
+            return;
+        }
+        mold.life = MoldLife::Loading;
+        let delay = mold.dice.ms(1, 1500);
+        match mold.fate {
+            Health::PreloadRaises => self.mold_fails(generation, delay),
+            Health::MoldDies => self.after(delay, Next::MoldDies(generation)),
+            Health::MoldHangs => {}
+            _ => self.after(delay, Next::MoldLoaded(generation)),
+        }
+    }
+
+    fn mold_loaded(&mut self, generation: Generation) {
+        let mold = self.molds.get_mut(&generation).unwrap();
+        if mold.life != MoldLife::Loading {
+            return;
+        }
+        mold.life = MoldLife::Ready;
+        let latency = mold.dice.ms(0, 2);
+        mold.last_word = self.now + latency;
+        let lives = (mold.fate == Health::MoldDiesLater).then(|| mold.dice.ms(0, 5000));
+        self.after(latency, Next::Tell(Event::MoldReady { generation }));
+        if let Some(lives) = lives {
+            self.after(lives, Next::MoldDies(generation));
+        }
+    }
+
+    fn mold_dies(&mut self, generation: Generation) {
+        let mold = self.molds.get_mut(&generation).unwrap();
+        if !mold.alive() {
+            return;
+        }
+        mold.life = MoldLife::Dead;
+        let reaped = mold.last_word.max(self.now + mold.dice.ms(0, 3));
+        self.note(|| format!("mold {generation} dies"));
+        self.at(reaped, Next::Tell(Event::MoldExited { generation }));
+        let unborn: Vec<_> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.generation == generation && worker.life == WorkerLife::Unborn)
+            .map(|(id, _)| *id)
+            .collect();
+        for worker in unborn {
+            self.after(Duration::from_millis(1), Next::Tell(Event::ForkFailed { worker }));
+        }
+    }
+}
+
+/// Workers.
+impl World {
+    fn worker_born(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if !self.molds[&worker.generation].alive() {
+            return;
+        }
+        if worker.fate == Health::ForkFails {
+            self.tell(Event::ForkFailed { worker: id });
+            return;
+        }
+        worker.life = WorkerLife::Booting;
+        let delay = worker.dice.ms(5, 1500);
+        let clean = worker.dice.percent(50);
+        let fails_and_stays = worker.dice.percent(10);
+        match worker.fate {
+            Health::WorkerRaises => {
+                worker.last_word = self.now + delay;
+                self.after(delay, Next::Tell(Event::WorkerBootFailed { worker: id }));
+                if !fails_and_stays {
+                    self.after(delay, Next::WorkerDies(id, false));
+                }
+            }
+            Health::WorkerDies => self.after(delay, Next::WorkerDies(id, clean)),
+            Health::WorkerHangs => {}
+            _ => self.after(delay, Next::WorkerBooted(id)),
+        }
+        // What was asked of it before it was there is asked now.
+        let worker = &self.workers[&id];
+        match worker.asked {
+            Asked::Kill | Asked::Quick => self.worker_dies(id, false),
+            Asked::Abandon | Asked::Retire => self.leave_when_free(id),
+            Asked::Nothing => {}
+        }
+    }
+
+    fn worker_booted(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.life == WorkerLife::Booting) else {
+            return;
+        };
+        worker.life = WorkerLife::Serving;
+        let latency = worker.dice.ms(0, 5);
+        worker.last_word = self.now + latency;
+        let crash = (worker.fate == Health::WorkerCrashes).then(|| worker.dice.ms(0, 900));
+        self.after(latency, Next::Tell(Event::WorkerReady { worker: id }));
+        // Requests do not wait for the master to hear of it.
+        self.after(latency / 2, Next::Request(id));
+        if let Some(lives) = crash {
+            self.after(lives, Next::WorkerDies(id, false));
+        }
+    }
+
+    /// It was asked to leave: it does when it has nothing to do.
+    fn leave_when_free(&mut self, id: WorkerId) {
+        let calm = self.now >= CALM;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match worker.life {
+            WorkerLife::Booting if worker.deaf || worker.asked == Asked::Retire => {}
+            WorkerLife::Serving if worker.deaf && !calm || worker.request.is_some() => {}
+            WorkerLife::Serving if worker.backlog > 0 => self.request(id),
+            WorkerLife::Booting | WorkerLife::Serving => {
+                let delay = worker.dice.ms(0, 30);
+                self.after(delay, Next::WorkerDies(id, true));
+            }
+            WorkerLife::Unborn | WorkerLife::Dead => {}
+        }
+    }
+
+    fn worker_dies(&mut self, id: WorkerId, clean: bool) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| born(worker)) else { return };
+        if worker.request.is_some() && clean && worker.asked != Asked::Quick {
+            // It was about to leave and took on one more: it leaves when that is done.
+            return;
+        }
+        worker.life = WorkerLife::Dead;
+        worker.request = None;
+        let reaped = worker.last_word.max(self.now + worker.dice.ms(0, 3));
+        self.note(|| format!("worker {id} dies"));
+        self.at(reaped, Next::Tell(Event::WorkerExited { worker: id, clean }));
+    }
+
+    fn request(&mut self, id: WorkerId) {
+        let calm = self.now >= CALM;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.life != WorkerLife::Serving || worker.request.is_some() {
+            return;
+        }
+        if worker.leaves() {
+            if worker.backlog == 0 {
+                return;
+            }
+            worker.backlog -= 1;
+        }
+        worker.requests += 1;
+        let number = worker.requests;
+        worker.request = Some(Request { number, began: self.now });
+        let takes = match worker.dice.below(100) {
+            0..3 => worker.dice.ms(1_000, 20_000),
+            3 if !calm => Duration::from_secs(86_400),
+            _ => worker.dice.ms(1, 300),
+        };
+        let timeout = worker.timeout;
+        self.after(takes, Next::RequestEnds(id, number));
+        self.after(timeout, Next::Overdue(id, number));
+    }
+
+    fn request_ends(&mut self, id: WorkerId, number: u32) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.request.is_none_or(|request| request.number != number) {
+            return;
+        }
+        worker.request = None;
+        if worker.leaves() {
+            self.leave_when_free(id);
+        } else {
+            let idle = worker.dice.ms(5, 1500);
+            self.after(idle, Next::Request(id));
+        }
+    }
+}
+
+fn born(worker: &Worker) -> bool {
+    matches!(worker.life, WorkerLife::Booting | WorkerLife::Serving)
+}
