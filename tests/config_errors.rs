@@ -31,8 +31,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
 #[track_caller]
 fn check(mut server: Server, what: &str, told: &[&str]) {
     let status = server.wait_for_exit();
-    assert!(server.log().wait_for_end(testkit::patience()), "{what}: somebody holds the output");
-    let said = server.log().text();
+    let said = server.whole_output();
     assert_eq!(status.code(), Some(1), "{what}: {said}");
     for told in told {
         assert!(said.contains(told), "{what}: {told:?} is not in:\n{said}");
@@ -53,7 +52,7 @@ fn a_message_about_a_mistake_is_short() {
     // Ruby 3.1 inspects the whole receiver of an unknown method: several kilobytes on one line.
     let mut server = Server::builder().config("worker_proceses 2").launch();
     server.wait_for_exit();
-    let said = server.log().text();
+    let said = server.whole_output();
     assert!(said.len() < 2000, "{} bytes: {said}", said.len());
 }
 
@@ -72,7 +71,7 @@ fn a_pid_file_of_a_running_process_is_respected() {
     let lines = format!("File.write(File.join(ENV.fetch('TEST_DIR'), 'server.pid'), '{pid}')");
     let mut server = Server::builder().config(&lines).launch();
     assert_eq!(server.wait_for_exit().code(), Some(1));
-    let said = server.log().text();
+    let said = server.whole_output();
     assert!(said.contains(&format!("Already running on PID:{pid}")), "{said}");
     assert_eq!(server.pid_in_file("server.pid"), Some(pid), "the other's pid file was touched");
     server.assert_nothing_is_left();
@@ -109,7 +108,7 @@ fn an_exit_in_the_configuration_is_honoured() {
     server.assert_nothing_is_left();
     let mut server = Server::builder().config("abort 'not here'").launch();
     assert_eq!(server.wait_for_exit().code(), Some(1));
-    assert!(server.log().text().contains("not here"));
+    assert!(server.whole_output().contains("not here"));
     server.assert_nothing_is_left();
 }
 

@@ -53,7 +53,7 @@ fn a_daemon_that_cannot_boot_says_so_and_fails() {
         server.assert_nothing_is_left();
         let log = std::fs::read_to_string(server.file("err.log")).unwrap_or_default();
         assert!(log.contains("no daemon today"), "preload {preload}: {log}");
-        let said = server.log().text();
+        let said = server.whole_output();
         assert!(said.contains("master failed to start, check stderr log for details"), "{said}");
     }
 }
@@ -63,7 +63,6 @@ fn a_daemon_with_a_broken_configuration_says_so_and_fails() {
     let mut server = daemon(App::plain(), "timeout 'soon'");
     assert_eq!(server.wait_for_exit().code(), Some(1));
     server.assert_nothing_is_left();
-    assert!(server.log().wait_for_end(testkit::patience()));
-    let said = server.log().text();
+    let said = server.whole_output();
     assert!(said.contains("timeout") && said.contains("master failed to start"), "{said}");
 }

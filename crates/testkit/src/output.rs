@@ -96,7 +96,7 @@ impl Log {
     pub fn wait_for_change(&self, limit: Duration) {
         let state = self.state();
         let before = state.lines.len();
-        drop(self.inner.1.wait_timeout_while(state, limit, |state| state.lines.len() == before && !state.ended));
+        drop(self.inner.1.wait_timeout_while(state, limit, |state| state.lines.len() == before));
     }
 
     fn wait<T>(&self, patience: Duration, mut look: impl FnMut(&State) -> Option<T>) -> Option<T> {

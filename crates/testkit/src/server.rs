@@ -167,6 +167,14 @@ impl Server {
         }
     }
 
+    /// All that was printed, once every process that could print more is gone.
+    #[must_use]
+    #[track_caller]
+    pub fn whole_output(&self) -> String {
+        assert!(self.log.wait_for_end(patience()), "a process still holds the output");
+        self.log.text()
+    }
+
     /// Waits for the exit of the process that was started.
     #[track_caller]
     pub fn wait_for_exit(&mut self) -> ExitStatus {
