@@ -1,0 +1,221 @@
+# frozen_string_literal: true
+
+require "support/native_case"
+
+# Connections: keep-alive, pipelining, leaving, and clients that misbehave.
+class NativeEngineTest < NativeCase
+  OK = [200, { "Content-Type" => "text/plain" }, ["ok"]].freeze
+
+  def test_a_connection_serves_many_requests
+    server = serve { |env| [200, {}, [env["PATH_INFO"]]] }
+    client = server.connect
+    3.times do |n|
+      client.write("GET /#{n} HTTP/1.1\r\nHost: a\r\n\r\n")
+      assert_equal [200, "/#{n}"], response(client).values_at(0, 2)
+    end
+    client.write("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    status, fields, = response(client)
+    assert_equal [200, ["close"]], [status, fields["connection"]]
+    assert_nil client.getc
+    assert_equal "orphaned 4\n", server.stop
+  end
+
+  def test_pipelined_requests_are_answered_in_order
+    server = serve { |env| [200, {}, [env["PATH_INFO"], env["rack.input"].read]] }
+    client = server.connect
+    client.write("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyz" \
+                 "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n" \
+                 "GET /c HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal(%w[/axyz /bhi /c], Array.new(3) { response(client).last })
+  end
+
+  def test_http_1_0_is_closed_unless_the_client_asks_for_more
+    server = serve { OK }
+    refute_includes exchange(server, "GET / HTTP/1.0\r\n\r\n"), "keep-alive"
+    client = server.connect
+    2.times do
+      client.write("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+      assert_equal ["keep-alive"], response(client)[1]["connection"]
+    end
+  end
+
+  def test_a_request_that_drips_in_is_served_beside_others
+    server = serve { OK }
+    slow = server.connect
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n".each_char do |char|
+      slow.write(char)
+      assert_match(/\AHTTP\/1.1 200/, get(server))
+    end
+    assert_equal 200, response(slow).first
+  end
+
+  def test_malformed_requests_are_refused_and_the_answer_arrives
+    server = serve { OK }
+    assert_match(/\AHTTP\/1.1 400 Bad Request\r\n.*Connection: close\r\n/m, exchange(server, "NONSENSE\r\n\r\n#{"x" * 100_000}"))
+    assert_match(/\AHTTP\/1.1 414/, get(server, "/#{"a" * 5000}"))
+    assert_match(/\AHTTP\/1.1 431/, get(server, "/", "X: #{"a" * 90_000}"))
+    assert_equal "orphaned 0\n", server.stop
+  end
+
+  def test_a_body_is_invited_when_the_client_waits_for_that
+    server = serve { |env| [200, {}, [env["rack.input"].read]] }
+    client = server.connect
+    client.write("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    assert_equal "HTTP/1.1 100 Continue\r\n\r\n", client.read(25)
+    client.write("12345")
+    assert_equal "12345", response(client).last
+  end
+
+  def test_a_slow_reader_keeps_nobody_waiting
+    big = "b" * 30_000_000
+    server = serve { |env| [200, {}, [env["PATH_INFO"] == "/big" ? big : "ok"]] }
+    slow = server.connect
+    slow.write("GET /big HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+    slow.read(1)
+    assert_equal "ok", body_of(get(server))
+    slow.ungetc("H")
+    assert_equal [big.bytesize, 2], [response(slow).last.bytesize, response(slow).last.bytesize]
+  end
+
+  def test_a_client_that_leaves_harms_nobody
+    big = "b" * 30_000_000
+    server = serve { |env| [200, {}, [env["PATH_INFO"] == "/big" ? big : "ok"]] }
+    3.times do
+      client = server.connect
+      client.write("GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+      client.read(1)
+      client.close
+      half = server.connect
+      half.write("GET / HT")
+      half.close
+    end
+    assert_equal "ok", body_of(get(server))
+  end
+
+  def test_retiring_tells_kept_connections_to_close_and_completes_begun_requests
+    server = serve { |env| [200, {}, [env["PATH_INFO"]]] }
+    idle = server.connect
+    idle.write("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    response(idle)
+    begun = server.connect
+    begun.write("GET /2 HTTP/1.1\r\nHo")
+    get(server) # the engine has seen what came before
+    server.wire.send(:retire, drain: true, linger_ms: 20_000)
+    idle.write("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n")
+    begun.write("st: a\r\n\r\n")
+    [[idle, "/3"], [begun, "/2"]].each do |client, path|
+      status, fields, body = response(client)
+      assert_equal [200, ["close"], path], [status, fields["connection"], body]
+    end
+    assert_equal 0, server.wait.exitstatus
+    assert_equal "retired 4\n", server.stop
+  end
+
+  def test_idle_connections_are_closed_when_their_linger_is_over
+    server = serve { OK }
+    idle = server.connect
+    idle.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    response(idle)
+    Process.kill(:QUIT, server.pid) # lingers for 2 s
+    server.wire.send(:retire, drain: false, linger_ms: 0)
+    assert_nil Timeout.timeout(10) { idle.getc }
+    assert_equal "retired 1\n", server.stop
+  end
+
+  def test_what_waits_in_the_backlog_is_served_before_leaving
+    gate, open = IO.pipe
+    server = serve { |env| [200, {}, [env["PATH_INFO"] == "/wait" ? gate.read(1) : "ok"]] }
+    busy = server.connect
+    busy.write("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+    Timeout.timeout(10) { Thread.pass until server.seat[0] == 3 }
+    waiting = Array.new(5) { server.connect }
+    waiting.each { |client| client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n") }
+    server.wire.send(:retire, drain: true, linger_ms: 0)
+    open.write("x")
+    assert_equal "x", response(busy).last
+    assert_equal(["ok"] * 5, waiting.map { |client| response(client).last })
+    assert_equal "retired 6\n", server.stop
+  end
+
+  def test_when_the_master_is_gone_the_running_request_is_finished
+    gate, open = IO.pipe
+    server = serve { [200, {}, [gate.read(1)]] }
+    busy = server.connect
+    busy.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    Timeout.timeout(10) { Thread.pass until server.seat[0] == 3 }
+    server.wire.close
+    open.write("x")
+    status, fields, body = response(busy)
+    assert_equal [200, "x"], [status, body]
+    refute fields.key?("connection") # the head was composed before anybody looked at the channel
+    assert_equal "orphaned 1\n", server.stop
+  end
+
+  def test_reopen_logs_reaches_ruby
+    server = serve { OK }
+    server.wire.send(:reopen_logs)
+    assert_equal "reopen_logs\n", Timeout.timeout(10) { server.log.gets }
+  end
+
+  def test_the_seat_tells_what_the_worker_does
+    gate, open = IO.pipe
+    server = serve { |env| [env["licorne.timeout"].extend_deadline(1.5) ? 200 : 500, {}, [gate.read(1)]] }
+    client = server.connect
+    assert_equal [2, server.pid], server.seat.values_at(0, 1)
+    client.write("GET /where?x=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    Timeout.timeout(10) { Thread.pass until server.seat[4] == 1500 }
+    words = server.seat
+    assert_equal 3, words[0]
+    assert_operator words[3], :>, 0
+    assert_equal "GET /where?x=1", words[16..].pack("Q<*")[0, words[10]]
+    open.write("x")
+    assert_equal 500, response(client).first # extend_deadline returns nil
+    assert_equal "orphaned 1\n", server.stop
+    assert_equal [1, 0, 1], server.seat.values_at(5, 3, 8)
+  end
+
+  def test_threads_of_the_application_run_while_the_worker_waits
+    reader, writer = IO.pipe
+    server = serve do |_|
+      Thread.new { writer.write("ran") }
+      OK
+    end
+    get(server)
+    assert_equal "ran", Timeout.timeout(10) { reader.read(3) }
+  end
+
+  def test_a_client_that_left_is_not_served_when_asked_to_look
+    gate, open = IO.pipe
+    calls, called = IO.pipe
+    server = serve(settings: { "check_client_connection" => true }) do |env|
+      called.write(env["PATH_INFO"])
+      [200, {}, [env["PATH_INFO"] == "/wait" ? gate.read(1) : "ok"]]
+    end
+    busy = server.connect
+    busy.write("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal "/wait", calls.read(5)
+    gone = server.connect
+    gone.write("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n")
+    gone.close
+    open.write("x")
+    response(busy)
+    assert_equal "ok", body_of(get(server, "/here"))
+    called.close
+    server.stop
+    assert_equal "/here", calls.read(5)
+  end
+
+  def test_a_unix_listener_serves_too
+    Dir.mktmpdir do |directory|
+      server = serve(path: "#{directory}/s") { |env| [200, {}, [env["REMOTE_ADDR"]]] }
+      assert_equal "127.0.0.1", body_of(get(server))
+    end
+  end
+
+  def test_exit_in_the_application_ends_the_worker_with_its_status
+    server = serve { exit 7 }
+    assert_equal "", get(server)
+    assert_equal 7, server.wait.exitstatus
+    assert_equal "left by SystemExit: exit\n", server.stop
+  end
+end

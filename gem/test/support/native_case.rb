@@ -1,0 +1,174 @@
+# frozen_string_literal: true
+
+require "minitest/autorun"
+require "rack"
+require "rack/lint"
+require "socket"
+require "stringio"
+require "timeout"
+require "tmpdir"
+require "licorne/native"
+require "support/wire"
+
+# A process that serves an app with the engine, as a worker does, and the master's end of its control channel.
+class NativeServer
+  # What the engine calls; each call is a line to the test.
+  class Events
+    def initialize(log)
+      @log = log
+    end
+
+    def app_error(exception)
+      @log.syswrite("app_error #{exception.class}: #{exception.message}\n")
+    end
+
+    def after_reply_error(exception)
+      @log.syswrite("after_reply_error #{exception.class}: #{exception.message}\n")
+    end
+
+    def reopen_logs
+      @log.syswrite("reopen_logs\n")
+    end
+  end
+
+  PAGE_BYTES = 1024 * 64 * 8
+  ENV_TEMPLATE = { "rack.errors" => $stderr, "rack.multithread" => false, "rack.multiprocess" => true,
+                   "rack.run_once" => false, "SCRIPT_NAME" => "", "rack.version" => [1, 2],
+                   "SERVER_SOFTWARE" => "Licorne" }.freeze
+
+  attr_reader :wire, :log, :pid
+
+  def initialize(settings: {}, env: {}, path: nil, &app)
+    @path = path
+    @listener = path ? UNIXServer.new(path) : TCPServer.new("127.0.0.1", 0)
+    @port = @listener.addr[1] unless path
+    @wire, theirs = Wire.pair
+    @log, log = IO.pipe
+    @page = memory
+    @pid = fork { child(theirs, log, settings, ENV_TEMPLATE.merge(env), app) }
+    [theirs, log].each(&:close)
+    @wire.expect(:ready)
+  end
+
+  def connect
+    @path ? UNIXSocket.new(@path) : TCPSocket.new("127.0.0.1", @port)
+  end
+
+  # The listener is the server's alone from now on.
+  def leave_listener
+    @listener.close
+  end
+
+  # Waits for the end; returns the status.
+  def wait
+    @status ||= Timeout.timeout(30) { Process.wait2(@pid).last }
+  end
+
+  # Ends the process and returns all that it logged.
+  def stop
+    @wire.close
+    wait
+    @log.read
+  ensure
+    @listener.close
+  end
+
+  # The words of the seat.
+  def seat
+    @page.rewind
+    @page.read(64 * 8).unpack("Q<64")
+  end
+
+  private
+
+  # See memfd_create(2), number 319 on x86-64, and F_ADD_SEALS.
+  def memory
+    file = File.for_fd(syscall(319, +"seat", 3), "r+b")
+    file.truncate(PAGE_BYTES)
+    file.fcntl(1033, 2 | 4)
+    file
+  end
+
+  def child(theirs, log, settings, env, app)
+    [@wire, @log].each(&:close)
+    [theirs, @listener].each { |io| io.autoclose = false }
+    engine = Licorne::Native::Engine.new(control: Licorne::Native::Control.new(theirs.fileno), settings: settings,
+                                         scoreboard: @page.fileno, seat: 0, env: env)
+    engine.add_listener(@listener.fileno, "test")
+    trap("QUIT") { engine.retire }
+    outcome = engine.run(app, Events.new(log))
+    log.syswrite("#{outcome} #{engine.seat_requests}\n")
+    exit!(0)
+  rescue Exception => e # rubocop:disable Lint/RescueException -- the test wants to know what left the engine
+    log.syswrite("left by #{e.class}: #{e.message}\n")
+    exit!(e.is_a?(SystemExit) ? e.status : 1)
+  end
+end
+
+# What tests of the native classes share.
+class NativeCase < Minitest::Test
+  def setup
+    @servers = []
+  end
+
+  def teardown
+    @servers.each { |server| server.stop unless server.log.closed? }
+  end
+
+  def serve(**options, &app)
+    NativeServer.new(**options, &app).tap { |server| @servers << server }
+  end
+
+  # Serves behind Rack::Lint.
+  def serve_linted(**options, &app)
+    serve(**options, &Rack::Lint.new(app).method(:call).to_proc)
+  end
+
+  # Sends bytes on a new connection and returns everything up to its end.
+  def exchange(server, bytes)
+    client = server.connect
+    client.write(bytes)
+    Timeout.timeout(20) { client.read }
+  ensure
+    client&.close
+  end
+
+  def get(server, target = "/", *fields)
+    exchange(server, "GET #{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n#{fields.map { |f| "#{f}\r\n" }.join}\r\n")
+  end
+
+  def post(server, body, *fields)
+    fields = ["Content-Length: #{body.bytesize}"] if fields.empty?
+    exchange(server, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n#{fields.map { |f| "#{f}\r\n" }.join}\r\n#{body}")
+  end
+
+  # Reads one response with Content-Length, chunks or no body from a connection: [status, fields, body].
+  def response(client, head_only: false)
+    Timeout.timeout(20) do
+      status = client.gets("\r\n")&.split&.at(1)&.to_i
+      fields = {}
+      while (line = client.gets("\r\n")) && line != "\r\n"
+        name, value = line.chomp("\r\n").split(": ", 2)
+        (fields[name.downcase] ||= []) << value
+      end
+      [status, fields, head_only ? "" : body(client, fields)]
+    end
+  end
+
+  def body(client, fields)
+    return client.read(fields["content-length"].last.to_i) if fields["content-length"]
+    return "" unless fields["transfer-encoding"]
+
+    text = +""
+    while (size = client.gets("\r\n").to_i(16)).positive?
+      text << client.read(size)
+      client.read(2)
+    end
+    client.read(2)
+    text
+  end
+
+  def body_of(text)
+    text.split("\r\n\r\n", 2).last
+  end
+end
