@@ -183,7 +183,7 @@ impl Connection {
                 self.phase = Phase::Complete(Content::Apart(Body::Empty));
                 return Some(Progress::Request);
             }
-            Framing::Length(bytes) if bytes <= received as u64 => {
+            Framing::Length(bytes) if bytes <= received.min(settings.body_buffer_bytes) as u64 => {
                 intake.next = start + bytes as usize;
                 self.phase = Phase::Complete(Content::Inline(start..intake.next));
                 return Some(Progress::Request);
@@ -209,17 +209,17 @@ impl Connection {
         let start = intake.parser.head().len;
         match &mut self.phase {
             Phase::Sized { sink, left } => {
-                // Never more than `left`: the first piece was shorter than the body, later ones were asked for.
-                let bytes = &intake.buffer[start..intake.filled];
-                *left -= bytes.len() as u64;
-                if let Err(error) = sink.push(bytes) {
+                let received = intake.filled - start;
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(received);
+                *left -= taken as u64;
+                if let Err(error) = sink.push(&intake.buffer[start..start + taken]) {
                     return Some(Progress::Storage(error));
                 }
-                intake.filled = start;
                 if *left > 0 {
+                    intake.filled = start;
                     return None;
                 }
-                intake.next = start;
+                intake.next = start + taken;
             }
             Phase::Chunked { sink, decoder } => {
                 let mut at = start;

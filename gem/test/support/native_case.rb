@@ -7,6 +7,7 @@ require "socket"
 require "stringio"
 require "timeout"
 require "tmpdir"
+require "uri"
 require "licorne/native"
 require "support/wire"
 
@@ -36,7 +37,10 @@ class NativeServer
                    "rack.run_once" => false, "SCRIPT_NAME" => "", "rack.version" => [1, 2],
                    "SERVER_SOFTWARE" => "Licorne" }.freeze
 
-  attr_reader :wire, :log, :pid
+  # Those of the running test: a child must not keep the ends of its elder siblings open.
+  ALL = [] # rubocop:disable Style/MutableConstant
+
+  attr_reader :wire, :log, :pid, :listener
 
   def initialize(settings: {}, env: {}, path: nil, &app)
     @path = path
@@ -46,6 +50,7 @@ class NativeServer
     @log, log = IO.pipe
     @page = memory
     @pid = fork { child(theirs, log, settings, ENV_TEMPLATE.merge(env), app) }
+    ALL << self
     [theirs, log].each(&:close)
     @wire.expect(:ready)
   end
@@ -70,6 +75,8 @@ class NativeServer
     wait
     @log.read
   ensure
+    ALL.delete(self)
+    @log.close
     @listener.close
   end
 
@@ -90,6 +97,7 @@ class NativeServer
   end
 
   def child(theirs, log, settings, env, app)
+    ALL.flat_map { |server| [server.wire, server.log, server.listener] }.each(&:close)
     [@wire, @log].each(&:close)
     [theirs, @listener].each { |io| io.autoclose = false }
     engine = Licorne::Native::Engine.new(control: Licorne::Native::Control.new(theirs.fileno), settings: settings,
@@ -113,6 +121,7 @@ class NativeCase < Minitest::Test
 
   def teardown
     @servers.each { |server| server.stop unless server.log.closed? }
+    assert_empty NativeServer::ALL
   end
 
   def serve(**options, &app)
@@ -151,13 +160,13 @@ class NativeCase < Minitest::Test
         name, value = line.chomp("\r\n").split(": ", 2)
         (fields[name.downcase] ||= []) << value
       end
-      [status, fields, head_only ? "" : body(client, fields)]
+      [status, fields, head_only || [204, 304].include?(status) ? "" : body(client, fields)]
     end
   end
 
   def body(client, fields)
     return client.read(fields["content-length"].last.to_i) if fields["content-length"]
-    return "" unless fields["transfer-encoding"]
+    return client.read unless fields["transfer-encoding"]
 
     text = +""
     while (size = client.gets("\r\n").to_i(16)).positive?
@@ -168,7 +177,8 @@ class NativeCase < Minitest::Test
     text
   end
 
+  # The content of a whole response.
   def body_of(text)
-    text.split("\r\n\r\n", 2).last
+    response(StringIO.new(text)).last
   end
 end

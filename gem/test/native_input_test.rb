@@ -1,0 +1,127 @@
+# frozen_string_literal: true
+
+require "support/native_case"
+
+# rack.input and the env, as the specification of Rack has them.
+class NativeInputTest < NativeCase
+  BIG = ("line #{"x" * 60}\n" * 5000).freeze
+
+  # Evaluates an expression of `env` and `input` in the server and returns what it inspects as.
+  def ask(expression, body = "abc\ndef\n", *fields)
+    server = serve do |env|
+      input = env["rack.input"]
+      [200, {}, [eval(expression, binding).inspect]] # rubocop:disable Security/Eval
+    end
+    body_of(post(server, body, *fields))
+  end
+
+  def test_reading_in_memory_and_from_a_file
+    [["abc\ndef\n", false], [BIG, true]].each do |body, _|
+      pieces = "out = +''; buffer = +''; out << buffer while input.read(1000, buffer); [out.hash, buffer, input.read(1), input.read, input.read(0)]"
+      server = serve { |env| [200, {}, [eval(pieces.sub("out.hash", "out"), binding_of(env)).inspect]] } # rubocop:disable Security/Eval
+      assert_equal [body, "", nil, "", ""].inspect, body_of(post(server, body))
+      assert_equal body.lines.inspect, ask("input.each.to_a rescue a = []; input.each { |l| a << l }; a", body)
+      assert_equal [body.lines[0], body.lines[1]].inspect, ask("[input.gets, input.gets]", body)
+      assert_equal [body, body].inspect, ask("[input.read, input.rewind && input.read]", body)
+      assert_equal [body.bytesize, 2, body.bytesize - 2].inspect, ask("[input.size, input.read(2).size, input.read.size]", body)
+    end
+  end
+
+  def binding_of(env)
+    input = env["rack.input"]
+    input && binding
+  end
+
+  def test_what_is_read_is_binary
+    assert_equal "[#<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>]",
+                 ask("b = String.new(encoding: 'UTF-8'); [input.gets.encoding, input.read(1, b).encoding, b.encoding, input.read.encoding]")
+  end
+
+  def test_without_a_body_the_input_is_empty_and_survives_close
+    server = serve_linted { |env| [200, { "Content-Type" => "text/plain" }, [[env["rack.input"].read(1), env["rack.input"].read, env["rack.input"].gets].inspect]] }
+    2.times { assert_equal '[nil, "", nil]', body_of(get(server)) }
+    server = serve { |env| env["rack.input"].close; [200, {}, [env["rack.input"].read.inspect]] }
+    2.times { assert_equal '""', body_of(get(server)) }
+  end
+
+  def test_chunked_bodies_of_any_size
+    [10, 114_688, 114_689, 1_000_000].each do |size|
+      body = "y" * size
+      chunks = body.scan(/.{1,9999}/m).map { |piece| "#{piece.bytesize.to_s(16)}\r\n#{piece}\r\n" }.join
+      server = serve { |env| [200, {}, [[env["rack.input"].read.sum, env["rack.tempfiles"]&.size].inspect]] }
+      answer = body_of(post(server, "#{chunks}0\r\n\r\n", "Transfer-Encoding: chunked"))
+      assert_equal [body.sum, size > 114_688 ? 1 : nil].inspect, answer
+    end
+  end
+
+  def test_the_limit_of_memory_is_a_setting_and_files_have_no_name
+    server = serve(settings: { "client_body_buffer_size" => 10 }) do |env|
+      links = Dir["/proc/self/fd/*"].map { |fd| File.readlink(fd) rescue "" } # rubocop:disable Style/RescueModifier
+      [200, {}, [[env["rack.input"].read, links.count { |link| link.end_with?("(deleted)") && link.start_with?(Dir.tmpdir) }].inspect]]
+    end
+    assert_equal '["0123456789", 0]', body_of(post(server, "0123456789"))
+    assert_equal '["0123456789a", 1]', body_of(post(server, "0123456789a"))
+  end
+
+  def test_a_body_that_cannot_be_stored_is_a_500_and_the_worker_lives
+    server = nil
+    before = ENV.fetch("TMPDIR", nil)
+    begin
+      ENV["TMPDIR"] = "/nonexistent"
+      server = serve { [200, {}, ["ok"]] }
+    ensure
+      ENV["TMPDIR"] = before
+    end
+    assert_match(/\AHTTP\/1.1 500/, post(server, "x" * 200_000))
+    assert_equal "ok", body_of(get(server))
+    assert_match(/app_error RuntimeError: cannot store a request body: No such file/, server.stop)
+  end
+
+  def test_the_env_of_a_request
+    server = serve_linted do |env|
+      wanted = env.reject { |key, _| key.start_with?("rack.", "licorne.") && key != "rack.url_scheme" }
+      [200, { "Content-Type" => "text/plain" }, [Marshal.dump(wanted)]]
+    end
+    text = get(server, "/p;x%20y?q=1?2#frag", "X-Two: a", "x-two: b", "Cookie: a=1", "Cookie: b=2", "Under_Score: no",
+               "Content-Type: text/x", "Proxy: evil", "Version: evil")
+    env = Marshal.load(body_of(text)) # rubocop:disable Security/MarshalLoad
+    expected = { "REMOTE_ADDR" => "127.0.0.1", "REQUEST_METHOD" => "GET", "REQUEST_URI" => "/p;x%20y?q=1?2",
+                 "REQUEST_PATH" => "/p;x%20y", "PATH_INFO" => "/p;x%20y", "QUERY_STRING" => "q=1?2",
+                 "FRAGMENT" => "frag", "SERVER_PROTOCOL" => "HTTP/1.1", "HTTP_VERSION" => "HTTP/1.1",
+                 "HTTP_HOST" => "a", "HTTP_CONNECTION" => "close", "HTTP_X_TWO" => "a,b", "HTTP_COOKIE" => "a=1; b=2",
+                 "CONTENT_TYPE" => "text/x", "SERVER_NAME" => "a", "SERVER_PORT" => "80", "SCRIPT_NAME" => "",
+                 "SERVER_SOFTWARE" => "Licorne", "rack.url_scheme" => "http" }
+    assert_equal expected, env
+    refute_includes server.stop, "error"
+  end
+
+  def test_scheme_host_and_port
+    server = serve { |env| [200, {}, [env.values_at("rack.url_scheme", "SERVER_NAME", "SERVER_PORT", "HTTP_HOST").inspect]] }
+    ask = ->(target, *fields) { body_of(exchange(server, "GET #{target} HTTP/1.1\r\n#{fields.map { |f| "#{f}\r\n" }.join}Connection: close\r\n\r\n")) }
+    assert_equal %w[https h 443 h].inspect, ask["/", "Host: h", "X-Forwarded-Proto: https"]
+    assert_equal %w[https h 8443 h:8443].inspect, ask["/", "Host: h:8443", "X-Forwarded-Ssl: on"]
+    assert_equal %w[http h 80 h].inspect, ask["/", "Host: h", "X-Forwarded-Proto: http"]
+    assert_equal %w[http [::1] 81 [::1]:81].inspect, ask["/", "Host: [::1]:81"]
+    assert_equal %w[https other 443 other].inspect, ask["https://other/x", "Host: h"]
+    assert_equal ["http", "localhost", "80", nil].inspect, body_of(exchange(server, "GET / HTTP/1.0\r\n\r\n"))
+  end
+
+  def test_entries_of_the_configuration_beat_the_request
+    server = serve(env: { "rack.url_scheme" => "https", "HTTP_X_A" => "ours", "my.own" => 1 }) do |env|
+      [200, {}, [env.values_at("rack.url_scheme", "HTTP_X_A", "my.own").inspect]]
+    end
+    assert_equal '["https", "ours", 1]', body_of(get(server, "/", "X-A: theirs"))
+  end
+
+  def test_underscores_may_be_kept
+    server = serve(settings: { "drop_underscore_headers" => false }) { |env| [200, {}, [env.values_at("HTTP_A_B", "HTTP_C_D").inspect]] }
+    assert_equal '["dash", "under"]', body_of(get(server, "/", "A_B: under", "A-B: dash", "C_D: under"))
+  end
+
+  def test_lint_passes_around_uploads
+    server = serve_linted { |env| [200, { "Content-Type" => "text/plain" }, [env["rack.input"].read]] }
+    assert_equal BIG, body_of(post(server, BIG))
+    assert_equal "small", body_of(post(server, "small"))
+    refute_includes server.stop, "error"
+  end
+end

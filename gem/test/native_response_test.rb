@@ -1,0 +1,280 @@
+# frozen_string_literal: true
+
+require "support/native_case"
+
+# Responses: every kind of body, fields, hijacks, and what happens afterwards.
+class NativeResponseTest < NativeCase
+  # A body that tells how it was used.
+  class Body
+    def initialize(log, *pieces, error: nil)
+      @log = log
+      @pieces = pieces
+      @error = error
+    end
+
+    def each(&block)
+      @pieces.each(&block)
+      raise @error if @error
+    end
+
+    def close
+      @log.syswrite("closed\n")
+    end
+  end
+
+  # Everything that the body told; the server must be stopped, so that nothing more comes.
+  def told(log)
+    @servers.each { |server| server.stop unless server.log.closed? }
+    log[1].close
+    log[0].read
+  end
+
+  def test_an_array_gets_its_length_and_nothing_twice
+    server = serve { [200, { "X-A" => "1" }, ["a", "", "bc"]] }
+    assert_match(/\AHTTP\/1.1 200 OK\r\nDate: [^\r]+ GMT\r\nX-A: 1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc\z/, get(server))
+  end
+
+  def test_pieces_are_chunked_and_empty_ones_left_out
+    log = IO.pipe
+    server = serve { [200, {}, Body.new(log[1], "one", "", "two" * 5000)] }
+    client = server.connect
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+    2.times { assert_equal [200, "one#{"two" * 5000}"], response(client).values_at(0, 2) }
+    assert_equal "one#{"two" * 5000}", body_of(exchange(server, "GET / HTTP/1.0\r\n\r\n"))
+    assert_equal "closed\nclosed\nclosed\n", told(log)
+  end
+
+  def test_a_declared_length_is_never_exceeded_and_a_short_body_closes
+    server = serve { |env| [200, { "content-length" => "5" }, Body.new(File.open(File::NULL, "w"), env["QUERY_STRING"])] }
+    client = server.connect
+    client.write("GET /?1234567 HTTP/1.1\r\nHost: a\r\n\r\nGET /?123 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal "12345", response(client).last
+    assert_equal [200, "123"], response(client).values_at(0, 2)
+    assert_nil client.getc
+  end
+
+  def test_bodies_are_left_out_where_http_has_none
+    log = IO.pipe
+    server = serve { |env| [env["PATH_INFO"][1..].to_i, {}, Body.new(log[1], "never")] }
+    client = server.connect
+    [["HEAD", 200], ["GET", 204], ["GET", 304]].each do |method, status|
+      client.write("#{method} /#{status} HTTP/1.1\r\nHost: a\r\n\r\n")
+      assert_equal status, response(client, head_only: true).first
+    end
+    client.write("GET /200 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal "never", response(client).last
+    assert_equal "closed\n" * 4, told(log)
+  end
+
+  def test_files_are_sent_by_path
+    Dir.mktmpdir do |directory|
+      sizes = [0, 10, 70_000, 5_000_000]
+      sizes.each { |size| File.binwrite("#{directory}/#{size}", "f" * size) }
+      server = serve do |env|
+        body = Object.new
+        path = "#{directory}#{env["PATH_INFO"]}"
+        body.define_singleton_method(:to_path) { path }
+        body.define_singleton_method(:each) { raise "read instead of sent" }
+        [200, {}, body]
+      end
+      client = server.connect
+      sizes.each do |size|
+        client.write("GET /#{size} HTTP/1.1\r\nHost: a\r\n\r\n")
+        status, fields, text = response(client)
+        assert_equal [200, [size.to_s], "f" * size], [status, fields["content-length"], text]
+      end
+    end
+  end
+
+  def test_a_body_that_raises_half_way_is_seen_as_incomplete
+    log = IO.pipe
+    server = serve { |_| [200, {}, Body.new(log[1], "part", error: "oops")] }
+    text = get(server)
+    assert text.end_with?("4\r\npart\r\n"), text
+    assert_equal "app_error RuntimeError: oops\norphaned 1\n", server.stop
+    assert_equal "closed\n", told(log)
+  end
+
+  def test_a_body_that_raises_before_anything_was_sent_is_a_500
+    log = IO.pipe
+    server = serve { |_| [200, {}, Body.new(log[1], error: "oops")] }
+    assert_match(/\AHTTP\/1.1 500 Internal Server Error\r\n/, get(server))
+    assert_equal "closed\n", told(log)
+  end
+
+  def test_errors_of_the_application_are_told_and_answered
+    server = serve { |env| env["PATH_INFO"] == "/nil" ? nil : raise(ArgumentError, "wrong") }
+    assert_match(/\AHTTP\/1.1 500 Internal Server Error\r\n.*Connection: close\r\n/m, get(server))
+    assert_match(/\AHTTP\/1.1 500/, get(server, "/nil"))
+    log = server.stop
+    assert_includes log, "app_error ArgumentError: wrong\n"
+    assert_includes log, "app_error TypeError: the application must return an array of status, headers and body\n"
+  end
+
+  def test_a_client_that_leaves_ends_the_body_and_closes_it
+    log = IO.pipe
+    server = serve do |_|
+      body = Body.new(log[1])
+      body.define_singleton_method(:each) { |&block| loop { block.call("x" * 100_000) } }
+      [200, {}, body]
+    end
+    client = server.connect
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.read(200_000)
+    client.close
+    assert_equal "closed\n", told(log)
+  end
+
+  def test_a_body_is_not_asked_for_more_than_a_slow_client_takes
+    count = IO.pipe
+    server = serve do |_|
+      body = Object.new
+      body.define_singleton_method(:each) do |&block|
+        1000.times do
+          block.call("x" * 100_000)
+          count[1].write(".")
+        end
+      end
+      [200, {}, body]
+    end
+    count[1].close
+    client = server.connect
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.read(1)
+    client.ungetc("H")
+    assert_equal 100_000_000, response(client).last.bytesize
+    assert_equal 1000, count[0].readpartial(2000).bytesize
+  end
+
+  def test_fields_may_be_arrays_or_lines_and_bad_ones_are_dropped
+    server = serve do |env|
+      case env["PATH_INFO"]
+      when "/hash"
+        [200, { "A" => %w[1 2], "B" => "3\n4", "C" => 5, "D" => nil, "Bad" => "x\r\nEvil: 1", "Ba d" => "x",
+                "rack.private" => "y", "Date" => "never", "E" => [] }, []]
+      else
+        [200, [%w[A 1], %w[A 2]], []]
+      end
+    end
+    assert_match(/^A: 1\r\nA: 2\r\nB: 3\r\nB: 4\r\nC: 5\r\nD: ?\r\nContent-Length: 0\r\n/, get(server, "/hash"))
+    text = get(server, "/hash")
+    %w[Evil private never E:].each { |word| refute_includes text.sub(/^Date.*/, ""), word }
+    assert_match(/^A: 1\r\nA: 2\r\nContent-Length/, get(server, "/pairs"))
+    assert_includes server.stop, "app_error RuntimeError: response field Bad dropped"
+  end
+
+  def test_connection_close_of_the_application_is_honoured
+    server = serve { [200, { "Connection" => "close" }, ["x"]] }
+    assert_match(/Connection: close\r\n\r\nx\z/, exchange(server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+  end
+
+  def test_an_application_may_chunk_by_itself
+    server = serve { [200, { "Transfer-Encoding" => "chunked" }, ["3\r\nabc\r\n", "0\r\n\r\n"]] }
+    client = server.connect
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+    2.times { assert_equal "abc", response(client).last }
+    assert_equal "abc", body_of(exchange(server, "GET / HTTP/1.0\r\n\r\n"))
+  end
+
+  def test_status_100_calls_the_application_again
+    server = serve { |env| env["HTTP_EXPECT"] ? [100, {}, []] : [200, {}, [env["rack.input"].read]] }
+    client = server.connect
+    client.write("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert_equal "HTTP/1.1 100 Continue\r\n\r\n", client.read(25)
+    client.write("hi")
+    assert_equal [200, "hi"], response(client).values_at(0, 2)
+  end
+
+  def test_early_hints_come_before_the_response
+    server = serve(settings: { "early_hints" => true }) do |env|
+      env["rack.early_hints"].call("Link" => "</a>; rel=preload\n</b>; rel=preload")
+      [200, {}, ["x"]]
+    end
+    assert_match(%r{\AHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: </b>; rel=preload\r\n\r\nHTTP/1.1 200 OK}, get(server))
+  end
+
+  def test_a_full_hijack_hands_the_connection_over
+    server = serve do |env|
+      next [200, {}, ["plain"]] unless env["PATH_INFO"] == "/hijack"
+
+      socket = env["rack.hijack"].call
+      raise "not the same" unless socket.equal?(env["rack.hijack_io"]) && socket.equal?(env["rack.hijack"].call)
+
+      Thread.new do
+        socket.write("own: #{socket.gets}")
+        socket.close
+      end
+      [-1, {}, []]
+    end
+    client = server.connect
+    client.write("GET /hijack HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal "plain", body_of(get(server))
+    client.write("words\n")
+    assert_equal "own: words\n", client.read
+  end
+
+  def test_a_partial_hijack_gets_the_socket_behind_the_head
+    log = IO.pipe
+    server = serve do |_|
+      callable = proc do |socket|
+        socket.write("mine")
+        socket.close
+      end
+      [200, { "rack.hijack" => callable, "X" => "1" }, Body.new(log[1], "ignored")]
+    end
+    assert_match(/\AHTTP\/1.1 200 OK\r\n.*X: 1\r\nConnection: close\r\n\r\nmine\z/m, get(server))
+    assert_equal "closed\n", told(log)
+  end
+
+  def test_a_streaming_body_is_called_with_the_stream
+    server = serve do |_|
+      [200, { "content-type" => "text/plain" }, proc { |stream|
+        stream << "a"
+        stream.write("b")
+        stream.flush
+        stream.close
+      }]
+    end
+    assert_match(/Connection: close\r\n\r\nab\z/, get(server))
+  end
+
+  def test_a_hijack_that_was_kept_does_not_reach_another_client
+    kept = nil
+    server = serve do |env|
+      kept ||= env["rack.hijack"]
+      text = begin
+        kept.call if env["PATH_INFO"] == "/late"
+        "safe"
+      rescue IOError => e
+        e.message
+      end
+      [200, {}, [text]]
+    end
+    get(server)
+    assert_match(/the request is over/, get(server, "/late"))
+  end
+
+  def test_callables_run_after_the_response_and_failures_are_isolated
+    log = IO.pipe
+    server = serve do |env|
+      env["rack.after_reply"] << -> { log[1].syswrite("1 ") } << -> { raise "two" } << -> { log[1].syswrite("3 ") }
+      env["rack.response_finished"] << proc { |e, status, fields, error|
+        log[1].syswrite("#{e.equal?(env)} #{status} #{fields} #{error.inspect}\n")
+      }
+      env["rack.response_finished"] << proc { log[1].syswrite("last-first ") }
+      raise "no" if env["PATH_INFO"] == "/raise"
+
+      [201, { "A" => "b" }, []]
+    end
+    get(server)
+    assert_equal "1 3 last-first true 201 #{{ "A" => "b" }} nil\n", Timeout.timeout(10) { log[0].gets }
+    get(server, "/raise")
+    assert_equal "1 3 last-first true   #<RuntimeError: no>\n", Timeout.timeout(10) { log[0].gets }
+    assert_includes server.stop, "after_reply_error RuntimeError: two\n"
+  end
+
+  def test_pieces_that_are_all_there_get_a_length
+    server = serve { [200, {}, Rack::BodyProxy.new(%w[a b]) { nil }] }
+    assert_match(/Content-Length: 2\r\n.*\r\n\r\nab\z/m, get(server))
+  end
+end
