@@ -111,6 +111,8 @@ fn requests_leave_no_descriptor_behind() {
     for _ in 0..50 {
         one_of_each();
     }
+    let names = || procfs::descriptors(worker);
     server.eventually("the descriptors that were there before", || (count() <= before).then_some(()));
+    assert!(count() <= before, "{:#?}", names());
     server.stop();
 }
