@@ -40,6 +40,8 @@ class MoldTest < Minitest::Test
     boot("before_fork { |server, worker| File.write('threads', Dir.children('/proc/self/task').size) }").ready
     before = Dir.children("/proc/#{@mold.pid}/fd").size
     3.times { |slot| @mold.fork(slot, [@listener]).wire.expect(:ready) }
+    @mold.wire.send(:before_exec) # answered once the last fork is done with
+    @mold.wire.expect(:exec_environment)
     assert_equal "1", File.read("threads")
     assert_equal before, Dir.children("/proc/#{@mold.pid}/fd").size
   end

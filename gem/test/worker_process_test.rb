@@ -58,6 +58,8 @@ class WorkerProcessTest < Minitest::Test
     @mold.wire.send(:reopen_logs)
     worker.wire.send(:reopen_logs)
     assert_equal worker.pid.to_s, get
+    worker.wire.send(:retire, drain: false, linger_ms: 0)
+    assert_nil worker.wire.receive
     assert_match(/worker=0 reopening logs\.\.\./, File.read("err.log.1"))
     assert_match(/worker=0 done reopening logs/, File.read("err.log"))
     @mold.fork(1).wire.expect(:ready)

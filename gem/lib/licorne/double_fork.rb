@@ -25,13 +25,22 @@ module Licorne
     end
 
     def middle_process(control)
+      told, telling = IO.pipe
       pid = Process.fork
-      return true unless pid
+      return worker_process(told, telling) unless pid
 
       announce(control, pid)
       exit!(0)
     rescue SystemCallError
       exit!(1)
+    end
+
+    # The worker begins when its pid is told, which the end of the pipe says: whatever it tells itself comes after that.
+    def worker_process(told, telling)
+      telling.close
+      told.read
+      told.close
+      true
     end
 
     # When the master is gone, the worker finds that out itself.
@@ -40,6 +49,6 @@ module Licorne
     rescue IOError, SystemCallError
       exit!(0)
     end
-    private_class_method :middle_process, :announce
+    private_class_method :middle_process, :worker_process, :announce
   end
 end

@@ -17,8 +17,7 @@ class MoldProcess
     @wire, theirs = Wire.pair
     start(theirs)
     theirs.close
-    @scoreboard = File.open(File.join(directory, "scoreboard"), "w+")
-    @scoreboard.truncate(SCOREBOARD_BYTES)
+    @scoreboard = sealed_memory
     defaults = { generation: 4, program: "licorne", argv: %w[-c u.rb], program_path: "/usr/bin/licorne",
                  cwd: directory, config_file: "u.rb", rackup: "config.ru" }
     @wire.send(:boot, [@scoreboard], json: defaults.merge(boot))
@@ -67,6 +66,16 @@ class MoldProcess
     environment = { "LICORNE_CONTROL_FD" => "3", "RUBYOPT" => nil, "RACK_ENV" => nil }
     @pid = Process.spawn(environment, RbConfig.ruby, *paths, "-r", "licorne/mold", "-e", "Licorne::Mold.start",
                          3 => control, err: @log, chdir: @directory)
+  end
+
+  # See memfd_create(2), number 319 on x86-64 and 279 on arm64, and F_ADD_SEALS.
+  def sealed_memory
+    number = RUBY_PLATFORM.start_with?("aarch64") ? 279 : 319
+    memory = IO.for_fd(syscall(number, +"scoreboard", 2)) # MFD_ALLOW_SEALING
+    memory.close_on_exec = true
+    File.truncate("/proc/self/fd/#{memory.fileno}", SCOREBOARD_BYTES)
+    memory.fcntl(1033, 2 | 4) # F_SEAL_SHRINK | F_SEAL_GROW
+    memory
   end
 
   def name_of(socket)
