@@ -218,4 +218,96 @@ class NativeEngineTest < NativeCase
     assert_equal 7, server.wait.exitstatus
     assert_equal "left by SystemExit: exit\n", server.stop
   end
+
+  def test_those_who_wait_too_long_are_let_go
+    settings = { "keepalive_timeout" => 0.05, "header_timeout" => 0.05, "body_timeout" => 0.05 }
+    server = serve(settings: settings) { OK }
+    idle = server.connect
+    idle.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal 200, response(idle).first
+    assert_nil Timeout.timeout(10) { idle.getc }
+    assert_nil Timeout.timeout(10) { server.connect.getc }
+    assert_match(/\AHTTP\/1.1 408/, exchange(server, "GET / HT"))
+    assert_match(/\AHTTP\/1.1 408/, exchange(server, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx"))
+  end
+
+  def test_a_client_that_takes_nothing_is_let_go
+    closed = IO.pipe
+    server = serve(settings: { "write_timeout" => 0.05 }) do |_|
+      body = Object.new
+      body.define_singleton_method(:each) { |&block| loop { block.call("x" * 1_000_000) } }
+      body.define_singleton_method(:close) { closed[1].syswrite("closed") }
+      [200, {}, body]
+    end
+    server.connect.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal "closed", Timeout.timeout(10) { closed[0].readpartial(10) }
+  end
+
+  def test_without_keep_alive_each_response_closes
+    server = serve(settings: { "keepalive_timeout" => 0 }) { OK }
+    assert_match(/Connection: close\r\n/, exchange(server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+  end
+
+  # An app that, when asked, takes all free descriptors from its process, and gives them back.
+  def crowded
+    taken = []
+    proc do |env|
+      case env["PATH_INFO"]
+      when "/crowd"
+        Process.setrlimit(:NOFILE, 64, 1024)
+        begin
+          loop { taken << File.open(File::NULL) }
+        rescue Errno::EMFILE
+          taken.size
+        end
+      when "/free" then taken.each(&:close)
+      end
+      OK
+    end
+  end
+
+  def test_without_descriptors_the_longest_idle_connection_makes_room
+    server = serve(&crowded)
+    idle = Array.new(2) { server.connect }
+    idle.each_with_index do |client, n|
+      client.write("GET /#{"crowd" if n == 1} HTTP/1.1\r\nHost: a\r\n\r\n")
+      response(client)
+    end
+    assert_match(/\AHTTP\/1.1 200/, get(server))
+    assert_nil Timeout.timeout(10) { idle[0].getc }
+    idle[1].write("GET /free HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal 200, response(idle[1]).first
+    assert_match(/\Aapp_error RuntimeError: cannot accept connections, trying again: .*\norphaned 4\n\z/, server.stop)
+  end
+
+  def test_without_descriptors_the_worker_tries_again_and_says_so_once
+    server = serve(&crowded)
+    begun = server.connect
+    begun.write("GET /free HTTP/1.1\r\nHo")
+    crowd = server.connect
+    crowd.write("GET /crowd HTTP/1.1\r\nHost: a\r\n\r\nGET")
+    response(crowd)
+    waiting = server.connect
+    waiting.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_match(/cannot accept/, Timeout.timeout(10) { server.log.gets })
+    begun.write("st: a\r\n\r\n")
+    assert_equal([200, 200], [begun, waiting].map { |client| response(client).first })
+    assert_equal "orphaned 3\n", server.stop
+  end
+
+  def test_the_end_of_a_body_shows_even_when_a_child_holds_the_connection
+    gate, open = IO.pipe
+    server = serve do |_|
+      fork do
+        open.close
+        gate.read
+        exit!(0)
+      end
+      body = Object.new
+      body.define_singleton_method(:each) { |&block| block.call("all") }
+      [200, {}, body]
+    end
+    assert_match(/\r\n\r\nall\z/, exchange(server, "GET / HTTP/1.0\r\n\r\n"))
+    open.close
+  end
 end

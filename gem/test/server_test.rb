@@ -57,15 +57,19 @@ class ServerTest < Minitest::Test
     server = server()
     path = File.join(@directory, "a.sock")
     UNIXServer.new(path).close
-    socket = server.listen("unix:a.sock", umask: 0o077)
-    assert_equal 0o700, File.stat(path).mode & 0o777
+    server.listen("unix:a.sock", umask: 0o077).close
+    assert_equal [0o700, ["#{@directory}/a.sock"]], [File.stat(path).mode & 0o777, server.listener_names]
+    File.unlink(path)
+    stranger = IO.popen([RbConfig.ruby, "-rsocket", "-e", "UNIXServer.new('a.sock'); puts; $stdout.flush; $stdin.read"],
+                        "r+")
+    stranger.gets
     assert_raises(Errno::EADDRINUSE) { Licorne::OwnListener.bind(path, { tries: 1, delay: 0 }, logger) }
     assert_equal ["ERROR adding listener failed addr=#{path} (in use)", "ERROR retrying in 0 seconds (0 tries left)",
                   "ERROR adding listener failed addr=#{path} (in use)"], @log.string.lines(chomp: true)
     File.write("file", "")
     assert_raises(ArgumentError) { server.listen(File.join(@directory, "file")) }
   ensure
-    socket&.close
+    stranger&.close
   end
 
   def test_addresses_have_canonical_names

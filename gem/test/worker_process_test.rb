@@ -75,8 +75,28 @@ class WorkerProcessTest < Minitest::Test
     RUBY
     worker = @mold.fork(0, [@listener])
     worker.wire.expect(:ready)
-    own = Struct.new(:local_address).new(Struct.new(:ip_port).new(File.read("port").to_i))
+    own = Struct.new(:local_address).new(Addrinfo.tcp("127.0.0.1", File.read("port")))
     assert_equal [worker.pid.to_s] * 2, [get(own), get]
+  end
+
+  # As in a reload: the old worker holds the addresses until the new one is ready.
+  def test_a_worker_takes_over_what_its_predecessor_listens_on
+    boot(<<~RUBY).ready
+      after_fork do |server, worker|
+        port = File.exist?("port") ? File.read("port") : 0
+        socket = server.listen("127.0.0.1:\#{port}", tries: 0)
+        File.write("port", socket.local_address.ip_port)
+        server.listen("unix:own.sock", tries: 0)
+      end
+    RUBY
+    old, new = Array.new(2) { @mold.fork(0).tap { |worker| worker.wire.expect(:ready) } }
+    old.wire.send(:retire, drain: false, linger_ms: 0)
+    assert_nil old.wire.receive
+    assert_equal new.pid.to_s, get(Struct.new(:local_address).new(Addrinfo.tcp("127.0.0.1", File.read("port"))))
+    UNIXSocket.open("own.sock") do |socket|
+      socket.write("GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+      assert_match(/\r\n#{new.pid}\z/, socket.read)
+    end
   end
 
   def test_quit_and_term_finish_and_run_at_exit_handlers_int_does_not

@@ -38,6 +38,7 @@ module Licorne
     def require_rack
       require "rack"
       Rack::Builder
+      Rack::Utils # Rack::Lint takes for granted that somebody has loaded it, and `uri` with it
     rescue LoadError, NameError => e
       raise unless e.is_a?(NameError) || e.path == "rack"
 

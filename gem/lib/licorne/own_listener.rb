@@ -5,6 +5,10 @@ require "licorne/native"
 
 module Licorne
   # A listener that a hook binds by `server.listen`, in its own process. The master's listeners are none of these.
+  #
+  # A reload starts the new worker beside the old one of the same number, and the old one leaves only when the new one
+  # is ready: both must be able to hold the address for a moment, or the new one would wait for ever. So TCP listeners
+  # share the port (SO_REUSEPORT, socket(7)), and a UNIX socket of the predecessor is replaced in place.
   module OwnListener
     DEFAULT_BACKLOG = 1024
     DEFAULT_TRIES = 5
@@ -43,15 +47,13 @@ module Licorne
         logger.fatal("error adding listener addr=#{name}")
         raise
       end
-      name = name_of(socket)
+      name = name_of(socket) unless name.start_with?("/")
       logger.info("listening on addr=#{name} fd=#{socket.fileno}")
       [socket, name]
     end
 
     def name_of(socket)
       address = socket.local_address
-      return address.unix_path if address.unix?
-
       address.ipv6? ? "[#{address.ip_address}]:#{address.ip_port}" : "#{address.ip_address}:#{address.ip_port}"
     end
 
@@ -77,7 +79,7 @@ module Licorne
       address = Addrinfo.tcp(host.delete("[]"), port)
       socket = Socket.new(address.afamily, :STREAM)
       socket.setsockopt(:SOCKET, :REUSEADDR, true)
-      socket.setsockopt(:SOCKET, :REUSEPORT, true) if options[:reuseport]
+      socket.setsockopt(:SOCKET, :REUSEPORT, true)
       socket.setsockopt(:SOCKET, :KEEPALIVE, true)
       socket.setsockopt(:TCP, :NODELAY, options.fetch(:tcp_nodelay, true) ? 1 : 0)
       socket.setsockopt(:TCP, :CORK, options[:tcp_nopush] ? 1 : 0) unless options[:tcp_nopush].nil?
@@ -97,30 +99,50 @@ module Licorne
     end
 
     def unix(path, options)
-      remove_stale(path)
+      check_replaceable(path)
       socket = Socket.new(:UNIX, :STREAM)
       before = File.umask(options[:umask] || 0)
+      # Under another name first: there is no moment at which the path leads nowhere.
+      fresh = "#{path}.#{Process.pid}"
       begin
-        socket.bind(Addrinfo.unix(path))
+        socket.bind(Addrinfo.unix(fresh))
+        File.rename(fresh, path)
       ensure
         File.umask(before)
       end
       socket
     end
 
-    def remove_stale(path)
+    # A path that is free, stale, or the predecessor's.
+    def check_replaceable(path)
       return unless File.exist?(path)
       raise ArgumentError, "socket=#{path} specified but it is not a socket!" unless File.socket?(path)
 
-      UNIXSocket.new(path).close
-      raise Errno::EADDRINUSE, path
+      UNIXSocket.open(path) do |peer|
+        pid, = peer.getsockopt(:SOCKET, :PEERCRED).unpack("i3")
+        raise Errno::EADDRINUSE, path unless kin?(pid)
+      end
     rescue Errno::ECONNREFUSED
-      File.unlink(path)
+      nil
+    end
+
+    # Whether that process is a worker of the same master, or of the one that this master succeeds.
+    def kin?(pid)
+      theirs = parent(pid)
+      theirs == Process.ppid || (theirs > 1 && theirs == parent(Process.ppid))
+    end
+
+    # See proc(5), /proc/pid/stat; the name in it may hold blanks and brackets. 0 for a process that is gone.
+    def parent(pid)
+      File.read("/proc/#{pid}/stat").rpartition(")").last.split[1].to_i
+    rescue SystemCallError
+      0
     end
 
     def pause(seconds)
       sleep(seconds)
     end
-    private_class_method :name_of, :canonical, :open_socket, :tcp, :defer_seconds, :unix, :remove_stale, :pause
+    private_class_method :name_of, :canonical, :open_socket, :tcp, :defer_seconds, :unix, :check_replaceable, :kin?, :parent,
+                         :pause
   end
 end
