@@ -93,12 +93,12 @@ class MoldTest < Minitest::Test
 
   def test_a_configuration_that_fails_is_told_with_its_lines_and_ends_the_mold
     {
-      "\ntimeout 1" => ["u.rb:2: too low (< 3): timeout=1 (Licorne::ConfigError)\nu.rb:2:in", 1],
+      "\ntimeout 1" => ["u.rb:2: too low (< 3): timeout=1 (ArgumentError)\nu.rb:2:in", 1],
       "raise 'boom'" => ["boom (RuntimeError)\nu.rb:1:in", 1],
       "\nif (" => ["u.rb:2: syntax error", 1],
       "require 'no/such'" => ["cannot load such file -- no/such (LoadError)", 1],
       "exit 7" => ["exit with status 7", 7],
-      "timeuot 3" => ["u.rb:1: unknown directive: timeuot (did you mean timeout?)", 1]
+      "timeuot 3" => ["u.rb:1: unknown directive: timeuot (did you mean timeout?) (NoMethodError)", 1]
     }.each do |config, (text, status)|
       boot(config)
       failed = @mold.wire.expect(:failed)[:text]
@@ -110,10 +110,12 @@ class MoldTest < Minitest::Test
     end
   end
 
-  def test_a_missing_rackup_file_is_told
+  def test_missing_files_are_told_in_one_line
     boot("", rackup: "none.ru")
-    assert_equal "rackup file (none.ru) not readable (ArgumentError)",
-                 @mold.wire.expect(:failed)[:text].lines.first.chomp
+    assert_equal "rackup file (none.ru) not readable (ArgumentError)", @mold.wire.expect(:failed)[:text]
+    @mold.stop
+    boot("", config_file: "none.rb")
+    assert_match(/\ANo such file or directory .* - none\.rb \(Errno::ENOENT\)\z/, @mold.wire.expect(:failed)[:text])
   end
 
   def test_a_preloaded_application_that_does_not_load_is_told

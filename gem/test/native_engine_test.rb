@@ -231,6 +231,15 @@ class NativeEngineTest < NativeCase
     assert_match(/\AHTTP\/1.1 408/, exchange(server, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx"))
   end
 
+  def test_a_worker_without_a_master_does_not_wait_for_ever
+    server = serve(settings: { "timeout" => 0.05 }) { OK }
+    begun = server.connect
+    begun.write("GET / HTTP/1.1\r\nHo")
+    get(server)
+    assert_equal "orphaned 1\n", server.stop
+    assert_nil begun.getc
+  end
+
   def test_a_client_that_takes_nothing_is_let_go
     closed = IO.pipe
     server = serve(settings: { "write_timeout" => 0.05 }) do |_|
@@ -292,6 +301,7 @@ class NativeEngineTest < NativeCase
     assert_match(/cannot accept/, Timeout.timeout(10) { server.log.gets })
     begun.write("st: a\r\n\r\n")
     assert_equal([200, 200], [begun, waiting].map { |client| response(client).first })
+    crowd.close
     assert_equal "orphaned 3\n", server.stop
   end
 

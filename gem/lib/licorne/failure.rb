@@ -59,7 +59,13 @@ module Licorne
     def summary(exception)
       return "exit with status #{exception.status}" if exception.is_a?(SystemExit) && exception.message == "exit"
 
-      "#{exception.message} (#{exception.class})"
+      "#{exception.message} (#{class_name(exception)})"
+    end
+
+    # Our own classes only refine Ruby's, whose names people know.
+    def class_name(exception)
+      kind = exception.class
+      kind.name&.start_with?("Licorne::Config", "Licorne::Unknown") ? kind.superclass : kind
     end
 
     # Without the frames of this library, and the last one, `-e`, which started it. All of them if nothing
@@ -67,7 +73,7 @@ module Licorne
     def frames(exception)
       all = exception.backtrace || []
       theirs = (all.last&.start_with?("-e:") ? all[..-2] : all).reject { |line| own?(line) }
-      located = exception.is_a?(ConfigError) || exception.is_a?(ScriptError)
+      located = [ConfigError, ScriptError, SystemCallError].any? { |kind| exception.is_a?(kind) }
       theirs.empty? && !located ? all : theirs
     end
 
@@ -79,6 +85,6 @@ module Licorne
       text = text.dup.force_encoding(Encoding::UTF_8) unless text.encoding == Encoding::UTF_8
       text.byteslice(0, MAX_TEXT_BYTES).scrub("?")
     end
-    private_class_method :own?, :utf8, :frames
+    private_class_method :own?, :utf8, :frames, :class_name
   end
 end

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "licorne/failure"
+
 module Licorne
   # The options on the first line of a rackup file that begins with `#\`. They are split at blanks, without quoting.
   class RackupOptions
@@ -18,7 +20,7 @@ module Licorne
 
     # Reads the file's options; none if it is not a `.ru` or has no such line.
     def self.read(path)
-      raise ArgumentError, "rackup file (#{path}) not readable" unless File.readable?(path) && File.file?(path)
+      raise ConfigError, "rackup file (#{path}) not readable" unless File.readable?(path) && File.file?(path)
       return new([], path) unless path.end_with?(".ru")
 
       File.foreach(path, encoding: Encoding::BINARY).with_index(1) do |line, number|
