@@ -3,10 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use crate::connection::Connection;
+use crate::deadlines::Patience;
 use crate::peer::Peer;
 use crate::poller::Source;
 use crate::reactor::{Notice, Reactor, now_ms};
@@ -72,9 +74,21 @@ impl Listeners {
                 | Errno::NETUNREACH
                 | Errno::PERM,
             ) => Outcome::Nobody,
+            // The kernel looks for a free descriptor before it looks for a connection.
+            Err(_) if !has_somebody(&listener.fd) => {
+                listener.ready = false;
+                Outcome::Nobody
+            }
             Err(errno) => Outcome::Trouble(errno),
         }
     }
+}
+
+/// Tells whether a connection waits. See poll(2).
+fn has_somebody(listener: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 impl Reactor {
@@ -109,7 +123,7 @@ impl Reactor {
                 }
                 Outcome::Nobody => {}
                 Outcome::Trouble(errno) => {
-                    self.pause_accepting(errno);
+                    self.cannot_accept(errno);
                     return None;
                 }
             }
@@ -117,11 +131,17 @@ impl Reactor {
         None
     }
 
-    /// Stops listening for a moment: a level-triggered listener that cannot be served would spin.
-    fn pause_accepting(&mut self, errno: Errno) {
+    /// Makes room by closing the connection that has been idle for longest: a new client must not wait until it is
+    /// tired. Without an idle one, stops listening for a moment: a level-triggered listener that cannot be served would
+    /// spin.
+    fn cannot_accept(&mut self, errno: Errno) {
         if !self.listeners.in_trouble {
             self.listeners.in_trouble = true;
             self.notices.push_back(Notice::CannotAccept(errno));
+        }
+        let longest = self.deadlines.longest(Patience::Idle).or_else(|| self.deadlines.longest(Patience::Fresh));
+        if let Some(token) = longest.and_then(|index| self.slab.token_at(index)) {
+            return self.close(token);
         }
         for listener in &self.listeners.list {
             self.poller.delete(listener.fd.as_fd());

@@ -16,6 +16,7 @@ use crate::deadlines::Patience;
 use crate::intake::{Intake, Pool};
 use crate::outbox::Outbox;
 use crate::peer::Peer;
+use crate::reactor::After;
 use crate::settings::Settings;
 
 /// What one read of a body asks for.
@@ -37,7 +38,7 @@ pub(crate) enum Phase {
     /// The request is complete; its body waits to be taken.
     Complete(Content),
     /// Writing the rest of a response.
-    Writing { keep_alive: bool },
+    Writing { after: After },
     /// The response is out and no more is sent; input is thrown away until the client closes.
     Discarding,
 }

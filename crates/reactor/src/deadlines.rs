@@ -91,6 +91,12 @@ impl Deadlines {
         self.nodes[index as usize] = UNLINKED;
     }
 
+    /// Returns who has waited for this for longest.
+    pub(crate) fn longest(&self, kind: Patience) -> Option<u32> {
+        let first = self.lists[kind as usize].first;
+        (first != NOBODY).then_some(first)
+    }
+
     /// Returns when the next one is due.
     pub(crate) fn earliest(&self) -> Option<u64> {
         self.lists.iter().filter_map(|list| self.nodes.get(list.first as usize)).map(|node| node.at_ms).min()

@@ -69,6 +69,7 @@ pub struct Reactor {
     pub(crate) deadlines: Deadlines,
     pub(crate) runnable: VecDeque<Token>,
     pub(crate) retiring: bool,
+    pub(crate) give_up_at_ms: Option<u64>,
     pub(crate) notices: VecDeque<Notice>,
     pool: Pool,
     date: HttpDate,
@@ -101,6 +102,7 @@ impl Reactor {
             slab: Slab::default(),
             runnable: VecDeque::new(),
             retiring: false,
+            give_up_at_ms: None,
             notices: VecDeque::new(),
             pool: Pool::default(),
             date: HttpDate::default(),
@@ -192,11 +194,8 @@ impl Reactor {
 
     /// Decides how long to wait, or closes those whose patience is over (`None`: look again).
     fn wait_or_expire(&mut self) -> Option<Turn> {
-        let due = match (self.deadlines.earliest(), self.listeners.resume_at_ms()) {
-            (None, None) => return Some(Turn::Wait(None)),
-            (Some(a), Some(b)) => a.min(b),
-            (Some(a), None) | (None, Some(a)) => a,
-        };
+        let times = [self.deadlines.earliest(), self.listeners.resume_at_ms(), self.give_up_at_ms];
+        let Some(due) = times.into_iter().flatten().min() else { return Some(Turn::Wait(None)) };
         let now = now_ms();
         if due > now {
             return Some(Turn::Wait(Some(due - now)));
@@ -204,6 +203,9 @@ impl Reactor {
         if !self.polled {
             // While a request was served its bytes may have arrived.
             return Some(Turn::Wait(Some(0)));
+        }
+        if self.give_up_at_ms.is_some_and(|at| at <= now) {
+            return Some(Turn::Retired);
         }
         self.resume_accepting(now);
         while let Some((index, kind)) = self.deadlines.take_due(now) {
@@ -244,8 +246,8 @@ impl Reactor {
         let Some(connection) = self.slab.get_mut(token) else { return false };
         connection.queued = false;
         match connection.phase {
-            Phase::Writing { keep_alive } => {
-                self.go_on_writing(token, keep_alive);
+            Phase::Writing { after } => {
+                self.go_on_writing(token, after);
                 return false;
             }
             Phase::Discarding => {
@@ -373,15 +375,14 @@ impl Reactor {
     /// Ends a response that was sent. What the client has not taken yet is written while others are served.
     pub fn finish(&mut self, token: Token, after: After) {
         let Some(connection) = self.slab.get_mut(token) else { return };
-        let keep_alive = match after {
-            After::KeepAlive => true,
-            After::Close => false,
-            After::Abort => return self.close(token),
-        };
-        if connection.outbox.is_empty() {
-            self.after_response(token, keep_alive);
+        if after == After::Abort {
+            // Not merely closed: a child that the application forked may hold the descriptor, and the client would wait.
+            let _ = rustix::net::shutdown(&connection.fd, Shutdown::Both);
+            self.close(token);
+        } else if connection.outbox.is_empty() {
+            self.after_response(token, after);
         } else {
-            connection.phase = Phase::Writing { keep_alive };
+            connection.phase = Phase::Writing { after };
             self.wait_for(token, Patience::Write);
         }
     }
@@ -413,21 +414,21 @@ impl Reactor {
         self.finish(token, After::Close);
     }
 
-    fn go_on_writing(&mut self, token: Token, keep_alive: bool) {
+    fn go_on_writing(&mut self, token: Token, after: After) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         if connection.outbox.flush(connection.fd.as_fd()).is_err() {
             self.close(token);
         } else if connection.outbox.is_empty() {
-            self.after_response(token, keep_alive);
+            self.after_response(token, after);
         } else {
             self.wait_for(token, Patience::Write);
         }
     }
 
-    fn after_response(&mut self, token: Token, keep_alive: bool) {
+    fn after_response(&mut self, token: Token, after: After) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let rest = connection.intake.as_mut().map_or(0, |intake| intake.advance());
-        if keep_alive {
+        if after == After::KeepAlive {
             connection.served = true;
             connection.phase = Phase::Head;
             if rest > 0 {
@@ -439,6 +440,9 @@ impl Reactor {
             return self.wait_for(token, Patience::Idle);
         }
         if rest == 0 {
+            if after == After::End {
+                let _ = rustix::net::shutdown(&connection.fd, Shutdown::Write);
+            }
             return self.close(token);
         }
         // Closing with unread input would send a reset, which can destroy the response on its way.
@@ -482,6 +486,8 @@ pub enum After {
     KeepAlive,
     /// It is closed once the response is out.
     Close,
+    /// The same, and that tells the client where the body ends: see that it does, whoever else holds the descriptor.
+    End,
     /// It is closed at once: the response cannot be completed.
     Abort,
 }

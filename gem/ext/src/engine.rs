@@ -46,6 +46,8 @@ pub(crate) struct Core {
     retire_asked: Cell<bool>,
     orphaned: Cell<bool>,
     linger_ms: u64,
+    /// How long a request may last; bounds the end of a worker that has lost its master.
+    timeout_ms: u64,
 }
 
 /// The Ruby object. It keeps the control channel open.
@@ -87,11 +89,15 @@ impl Engine {
 
         let defaults = Settings::default();
         let buffer: Option<usize> = setting(ruby, settings, "client_body_buffer_size")?;
+        let write_ms = milliseconds(setting(ruby, settings, "write_timeout")?, defaults.write_ms);
         let reactor = Reactor::new(Settings {
             limits: Limits::default(),
             body_buffer_bytes: buffer.unwrap_or(defaults.body_buffer_bytes),
             keepalive_ms: milliseconds(setting(ruby, settings, "keepalive_timeout")?, defaults.keepalive_ms),
-            ..defaults.clone()
+            head_ms: milliseconds(setting(ruby, settings, "header_timeout")?, defaults.head_ms),
+            body_ms: milliseconds(setting(ruby, settings, "body_timeout")?, defaults.body_ms),
+            write_ms,
+            discard_ms: defaults.discard_ms,
         })
         .map_err(|error| system_error(ruby, "epoll_create", &error))?;
         let watched = control.with_channel(ruby, |channel| reactor.watch_control(std::os::fd::AsFd::as_fd(channel)))?;
@@ -114,12 +120,13 @@ impl Engine {
             serial: Cell::new(0),
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
             check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
-            write_ms: defaults.write_ms,
+            write_ms,
             page,
             seat,
             retire_asked: Cell::new(false),
             orphaned: Cell::new(false),
             linger_ms: milliseconds(setting(ruby, settings, "keepalive_linger")?, 2_000),
+            timeout_ms: milliseconds(setting(ruby, settings, "timeout")?, 60_000),
         };
         // The engine lives as long as its worker.
         ffi::keep(control);
@@ -229,6 +236,7 @@ impl Core {
                     self.orphaned.set(true);
                     self.reactor.borrow_mut().forget_control(channel);
                     self.retire(true, 0);
+                    self.reactor.borrow_mut().give_up_after(self.timeout_ms);
                     return Ok(());
                 }
             }

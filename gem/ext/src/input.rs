@@ -88,11 +88,22 @@ impl Input {
             return Ok(ruby.qnil().as_value());
         }
         let string = buffer.unwrap_or_else(|| ruby.str_from_slice(&[]));
-        this.state(ruby)
-            .borrow_mut()
-            .take(wanted, |bytes| string.cat(bytes))
-            .map_err(|error| system_error(ruby, "rack.input", &error))?;
+        this.append(ruby, string, wanted)?;
         Ok(string.as_value())
+    }
+
+    /// Moves the next `count` bytes, which must be left, to a string.
+    fn append(&self, ruby: &Ruby, string: RString, count: u64) -> Result<(), Error> {
+        let state = self.state(ruby);
+        let place = state.borrow().position;
+        let outcome = ffi::protect(|rb| {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            // No guard is held while the string grows, which may raise.
+            rb.append_with(string.as_value(), count, |room| state.borrow().read_at(room, place))
+        });
+        outcome.map_err(ffi::Escape::into_error)?.map_err(|error| system_error(ruby, "rack.input", &error))?;
+        state.borrow_mut().position = place + count;
+        Ok(())
     }
 
     /// The next line with its end, by `$/` unless a separator is given; nil at the end.
@@ -119,19 +130,19 @@ impl Input {
     }
 
     fn line(&self, ruby: &Ruby, separator: Option<&[u8]>) -> Result<Value, Error> {
-        let mut state = self.state(ruby).borrow_mut();
-        if state.left() == 0 {
-            return Ok(ruby.qnil().as_value());
-        }
-        let failed = |error: std::io::Error| system_error(ruby, "rack.input", &error);
-        let length = match separator {
-            None => state.left(),
-            // An empty separator means paragraphs.
-            Some(b"") => state.find(b"\n\n").map_err(failed)?,
-            Some(separator) => state.find(separator).map_err(failed)?,
+        let length = {
+            let state = self.state(ruby).borrow();
+            match separator {
+                _ if state.left() == 0 => return Ok(ruby.qnil().as_value()),
+                None => Ok(state.left()),
+                // An empty separator means paragraphs.
+                Some(b"") => state.find(b"\n\n"),
+                Some(separator) => state.find(separator),
+            }
         };
+        let length = length.map_err(|error| system_error(ruby, "rack.input", &error))?;
         let string = ruby.str_from_slice(&[]);
-        state.take(length, |bytes| string.cat(bytes)).map_err(failed)?;
+        self.append(ruby, string, length)?;
         Ok(string.as_value())
     }
 
@@ -187,29 +198,17 @@ impl State {
         self.bytes().saturating_sub(self.position)
     }
 
-    /// Hands out the next `count` bytes, which must be left, in pieces.
-    fn take(&mut self, count: u64, mut give: impl FnMut(&[u8])) -> std::io::Result<()> {
+    /// Copies the bytes at `place`, of which there must be enough.
+    fn read_at(&self, room: &mut [u8], place: u64) -> std::io::Result<()> {
         match &self.source {
             Source::Memory(bytes) => {
-                let start = self.position as usize;
-                give(&bytes[start..start + count as usize]);
-                self.position += count;
+                let start = place as usize;
+                let bytes = bytes.get(start..start + room.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+                room.copy_from_slice(bytes);
+                Ok(())
             }
-            Source::File { file, .. } => {
-                let mut piece = vec![0; usize::try_from(count).unwrap_or(usize::MAX).min(1 << 20)];
-                let end = self.position + count;
-                while self.position < end {
-                    let ask = ((end - self.position) as usize).min(piece.len());
-                    let got = file.read_at(&mut piece[..ask], self.position)?;
-                    if got == 0 {
-                        return Err(std::io::ErrorKind::UnexpectedEof.into());
-                    }
-                    give(&piece[..got]);
-                    self.position += got as u64;
-                }
-            }
+            Source::File { file, .. } => file.read_exact_at(room, place),
         }
-        Ok(())
     }
 
     /// Returns how many bytes there are up to and with `separator`, or to the end.

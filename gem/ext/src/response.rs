@@ -236,6 +236,8 @@ impl Sink<'_, '_> {
             After::Abort
         } else if keep_alive {
             After::KeepAlive
+        } else if self.ends_by_close() {
+            After::End
         } else {
             After::Close
         }

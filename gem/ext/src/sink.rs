@@ -62,6 +62,11 @@ impl<'e, 'x> Sink<'e, 'x> {
         whole && self.ended && !self.gone
     }
 
+    /// Tells whether only the end of the connection shows where the body ends.
+    pub(crate) fn ends_by_close(&self) -> bool {
+        matches!(self.framing, BodyFraming::UntilClose | BodyFraming::Unchunk)
+    }
+
     /// Sends a body.
     ///
     /// # Errors

@@ -121,6 +121,33 @@ impl Rb<'_> {
         unsafe { rb_sys::rb_str_cat(string.as_raw(), start_of(bytes), bytes.len() as i64) };
     }
 
+    /// Appends `count` bytes to a String, written straight into its memory by `fill`, which must not call Ruby.
+    ///
+    /// # Errors
+    /// Those of `fill`; the String is as long as before then.
+    pub(crate) fn append_with(
+        self,
+        string: Value,
+        count: usize,
+        fill: impl FnOnce(&mut [u8]) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        // SAFETY: it is a String; raises if it is frozen. Afterwards there is room for `count` more bytes.
+        unsafe { rb_sys::rb_str_modify_expand(string.as_raw(), count as i64) };
+        // SAFETY: it is a live String.
+        let before = unsafe { rb_sys::RSTRING_LEN(string.as_raw()) };
+        // SAFETY: the room behind its end is ours, and nobody calls Ruby while the slice lives. It is set to zero first,
+        // since a slice of what was never written is no slice.
+        let room = unsafe {
+            let start = rb_sys::RSTRING_PTR(string.as_raw()).cast::<u8>().cast_mut().add(before as usize);
+            std::ptr::write_bytes(start, 0, count);
+            std::slice::from_raw_parts_mut(start, count)
+        };
+        fill(room)?;
+        // SAFETY: so many bytes were written.
+        unsafe { rb_sys::rb_str_set_len(string.as_raw(), before + count as i64) };
+        Ok(())
+    }
+
     /// Empties a String and makes it binary.
     pub(crate) fn empty_binary(self, string: Value) {
         // SAFETY: it is a String; raises if it is frozen.
