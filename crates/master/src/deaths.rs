@@ -14,6 +14,9 @@ impl Shell {
             // What it had been asked to run will not answer any more.
             mold.link.close();
         }
+        if let (Ending::Exit(code), Some(status)) = (exited.ending(), &mut self.boot_exit) {
+            *status = u8::try_from(code).unwrap_or(*status);
+        }
         if exited.ending() != Ending::Exit(0) {
             self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
             if self.failure.is_none() {
@@ -29,6 +32,9 @@ impl Shell {
     pub(crate) fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
         self.post_mortem(id, exited);
         let Some(worker) = self.forget_worker(id) else { return };
+        if !worker.ready && self.failure.is_none() {
+            self.failure = Some(format!("worker={} ended while booting: {}", worker.slot, exited.ruby_inspect()));
+        }
         let told = [Some(worker.generation), self.supervisor.generation()].into_iter().flatten().any(|generation| {
             let message = Message::WorkerExited { slot: Some(worker.slot.0), pid: exited.pid, status: exited.status };
             self.molds.get(&generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))

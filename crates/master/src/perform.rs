@@ -238,7 +238,7 @@ impl Shell {
             sys::pidfile::remove(path, sys::process::own_pid());
         }
         self.control.remove();
-        self.exit = Some(code);
+        self.exit = Some(if code == 0 { 0 } else { self.boot_exit.unwrap_or(code) });
     }
 
     /// Unicorn's lines about a reload name the file.

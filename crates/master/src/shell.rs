@@ -64,6 +64,8 @@ pub(crate) struct Shell {
     pub(crate) started_ns: u64,
     /// When to look at the scoreboard again.
     pub(crate) next_look_ns: Option<u64>,
+    /// The exit status when the first mold itself said that it failed: `exit 7` in the configuration is honoured.
+    pub(crate) boot_exit: Option<u8>,
     pub(crate) exit: Option<u8>,
 }
 
@@ -145,6 +147,7 @@ impl Shell {
             oom_kills: sys::process::oom_kills().unwrap_or(0),
             started_ns,
             next_look_ns: None,
+            boot_exit: None,
             exit: None,
             options,
             runtime,
@@ -278,6 +281,7 @@ impl Shell {
             Message::Ready => self.event(Event::MoldReady { generation }),
             Message::Failed { text } => {
                 self.failure = Some(text);
+                self.boot_exit = self.settings.is_none().then_some(FAILED);
                 self.event(Event::MoldFailed { generation });
             }
             Message::ExecEnvironment { json } => self.execute_successor(&json),

@@ -47,8 +47,9 @@ impl Address {
             Some((host, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
                 (host, port(digits)?)
             }
-            _ if text.contains('/') || text.is_empty() => return Err(unknown()),
-            _ => (text, 80),
+            // Without a port only an address will do: `foo.sock` is a path that lacks its `unix:`.
+            _ if text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() => (text, 80),
+            _ => return Err(unknown()),
         };
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         if bare.contains(':') && bare == host {
@@ -340,6 +341,7 @@ mod tests {
         check("unix:/tmp/a.sock", "/tmp/a.sock");
         check("127.0.0.1:99999", "Don't know how to bind: 127.0.0.1:99999");
         check("99999", "Don't know how to bind: 99999");
+        check("b.sock", "Don't know how to bind: b.sock");
         check("a/b.sock", "Don't know how to bind: a/b.sock");
         check("", "Don't know how to bind: ");
     }
