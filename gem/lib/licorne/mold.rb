@@ -73,9 +73,11 @@ module Licorne
     def wait_until_applied
       loop do
         message = receive
-        return if message[:kind] == :proceed
-
-        handle(message)
+        case message[:kind]
+        when :proceed then return
+        when :retire then exit!(0) # the settings could not be applied: that is the master's failure to tell, not ours
+        else handle(message)
+        end
       end
     end
 
