@@ -17,6 +17,14 @@ use crate::peers::{App, Peer};
 /// The CPU that the server gets; wrk gets the next one.
 pub(crate) const SERVER_CPU: &str = "0";
 
+/// The beginning of a command that runs on this CPU, before other work on the machine where that is allowed (it is to
+/// root; nice(1) says so and goes on where it is not).
+pub(crate) fn pinned(cpu: &str) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "-15", "taskset", "-c", cpu]);
+    command
+}
+
 /// A server that answers.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -32,8 +40,8 @@ impl Running {
         // A port that was free a moment ago: not every peer can inherit a listener.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let inner = peer.command(app, port, workers, keep_alive);
-        let mut command = Command::new("taskset");
-        command.args(["-c", SERVER_CPU]).arg(inner.get_program()).args(inner.get_args());
+        let mut command = pinned(SERVER_CPU);
+        command.arg(inner.get_program()).args(inner.get_args());
         for (name, value) in inner.get_envs() {
             if let Some(value) = value {
                 command.env(name, value);

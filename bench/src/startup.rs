@@ -1,6 +1,6 @@
 //! From the start of the program to the first response, beside what Ruby itself needs for the same application.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::ensure;
@@ -8,7 +8,7 @@ use testkit::program;
 
 use crate::median;
 use crate::peers::{App, Peer};
-use crate::running::{Running, SERVER_CPU};
+use crate::running::{Running, SERVER_CPU, pinned};
 
 /// One server, or Ruby alone.
 #[derive(Clone, Debug)]
@@ -42,8 +42,8 @@ pub(crate) fn measure(rounds: usize) -> anyhow::Result<Vec<Row>> {
 }
 
 fn in_process() -> anyhow::Result<f64> {
-    let mut command = Command::new("taskset");
-    command.args(["-c", SERVER_CPU, "ruby"]).arg(program::repository().join("bench/servers/in_process.rb"));
+    let mut command = pinned(SERVER_CPU);
+    command.arg("ruby").arg(program::repository().join("bench/servers/in_process.rb"));
     command.arg(App::Sinatra.rackup()).arg(App::Sinatra.target()).env("RACK_ENV", "production");
     let began = Instant::now();
     let status = command.stdin(Stdio::null()).status()?;

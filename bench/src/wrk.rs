@@ -1,8 +1,8 @@
 //! One run of wrk, on CPU 1.
 
-use std::process::Command;
-
 use anyhow::{Context, ensure};
+
+use crate::running::pinned;
 
 /// What wrk reported.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub(crate) struct Run {
 
 /// Asks `url` for `seconds` over this many connections.
 pub(crate) fn run(url: &str, connections: usize, seconds: usize, close: bool) -> anyhow::Result<Run> {
-    let mut command = Command::new("taskset");
-    command.args(["-c", "1", "wrk", "-t1", "--latency"]);
+    let mut command = pinned("1");
+    command.args(["wrk", "-t1", "--latency"]);
     command.args([format!("-c{connections}"), format!("-d{seconds}s")]);
     if close {
         command.args(["-H", "Connection: close"]);
