@@ -23,9 +23,10 @@ pub struct Limits {
     pub section: usize,
     /// The content, by its declared length or as decoded from chunks; more is 413. Default: no limit (Unicorn).
     pub body: Option<u64>,
-    /// The extensions of one chunk; more is 400. Default 4,096. All chunks together: see [`crate::chunked`].
+    /// Chunk extensions in a body, as far as content of the same size does not pay for them; more is 400. Default 4,096.
+    /// A limit for each chunk alone would let one byte of content carry so much.
     pub chunk_extension: usize,
-    /// The trailer section of a chunked body, its final CRLF included; more is 431. Default 8,192.
+    /// The trailer section of a chunked body, its final CRLF included; more is 431. Default 8,192 (Unicorn: as the head).
     pub trailer_section: usize,
 }
 

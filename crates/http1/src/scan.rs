@@ -1,7 +1,7 @@
-//! Byte classes, and searches that look at eight or sixteen bytes at a time.
+//! Byte classes, and searches that look at eight bytes at a time.
 //!
-//! Eight at a time is the usual trick on words: subtracting 1 from each byte borrows into the top bit of those that were
-//! zero. A borrow may also mark bytes above a true hit, so only the lowest mark is believed.
+//! Byte classes aside, all searches are [`find`]: the usual trick on words, where subtracting from each byte borrows into
+//! the top bit of those that were smaller. Borrows also mark bytes above a true hit, so only the lowest mark counts.
 
 /// The byte is no token character (RFC 9110, section 5.6.2).
 pub(crate) const NOT_TOKEN: u8 = 1;
@@ -76,89 +76,65 @@ const fn repeat(byte: u8) -> u64 {
     ONES * byte as u64
 }
 
-/// Loads eight bytes as a number whose lowest byte is the first.
-#[inline]
-pub(crate) fn word(buf: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*buf.get(at..)?.first_chunk()?))
-}
-
 /// Marks zero bytes by their top bits; the lowest mark is exact.
 #[inline]
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & TOPS
 }
 
-/// Marks bytes below `least` and DEL by their top bits; the lowest mark is exact.
+/// Marks bytes below `least`, and DEL, by their top bits. The lowest mark may be wrong: adding 1 carries out of 0xff.
 #[inline]
 const fn below_or_del(word: u64, least: u8) -> u64 {
-    (word.wrapping_sub(repeat(least)) & !word & TOPS) | zeros(word ^ repeat(0x7f))
+    (word.wrapping_sub(repeat(least)) | word.wrapping_add(ONES)) & !word & TOPS
 }
 
-/// Returns the offset of the first `:` at or behind `from`, or `None`.
-#[inline]
-pub(crate) fn find_colon(buf: &[u8], from: usize) -> Option<usize> {
+/// Returns the offset of the first byte at or behind `from` that `stops` accepts, or the length. `marks` marks the top
+/// bit of at least these bytes of a word, the lowest first.
+#[inline(always)]
+fn find(buf: &[u8], from: usize, marks: impl Fn(u64) -> u64, stops: impl Fn(u8) -> bool) -> usize {
+    let Some(rest) = buf.get(from..) else { return buf.len() };
+    let (words, tail) = rest.as_chunks::<8>();
     let mut at = from;
-    while let Some(word) = word(buf, at) {
-        let hits = zeros(word ^ repeat(b':'));
+    for word in words {
+        let hits = marks(u64::from_le_bytes(*word));
         if hits != 0 {
-            return Some(at + first(hits));
+            let hit = at + hits.trailing_zeros() as usize / 8;
+            if stops(buf[hit]) {
+                return hit;
+            }
+            // A false mark, or a byte that is excepted: rare. What follows it in this word was not looked at.
+            if let Some(more) = word.iter().position(|&byte| stops(byte)) {
+                return at + more;
+            }
         }
         at += 8;
     }
-    Some(at + buf.get(at..)?.iter().position(|&byte| byte == b':')?)
+    at + tail.iter().position(|&byte| stops(byte)).unwrap_or(tail.len())
+}
+
+/// Returns the offset of the first `:` at or behind `from`, or the length.
+#[inline]
+pub(crate) fn find_colon(buf: &[u8], from: usize) -> usize {
+    find(buf, from, |word| zeros(word ^ repeat(b':')), |byte| byte == b':')
 }
 
 /// Returns the offset of the first control byte other than HTAB at or behind `from`, or the length.
 #[inline]
 pub(crate) fn value_end(buf: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        // Without early exit, so that it becomes vector instructions.
-        let control = |byte: u8| ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f);
-        if block.iter().fold(false, |any, &byte| any | control(byte)) {
-            break;
-        }
-        at += 16;
-    }
-    while let Some(word) = word(buf, at) {
-        let hits = below_or_del(word, 0x20);
-        if hits == 0 {
-            at += 8;
-            continue;
-        }
-        at += first(hits);
-        if buf[at] != b'\t' {
-            return at;
-        }
-        at += 1;
-    }
-    while buf.get(at).is_some_and(|&byte| class(byte) & CONTROL == 0) {
-        at += 1;
-    }
-    at.min(buf.len())
+    find(buf, from, |word| below_or_del(word, 0x20), |byte| class(byte) & CONTROL != 0)
 }
 
 /// Returns the offset of the first byte at or behind `from` that ends a request target (SP or a control), or the length.
 #[inline]
 pub(crate) fn target_end(buf: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(word) = word(buf, at) {
-        let hits = below_or_del(word, 0x21);
-        if hits != 0 {
-            return at + first(hits);
-        }
-        at += 8;
-    }
-    while buf.get(at).is_some_and(|&byte| byte > 0x20 && byte != 0x7f) {
-        at += 1;
-    }
-    at.min(buf.len())
+    find(buf, from, |word| below_or_del(word, 0x21), |byte| byte <= 0x20 || byte == 0x7f)
 }
 
-/// Returns the index of the first marked byte.
+/// Returns the offset of the first `?`, `#` or `%` at or behind `from`, or the length.
 #[inline]
-const fn first(hits: u64) -> usize {
-    hits.trailing_zeros() as usize / 8
+pub(crate) fn find_special(buf: &[u8], from: usize) -> usize {
+    let marks = |word| zeros(word ^ repeat(b'?')) | zeros(word ^ repeat(b'#')) | zeros(word ^ repeat(b'%'));
+    find(buf, from, marks, |byte| matches!(byte, b'?' | b'#' | b'%'))
 }
 
 #[cfg(test)]
@@ -171,7 +147,7 @@ mod tests {
         for len in 0..40 {
             for at in 0..=len {
                 for byte in 0..=255 {
-                    for fill in [b'a', 0xff, b'\t', b'!'] {
+                    for fill in [b'a', 0xff, 0x7e, b'\t', b'!'] {
                         let mut buf = vec![fill; len];
                         if let Some(place) = buf.get_mut(at) {
                             *place = byte;
@@ -183,7 +159,8 @@ mod tests {
                             let control = |b: u8| b.is_ascii_control() && b != b'\t';
                             assert_eq!(value_end(&buf, from), naive(&control), "{buf:?} {from}");
                             assert_eq!(target_end(&buf, from), naive(&|b| b <= 0x20 || b == 0x7f), "{buf:?} {from}");
-                            assert_eq!(find_colon(&buf, from).unwrap_or(len), naive(&|b| b == b':'), "{buf:?} {from}");
+                            assert_eq!(find_colon(&buf, from), naive(&|b| b == b':'), "{buf:?} {from}");
+                            assert_eq!(find_special(&buf, from), naive(&|b| b"?#%".contains(&b)), "{buf:?} {from}");
                         }
                     }
                 }

@@ -4,14 +4,13 @@
 
 mod support;
 
-use http1::chunked::{Decoder, Step};
 use http1::limits::Limits;
-use http1::request::{Framing, HeadParser};
+use http1::request::HeadParser;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use support::serve::serve;
-use support::{corpus, naive};
+use support::{compare, corpus};
 
 /// Pieces that requests are made of, right and wrong ones.
 const PIECES: &[&str] = &[
@@ -161,49 +160,12 @@ proptest! {
 
     #[test]
     fn heads_mean_what_the_plain_reference_says(bytes in requests()) {
-        let limits = Limits::default();
-        let mut parser = HeadParser::new();
-        let outcome = parser.parse(&bytes, &limits);
-        match (outcome, naive::head(&bytes)) {
-            (Ok(Some(head)), Some(Some(naive))) => {
-                let (length, chunked) = match head.framing {
-                    Framing::None => (None, false),
-                    Framing::Length(length) => (Some(length), false),
-                    Framing::Chunked => (None, true),
-                };
-                let copy = |span: http1::Span| span.of(&bytes).to_vec();
-                let ours = naive::Naive {
-                    method: copy(head.method),
-                    target: copy(head.target),
-                    fields: head.fields.iter().map(|field| (copy(field.name), copy(field.value))).collect(),
-                    length, chunked, keep_alive: head.keep_alive, len: head.len,
-                };
-                prop_assert_eq!(ours, naive);
-            }
-            (Ok(None), None) | (Err(_), None | Some(None)) => {}
-            (ours, naive) => prop_assert!(false, "ours {:?}, naive {:?}", ours, naive),
-        }
+        compare::head_with_naive(&bytes, &Limits::default());
     }
 
     #[test]
     fn what_we_accept_httparse_accepts_alike(bytes in requests()) {
-        let limits = Limits::default();
-        let mut parser = HeadParser::new();
-        let Ok(Some(head)) = parser.parse(&bytes, &limits) else { return Ok(()) };
-        if std::str::from_utf8(head.target.of(&bytes)).is_err() {
-            // It refuses these, Unicorn does not.
-            return Ok(());
-        }
-        let mut fields = [httparse::EMPTY_HEADER; 100];
-        let mut theirs = httparse::Request::new(&mut fields);
-        prop_assert_eq!(theirs.parse(&bytes), Ok(httparse::Status::Complete(head.len)));
-        prop_assert_eq!(theirs.method.unwrap().as_bytes(), head.method.of(&bytes));
-        prop_assert_eq!(theirs.path.unwrap().as_bytes(), head.target.of(&bytes));
-        prop_assert_eq!(theirs.headers.len(), head.fields.len());
-        for (theirs, ours) in theirs.headers.iter().zip(&head.fields) {
-            prop_assert_eq!(theirs.name.as_bytes(), ours.name.of(&bytes));
-            prop_assert_eq!(theirs.value, ours.value.of(&bytes));
-        }
+        compare::head_with_httparse(&bytes, &Limits::default());
     }
 
     #[test]
@@ -227,13 +189,7 @@ proptest! {
         pieces in vec(select(&["0", "5", "a", "hello", "0123456789", "\r\n", "\r\n", "\r\n", "0\r\n\r\n", "5\r\nhello\r\n",
             "\r", "\n", "x: y\r\n", "Host: a\r\n", ":", " ", "8000000000000000", "00000000000000001", "g", "+"][..]), 0..16)
     ) {
-        let bytes = pieces.concat().into_bytes();
-        let limits = Limits::default();
-        match (decode(&bytes, &limits), naive::chunked(&bytes)) {
-            (Ok(Some(ours)), Some(Some(naive))) => prop_assert_eq!(ours, naive),
-            (Ok(None), None) | (Err(_), None | Some(None)) => {}
-            (ours, naive) => prop_assert!(false, "ours {:?}, naive {:?}", ours, naive),
-        }
+        compare::chunked_with_naive(pieces.concat().as_bytes(), &Limits::default());
     }
 
     #[test]
@@ -247,22 +203,6 @@ proptest! {
         coded.extend_from_slice(http1::response::LAST_CHUNK);
         let len = coded.len();
         coded.extend(trailing);
-        prop_assert_eq!(decode(&coded, &Limits::default()), Ok(Some((pieces.concat(), len))));
-    }
-}
-
-/// Decodes at once: the content and the length of the coded body; `None` when bytes are missing.
-fn decode(bytes: &[u8], limits: &Limits) -> Result<Option<(Vec<u8>, usize)>, u16> {
-    let mut decoder = Decoder::new();
-    let (mut content, mut at) = (Vec::new(), 0);
-    loop {
-        match decoder.decode(&bytes[at..], limits).map_err(|reject| reject.status)? {
-            Step::Need => return Ok(None),
-            Step::Data { skip, len } => {
-                content.extend_from_slice(&bytes[at + skip..at + skip + len]);
-                at += skip + len;
-            }
-            Step::Done { consumed } => return Ok(Some((content, at + consumed))),
-        }
+        prop_assert_eq!(compare::decode(&coded, &Limits::default()), Ok(Some((pieces.concat(), len))));
     }
 }

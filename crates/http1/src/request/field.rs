@@ -22,7 +22,11 @@ pub(super) enum Line {
 /// Violations are reported in the order of the bytes, so that it makes no difference how the bytes are split.
 #[inline]
 pub(super) fn parse(view: &[u8], start: usize, searched: usize, limits: &Limits) -> Result<Line, Reject> {
-    let Some(colon) = name_end(view, start, limits)? else { return end_or_incomplete(view, start, limits) };
+    // A colon that is too far away belongs to a later line, or the name is too long, or worse.
+    let colon = scan::find_colon(view, start);
+    if colon == view.len() || colon - start > limits.field_name {
+        return end_or_incomplete(view, start, limits);
+    }
     let known = KnownName::find_at(view, start, colon - start);
     let mut underscore = false;
     if known == KnownName::Other {
@@ -50,19 +54,8 @@ pub(super) fn parse(view: &[u8], start: usize, searched: usize, limits: &Limits)
     Ok(Line::Field(Field { name, value, known, underscore, again: false }, value_end + 2))
 }
 
-/// Returns the place of the colon if it is within the limit.
-#[inline]
-fn name_end(view: &[u8], start: usize, limits: &Limits) -> Result<Option<usize>, Reject> {
-    let Some(colon) = scan::find_colon(view, start) else { return Ok(None) };
-    if colon - start <= limits.field_name {
-        return Ok(Some(colon));
-    }
-    // Too long, or the colon belongs to a later line, or there is something else wrong with this one.
-    Ok(None)
-}
-
 /// Tells what a line is that has no colon within the limit of a name.
-#[inline]
+#[cold]
 fn end_or_incomplete(view: &[u8], start: usize, limits: &Limits) -> Result<Line, Reject> {
     let rest = view.get(start..).unwrap_or_default();
     match rest {

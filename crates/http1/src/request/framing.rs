@@ -71,7 +71,16 @@ impl Facts {
         Ok(())
     }
 
+    #[inline]
     fn note_connection(&mut self, value: &[u8]) {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+        } else {
+            self.note_connection_list(value);
+        }
+    }
+
+    fn note_connection_list(&mut self, value: &[u8]) {
         for token in value.split(|&byte| byte == b',') {
             let token = token.trim_ascii();
             self.close |= token.eq_ignore_ascii_case(b"close");

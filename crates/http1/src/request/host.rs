@@ -7,6 +7,18 @@ use crate::scan::{NOT_REG_NAME, class};
 /// User information (`@`), paths and blanks make it invalid: each has been used to smuggle a second host past a check of
 /// the first (CVE-2026-34835 of Rack). The port may be empty.
 pub(super) fn is_valid_host(value: &[u8]) -> bool {
+    // One look at each byte decides the usual case.
+    let end = value.iter().position(|&byte| class(byte) & NOT_REG_NAME != 0).unwrap_or(value.len());
+    match &value[end..] {
+        [] => end > 0,
+        [b':', port @ ..] => end > 0 && is_port(port),
+        _ => is_unusual_host(value),
+    }
+}
+
+/// The same for hosts in brackets or with percent-encoding.
+#[cold]
+fn is_unusual_host(value: &[u8]) -> bool {
     let (host_ok, rest) = if let Some(inner) = value.strip_prefix(b"[") {
         let end = inner.iter().position(|&byte| byte == b']');
         let Some((address, rest)) = end.map(|end| (&inner[..end], &inner[end + 1..])) else { return false };

@@ -1,7 +1,5 @@
 //! The request line (RFC 9112, section 3).
 
-use memchr::{memchr, memchr3_iter};
-
 use super::head::{Head, Method, Scheme, TargetForm, Version};
 use super::host::is_valid_host;
 use crate::limits::Limits;
@@ -180,15 +178,19 @@ fn path_and_query(line: &[u8], part: Span, limits: &Limits, head: &mut Head) -> 
     let mut uri = part;
     let mut query = None;
     let mut fragment = None;
-    for at in memchr3_iter(b'?', b'#', b'%', bytes) {
+    let mut next = 0;
+    loop {
+        let at = scan::find_special(bytes, next);
+        next = at + 1;
         let place = part.start + at as u32;
-        match bytes[at] {
-            b'?' if query.is_none() => {
+        match bytes.get(at) {
+            None => break,
+            Some(b'?') if query.is_none() => {
                 path.end = place;
                 query = Some(Span { start: place + 1, end: part.end });
             }
-            b'#' => {
-                if memchr(b'#', &bytes[at + 1..]).is_some() {
+            Some(b'#') => {
+                if bytes[at + 1..].contains(&b'#') {
                     return Err(Reject::bad("two fragments in the request target"));
                 }
                 fragment = Some(Span { start: place + 1, end: part.end });
@@ -198,7 +200,7 @@ fn path_and_query(line: &[u8], part: Span, limits: &Limits, head: &mut Head) -> 
                 break;
             }
             // In the query a bare `%` passes: many clients and forms send it.
-            b'%' if query.is_none() && !matches!(bytes.get(at + 1..at + 3), Some(hex) if is_hex(hex)) => {
+            Some(b'%') if query.is_none() && !matches!(bytes.get(at + 1..at + 3), Some(hex) if is_hex(hex)) => {
                 return Err(Reject::bad("malformed percent-encoding in the path"));
             }
             _ => {}

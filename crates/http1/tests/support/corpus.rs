@@ -25,11 +25,15 @@ pub enum Expect {
     Request(Vec<u8>, Vec<u8>, Vec<(String, Option<Vec<u8>>)>),
 }
 
-/// Reads all cases.
+/// Reads all cases of this crate.
 pub fn load() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    load_from(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"))
+}
+
+/// Reads all cases in a folder.
+pub fn load_from(folder: &Path) -> Vec<Case> {
     let mut paths: Vec<_> =
-        fs::read_dir(&folder).expect("the corpus is there").map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(folder).expect("the corpus is there").map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
     let mut cases = Vec::new();
