@@ -13,10 +13,10 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use crate::body::{Body, Sink};
 use crate::deadlines::Patience;
+use crate::exchange::After;
 use crate::intake::{Intake, Pool};
 use crate::outbox::Outbox;
 use crate::peer::Peer;
-use crate::reactor::After;
 use crate::settings::Settings;
 
 /// What one read of a body asks for.
@@ -113,10 +113,11 @@ impl Connection {
 
     fn read_into(&mut self, intake: &mut Intake, settings: &Settings) -> Progress {
         // What is left of the previous request comes first.
-        if matches!(self.phase, Phase::Head) && intake.filled > 0 {
-            if let Some(progress) = self.parse(intake, settings) {
-                return progress;
-            }
+        if matches!(self.phase, Phase::Head)
+            && intake.filled > 0
+            && let Some(progress) = self.parse(intake, settings)
+        {
+            return progress;
         }
         for _ in 0..READS_AT_ONCE {
             let room = match &self.phase {

@@ -59,6 +59,7 @@ impl Intake {
 
 /// Intakes that nobody uses now.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "they move between the pool and connections, a pointer at a time")]
 pub(crate) struct Pool(Vec<Box<Intake>>);
 
 impl Pool {

@@ -29,6 +29,7 @@ mod body;
 mod connection;
 mod date;
 mod deadlines;
+mod exchange;
 mod intake;
 mod outbox;
 mod peer;
@@ -40,8 +41,9 @@ mod slab;
 
 pub use body::Body;
 pub use date::HttpDate;
+pub use exchange::{After, Request};
 pub use peer::Peer;
 pub use poller::{Events, Poller, Waker};
-pub use reactor::{After, Notice, Reactor, Request, Turn};
+pub use reactor::{Notice, Reactor, Turn};
 pub use settings::Settings;
 pub use slab::Token;

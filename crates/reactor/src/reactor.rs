@@ -1,21 +1,16 @@
 //! The loop's decisions: who is looked at next, what the caller waits for, and what becomes of a connection.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use http1::request::Head;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown};
 
 use crate::accept::Listeners;
-use crate::body::Body;
-use crate::connection::{Connection, Phase, Progress};
+use crate::connection::{Phase, Progress};
 use crate::date::HttpDate;
 use crate::deadlines::{Deadlines, Patience};
 use crate::intake::Pool;
-use crate::peer::Peer;
 use crate::poller::{Events, Poller, Source};
 use crate::settings::Settings;
 use crate::slab::{Slab, Token};
@@ -46,19 +41,6 @@ pub enum Notice {
     CannotStoreBody(io::Error),
 }
 
-/// A complete request.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// Its head; spans refer to `buffer`.
-    pub head: &'a Head,
-    /// The bytes as received.
-    pub buffer: &'a [u8],
-    /// Who sent it.
-    pub peer: Peer,
-    /// The size of its body.
-    pub body_bytes: u64,
-}
-
 /// All connections of a worker.
 #[derive(Debug)]
 pub struct Reactor {
@@ -71,9 +53,9 @@ pub struct Reactor {
     pub(crate) retiring: bool,
     pub(crate) give_up_at_ms: Option<u64>,
     pub(crate) notices: VecDeque<Notice>,
-    pool: Pool,
-    date: HttpDate,
-    scratch: Vec<u8>,
+    pub(crate) pool: Pool,
+    pub(crate) date: HttpDate,
+    pub(crate) scratch: Vec<u8>,
     /// How many of `runnable` are to be looked at before new connections are accepted.
     batch: usize,
     accepts_in_a_row: u32,
@@ -162,23 +144,23 @@ impl Reactor {
             }
             if self.batch > 0 {
                 self.batch -= 1;
-                if let Some(token) = self.runnable.pop_front() {
-                    if self.look_at(token) {
-                        self.polled = false;
-                        return Turn::Request(token);
-                    }
+                if let Some(token) = self.runnable.pop_front()
+                    && self.look_at(token)
+                {
+                    self.polled = false;
+                    return Turn::Request(token);
                 }
                 continue;
             }
-            if self.accepts_in_a_row < ACCEPTS_IN_A_ROW {
-                if let Some(token) = self.accept() {
-                    self.accepts_in_a_row += 1;
-                    if self.look_at(token) {
-                        self.polled = false;
-                        return Turn::Request(token);
-                    }
-                    continue;
+            if self.accepts_in_a_row < ACCEPTS_IN_A_ROW
+                && let Some(token) = self.accept()
+            {
+                self.accepts_in_a_row += 1;
+                if self.look_at(token) {
+                    self.polled = false;
+                    return Turn::Request(token);
                 }
+                continue;
             }
             if self.retiring && self.slab.len() == 0 {
                 return Turn::Retired;
@@ -225,11 +207,11 @@ impl Reactor {
         for source in events.sources() {
             match source {
                 Source::Connection(token) => {
-                    if let Some(connection) = self.slab.get_mut(token) {
-                        if !connection.queued {
-                            connection.queued = true;
-                            self.runnable.push_back(token);
-                        }
+                    if let Some(connection) = self.slab.get_mut(token)
+                        && !connection.queued
+                    {
+                        connection.queued = true;
+                        self.runnable.push_back(token);
                     }
                 }
                 Source::Listener(index) => self.listeners.set_ready(index),
@@ -276,17 +258,17 @@ impl Reactor {
     }
 
     /// Looks at a connection again after the others.
-    fn queue(&mut self, token: Token) {
-        if let Some(connection) = self.slab.get_mut(token) {
-            if !connection.queued {
-                connection.queued = true;
-                self.runnable.push_back(token);
-            }
+    pub(crate) fn queue(&mut self, token: Token) {
+        if let Some(connection) = self.slab.get_mut(token)
+            && !connection.queued
+        {
+            connection.queued = true;
+            self.runnable.push_back(token);
         }
     }
 
     /// Has epoll tell when a connection can go on, and starts its patience anew.
-    fn wait_for(&mut self, token: Token, patience: Patience) {
+    pub(crate) fn wait_for(&mut self, token: Token, patience: Patience) {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let write = patience == Patience::Write;
         if connection.registered != Some(write) {
@@ -304,192 +286,6 @@ impl Reactor {
         }
         self.deadlines.set(token.index, patience, now_ms());
     }
-
-    /// Returns the request that [`Turn::Request`] announced.
-    pub fn request(&self, token: Token) -> Option<Request<'_>> {
-        let connection = self.slab.get(token)?;
-        let intake = connection.intake.as_ref()?;
-        Some(Request {
-            head: intake.parser.head(),
-            buffer: &intake.buffer[..intake.filled],
-            peer: connection.peer,
-            body_bytes: connection.body_bytes(),
-        })
-    }
-
-    /// Takes the body of the request.
-    pub fn take_body(&mut self, token: Token) -> Body {
-        self.slab.get_mut(token).map_or(Body::Empty, Connection::take_body)
-    }
-
-    /// Tells whether the client has closed its side already.
-    pub fn client_left(&self, token: Token) -> bool {
-        let Some(connection) = self.slab.get(token) else { return true };
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(connection, &mut [0; 1], flags) {
-            // A UNIX client that only shut down its writing side still reads, as Unicorn's users expect.
-            Ok((_, 0)) => !connection.peer.is_local() || connection.peer_hung_up(),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => false,
-            Err(_) => true,
-        }
-    }
-
-    /// Sends parts of a response in order. What the socket does not take now is copied and sent later.
-    ///
-    /// # Errors
-    /// The client is gone; [`Reactor::finish`] with [`After::Abort`] is all that is left.
-    pub fn send(&mut self, token: Token, parts: &[&[u8]]) -> Result<(), Errno> {
-        let connection = self.slab.get_mut(token).ok_or(Errno::PIPE)?;
-        connection.outbox.send(connection.fd.as_fd(), parts)
-    }
-
-    /// Sends a part of a file behind what was sent before, without reading it into memory.
-    ///
-    /// # Errors
-    /// As [`Reactor::send`], or the file is shorter than that.
-    pub fn send_file(&mut self, token: Token, file: File, offset: u64, bytes: u64) -> Result<(), Errno> {
-        let connection = self.slab.get_mut(token).ok_or(Errno::PIPE)?;
-        connection.outbox.send_file(connection.fd.as_fd(), file, offset, bytes)
-    }
-
-    /// Sends what the socket takes now. Returns the bytes that are still held in memory for this client.
-    ///
-    /// # Errors
-    /// As [`Reactor::send`].
-    pub fn flush(&mut self, token: Token) -> Result<usize, Errno> {
-        let connection = self.slab.get_mut(token).ok_or(Errno::PIPE)?;
-        connection.outbox.flush(connection.fd.as_fd())?;
-        Ok(connection.outbox.queued_bytes())
-    }
-
-    /// Returns the bytes that are held in memory for this client.
-    pub fn queued_bytes(&self, token: Token) -> usize {
-        self.slab.get(token).map_or(0, |connection| connection.outbox.queued_bytes())
-    }
-
-    /// Returns the connection's descriptor.
-    pub fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
-        self.slab.get(token).map(AsFd::as_fd)
-    }
-
-    /// Ends a response that was sent. What the client has not taken yet is written while others are served.
-    pub fn finish(&mut self, token: Token, after: After) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        if after == After::Abort {
-            // Not merely closed: a child that the application forked may hold the descriptor, and the client would wait.
-            let _ = rustix::net::shutdown(&connection.fd, Shutdown::Both);
-            self.close(token);
-        } else if connection.outbox.is_empty() {
-            self.after_response(token, after);
-        } else {
-            connection.phase = Phase::Writing { after };
-            self.wait_for(token, Patience::Write);
-        }
-    }
-
-    /// Gives the connection away with what was received behind the request.
-    pub fn detach(&mut self, token: Token) -> Option<(OwnedFd, Vec<u8>)> {
-        let (connection, rest) = self.remove(token)?;
-        Some((connection.fd, rest))
-    }
-
-    /// Answers with an error and closes.
-    pub(crate) fn refuse(&mut self, token: Token, status: u16) {
-        let mut response = Vec::with_capacity(128);
-        http1::response::write_error(&mut response, status, self.date.current());
-        if self.send(token, &[&response]).is_err() {
-            return self.close(token);
-        }
-        // The position in the input is unknown: whatever comes is thrown away.
-        if let Some(connection) = self.slab.get_mut(token) {
-            if let Some(intake) = &mut connection.intake {
-                intake.filled = intake.filled.max(1);
-                intake.next = 0;
-            } else {
-                let mut intake = self.pool.take();
-                intake.filled = 1;
-                connection.intake = Some(intake);
-            }
-        }
-        self.finish(token, After::Close);
-    }
-
-    fn go_on_writing(&mut self, token: Token, after: After) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        if connection.outbox.flush(connection.fd.as_fd()).is_err() {
-            self.close(token);
-        } else if connection.outbox.is_empty() {
-            self.after_response(token, after);
-        } else {
-            self.wait_for(token, Patience::Write);
-        }
-    }
-
-    fn after_response(&mut self, token: Token, after: After) {
-        let Some(connection) = self.slab.get_mut(token) else { return };
-        let rest = connection.intake.as_mut().map_or(0, |intake| intake.advance());
-        if after == After::KeepAlive {
-            connection.served = true;
-            connection.phase = Phase::Head;
-            if rest > 0 {
-                return self.queue(token);
-            }
-            if let Some(intake) = connection.intake.take() {
-                self.pool.give_back(intake);
-            }
-            return self.wait_for(token, Patience::Idle);
-        }
-        if rest == 0 {
-            if after == After::End {
-                let _ = rustix::net::shutdown(&connection.fd, Shutdown::Write);
-            }
-            return self.close(token);
-        }
-        // Closing with unread input would send a reset, which can destroy the response on its way.
-        connection.phase = Phase::Discarding;
-        if rustix::net::shutdown(&connection.fd, Shutdown::Write).is_err() {
-            return self.close(token);
-        }
-        if connection.discard(&mut self.scratch) {
-            self.wait_for(token, Patience::Discard);
-        } else {
-            self.close(token);
-        }
-    }
-
-    /// Closes a connection.
-    pub(crate) fn close(&mut self, token: Token) {
-        self.remove(token);
-    }
-
-    fn remove(&mut self, token: Token) -> Option<(Connection, Vec<u8>)> {
-        let mut connection = self.slab.remove(token)?;
-        self.deadlines.clear(token.index);
-        if connection.registered.is_some() {
-            self.poller.delete(connection.as_fd());
-        }
-        let mut rest = Vec::new();
-        if let Some(intake) = connection.intake.take() {
-            if intake.next > 0 && intake.next < intake.filled {
-                rest.extend_from_slice(&intake.buffer[intake.next..intake.filled]);
-            }
-            self.pool.give_back(intake);
-        }
-        Some((connection, rest))
-    }
-}
-
-/// What becomes of a connection after a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// It waits for the next request.
-    KeepAlive,
-    /// It is closed once the response is out.
-    Close,
-    /// The same, and that tells the client where the body ends: see that it does, whoever else holds the descriptor.
-    End,
-    /// It is closed at once: the response cannot be completed.
-    Abort,
 }
 
 /// The monotonic clock in milliseconds.

@@ -42,10 +42,10 @@ pub(crate) fn classify(rb: Rb<'_>, body: Value) -> Result<Content, String> {
     if body.is_nil() {
         return Ok(Content::Nothing);
     }
-    if rb.responds(body, ids().to_path) {
-        if let Some((file, bytes)) = open(rb.call(body, ids().to_path, &[])) {
-            return Ok(Content::File(file, bytes));
-        }
+    if rb.responds(body, ids().to_path)
+        && let Some((file, bytes)) = open(rb.call(body, ids().to_path, &[]))
+    {
+        return Ok(Content::File(file, bytes));
     }
     if rb.responds(body, ids().each) {
         // It has all its pieces already, so that asking for them takes no time: then the length is known beforehand.
@@ -99,5 +99,5 @@ fn open(path: Value) -> Option<(File, u64)> {
     use std::os::unix::ffi::OsStrExt;
     let file = with_bytes(path, |path| File::open(std::ffi::OsStr::from_bytes(path))).ok()?;
     let metadata = file.metadata().ok()?;
-    metadata.is_file().then(|| (file, metadata.len()))
+    metadata.is_file().then_some((file, metadata.len()))
 }

@@ -29,7 +29,10 @@ pub(crate) use strings::{element, fixnum, is_array, is_hash, is_string, length, 
 
 /// Proof that Ruby's jumps are caught here, and that this thread holds the lock of the interpreter.
 #[derive(Clone, Copy)]
-pub(crate) struct Rb<'p>(PhantomData<(fn(&'p ()) -> &'p (), *const ())>);
+pub(crate) struct Rb<'p>(PhantomData<Brand<'p>>);
+
+/// Ties an [`Rb`] to one call of [`protect`] and to one thread.
+type Brand<'p> = (fn(&'p ()) -> &'p (), *const ());
 
 /// How a call into Ruby ended when it did not return.
 #[derive(Clone, Copy, Debug)]

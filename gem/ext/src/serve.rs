@@ -109,12 +109,12 @@ impl Exchange<'_> {
     /// Calls the application and responds.
     fn run(&self, app: Value) -> Ended {
         let mut result = self.call(app);
-        if let Ok(triple) = result {
-            if status_of(triple) == Some(100) {
-                // The client was invited to send its body before the application was called at all.
-                let again = protect(|rb| rb.delete(self.env, self.core.template.keys.http_expect));
-                result = again.and_then(|()| self.call(app));
-            }
+        if let Ok(triple) = result
+            && status_of(triple) == Some(100)
+        {
+            // The client was invited to send its body before the application was called at all.
+            let again = protect(|rb| rb.delete(self.env, self.core.template.keys.http_expect));
+            result = again.and_then(|()| self.call(app));
         }
         match result {
             Ok(triple) => match respond(self, triple) {
