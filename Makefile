@@ -70,7 +70,7 @@ tidy:
 
 bench: setup build
 	cargo build --release --locked -p bench
-	$(RELEASE)/bench
+	setsid --wait $(RELEASE)/bench
 
 clean:
 	cargo clean

@@ -38,6 +38,7 @@ fn run() -> anyhow::Result<()> {
     if !peers::Peer::Licorne.is_there() {
         eprintln!("bench: {} is not there: only the peers are measured", testkit::program::path().display());
     }
+    go_first();
     let mut results = report::Results::default();
     for scenario in throughput::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
         results.throughput.push(throughput::measure(scenario, rounds, seconds)?);
@@ -53,6 +54,17 @@ fn run() -> anyhow::Result<()> {
     }
     let verdicts = judge::judge(&results);
     report::write(&results, &verdicts, rounds, seconds)
+}
+
+/// Runs this session before other work on the machine, where that is allowed (it is to root).
+///
+/// Niceness counts only within a session once sched(7)'s autogroups are on, so it is the session that is set, and only
+/// one that was made for this run (`make bench` uses setsid(1)).
+fn go_first() {
+    let own = rustix::process::getpid();
+    if rustix::process::getsid(None).is_ok_and(|leader| leader == own) {
+        let _ = std::fs::write("/proc/self/autogroup", "-15");
+    }
 }
 
 fn number(name: &str, default: usize) -> usize {

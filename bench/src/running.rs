@@ -17,11 +17,10 @@ use crate::peers::{App, Peer};
 /// The CPU that the server gets; wrk gets the next one.
 pub(crate) const SERVER_CPU: &str = "0";
 
-/// The beginning of a command that runs on this CPU, before other work on the machine where that is allowed (it is to
-/// root; nice(1) says so and goes on where it is not).
+/// The beginning of a command that runs on this CPU.
 pub(crate) fn pinned(cpu: &str) -> Command {
-    let mut command = Command::new("nice");
-    command.args(["-n", "-15", "taskset", "-c", cpu]);
+    let mut command = Command::new("taskset");
+    command.args(["-c", cpu]);
     command
 }
 

@@ -57,7 +57,7 @@ impl Log {
         Mark(self.state().lines.len())
     }
 
-    /// The lines since `mark` that match `pattern` (see [`matches`]).
+    /// The lines since `mark` that match `pattern` (see [`matches()`]).
     #[must_use]
     pub fn since(&self, mark: Mark, pattern: &str) -> Vec<String> {
         self.state().lines.iter().skip(mark.0).filter(|line| matches(pattern, line)).cloned().collect()

@@ -146,7 +146,7 @@ impl Server {
         &self.log
     }
 
-    /// Waits for a log line (see [`crate::output::matches`]) after `mark`.
+    /// Waits for a log line (see [`crate::output::matches()`]) after `mark`.
     #[track_caller]
     pub fn wait_for(&self, mark: Mark, pattern: &str) -> String {
         let line = self.log.wait_for(mark, pattern, patience());
