@@ -29,12 +29,19 @@ struct Cover {
 }
 
 impl Up {
-    /// Does what can be done now. Returns whether that changed the state, so that there may be more to do.
-    pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> (State, bool) {
-        self.recover_mold(fleet, now);
-        self.thin_out(fleet, now);
-        self.fill(fleet, now);
-        self.advance(fleet, now)
+    /// Does what can be done now. Returns whether the course changed: then there may be more to do.
+    pub(crate) fn settle(self, fleet: &mut Fleet, now: Instant) -> (State, bool) {
+        // First, so that nothing is forked for a course that is over.
+        let (state, again) = self.advance(fleet, now);
+        match state {
+            State::Up(mut up) if !again => {
+                up.recover_mold(fleet, now);
+                up.thin_out(fleet, now);
+                up.fill(fleet, now);
+                (State::Up(up), false)
+            }
+            state => (state, again),
+        }
     }
 
     /// Starts a mold in place of a lost one, except while a reload brings another anyway.
@@ -178,12 +185,8 @@ impl Up {
                     return (State::Up(self), false);
                 }
                 fleet.log(Fact::RollServing { generation: self.line.generation });
-                self.course = Course::Draining(Drain {
-                    old: roll.old.generation,
-                    old_target: roll.old_target,
-                    tickets: roll.tickets,
-                    queued: roll.queued,
-                });
+                self.course =
+                    Course::Draining(Drain { old: roll.old.generation, tickets: roll.tickets, queued: roll.queued });
                 (State::Up(self), true)
             }
             Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {
@@ -209,9 +212,8 @@ impl Up {
     /// How many slots there are, those included that a roll is about to close.
     fn slots(&self) -> usize {
         let slots = match &self.course {
-            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } => self.target,
+            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => self.target,
             Course::Rolling(roll) => self.target.max(roll.old_target),
-            Course::Draining(drain) => self.target.max(drain.old_target),
         };
         slots as usize
     }

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use crate::action::{Action, Fact, FailureReason, KillReason};
 use crate::event::Event;
-use crate::fleet::{Fleet, QUICK_GRACE};
+use crate::fleet::Fleet;
 use crate::mold::MoldState;
 use crate::state::{State, refuse};
 use crate::time::Instant;
@@ -148,7 +148,8 @@ impl Stop {
     /// time than it had before.
     pub(crate) fn limit(&self) -> Option<(Instant, KillReason)> {
         match self.stage {
-            Stage::Delaying { until } => Some((until + self.plan.timeout, KillReason::StopTimeout)),
+            // The drain, when it begins, gives it as long as everybody else.
+            Stage::Delaying { .. } => Some((Instant::NEVER, KillReason::StopTimeout)),
             Stage::Graceful { deadline } => Some((deadline, KillReason::StopTimeout)),
             Stage::Quick => None,
         }

@@ -75,8 +75,6 @@ pub(crate) struct Roll {
 pub(crate) struct Drain {
     /// The old mold; it may be lost.
     pub(crate) old: Generation,
-    /// How many workers were wanted before.
-    pub(crate) old_target: u32,
     /// Who waits for this reload.
     pub(crate) tickets: Vec<Ticket>,
     /// Who waits for the reload after this one, if one was asked for.

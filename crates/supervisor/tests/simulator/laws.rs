@@ -137,7 +137,9 @@ impl Laws {
             Event::Stop { graceful, .. } => self.want_stop(now, !graceful),
             Event::Signal(Signal::Ttin) => self.way_back += 1,
             Event::Signal(Signal::Ttou) => {
-                self.floor = self.floor.saturating_sub(1);
+                // During a roll it closes the last slot of the new line, and if the roll fails the last of the old one.
+                let closes = if supervisor.phase() == Phase::Rolling { 2 } else { 1 };
+                self.floor = self.floor.saturating_sub(closes);
                 self.way_back = self.way_back.saturating_sub(1);
             }
             Event::Signal(Signal::Winch { honoured: true }) => (self.floor, self.way_back) = (0, 0),
@@ -316,9 +318,9 @@ impl Laws {
         assert!(slot.0 < supervisor.worker_processes(), "only wanted slots");
         // Workers that are on their way out of slots that are gone may be there still. They were wanted when they came.
         let oldest = workers.values().map(|worker| worker.forked).min().unwrap_or(Instant::NEVER);
-        let in_force = self.wanted.iter().rposition(|(since, ..)| *since <= oldest).unwrap_or(self.wanted.len() - 1);
+        let in_force = self.wanted.iter().rposition(|(since, ..)| *since < oldest).unwrap_or(0);
         let (mut most, mut surge) = (supervisor.worker_processes(), self.plan().map_or(1, |plan| plan.surge.max(1)));
-        if matches!(supervisor.phase(), Phase::Rolling | Phase::Draining) {
+        if supervisor.phase() == Phase::Rolling {
             most = most.max(self.way_back);
         }
         for (_, wanted, with) in &self.wanted[in_force..] {
@@ -383,7 +385,7 @@ impl Laws {
         assert!(serving >= self.floor, "law 3: {serving} slots are served, {} were before the reload", self.floor);
         assert_eq!(supervisor.readyz(), serving > 0 && !self.stop_wanted(), "readyz tells the truth");
         let (target, surge) = (supervisor.worker_processes(), self.plan().map_or(1, |plan| plan.surge.max(1)));
-        if !matches!(supervisor.phase(), Phase::Rolling | Phase::Draining) {
+        if supervisor.phase() != Phase::Rolling {
             self.way_back = target;
         }
         if self.wanted.last().is_none_or(|(_, wanted, with)| (*wanted, *with) != (target, surge)) {

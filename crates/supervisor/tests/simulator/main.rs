@@ -9,6 +9,8 @@
 //!
 //! Without `LICORNE_SIM_KEEP` all incidents of the seed happen. `LICORNE_SIM_SEEDS=1000000` runs that many seeds.
 
+#![allow(clippy::unwrap_used, reason = "a simulator that panics has found something")]
+
 mod dice;
 mod laws;
 mod process;
@@ -24,7 +26,7 @@ use std::{env, thread};
 use schedule::Schedule;
 use world::World;
 
-const SEEDS: u64 = 12_000;
+const SEEDS: u64 = 30_000;
 
 thread_local! {
     static COMPLAINT: RefCell<String> = const { RefCell::new(String::new()) };
