@@ -22,17 +22,21 @@ pub(super) enum Line {
 /// Violations are reported in the order of the bytes, so that it makes no difference how the bytes are split.
 #[inline]
 pub(super) fn parse(view: &[u8], start: usize, searched: usize, limits: &Limits) -> Result<Line, Reject> {
-    // A colon that is too far away belongs to a later line, or the name is too long, or worse.
-    let colon = scan::find_colon(view, start);
-    if colon == view.len() || colon - start > limits.field_name {
-        return end_or_incomplete(view, start, limits);
+    if view.get(start) == Some(&b'\r') {
+        return end(view, start);
+    }
+    // Not beyond the longest name: behind the last field there may be much of a body.
+    let nearest = start.saturating_add(limits.field_name).saturating_add(1).min(view.len());
+    let colon = scan::find_colon(&view[..nearest], start);
+    if colon == nearest {
+        return no_colon(view.get(start..nearest).unwrap_or_default(), limits);
     }
     let known = KnownName::find_at(view, start, colon - start);
     let mut underscore = false;
     if known == KnownName::Other {
         let classes = scan::classes_of(&view[start..colon]);
         if classes & NOT_TOKEN != 0 || colon == start {
-            return end_or_bad_name(view, start);
+            return Err(bad_name(&view[start..]));
         }
         underscore = classes & UNDERSCORE != 0;
     }
@@ -54,34 +58,30 @@ pub(super) fn parse(view: &[u8], start: usize, searched: usize, limits: &Limits)
     Ok(Line::Field(Field { name, value, known, underscore, again: false }, value_end + 2))
 }
 
-/// Tells what a line is that has no colon within the limit of a name.
-#[cold]
-fn end_or_incomplete(view: &[u8], start: usize, limits: &Limits) -> Result<Line, Reject> {
-    let rest = view.get(start..).unwrap_or_default();
-    match rest {
-        [] | [b'\r'] => return Ok(Line::Incomplete(0)),
-        [b'\r', b'\n', ..] => return Ok(Line::End(start + 2)),
-        _ => {}
+/// Reads a line that begins with CR.
+#[inline]
+fn end(view: &[u8], start: usize) -> Result<Line, Reject> {
+    match view.get(start + 1) {
+        None => Ok(Line::Incomplete(0)),
+        Some(b'\n') => Ok(Line::End(start + 2)),
+        Some(_) => Err(Reject::bad("CR without LF at the start of a field line")),
     }
-    let name = &rest[..rest.len().min(limits.field_name.saturating_add(1))];
-    if scan::classes_of(name) & NOT_TOKEN != 0 {
+}
+
+/// Tells what is wrong with a line that has no colon within the limit of a name, if anything is. `rest` is at most one
+/// byte longer than that.
+#[cold]
+fn no_colon(rest: &[u8], limits: &Limits) -> Result<Line, Reject> {
+    if scan::classes_of(rest) & NOT_TOKEN != 0 {
         return Err(bad_name(rest));
     }
-    if name.len() > limits.field_name {
+    if rest.len() > limits.field_name {
         return Err(Reject::new(431, "field name too long"));
     }
     Ok(Line::Incomplete(0))
 }
 
-/// Tells what a line is whose bytes up to the next colon are no token.
 #[cold]
-fn end_or_bad_name(view: &[u8], start: usize) -> Result<Line, Reject> {
-    match &view[start..] {
-        [b'\r', b'\n', ..] => Ok(Line::End(start + 2)),
-        rest => Err(bad_name(rest)),
-    }
-}
-
 fn bad_name(rest: &[u8]) -> Reject {
     Reject::bad(match rest {
         [b' ' | b'\t', ..] => "folded field line",
