@@ -42,7 +42,8 @@ fn render(results: &Results, verdicts: &[Verdict], rounds: usize, seconds: usize
         "Written by `make bench` on {}, {}; {} rounds of {seconds} s, interleaved, medians.\n\
          One worker pinned to CPU 0, wrk with one thread on CPU 1.\n\
          CPU time is that of all processes of the server.\n\
-         \"Foreign\" is the largest share of CPU 0 that others took during a run: above 0.10, do not trust the row.\n",
+         \"Waited\" is the largest share of a run for which the server was ready to run and something else had its CPU:\n\
+         above 0.10, do not trust the row (Puma's own threads wait for each other).\n",
         output("date", &["-u", "+%F"]),
         machine(),
         rounds
@@ -82,7 +83,7 @@ fn render_verdicts(text: &mut String, verdicts: &[Verdict]) {
 fn render_throughput(text: &mut String, table: &throughput::Table) {
     let _ = write!(
         text,
-        "## {}\n\n| server | CPU us/request | range | requests/s | p50 ms | p99 ms | errors | foreign |\n\
+        "## {}\n\n| server | CPU us/request | range | requests/s | p50 ms | p99 ms | errors | waited |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|\n",
         table.title
     );
@@ -98,7 +99,7 @@ fn render_throughput(text: &mut String, table: &throughput::Table) {
             row.p50_ms,
             row.p99_ms,
             row.errors,
-            row.foreign
+            row.waited
         );
     }
     text.push('\n');

@@ -74,6 +74,16 @@ impl Running {
         self.tree().iter().map(|process| process.cpu).sum()
     }
 
+    /// How long threads of the tree were ready to run and waited for the CPU. See proc(5), `schedstat`: the second field.
+    pub(crate) fn waited(&self) -> Duration {
+        let tasks = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let delay = |task: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+        };
+        self.tree().iter().flat_map(|process| tasks(process.pid)).filter_map(delay).sum()
+    }
+
     /// The memory of the whole tree.
     pub(crate) fn memory(&self) -> procfs::Memory {
         self.tree().iter().map(|process| procfs::memory(process.pid)).fold(procfs::Memory::default(), |sum, one| {

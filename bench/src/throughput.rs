@@ -65,8 +65,8 @@ pub(crate) struct Row {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) errors: u64,
-    /// The largest share of the server's CPU that others took during a run: how far to trust the row.
-    pub(crate) foreign: f64,
+    /// The largest share of a run for which the server was ready and others had its CPU: how far to trust the row.
+    pub(crate) waited: f64,
 }
 
 /// One scenario, measured.
@@ -85,13 +85,13 @@ pub(crate) fn measure(scenario: &'static Scenario, rounds: usize, seconds: usize
         for (peer, samples) in peers.iter().zip(&mut samples) {
             let sample = one(*peer, scenario, seconds)?;
             eprintln!(
-                "{} round {} {:<16} {:8.1} us/request {:9.0} requests/s, foreign {:.2}",
+                "{} round {} {:<16} {:8.1} us/request {:9.0} requests/s, waited {:.2}",
                 scenario.name,
                 round + 1,
                 peer.name(),
                 sample.cpu_us,
                 sample.run.per_second,
-                sample.foreign
+                sample.waited
             );
             samples.push(sample);
         }
@@ -104,7 +104,7 @@ pub(crate) fn measure(scenario: &'static Scenario, rounds: usize, seconds: usize
 struct Sample {
     run: wrk::Run,
     cpu_us: f64,
-    foreign: f64,
+    waited: f64,
 }
 
 fn one(peer: Peer, scenario: &Scenario, seconds: usize) -> anyhow::Result<Sample> {
@@ -112,12 +112,12 @@ fn one(peer: Peer, scenario: &Scenario, seconds: usize) -> anyhow::Result<Sample
     let url = format!("http://127.0.0.1:{}{}", server.port, scenario.app.target());
     // Warm-up: inline caches, the heap, the kernel's tables.
     wrk::run(&url, scenario.connections, 1, !scenario.keep_alive)?;
-    let (cpu, busy, began) = (server.cpu(), busy_seconds(), Instant::now());
+    let (cpu, waited, began) = (server.cpu(), server.waited(), Instant::now());
     let run = wrk::run(&url, scenario.connections, seconds, !scenario.keep_alive)?;
     let used = (server.cpu() - cpu).as_secs_f64();
-    let foreign = ((busy_seconds() - busy - used) / began.elapsed().as_secs_f64()).max(0.0);
+    let waited = (server.waited() - waited).as_secs_f64() / began.elapsed().as_secs_f64();
     let cpu_us = used * 1e6 / run.requests.max(1) as f64;
-    Ok(Sample { run, cpu_us, foreign })
+    Ok(Sample { run, cpu_us, waited })
 }
 
 fn row(peer: Peer, samples: &[Sample]) -> Row {
@@ -132,14 +132,6 @@ fn row(peer: Peer, samples: &[Sample]) -> Row {
         p50_ms: median(of(|sample| sample.run.p50_ms)),
         p99_ms: median(of(|sample| sample.run.p99_ms)),
         errors: samples.iter().map(|sample| sample.run.errors).sum(),
-        foreign: of(|sample| sample.foreign).into_iter().fold(0.0, f64::max),
+        waited: of(|sample| sample.waited).into_iter().fold(0.0, f64::max),
     }
-}
-
-/// Seconds that CPU 0 was busy since boot. See proc(5), `/proc/stat`: user, nice, system, then idle, iowait, irq, softirq.
-fn busy_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("cpu0 ")).unwrap_or("");
-    let ticks: Vec<f64> = line.split_ascii_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
-    ticks.iter().take(3).sum::<f64>() / 100.0
 }
