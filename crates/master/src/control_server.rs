@@ -38,6 +38,7 @@ impl ControlServer {
     pub(crate) fn open(&mut self, path: &Path, make_directory: bool) -> Result<(), String> {
         if make_directory && let Some(directory) = path.parent() {
             sys::process::make_private_directory(directory).map_err(|error| error.chain())?;
+            remove_orphans(directory);
         }
         let options = Options { umask: 0o177, backlog: 16, ..Options::default() };
         let bound = Listener::bind(&Address::Unix(path.to_path_buf()), &options).map_err(|error| error.chain())?;
@@ -87,18 +88,18 @@ impl ControlServer {
         }
         let mut requests = Vec::new();
         self.clients.retain_mut(|client| match client.read() {
-            Read1::Open => true,
-            Read1::Request(request) => {
+            Heard::Open => true,
+            Heard::Request(request) => {
                 let number = ticket();
                 client.waits_for = Some(number);
                 requests.push((request, number));
                 true
             }
-            Read1::Malformed(reason) => {
+            Heard::Malformed(reason) => {
                 client.answer(&Answer::Failed { reason, backtrace: None });
                 false
             }
-            Read1::Gone => false,
+            Heard::Gone => false,
         });
         requests
     }
@@ -116,7 +117,18 @@ impl ControlServer {
     }
 }
 
-enum Read1 {
+/// Removes what masters that were killed have left: sockets named after processes that are no more.
+fn remove_orphans(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let pid = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if pid.is_some_and(|pid: u32| !sys::process::is_alive(pid)) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+enum Heard {
     Open,
     Request(Request),
     Malformed(String),
@@ -124,25 +136,25 @@ enum Read1 {
 }
 
 impl Client {
-    fn read(&mut self) -> Read1 {
+    fn read(&mut self) -> Heard {
         let mut bytes = [0; 1024];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return Read1::Gone,
+                Ok(0) => return Heard::Gone,
                 Ok(_) if self.waits_for.is_some() => {}
                 Ok(count) => self.received.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Read1::Open,
-                Err(_) => return Read1::Gone,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Heard::Open,
+                Err(_) => return Heard::Gone,
             }
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
                 let line = self.received.drain(..=end).collect::<Vec<u8>>();
                 return match serde_json::from_slice(&line) {
-                    Ok(request) => Read1::Request(request),
-                    Err(error) => Read1::Malformed(format!("not understood: {error}")),
+                    Ok(request) => Heard::Request(request),
+                    Err(error) => Heard::Malformed(format!("not understood: {error}")),
                 };
             }
             if self.received.len() > REQUEST_BYTES {
-                return Read1::Malformed(format!("a request is at most {REQUEST_BYTES} bytes long"));
+                return Heard::Malformed(format!("a request is at most {REQUEST_BYTES} bytes long"));
             }
         }
     }
