@@ -18,6 +18,8 @@ pub(crate) struct Mold {
     pub(crate) settings: Option<Settings>,
     /// What its workers listen on.
     pub(crate) listeners: Listeners,
+    /// Whether it has said itself why it leaves.
+    pub(crate) failed: bool,
 }
 
 /// A worker process.

@@ -10,14 +10,11 @@ use crate::successor::Successor;
 
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
-        if let Some(mut mold) = self.molds.remove(&generation) {
-            // What it had been asked to run will not answer any more.
-            mold.link.close();
-        }
+        let told = self.molds.remove(&generation).is_some_and(|mold| mold.failed);
         if let (Ending::Exit(code), Some(status)) = (exited.ending(), &mut self.boot_exit) {
             *status = u8::try_from(code).unwrap_or(*status);
         }
-        if exited.ending() != Ending::Exit(0) {
+        if exited.ending() != Ending::Exit(0) && !told {
             self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
             if self.failure.is_none() {
                 self.failure = Some(format!("the mold died: {}", exited.ruby_inspect()));

@@ -98,7 +98,7 @@ impl Shell {
         if let Some(path) = &self.pid_path {
             link.send(&Message::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
-        Ok(Mold { pid, link, settings: None, listeners: Vec::new() })
+        Ok(Mold { pid, link, settings: None, listeners: Vec::new(), failed: false })
     }
 
     /// Where molds and successors start: the directory of the command line, resolved anew each time, so that a moved

@@ -281,6 +281,9 @@ impl Shell {
             Message::Ready => self.event(Event::MoldReady { generation }),
             Message::Failed { text } => {
                 self.failure = Some(text);
+                if let Some(mold) = self.molds.get_mut(&generation) {
+                    mold.failed = true;
+                }
                 self.boot_exit = self.settings.is_none().then_some(FAILED);
                 self.event(Event::MoldFailed { generation });
             }
