@@ -16,20 +16,16 @@ class NativeInputTest < NativeCase
   end
 
   def test_reading_in_memory_and_from_a_file
-    [["abc\ndef\n", false], [BIG, true]].each do |body, _|
-      pieces = "out = +''; buffer = +''; out << buffer while input.read(1000, buffer); [out.hash, buffer, input.read(1), input.read, input.read(0)]"
-      server = serve { |env| [200, {}, [eval(pieces.sub("out.hash", "out"), binding_of(env)).inspect]] } # rubocop:disable Security/Eval
-      assert_equal [body, "", nil, "", ""].inspect, body_of(post(server, body))
-      assert_equal body.lines.inspect, ask("input.each.to_a rescue a = []; input.each { |l| a << l }; a", body)
-      assert_equal [body.lines[0], body.lines[1]].inspect, ask("[input.gets, input.gets]", body)
-      assert_equal [body, body].inspect, ask("[input.read, input.rewind && input.read]", body)
+    pieces = "out = +''; buffer = +''; out << buffer while input.read(1000, buffer); [out, buffer, input.read(1), input.read, input.read(0)]"
+    ["abc\ndef\n", BIG].each do |body|
+      assert_equal [body, "", nil, "", ""].inspect, ask(pieces, body)
+      assert_equal body.lines.inspect, ask("lines = []; input.each { |line| lines << line }; lines", body)
+      assert_equal body.lines.first(2).inspect, ask("[input.gets, input.gets]", body)
+      assert_equal [body, 0, body].inspect, ask("[input.read, input.rewind, input.read]", body)
       assert_equal [body.bytesize, 2, body.bytesize - 2].inspect, ask("[input.size, input.read(2).size, input.read.size]", body)
+      assert_equal [body].inspect, ask("[input.gets(nil)]", body)
+      assert_equal '"ArgumentError"', ask("begin; input.read(-1); rescue => e; e.class.name; end", body)
     end
-  end
-
-  def binding_of(env)
-    input = env["rack.input"]
-    input && binding
   end
 
   def test_what_is_read_is_binary
@@ -123,5 +119,13 @@ class NativeInputTest < NativeCase
     assert_equal BIG, body_of(post(server, BIG))
     assert_equal "small", body_of(post(server, "small"))
     refute_includes server.stop, "error"
+  end
+
+  def test_files_are_given_back_after_the_response
+    server = serve(settings: { "client_body_buffer_size" => 10 }) do |env|
+      GC.disable
+      [200, {}, [Dir["/proc/self/fd/*"].count { |fd| File.symlink?(fd) && File.readlink(fd).start_with?("#{Dir.tmpdir}/") }.to_s + env["rack.input"].read(1).to_s]]
+    end
+    3.times { assert_equal "1x", body_of(post(server, "x" * 20)) }
   end
 end

@@ -164,7 +164,7 @@ impl Input {
     }
 
     /// Frees what is held. Reading afterwards finds the end, and no other request is concerned.
-    fn close(ruby: &Ruby, this: &Self) {
+    pub(crate) fn close(ruby: &Ruby, this: &Self) {
         *this.state(ruby).borrow_mut() = State { source: Source::Memory(Vec::new()), position: 0 };
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http1::response::{Asked, write_error};
-use magnus::{Exception, Ruby, Value, prelude::*};
+use magnus::{Exception, Ruby, Value, prelude::*, typed_data::Obj};
 use reactor::{After, Body, Token};
 use sys::clock::monotonic_ns;
 
@@ -38,10 +38,14 @@ pub(crate) fn serve(
         return Ok(());
     }
     let Some(asked) = begin(core, token) else { return Ok(()) };
-    let outcome = build_env(ruby, shared, token).and_then(|env| {
+    let outcome = build_env(ruby, shared, token).and_then(|(env, file)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
         let outcome = exchange.run(app);
         exchange.afterwards(&outcome);
+        if let Some(file) = file.filter(|_| !exchange.is_hijacked()) {
+            // Not left to the garbage collector: uploads would fill the disk until it runs.
+            Input::close(ruby, &file);
+        }
         match outcome {
             Ended::Escaped(escape) => Err(escape),
             _ => Ok(()),
@@ -67,32 +71,31 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     Some(Asked::by(request.head, reactor.keeps_alive()))
 }
 
-fn build_env(ruby: &Ruby, shared: &Arc<Locked<Core>>, token: Token) -> Result<Value, Escape> {
+/// Makes the env. Its input is returned as well when the body is in a file.
+fn build_env(ruby: &Ruby, shared: &Arc<Locked<Core>>, token: Token) -> Result<(Value, Option<Obj<Input>>), Escape> {
     let core = shared.get(ruby);
     let serial = core.serial.get() + 1;
     core.serial.set(serial);
     let body = core.reactor.borrow_mut().take_body(token);
     let in_file = matches!(body, Body::File { .. });
-    let input = match body {
-        Body::Empty => core.empty_input,
-        body => ruby.obj_wrap(Input::new(body)).as_value(),
-    };
+    let input = (!matches!(body, Body::Empty)).then(|| ruby.obj_wrap(Input::new(body)));
+    let file = input.filter(|_| in_file);
     let parts = Parts {
-        input,
-        tempfile: in_file.then_some(input),
+        input: input.map_or(core.empty_input, |input| input.as_value()),
+        tempfile: file.map(|file| file.as_value()),
         handle: ruby.obj_wrap(Handle::new(shared, serial)).as_value(),
         early_hints: core.early_hints.then(|| ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()),
     };
     let env = {
         let reactor = core.reactor.borrow();
-        let Some(request) = reactor.request(token) else { return Ok(ruby.qnil().as_value()) };
+        let Some(request) = reactor.request(token) else { return Ok((ruby.qnil().as_value(), None)) };
         let mut scratch = core.template.scratch(request.peer);
         let env = protect(|rb| core.template.build(rb, &request, &parts, &mut scratch));
         core.template.give_back(scratch);
         env?
     };
     core.running.set(Some(Running { serial, token, env, socket: None }));
-    Ok(env)
+    Ok((env, file))
 }
 
 /// How a request ended.
