@@ -30,12 +30,14 @@ pub enum Action {
         generation: Generation,
     },
     /// The settings that were prepared for this generation become those of the server: pid path, logs, titles. The
-    /// listeners that they drop stay open until [`Action::Settle`].
+    /// listeners that they drop stay open until [`Action::Settle`]. At boot, at a reload, and when a mold has taken the
+    /// place of a lost one (whose configuration file was read anew). Workers forked from now on get these listeners.
     Commit {
         /// Which generation.
         generation: Generation,
     },
-    /// Nothing will go back to earlier settings any more: close the listeners that this generation dropped.
+    /// Nothing will go back to earlier settings any more: close all listeners that this generation does not have. It does not
+    /// come for the first generation, nor for one that was lost before its time came.
     Settle {
         /// Which generation.
         generation: Generation,
@@ -47,7 +49,8 @@ pub enum Action {
         generation: Generation,
     },
 
-    /// Have a mold fork a worker.
+    /// Have a mold fork a worker. Later deeds may name the worker before its process is there: they are done when its pid
+    /// is told, or are done with when it is known that it never will be ([`crate::Event::ForkFailed`]).
     Fork {
         /// The number of the new process.
         worker: WorkerId,

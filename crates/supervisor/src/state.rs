@@ -143,14 +143,14 @@ impl State {
     fn scale(self, fleet: &mut Fleet, scale: Scale) -> Self {
         match self {
             Self::Up(up) => Self::Up(up.scale(fleet, scale)),
-            other => other,
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         }
     }
 
     fn reload(self, fleet: &mut Fleet, now: Instant, ticket: Option<Ticket>) -> Self {
         match self {
             Self::Up(up) => Self::Up(up.reload(fleet, now, ticket)),
-            other => other,
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         }
     }
 
@@ -165,7 +165,7 @@ impl State {
     fn start(self, fleet: &mut Fleet, now: Instant) -> Self {
         match self {
             Self::New { held } => Self::FirstMold { generation: fleet.start_mold(now), held },
-            other => other,
+            Self::FirstMold { .. } | Self::Up(_) | Self::Stopping(_) | Self::Over => self,
         }
     }
 }
@@ -199,7 +199,7 @@ impl State {
             }
             MoldState::Ready { since } => match self {
                 Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since),
-                other => other,
+                Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
             MoldState::Retiring { .. } | MoldState::Killed => self,
         }
@@ -270,7 +270,7 @@ impl State {
             }
             WorkerState::Serving { since } => match self {
                 Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since)),
-                other => other,
+                Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
             WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. }
@@ -282,7 +282,7 @@ impl State {
     fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: FailureReason) -> Self {
         match self {
             Self::Up(up) => up.boot_failed(fleet, now, worker, why),
-            other => other,
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         }
     }
 }
@@ -358,11 +358,8 @@ fn asks_for_change(event: Event) -> bool {
 
 /// Answers the ticket of a request that will not be looked at.
 pub(crate) fn refuse(fleet: &mut Fleet, event: Event, why: FailureReason) {
-    match event {
-        Event::Reload { ticket } | Event::Upgrade { ticket } => {
-            fleet.emit(Action::Outcome { ticket, result: Err(why) });
-        }
-        _ => {}
+    if let Event::Reload { ticket } | Event::Upgrade { ticket } = event {
+        fleet.emit(Action::Outcome { ticket, result: Err(why) });
     }
 }
 

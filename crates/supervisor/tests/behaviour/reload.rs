@@ -264,3 +264,29 @@ fn reload_gives_slots_that_waited_a_fresh_start() {
     rig.tell(died(3));
     assert_eq!(rig.mold_gets_ready(2), [commit(2), fork(4, 0, 2), fork(5, 1, 2)]);
 }
+
+#[test]
+fn roll_that_begins_during_a_roll_back_does_not_stall_on_slots_that_two_old_workers_serve() {
+    let mut rig = rolling();
+    rig.tell(ready(3));
+    rig.tell(left(1));
+    assert!(rig.tell(died(4)).contains(&fork(5, 0, 1)));
+    rig.tell(mold_died(2));
+    rig.tell(HUP);
+    // Workers 2, 3 and 5 are all there may be: the roll waits for one of them.
+    assert_eq!(rig.mold_gets_ready(3), [commit(3)]);
+    assert_eq!(rig.tell(ready(5)), [retire(3)]);
+    assert_eq!(rig.tell(left(3)), [fork(6, 0, 3)]);
+}
+
+#[test]
+fn new_worker_that_is_ready_when_the_roll_fails_finishes_what_it_has_begun() {
+    let mut rig = Rig::serving_with(Config::default(), Plan { surge: 2, ..PLAN });
+    rig.tell(HUP);
+    rig.mold_gets_ready(2);
+    assert_eq!(rig.tell(died(3))[0], abandon(4));
+    rig.tell(mold_died(2));
+    // Its message was under way already: it may have begun a request.
+    assert_eq!(rig.tell(ready(4)), []);
+    assert_eq!(rig.deadline(), (seconds(65), vec![kill(4, KillReason::RetireTimeout)]));
+}

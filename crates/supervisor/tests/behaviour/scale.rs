@@ -97,3 +97,21 @@ fn ttin_during_a_roll_adds_a_worker_of_the_new_generation() {
 fn usr1_reopens_the_logs() {
     assert_eq!(Rig::serving(1).signal(Signal::Usr1), [Action::ReopenLogs]);
 }
+
+#[test]
+fn workers_that_leave_closed_slots_do_not_hold_up_the_replacement_of_one_that_died() {
+    let mut rig = Rig::serving(4);
+    rig.signal(Signal::Ttou);
+    rig.signal(Signal::Ttou);
+    assert_eq!(rig.tell(died(1)), [fork(5, 0, 1)]);
+}
+
+#[test]
+fn workers_that_are_slow_to_leave_count() {
+    let mut rig = Rig::serving(2);
+    rig.signal(WINCH);
+    rig.tell(HUP);
+    // Two old ones have not left: there is room for one more.
+    assert_eq!(rig.mold_gets_ready(2), [commit(2), fork(3, 0, 2)]);
+    assert_eq!(rig.tell(left(1)), [fork(4, 1, 2)]);
+}

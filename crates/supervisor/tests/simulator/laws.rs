@@ -394,14 +394,22 @@ impl Laws {
     }
 
     /// Whether all is well: every slot is served by the line in force, and nobody waits for anything.
-    pub(crate) fn has_come_right(&self, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) -> bool {
+    pub(crate) fn has_come_right(
+        &self,
+        supervisor: &Supervisor,
+        molds: &BTreeMap<Generation, Mold>,
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) -> bool {
         let line = self.lines.last().map_or(&[][..], Vec::as_slice);
         let mut slots: Vec<_> = workers.values().map(|worker| worker.slot).collect();
         slots.sort();
+        let molds = molds.iter().filter(|(_, mold)| mold.life != MoldLife::Gone).map(|(generation, _)| *generation);
         supervisor.phase() == Phase::Serving
+            && molds.eq(supervisor.generation())
             && slots.into_iter().eq((0..supervisor.worker_processes()).map(SlotId))
             && workers.values().all(|worker| worker.serves() && line.contains(&worker.generation))
             && self.tickets.values().all(|outcomes| *outcomes == 1)
+            && self.destiny.values().all(|destiny| *destiny != Destiny::Open)
             && supervisor.troubles().next().is_none()
     }
 

@@ -143,7 +143,7 @@ impl World {
     /// Nothing goes wrong any more: everything must come right, and then the server is stopped.
     fn watch_calm(&mut self) {
         let booting = self.supervisor.successor() == SuccessorPhase::Booting;
-        if booting || !self.laws.has_come_right(&self.supervisor, &self.workers) {
+        if booting || !self.laws.has_come_right(&self.supervisor, &self.molds, &self.workers) {
             let patient = self.now < CALM + Duration::from_secs(1800);
             assert!(patient, "liveness: never came right: {:?}", self.supervisor);
             return;
