@@ -174,8 +174,8 @@ fn a_rails_application_is_reloaded_under_load() {
     server.signal(Signal::HUP);
     load.wait_until_seen("second");
     wait_for_generation(&server, 2, 2);
-    // The application's own requests take milliseconds, and its boot takes a core: only failures count here.
-    load.stop().assert_flawless(Duration::from_secs(2));
+    // A boot of Rails takes a core for long, and a request milliseconds: only failures count here.
+    load.stop().assert_no_failure();
     server.stop();
 }
 
