@@ -28,17 +28,17 @@ module Licorne
     # As Rack::Builder loads it, but for the options line, which the configuration has read already and newer Racks
     # refuse, and the encoding, which must not depend on the locale.
     def builder_app
-      require_rack
+      builder = rack_builder
       script = File.binread(@rackup).delete_prefix(BYTE_ORDER_MARK).force_encoding(Encoding::UTF_8)
       script = script.b.sub(/^__END__\r?\n.*\z/mn, "").force_encoding(script.encoding)
-      app = Rack::Builder.new_from_string(script, @rackup)
+      app = builder.new_from_string(script, @rackup)
       app.is_a?(Array) ? app.first : app # Rack 1 answers the options too
     end
 
-    def require_rack
+    def rack_builder
       require "rack"
+      require "rack/utils" # Rack::Lint takes for granted that somebody has loaded it, and `uri` with it
       Rack::Builder
-      Rack::Utils # Rack::Lint takes for granted that somebody has loaded it, and `uri` with it
     rescue LoadError, NameError => e
       raise unless e.is_a?(NameError) || e.path == "rack"
 
