@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use supervisor::{Generation, KillReason, SlotId};
 use sys::channel::{Channel, Received};
+use sys::process::Kill;
 use wire::Message;
 
 use crate::listeners::Listeners;
@@ -34,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) seat: usize,
     /// Whether it has reported ready: only then its requests are watched.
     pub(crate) ready: bool,
+    /// A signal that waits for the pid.
+    pub(crate) waiting: Option<Kill>,
     /// Why the master killed it, if it did.
     pub(crate) killed: Option<KillReason>,
 }
@@ -82,10 +85,5 @@ impl Link {
         };
         self.0 = None;
         Heard::End(trouble)
-    }
-
-    /// Closes this side: the child sees the end of it.
-    pub(crate) fn close(&mut self) {
-        self.0 = None;
     }
 }

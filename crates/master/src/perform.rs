@@ -13,6 +13,7 @@ use crate::boot;
 use crate::children::{Link, Mold, Worker};
 use crate::control::Answer;
 use crate::listeners;
+use crate::release::{self, Move};
 use crate::shell::Shell;
 
 impl Shell {
@@ -88,10 +89,16 @@ impl Shell {
         }
     }
 
-    fn spawn_mold(&self, generation: Generation) -> Result<Mold, String> {
+    fn spawn_mold(&mut self, generation: Generation) -> Result<Mold, String> {
         let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
-        let directory = self.start_directory();
-        let pid = boot::start_mold(&self.runtime, &directory, &theirs).map_err(|error| error.chain())?;
+        let (directory, moves) = self.find_directory()?;
+        let load_path = self.runtime.load_path_after(&moves)?;
+        let own =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = release::follow_variables(own, &moves);
+        self.log_followed(&directory, &variables);
+        let pid = boot::start_mold(&self.runtime, &load_path, &directory, variables, &theirs)
+            .map_err(|error| error.chain())?;
         let link = Link::new(ours);
         let boot = Message::Boot { json: self.options.boot_json(generation.0, &self.inherited.names()) };
         link.send(&boot, &[self.scoreboard.as_fd()]);
@@ -101,11 +108,21 @@ impl Shell {
         Ok(Mold { pid, link, settings: None, listeners: Vec::new(), failed: false })
     }
 
-    /// Where molds and successors start: the directory of the command line, resolved anew each time, so that a moved
-    /// symbolic link (`current`) leads to the new release.
-    pub(crate) fn start_directory(&self) -> PathBuf {
-        let configured = self.settings.as_ref().and_then(|settings| settings.working_directory.clone());
-        configured.unwrap_or_else(|| self.options.directory.clone())
+    /// Where molds and successors start: `working_directory`, or else the directory of the command line. It is resolved
+    /// anew each time, so that a moved symbolic link (`current`) leads to the new release; also returned is what that
+    /// moved.
+    pub(crate) fn find_directory(&mut self) -> Result<(PathBuf, Vec<Move>), String> {
+        let configured = self.settings.as_ref().and_then(|settings| settings.working_directory.as_deref());
+        let moves = self.anchors.resolve(&self.options.directory, configured)?;
+        Ok((configured.unwrap_or(&self.options.directory).to_path_buf(), moves))
+    }
+
+    pub(crate) fn log_followed(&self, directory: &Path, variables: &[(String, String)]) {
+        if !variables.is_empty() {
+            let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+            let names = names.join(", ");
+            self.log.info(format_args!("{} leads to another release now, and so do {names}", directory.display()));
+        }
     }
 
     fn fork(&mut self, id: WorkerId, slot: SlotId, generation: Generation) {
@@ -139,7 +156,16 @@ impl Shell {
             return Err("the mold does not answer".to_string());
         }
         self.seats[number] = true;
-        Ok(Worker { pid: None, link: Link::new(ours), slot, generation, seat: number, ready: false, killed: None })
+        Ok(Worker {
+            pid: None,
+            link: Link::new(ours),
+            slot,
+            generation,
+            seat: number,
+            ready: false,
+            waiting: None,
+            killed: None,
+        })
     }
 
     fn retire(&mut self, id: WorkerId, drain: bool) {
@@ -155,8 +181,8 @@ impl Shell {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.pid {
             Some(pid) => self.kill(pid, signal),
-            // Not forked yet: it will find the end of its channel instead of a master.
-            None => worker.link.close(),
+            // The fork is under way. The last signal counts: they only get harder.
+            None => worker.waiting = Some(signal),
         }
     }
 

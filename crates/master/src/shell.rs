@@ -14,6 +14,7 @@ use sys::signals::{Signal, Signals};
 use sys::title::Title;
 use wire::Message;
 
+use crate::anchor::Anchors;
 use crate::boot::Options;
 use crate::children::{Heard, Mold, Worker};
 use crate::control::{Answer, Request};
@@ -48,6 +49,8 @@ pub(crate) struct Shell {
     pub(crate) listeners: Listeners,
     /// What a failed roll goes back to.
     pub(crate) before: Option<(Settings, Listeners)>,
+    /// The directories that may move to another release.
+    pub(crate) anchors: Anchors,
     /// Where this master's pid file is now.
     pub(crate) pid_path: Option<PathBuf>,
     pub(crate) control: ControlServer,
@@ -123,6 +126,9 @@ impl Shell {
         let inherited = Inherited::from_environment(&log)?;
         let scoreboard = Shared::create("licorne-scoreboard", scoreboard::BYTES).map_err(chain)?;
         let started_ns = sys::clock::monotonic_ns();
+        // Now, before anything can move: this is where Bundler has pinned the environment to.
+        let mut anchors = Anchors::default();
+        anchors.resolve(&options.directory, None)?;
         let config = Config { has_config_file: options.config_file.is_some(), seed: started_ns, ..Config::default() };
         Ok(Self {
             log,
@@ -137,6 +143,7 @@ impl Shell {
             settings: None,
             listeners: Vec::new(),
             before: None,
+            anchors,
             pid_path: None,
             control: ControlServer::default(),
             tickets: 0,
@@ -328,7 +335,12 @@ impl Shell {
     fn worker_said(&mut self, id: WorkerId, message: Message) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match message {
-            Message::Forked { pid } => worker.pid = Some(pid),
+            Message::Forked { pid } => {
+                worker.pid = Some(pid);
+                if let Some(signal) = worker.waiting.take() {
+                    self.kill(pid, signal);
+                }
+            }
             Message::Ready => {
                 worker.ready = true;
                 self.event(Event::WorkerReady { worker: id });
