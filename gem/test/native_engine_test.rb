@@ -263,7 +263,7 @@ class NativeEngineTest < NativeCase
     proc do |env|
       case env["PATH_INFO"]
       when "/crowd"
-        Process.setrlimit(:NOFILE, 64, 1024)
+        Process.setrlimit(:NOFILE, Dir.children("/proc/self/fd").map(&:to_i).max + 1, 1024)
         begin
           loop { taken << File.open(File::NULL) }
         rescue Errno::EMFILE
@@ -319,5 +319,47 @@ class NativeEngineTest < NativeCase
     end
     assert_match(/\r\n\r\nall\z/, exchange(server, "GET / HTTP/1.0\r\n\r\n"))
     open.close
+  end
+
+  def test_a_forked_child_that_exits_leaves_the_request_to_its_parent
+    server = serve do |env|
+      leave = lambda do
+        pid = fork
+        exit(0) unless pid
+        Process.wait(pid)
+        "parent"
+      end
+      next [200, {}, [leave.call]] if env["PATH_INFO"] == "/app"
+
+      body = Object.new
+      body.define_singleton_method(:each) { |&block| block.call(leave.call) }
+      [200, {}, body]
+    end
+    client = server.connect
+    %w[/app /body /app].each do |path|
+      client.write("GET #{path} HTTP/1.1\r\nHost: a\r\n\r\n")
+      assert_equal [200, "parent"], response(client).values_at(0, 2)
+    end
+    log = server.stop
+    assert log.end_with?("orphaned 3\n"), log
+  end
+
+  def test_a_client_that_floods_does_not_starve_others
+    server = serve { OK }
+    flood = server.connect
+    writer = Thread.new do
+      loop { flood.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 1000) }
+    rescue SystemCallError
+      nil
+    end
+    reader = Thread.new do
+      loop { flood.readpartial(1 << 20) }
+    rescue EOFError, IOError, SystemCallError
+      nil
+    end
+    20.times { assert_match(/\AHTTP\/1.1 200/, get(server)) }
+    server.wire.send(:retire, drain: false, linger_ms: 0)
+    assert_equal 0, server.wait.exitstatus
+    [reader, writer].each { |thread| thread.join(10) }
   end
 end

@@ -41,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) early_hints: bool,
     pub(crate) check_client: bool,
     pub(crate) write_ms: u64,
+    /// The process that serves.
+    pid: Cell<u32>,
     page: Shared,
     seat: usize,
     retire_asked: Cell<bool>,
@@ -121,6 +123,7 @@ impl Engine {
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
             check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
             write_ms,
+            pid: Cell::new(std::process::id()),
             page,
             seat,
             retire_asked: Cell::new(false),
@@ -158,8 +161,9 @@ impl Engine {
     /// Serves until told to leave. `:retired`, or `:orphaned` when the master is gone.
     fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
         let core = this.core.get(ruby);
+        core.pid.set(std::process::id());
         core.seat(|seat| {
-            seat.set_pid(std::process::id());
+            seat.set_pid(core.pid.get());
             seat.set_ready(monotonic_ns());
         });
         let control = this.control.get(ruby);
@@ -195,6 +199,12 @@ impl Core {
         look(seat.expect("the page has this seat: new() looked"))
     }
 
+    /// Tells whether this is a child that the application forked. It shares sockets, epoll and scoreboard with its
+    /// parent, which goes on with the request, so it must leave all of them alone.
+    pub(crate) fn is_forked(&self) -> bool {
+        std::process::id() != self.pid.get()
+    }
+
     /// What the seat shows between requests.
     pub(crate) fn resting_state(&self) -> State {
         if self.reactor.borrow().is_retiring() { State::Retiring } else { State::Idle }
@@ -224,9 +234,7 @@ impl Core {
             match channel.try_recv() {
                 Ok(Received::Datagram(bytes, _)) => match Message::decode(&bytes) {
                     Ok(Message::Retire { drain, linger_ms }) => self.retire(drain, linger_ms.into()),
-                    Ok(Message::ReopenLogs) => {
-                        events.funcall::<_, _, Value>("reopen_logs", ())?;
-                    }
+                    Ok(Message::ReopenLogs) => reopen_logs(events)?,
                     // Others are for molds.
                     Ok(_) => {}
                     Err(error) => return Err(Error::new(ruby.exception_io_error(), error.to_string())),
@@ -241,6 +249,21 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+/// Has the application's side reopen its logs. If that fails the worker serves on.
+fn reopen_logs(events: Value) -> Result<(), Error> {
+    let outcome = protect(|rb| {
+        rb.send(events, "reopen_logs", &[]);
+    });
+    match outcome.map_err(|escape| (escape.standard_error(), escape)) {
+        Ok(()) => Ok(()),
+        Err((Some(exception), _)) => {
+            report(events, "app_error", exception);
+            Ok(())
+        }
+        Err((None, escape)) => Err(escape.into_error()),
     }
 }
 

@@ -28,7 +28,19 @@ struct State {
 
 /// The Ruby object.
 #[magnus::wrap(class = "Licorne::Native::Input", free_immediately)]
-pub(crate) struct Input(Locked<RefCell<State>>);
+pub(crate) struct Input {
+    state: Locked<RefCell<State>>,
+    /// Bytes of memory that the garbage collector was told about.
+    weight: isize,
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        if self.weight > 0 {
+            ffi::ruby().gc_adjust_memory_usage(-self.weight);
+        }
+    }
+}
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Input", ruby.class_object())?;
@@ -55,7 +67,15 @@ impl Input {
             Body::Memory(bytes) => Source::Memory(bytes),
             Body::File { file, bytes } => Source::File { file, bytes },
         };
-        Self(Locked::new(RefCell::new(State { source, position: 0 })))
+        let weight = match &source {
+            Source::Memory(bytes) => isize::try_from(bytes.capacity()).unwrap_or(0),
+            Source::File { .. } => 0,
+        };
+        if weight > 0 {
+            // Otherwise it would not see a reason to run while request bodies pile up.
+            ffi::ruby().gc_adjust_memory_usage(weight);
+        }
+        Self { state: Locked::new(RefCell::new(State { source, position: 0 })), weight }
     }
 
     /// `read`, `read(length)`, `read(length, buffer)` as Rack's specification has it.
@@ -182,7 +202,7 @@ impl Input {
     }
 
     fn state(&self, ruby: &Ruby) -> &RefCell<State> {
-        self.0.get(ruby)
+        self.state.get(ruby)
     }
 }
 

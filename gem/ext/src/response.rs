@@ -75,6 +75,11 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
             }
         }
     };
+    if let Err(escape) = outcome {
+        if escape.standard_error().is_none() && exchange.core.is_forked() {
+            return Err(escape);
+        }
+    }
     let closed = exchange.close_body(answer.body);
     if let Some(after) = after {
         exchange.core.reactor.borrow_mut().finish(exchange.token, after);

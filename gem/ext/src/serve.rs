@@ -41,17 +41,23 @@ pub(crate) fn serve(
     let outcome = build_env(ruby, shared, token).and_then(|(env, file)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
         let outcome = exchange.run(app);
+        if let Ended::Escaped(escape) = outcome {
+            if !core.is_forked() {
+                exchange.afterwards(&outcome);
+            }
+            return Err(escape);
+        }
         exchange.afterwards(&outcome);
         if let Some(file) = file.filter(|_| !exchange.is_hijacked()) {
             // Not left to the garbage collector: uploads would fill the disk until it runs.
             Input::close(ruby, &file);
         }
-        match outcome {
-            Ended::Escaped(escape) => Err(escape),
-            _ => Ok(()),
-        }
+        Ok(())
     });
     if outcome.is_err() {
+        if core.is_forked() {
+            return outcome;
+        }
         core.reactor.borrow_mut().finish(token, After::Abort);
     }
     core.running.set(None);

@@ -44,6 +44,7 @@ class NativeServer
 
   def initialize(settings: {}, env: {}, path: nil, &app)
     @path = path
+    @clients = []
     @listener = path ? UNIXServer.new(path) : TCPServer.new("127.0.0.1", 0)
     @port = @listener.addr[1] unless path
     @wire, theirs = Wire.pair
@@ -56,7 +57,16 @@ class NativeServer
   end
 
   def connect
-    @path ? UNIXSocket.new(@path) : TCPSocket.new("127.0.0.1", @port)
+    socket = @path ? UNIXSocket.new(@path) : TCPSocket.new("127.0.0.1", @port)
+    @clients << socket
+    socket
+  end
+
+  # Closes what a test left open.
+  def release
+    stop unless @log.closed?
+    @clients.each(&:close)
+    @page.close
   end
 
   # The listener is the server's alone from now on.
@@ -120,7 +130,7 @@ class NativeCase < Minitest::Test
   end
 
   def teardown
-    @servers.each { |server| server.stop unless server.log.closed? }
+    @servers.each(&:release)
     assert_empty NativeServer::ALL
   end
 
