@@ -101,6 +101,8 @@ impl Shell {
         let Some(mold) = self.molds.get(&generation) else { return };
         let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
         let before = self.settings.replace(settings.clone());
+        // Only to know where `working_directory` leads while it still does; a start that needs it says what is wrong.
+        let _ = self.find_directory();
         let listened = std::mem::replace(&mut self.listeners, listeners);
         match before {
             None => self.open_control(&settings),

@@ -14,6 +14,7 @@
 //! | `boot` | from the command line to the first mold; what a mold is told |
 //! | `settings` | what a mold answers |
 //! | `listeners` | which sockets there are, whose they are, binding and dropping |
+//! | `anchor`, `release` | the directory that moves to another release, and what follows it |
 //! | `successor` | the second master of an upgrade |
 //! | `control`, `control_server` | the control socket, as both ends see it, and the master's end |
 //! | `status` | the state as JSON |
@@ -21,6 +22,7 @@
 //! | `log` | lines as Ruby's Logger writes them |
 //! | `runtime` | which Ruby, and where the gem's files are |
 
+mod anchor;
 mod boot;
 mod children;
 
@@ -32,6 +34,7 @@ mod generation;
 mod listeners;
 mod log;
 mod perform;
+mod release;
 mod runtime;
 mod settings;
 mod shell;

@@ -6,6 +6,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::release::{self, Move};
+
 /// What a mold is started with.
 #[derive(Clone, Debug)]
 pub struct Runtime {
@@ -15,6 +17,7 @@ pub struct Runtime {
     pub load_path: Vec<PathBuf>,
 }
 
+/// The file that every mold begins with.
 const ENTRY: &str = "licorne/mold.rb";
 const EXTENSION: &str = "licorne/licorne_ext.so";
 
@@ -46,5 +49,21 @@ impl Runtime {
             }
         }
         Err(format!("the files of the gem ({ENTRY}) are nowhere near {}", program.display()))
+    }
+
+    /// The load path after these moves of the release: a gem that is installed within the release
+    /// (`vendor/bundle`) goes with it when it was deleted, and the next release has the like.
+    ///
+    /// # Errors
+    /// The gem's files are gone, and not in the new release either: the text names the directory.
+    pub(crate) fn load_path_after(&self, moves: &[Move]) -> Result<Vec<PathBuf>, String> {
+        let present = |path: &PathBuf| {
+            let followed = || release::follow(path, moves).filter(|path| path.is_dir());
+            let found = if path.is_dir() { Some(path.clone()) } else { followed() };
+            found.ok_or_else(|| {
+                format!("the files of this version of the gem are gone: {} (an upgrade brings another)", path.display())
+            })
+        };
+        self.load_path.iter().map(present).collect()
     }
 }

@@ -16,6 +16,7 @@ use sys::spawn::Program;
 use wire::Message;
 
 use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
+use crate::release::{self, Move};
 use crate::shell::Shell;
 
 /// The first descriptor number of a second master's listeners.
@@ -73,6 +74,11 @@ impl Origin {
 impl Shell {
     /// Moves the pid file out of the way and asks the mold to run `before_exec`.
     pub(crate) fn start_successor(&mut self) {
+        if let Err(text) = self.find_directory() {
+            self.log.error(format_args!("cannot start a new master: {text}"));
+            self.failure = Some(text);
+            return self.event(Event::SuccessorFailed);
+        }
         if let Some(path) = self.pid_path.clone() {
             let old = oldbin(&path);
             if let Err(error) = sys::pidfile::rename(&path, &old, sys::process::own_pid()) {
@@ -97,8 +103,9 @@ impl Shell {
         let asked = self.current_mold().is_some_and(|mold| mold.link.send(&Message::BeforeExec, &[]));
         if !asked {
             // Without a mold there is no hook to run.
+            let text = |word: OsString| word.to_string_lossy().into_owned();
             let own: serde_json::Map<String, Value> =
-                std::env::vars().map(|(name, value)| (name, Value::String(value))).collect();
+                std::env::vars_os().map(|(name, value)| (text(name), Value::String(text(value)))).collect();
             self.execute_successor(&Value::Object(own).to_string());
         }
     }
@@ -124,27 +131,30 @@ impl Shell {
         }
     }
 
-    fn spawn_successor(&self, json: &str) -> Result<Successor, String> {
+    fn spawn_successor(&mut self, json: &str) -> Result<Successor, String> {
         let Ok(Value::Object(environment)) = serde_json::from_str(json) else {
             return Err("before_exec failed, the new master was not started".to_string());
         };
         let (reader, writer): (OwnedFd, OwnedFd) = sys::spawn::pipe().map_err(|error| error.chain())?;
-        let configured = self.settings.as_ref().and_then(|settings| settings.program_path.clone());
-        let path = configured.map_or_else(|| self.options.program_path.clone(), PathBuf::into_os_string);
+        let (directory, moves) = self.find_directory()?;
+        let path = self.successor_path(&moves);
         let mut program = Program::new(&path);
         program.arguments = self.options.arguments.iter().map(OsString::from).collect();
         program.clear = true;
-        program.set = environment
-            .iter()
+        let inherited: Vec<(String, String)> = environment
+            .into_iter()
             .filter(|(name, _)| !PRIVATE_VARIABLES.contains(&name.as_str()))
-            .filter_map(|(name, value)| Some((OsString::from(name), OsString::from(value.as_str()?))))
+            .filter_map(|(name, value)| Some((name, value.as_str()?.to_string())))
             .collect();
+        let followed = release::follow_variables(inherited.clone(), &moves);
+        self.log_followed(&directory, &followed);
+        // Of a name that is set twice, the second counts.
+        program.set = inherited.into_iter().chain(followed).map(|(name, value)| (name.into(), value.into())).collect();
         let numbers: Vec<i32> = (FIRST_FD..).take(self.listeners.len()).collect();
         let listed = numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
         let ready_number = FIRST_FD + i32::try_from(numbers.len()).unwrap_or(0);
         program.set.push(("UNICORN_FD".into(), listed.into()));
         program.set.push((READY_VARIABLE.into(), ready_number.to_string().into()));
-        let directory = self.start_directory();
         program.set.push(("PWD".into(), directory.as_os_str().to_owned()));
         program.directory = Some(directory.clone());
         program.inherit = self.listeners.iter().map(|bound| bound.socket.as_fd()).zip(numbers).collect();
@@ -158,6 +168,15 @@ impl Shell {
         ));
         let pid = program.spawn().map_err(|error| error.chain())?;
         Ok(Successor::Running { pid, ready: Some(std::fs::File::from(reader)) })
+    }
+
+    /// The program to execute. One in an old release follows to the new one, unless it is missing there: the
+    /// configuration, and who has named it by a link, may mean just that file.
+    fn successor_path(&self, moves: &[Move]) -> OsString {
+        let configured = self.settings.as_ref().and_then(|settings| settings.program_path.clone());
+        let path = configured.unwrap_or_else(|| PathBuf::from(&self.options.program_path));
+        let followed = release::follow(&path, moves).filter(|path| path.exists());
+        followed.unwrap_or(path).into_os_string()
     }
 
     pub(crate) fn hear_successor(&mut self) {

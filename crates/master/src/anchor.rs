@@ -1,0 +1,63 @@
+//! Directories that may lead to another place than they did: those that the server was told by a name with a symbolic
+//! link in it.
+//!
+//! A name is resolved anew whenever a mold or a second master starts, and each place it has led to is remembered: a
+//! release that has been deleted since cannot be asked any more where it was. What to do with a move is in `release`.
+
+use std::path::{Path, PathBuf};
+
+use crate::release::Move;
+
+/// The directories that a release may be known by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Anchors {
+    /// Where the master was started.
+    start: Anchor,
+    /// `working_directory`.
+    configured: Anchor,
+}
+
+impl Anchors {
+    /// Looks where both directories lead now, and returns how to get there from each place before.
+    ///
+    /// # Errors
+    /// The one that counts, which is the configured one if there is one, leads nowhere: the text names it.
+    pub(crate) fn resolve(&mut self, start: &Path, configured: Option<&Path>) -> Result<Vec<Move>, String> {
+        let from_start = self.start.resolve(start);
+        let Some(configured) = configured else { return from_start };
+        let mut moves = self.configured.resolve(configured)?;
+        moves.extend(from_start.unwrap_or_default());
+        Ok(moves)
+    }
+}
+
+/// A directory by its name, and the places that it has been.
+#[derive(Clone, Debug, Default)]
+struct Anchor {
+    seen: Vec<PathBuf>,
+}
+
+impl Anchor {
+    /// Looks where `name` leads now, and returns how to get there from each place before.
+    ///
+    /// # Errors
+    /// It leads nowhere: the text names the directory.
+    fn resolve(&mut self, name: &Path) -> Result<Vec<Move>, String> {
+        let real = std::fs::canonicalize(name).map_err(|error| vanished(name, &error))?;
+        if !real.is_dir() {
+            return Err(format!("{} is no directory", real.display()));
+        }
+        let moves = self.seen.iter().filter_map(|old| Move::between(old, &real)).collect();
+        if !self.seen.contains(&real) {
+            self.seen.push(real);
+        }
+        Ok(moves)
+    }
+}
+
+fn vanished(name: &Path, error: &std::io::Error) -> String {
+    match std::fs::read_link(name) {
+        Ok(target) => format!("the directory {} is gone: {} leads there ({error})", target.display(), name.display()),
+        Err(_) => format!("the directory {} is gone ({error})", name.display()),
+    }
+}
