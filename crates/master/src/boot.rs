@@ -92,8 +92,8 @@ impl Options {
         title
     }
 
-    /// The `Boot` message of one generation.
-    pub(crate) fn boot_json(&self, generation: u32, inherited: &[String]) -> String {
+    /// The `Boot` message of one generation, which starts in `directory`.
+    pub(crate) fn boot_json(&self, generation: u32, directory: &Path, inherited: &[String]) -> String {
         let ruby_options: Vec<serde_json::Value> = self
             .ruby_options
             .iter()
@@ -110,7 +110,7 @@ impl Options {
             "program": self.program_name(),
             "program_path": self.program_path.to_string_lossy(),
             "argv": self.arguments,
-            "cwd": self.directory.to_string_lossy(),
+            "cwd": directory.to_string_lossy(),
             "config_file": self.config_file,
             "rackup": self.rackup,
             "env": self.environment,

@@ -100,7 +100,7 @@ impl Shell {
         let pid = boot::start_mold(&self.runtime, &load_path, &directory, variables, &theirs)
             .map_err(|error| error.chain())?;
         let link = Link::new(ours);
-        let boot = Message::Boot { json: self.options.boot_json(generation.0, &self.inherited.names()) };
+        let boot = Message::Boot { json: self.options.boot_json(generation.0, &directory, &self.inherited.names()) };
         link.send(&boot, &[self.scoreboard.as_fd()]);
         if let Some(path) = &self.pid_path {
             link.send(&Message::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
