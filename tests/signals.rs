@@ -122,6 +122,7 @@ fn winch_stops_the_workers_and_hup_brings_the_configured_number_back() {
     server.signal(Signal::HUP);
     server.wait_for_slots(&[0, 1]);
     assert_eq!(server.get("/").status, 200);
+    // Perhaps in the middle of the roll that HUP began.
     server.stop();
 }
 
@@ -176,14 +177,38 @@ fn a_worker_reopens_its_logs_on_usr1() {
     server.stop();
 }
 
+/// Lines that a boot, or a reload, logs one after the other: a signal may come at each of these moments.
+const MOMENTS: &[&str] =
+    &["worker=0 spawning", "worker=0 spawned", "Refreshing Gem list", "worker=1 spawning", "worker=0 ready"];
+
 #[test]
-fn signals_sent_while_the_server_boots_are_heeded() {
-    let mut server = Server::builder().launch();
-    server.wait_for(Mark::default(), "inherited addr=");
-    server.signal(Signal::QUIT);
-    let status = server.wait_for_exit();
-    assert!(status.success(), "{status}");
-    server.assert_nothing_is_left();
+fn a_stop_at_any_moment_of_a_boot_is_a_stop() {
+    for moment in ["inherited addr="].iter().chain(MOMENTS) {
+        for stop in [Signal::QUIT, Signal::INT] {
+            let mut server = Server::builder().workers(2).launch();
+            server.wait_for(Mark::default(), moment);
+            server.signal(stop);
+            let status = server.wait_for_exit();
+            assert!(status.success(), "{stop:?} at {moment:?}: {status}");
+            server.assert_nothing_is_left();
+        }
+    }
+}
+
+#[test]
+fn a_stop_at_any_moment_of_a_reload_is_a_stop() {
+    for moment in ["reloading config_file=", "gen=2 is ready"].iter().chain(MOMENTS) {
+        for stop in [Signal::QUIT, Signal::INT] {
+            let mut server = Server::builder().workers(2).start();
+            let mark = server.mark();
+            server.signal(Signal::HUP);
+            server.wait_for(mark, moment);
+            server.signal(stop);
+            let status = server.wait_for_exit();
+            assert!(status.success(), "{stop:?} at {moment:?}: {status}");
+            server.assert_nothing_is_left();
+        }
+    }
 }
 
 #[test]
