@@ -277,4 +277,13 @@ class NativeResponseTest < NativeCase
     server = serve { [200, {}, Rack::BodyProxy.new(%w[a b]) { nil }] }
     assert_match(/Content-Length: 2\r\n.*\r\n\r\nab\z/m, get(server))
   end
+
+  def test_statuses_may_be_strings_and_must_be_final
+    server = serve { |env| [env["PATH_INFO"][1..].tr("_", " "), {}, []] }
+    { "/201" => "201 Created", "/404_Nope" => "404 Not Found", "/666_BEAST" => "666 BEAST", "/299" => "299 ",
+      "/102" => "500 Internal Server Error", "/100" => "500 Internal Server Error", "/99" => "500 Internal Server Error",
+      "/1000" => "500 Internal Server Error" }.each do |path, line|
+      assert_equal "HTTP/1.1 #{line}", get(server, path).lines.first.chomp("\r\n")
+    end
+  end
 end

@@ -1,6 +1,6 @@
 //! From what the application returned to bytes on the wire.
 
-use http1::response::{BadField, BodyFraming, Plan, Writer};
+use http1::response::{BadField, BodyFraming, Plan, Writer, reason_phrase};
 use magnus::{Exception, Value, prelude::*};
 use reactor::After;
 
@@ -75,10 +75,11 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
             }
         }
     };
-    if let Err(escape) = outcome {
-        if escape.standard_error().is_none() && exchange.core.is_forked() {
-            return Err(escape);
-        }
+    if let Err(escape) = outcome
+        && escape.standard_error().is_none()
+        && exchange.core.is_forked()
+    {
+        return Err(escape);
     }
     let closed = exchange.close_body(answer.body);
     if let Some(after) = after {
@@ -147,10 +148,23 @@ fn take_apart(rb: Rb<'_>, returned: Value) -> Result<Answer, String> {
     }
     let status = element(triple, 0);
     let number = fixnum(status).or_else(|| fixnum(rb.call(status, ids().to_i, &[])));
-    let code = number.and_then(|code| u16::try_from(code).ok()).filter(|code| (100..=999).contains(code));
-    let Some(code) = code else { return Err("the application returned no status between 100 and 999".to_owned()) };
+    let code = number.and_then(|code| u16::try_from(code).ok()).filter(|code| is_final(*code));
+    let Some(code) = code else {
+        return Err("the application returned no final status: 101, or 200 to 999".to_owned());
+    };
     let body = element(triple, 2);
     Ok(Answer { status, code, fields: element(triple, 1), body, content: classify(rb, body)? })
+}
+
+/// Tells whether a response with this status can be the last of its request.
+fn is_final(code: u16) -> bool {
+    code == 101 || (200..=999).contains(&code)
+}
+
+/// Returns the reason phrase that comes with a status like `"666 BEAST"`.
+fn reason_of(status: &[u8]) -> Option<Vec<u8>> {
+    let blank = status.iter().position(|byte| *byte == b' ')?;
+    Some(status[blank + 1..].to_vec())
 }
 
 /// Writes the head.
@@ -161,10 +175,16 @@ fn compose(
     head: &mut Vec<u8>,
     bad: &mut Vec<(Vec<u8>, BadField)>,
 ) -> End {
+    // Known statuses have their own; Unicorn's users may invent others.
+    let reason = match reason_phrase(answer.code) {
+        "" => with_bytes(answer.status, reason_of),
+        _ => None,
+    };
     let mut writer = {
         let mut reactor = exchange.core.reactor.borrow_mut();
-        Writer::begin(head, exchange.asked, answer.code, None, reactor.date())
+        Writer::begin(head, exchange.asked, answer.code, reason.as_deref(), reactor.date())
     };
+    drop(reason);
     let mut hijack = match answer.content {
         Content::Stream => Some(answer.body),
         _ => None,
