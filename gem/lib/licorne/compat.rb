@@ -1,5 +1,10 @@
 # frozen_string_literal: true
 
+# Applications use these without saying so, since Unicorn has them loaded.
+require "fcntl"
+require "socket"
+require "stringio"
+
 require "licorne/configurator"
 require "licorne/logs"
 require "licorne/rack_env"
