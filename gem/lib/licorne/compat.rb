@@ -5,6 +5,7 @@ require "fcntl"
 require "socket"
 require "stringio"
 
+require "licorne/app_loader"
 require "licorne/configurator"
 require "licorne/logs"
 require "licorne/rack_env"
@@ -16,6 +17,15 @@ module Unicorn
   HttpServer = Licorne::Server
   Configurator = Licorne::Configurator
   Worker = Licorne::Worker
+  # What `rack.input` is. Here it is complete and rewindable always, so that both names mean the same.
+  StreamInput = Licorne::Native::Input
+  TeeInput = StreamInput
+
+  autoload :OobGC, "licorne/compat/oob_gc"
+  autoload :PrereadInput, "licorne/compat/preread_input"
+  autoload :SocketHelper, "licorne/compat/socket_helper"
+  autoload :TmpIO, "licorne/compat/tmpio"
+  autoload :WorkerKiller, "licorne/compat/worker_killer"
 
   # The table that is merged into each request's env.
   module HttpRequest
@@ -43,8 +53,18 @@ module Unicorn
     def chown_logs(uid, gid) = Licorne::Logs.chown(uid, gid)
   end
 
+  # Programs that daemonize are Ruby's; this one does it in its own program, before any Ruby runs.
+  module Launcher
+    def self.daemonize!(_options = {}) = nil
+  end
+
   # A client left while the application read its request.
   class ClientShutdown < EOFError; end
+
+  # A request that is not HTTP. The engine answers it; no application sees one of these.
+  class HttpParserError < IOError; end
+  class RequestEntityTooLargeError < HttpParserError; end
+  class RequestURITooLongError < HttpParserError; end
 
   module_function
 
@@ -55,6 +75,19 @@ module Unicorn
   def listener_names
     server = Licorne::Server.current
     server ? server.listener_names : []
+  end
+
+  # The application of a rackup file, as a factory that a server calls.
+  def builder(rackup, _options = nil)
+    lambda do |_, server|
+      wrap = server.nil? || server.default_middleware != false
+      Licorne::AppLoader.new(rackup: rackup, default_middleware: wrap, server: server).load
+    end
+  end
+
+  # Both ends close-on-exec, as Ruby's own are.
+  def pipe
+    IO.pipe.each { |io| io.binmode.sync = true }
   end
 end
 

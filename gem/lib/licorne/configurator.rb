@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "logger"
 require "licorne/native"
 require "licorne/failure"
 require "licorne/hooks"
@@ -10,6 +11,12 @@ module Licorne
   class Configurator
     TABLE = Native.directives.to_h { |entry| [entry[:name].to_sym, entry] }.freeze
     HOOKS = TABLE.select { |_, entry| entry[:type] == "hook" }.keys.freeze
+    # What a directive is when it is not given, as Unicorn's table of that name has it.
+    DEFAULTS = HOOKS.to_h { |name| [name, Hooks::DEFAULTS.fetch(name)] }
+                    .merge(TABLE.except(*HOOKS, :listen, :logger).transform_values { |entry| entry[:default] })
+                    .compact.merge(logger: Logger.new($stderr), pid: nil).freeze
+    # What the command line gave: the rackup file as :file, then :host, :port, :options. Filled by a mold.
+    RACKUP = {} # rubocop:disable Style/MutableConstant
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
     # The raw values by directive, `:unset` where nothing was given; what is written here is not checked.

@@ -30,11 +30,19 @@ module Licorne
     # The process is a mold, or a worker that was started afresh; a mold's fork comes back from `run` as a worker, so
     # that a worker's stack holds nothing of the mold.
     def self.start
-      $LOAD_PATH.unshift(COMPATIBILITY) if File.directory?(COMPATIBILITY)
+      provide_unicorn
       control = ENV.delete("LICORNE_CONTROL_FD")
       role = control ? new(Native::Control.new(Integer(control))) : Exec.resume
       role = role.run while role
     end
+
+    # All of its files at once: what is loaded already is not looked for again, so that a real Unicorn that is still in
+    # the Gemfile does not come on top of it.
+    def self.provide_unicorn
+      $LOAD_PATH.unshift(COMPATIBILITY)
+      Dir.glob("**/*.rb", base: COMPATIBILITY).sort.each { |path| require path.delete_suffix(".rb") }
+    end
+    private_class_method :provide_unicorn
 
     def initialize(control)
       @control = control

@@ -27,6 +27,7 @@ module Licorne
                                start_ctx: Server::START_CTX).to_h
       @server = Server.new(configurator: @configurator, settings: @settings)
       @server.pid = @settings["pid"]
+      @server.listener_names = listener_names
     end
 
     # What comes once the master has applied the settings: the logs, then the application if it is preloaded.
@@ -37,8 +38,22 @@ module Licorne
 
     private
 
+    # What the workers will listen on, for exporters that ask while the application is preloaded. A name that cannot be
+    # resolved is left out: binding it fails soon, and tells why.
+    def listener_names
+      configured = @settings["listeners"].filter_map do |listener|
+        OwnListener.name(listener["address"])
+      rescue SocketError, ArgumentError
+        nil
+      end
+      @boot.inherited | configured
+    end
+
     def enter
       Server::START_CTX.replace(0 => @boot.program_path, :argv => @boot.argv, :cwd => @boot.cwd)
+      Configurator::RACKUP.replace(file: @boot.rackup, host: @boot.host, port: @boot.port,
+                                   daemonize: @boot.daemonized, no_default_middleware: @boot.no_default_middleware,
+                                   options: { config_file: @boot.config_file, listeners: @boot.listeners }.compact)
       $0 = @boot.program_path if @boot.program_path
       Process.setproctitle(@boot.title("mold"))
       [$stdin, $stdout, $stderr].each(&:binmode)

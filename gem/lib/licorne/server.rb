@@ -11,7 +11,7 @@ module Licorne
     # Program, arguments and directory that the server was started with: program under 0, then :argv and :cwd.
     # Configurations write to it, to have an upgrade start another program.
     START_CTX = {} # rubocop:disable Style/MutableConstant
-    # The bound sockets. Filled in workers only: here the master owns them.
+    # The bound sockets. Filled in workers only: outside of them the master owns them.
     LISTENERS = [] # rubocop:disable Style/MutableConstant
 
     attr_accessor :app, :config, :worker_processes, :timeout, :preload_app, :early_hints, :default_middleware,
@@ -19,6 +19,8 @@ module Licorne
                   :rewindable_input, :client_body_buffer_size, :check_client_connection, :user, :listener_opts,
                   :ready_pipe, :orig_app
     attr_reader :logger, :pid, :own_listeners
+    # What a worker does from here to its end; see `worker_loop`.
+    attr_writer :worker_main
     attr_writer :stdout_path, :stderr_path, :listener_names
 
     class << self
@@ -71,7 +73,10 @@ module Licorne
       return if listener_names.include?(name)
 
       socket, name = OwnListener.bind(name, options, logger)
-      @own_listeners << [socket, name] unless listener_names.include?(name)
+      unless listener_names.include?(name)
+        @own_listeners << [socket, name]
+        LISTENERS << socket
+      end
       socket
     end
 
@@ -80,6 +85,11 @@ module Licorne
     end
 
     private
+
+    # All of a worker's life, hooks included. Agents wrap this method to start their threads after the fork.
+    def worker_loop(_worker)
+      @worker_main.call
+    end
 
     def value_of_settings?(name, value)
       respond_to?(:"#{name}=") && !Configurator::HOOKS.include?(name.to_sym) && name != "pid" && name != "logger" &&

@@ -15,6 +15,9 @@ module Licorne
       other.is_a?(Integer) ? nr == other : super
     end
 
+    # Called when the worker has served its last request. Agents wrap this method to send what they still hold.
+    def close; end
+
     # Becomes another user, for good. Without a group it takes the user's own group and supplementary groups: keeping
     # those of root, as Unicorn does, would leave the worker half privileged. `group` may be [group, group of logs].
     def user(name, group = nil, chroot = false)

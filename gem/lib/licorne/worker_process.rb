@@ -24,13 +24,19 @@ module Licorne
 
     # Serves until it is told to leave. Afterwards the process ends as any Ruby program does, at_exit handlers included.
     def run
-      boot_or_fail
-      outcome = @engine.run(@app, @events)
-      @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") if outcome == :orphaned
+      @server.worker_main = method(:serve)
+      @server.send(:worker_loop, @worker)
+      @worker.close
       nil
     end
 
     private
+
+    def serve
+      boot_or_fail
+      outcome = @engine.run(@app, @events)
+      @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") if outcome == :orphaned
+    end
 
     def boot_or_fail
       prepare
@@ -50,7 +56,16 @@ module Licorne
       install_traps
       $0 = @boot.title("worker[#{@worker.nr}]")
       Server::START_CTX.clear
+      Configurator::RACKUP.clear
+      fill_listeners
       @events = Events.new(@server, @worker)
+    end
+
+    # The descriptors are the engine's: these objects only let others ask for addresses.
+    def fill_listeners
+      require "socket"
+      sockets = @inheritance.listeners.map { |fd, _| Socket.for_fd(fd).tap { |socket| socket.autoclose = false } }
+      Server::LISTENERS.replace(sockets)
     end
 
     def load_app
