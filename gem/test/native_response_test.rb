@@ -286,4 +286,22 @@ class NativeResponseTest < NativeCase
       assert_equal "HTTP/1.1 #{line}", get(server, path).lines.first.chomp("\r\n")
     end
   end
+
+  def test_a_body_that_keeps_its_block_may_call_it_too_late
+    kept = []
+    server = serve do |env|
+      kept.each { |block| block.call("late") }
+      body = Object.new
+      body.define_singleton_method(:each) do |&block|
+        kept << block
+        block.call("one")
+        raise "left by a jump" if env["PATH_INFO"] == "/raise"
+      end
+      body.define_singleton_method(:close) { kept.each { |block| block.call("closing") } }
+      [200, {}, body]
+    end
+    assert_equal "one", body_of(get(server))
+    assert get(server, "/raise").end_with?("3\r\none\r\n")
+    assert_equal "one", body_of(get(server))
+  end
 end

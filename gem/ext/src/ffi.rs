@@ -101,12 +101,17 @@ extern "C" fn trampoline<F: FnOnce(Rb<'_>) -> T, T>(argument: VALUE) -> VALUE {
 pub(crate) fn protect<F: FnOnce(Rb<'_>) -> T, T>(closure: F) -> Result<T, Escape> {
     let mut call = Call { closure: Some(closure), outcome: None };
     let mut state = 0;
+    let depth = calls::active_depth();
     // SAFETY: the trampoline gets the address of `call`, which outlives the call.
     unsafe { rb_sys::rb_protect(Some(trampoline::<F, T>), (&raw mut call) as VALUE, &raw mut state) };
     match call.outcome {
-        Some(Ok(outcome)) if state == 0 => Ok(outcome),
-        Some(Err(panic)) if state == 0 => resume_unwind(panic),
-        _ => Err(escape(state)),
+        _ if state != 0 => {
+            calls::forget_active(depth);
+            Err(escape(state))
+        }
+        Some(Ok(outcome)) => Ok(outcome),
+        Some(Err(panic)) => resume_unwind(panic),
+        None => Err(escape(state)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http1::request::Version;
 use http1::response::{Asked, write_error};
 use magnus::{Exception, Ruby, Value, prelude::*, typed_data::Obj};
 use reactor::{After, Body, Token};
@@ -38,7 +39,7 @@ pub(crate) fn serve(
         return Ok(());
     }
     let Some(asked) = begin(core, token) else { return Ok(()) };
-    let outcome = build_env(ruby, shared, token).and_then(|(env, file)| {
+    let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, file)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
         let outcome = exchange.run(app);
         if let Ended::Escaped(escape) = outcome {
@@ -78,7 +79,12 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
 }
 
 /// Makes the env. Its input is returned as well when the body is in a file.
-fn build_env(ruby: &Ruby, shared: &Arc<Locked<Core>>, token: Token) -> Result<(Value, Option<Obj<Input>>), Escape> {
+fn build_env(
+    ruby: &Ruby,
+    shared: &Arc<Locked<Core>>,
+    token: Token,
+    version: Version,
+) -> Result<(Value, Option<Obj<Input>>), Escape> {
     let core = shared.get(ruby);
     let serial = core.serial.get() + 1;
     core.serial.set(serial);
@@ -90,7 +96,9 @@ fn build_env(ruby: &Ruby, shared: &Arc<Locked<Core>>, token: Token) -> Result<(V
         input: input.map_or(core.empty_input, |input| input.as_value()),
         tempfile: file.map(|file| file.as_value()),
         handle: ruby.obj_wrap(Handle::new(shared, serial)).as_value(),
-        early_hints: core.early_hints.then(|| ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()),
+        // Clients of HTTP/1.0 do not know interim responses.
+        early_hints: (core.early_hints && version == Version::Http11)
+            .then(|| ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()),
     };
     let env = {
         let reactor = core.reactor.borrow();

@@ -1,6 +1,7 @@
 //! Method calls, and callbacks for what Ruby iterates over.
 
-use std::os::raw::c_int;
+use std::cell::{Cell, RefCell};
+use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 
@@ -70,6 +71,23 @@ impl Visit<'_> {
     }
 }
 
+thread_local! {
+    /// The iterations over `each` that are going on in this thread. Ruby gets their number, not their address: an object
+    /// may keep the block that it was given.
+    static ACTIVE: RefCell<Vec<(VALUE, *mut c_void)>> = const { RefCell::new(Vec::new()) };
+    static NEXT: Cell<VALUE> = const { Cell::new(0) };
+}
+
+/// Returns how many iterations are going on.
+pub(super) fn active_depth() -> usize {
+    ACTIVE.with_borrow(Vec::len)
+}
+
+/// Takes out the iterations that were begun since there were `depth`: they are over.
+pub(super) fn forget_active(depth: usize) {
+    ACTIVE.with_borrow_mut(|active| active.truncate(depth));
+}
+
 extern "C" fn visit_pair(key: VALUE, object: VALUE, argument: VALUE) -> c_int {
     // SAFETY: `argument` is the address of a `Visit` on the stack of `each_pair`, which waits for us.
     let visit = unsafe { &mut *(argument as *mut Visit<'_>) };
@@ -86,8 +104,15 @@ extern "C" fn visit_yielded(
     arguments: *const VALUE,
     _block: VALUE,
 ) -> VALUE {
-    // SAFETY: `argument` is the address of a `Visit` on the stack of `each`, which waits for us.
-    let visit = unsafe { &mut *(argument as *mut Visit<'_>) };
+    let Some(visit) =
+        ACTIVE.with_borrow(|active| active.iter().find(|(number, _)| *number == argument).map(|(_, v)| *v))
+    else {
+        // The object kept the block and calls it after its `each` was over.
+        return rb_sys::Qnil as VALUE;
+    };
+    // SAFETY: it is the address of a `Visit` on the stack of `each`, which waits for us: entries of calls that are over
+    // are taken out, also when they were left by a jump (`protect` does that).
+    let visit = unsafe { &mut *visit.cast::<Visit<'_>>() };
     let nil = value(rb_sys::Qnil as VALUE);
     let second = if count > 1 {
         // SAFETY: there are `count` arguments.
@@ -140,17 +165,14 @@ impl Rb<'_> {
     /// Calls `each` and visits what it yields: the first two arguments, nil where there are fewer.
     pub(crate) fn each(self, object: Value, mut visitor: impl FnMut(Rb<'_>, Value, Value) -> Flow) {
         let mut visit = Visit { visitor: &mut visitor, panic: None };
-        // SAFETY: within `protect`; `visit` outlives the call.
+        let number = NEXT.replace(NEXT.get() + 1);
+        let depth = active_depth();
+        ACTIVE.with_borrow_mut(|active| active.push((number, (&raw mut visit).cast())));
+        // SAFETY: within `protect`; the callback looks the number up.
         unsafe {
-            rb_sys::rb_block_call(
-                object.as_raw(),
-                ids().each.0,
-                0,
-                std::ptr::null(),
-                Some(visit_yielded),
-                (&raw mut visit) as VALUE,
-            );
+            rb_sys::rb_block_call(object.as_raw(), ids().each.0, 0, std::ptr::null(), Some(visit_yielded), number);
         }
+        forget_active(depth);
         if let Some(panic) = visit.panic {
             resume_unwind(panic);
         }
