@@ -96,11 +96,15 @@ impl Channel {
         let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = flags | RecvFlags::CMSG_CLOEXEC;
-        let got = match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
-            Ok(got) => got,
-            Err(Errno::AGAIN) => return Ok(Received::Empty),
-            Err(Errno::CONNRESET) => return Ok(Received::End),
-            Err(errno) => return Err(Error::call("recvmsg")(errno)),
+        let got = loop {
+            match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
+                Ok(got) => break got,
+                Err(Errno::AGAIN) => return Ok(Received::Empty),
+                // The peer left with messages of ours unread. Linux says so once, before it gives out what the peer had
+                // sent: its last words.
+                Err(Errno::CONNRESET) => {}
+                Err(errno) => return Err(Error::call("recvmsg")(errno)),
+            }
         };
         let mut descriptors = Vec::new();
         for message in control.drain() {
@@ -143,6 +147,17 @@ mod tests {
         let Received::Datagram(bytes, fds) = b.recv().unwrap() else { panic!("no datagram") };
         assert_eq!((bytes.as_slice(), fds.len()), (&b"again"[..], 0));
         assert!(matches!(b.try_recv().unwrap(), Received::Empty));
+    }
+
+    #[test]
+    fn the_last_words_of_a_peer_that_left_messages_unread_are_heard() {
+        let (a, b) = Channel::pair().unwrap();
+        b.send(b"never read", &[]).unwrap();
+        a.send(b"last words", &[]).unwrap();
+        drop(a);
+        let Received::Datagram(bytes, _) = b.try_recv().unwrap() else { panic!("no datagram") };
+        assert_eq!(bytes, b"last words");
+        assert!(matches!(b.try_recv().unwrap(), Received::End));
     }
 
     #[test]

@@ -3,14 +3,20 @@
 module Licorne
   # The signals that mean something to a Unicorn, and traps for processes that they do not concern.
   module Signals
-    ALL = %w[INT TERM QUIT HUP USR1 USR2 WINCH TTIN TTOU].freeze
+    STOPS = %w[INT TERM QUIT].freeze
+    ALL = [*STOPS, *%w[HUP USR1 USR2 WINCH TTIN TTOU]].freeze
 
     module_function
 
-    # Empty traps rather than ignored signals: programs started from here then begin with the defaults, and what
-    # `trap` returns to a hook can be called.
+    # Traps that do nothing rather than ignored signals: programs started from here then begin with the defaults, and
+    # what `trap` returns to a hook can be called. A fork that has not set its own traps yet heeds a stop: nobody would
+    # repeat it.
     def deaf(names = ALL)
-      names.each { |name| trap(name) { |_| } }
+      home = Process.pid
+      names.each do |name|
+        stop = STOPS.include?(name)
+        trap(name) { |_| exit!(0) if stop && Process.pid != home }
+      end
     end
   end
 end

@@ -76,11 +76,11 @@ module Licorne
 
     # Until there is an engine, nothing was begun that would have to be finished.
     def install_traps
-      Signals.deaf
-      trap("CHLD", "DEFAULT")
       trap("QUIT") { |_| leave }
       trap("TERM") { |_| @settings["term_signal"] == "quick" ? exit!(0) : leave }
       trap("INT") { |_| exit!(0) }
+      Signals.deaf(Signals::ALL - Signals::STOPS)
+      trap("CHLD", "DEFAULT")
     end
 
     def leave
