@@ -22,6 +22,7 @@ use crate::{patience, procfs};
 /// A running server, and everything that it started.
 #[derive(Debug)]
 pub struct Server {
+    program: PathBuf,
     command: String,
     child: Child,
     watch: Watch,

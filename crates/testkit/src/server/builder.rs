@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -19,6 +20,7 @@ use crate::spawn::Start;
 /// Collects what a server is started with; [`Builder::start`] starts it.
 #[derive(Debug)]
 pub struct Builder {
+    program: PathBuf,
     app: App,
     workers: u32,
     preload: bool,
@@ -35,6 +37,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Builder {
         Builder {
+            program: program::path(),
             app: App::plain(),
             workers: 1,
             preload: false,
@@ -51,6 +54,12 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// Starts this program instead of [`program::path`]: another server, to compare with.
+    #[must_use]
+    pub fn program(self, program: impl Into<PathBuf>) -> Builder {
+        Builder { program: program.into(), ..self }
+    }
+
     /// Serves this application instead of [`App::plain`].
     #[must_use]
     pub fn app(self, app: App) -> Builder {
@@ -164,11 +173,13 @@ impl Builder {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let mut environment = self.environment;
         environment.push(("TEST_DIR".to_owned(), Some(directory.path().display().to_string())));
-        let start = Start { program: program::path(), arguments, environment, directory: app_directory, listeners };
+        let program = self.program;
+        let start = Start { program: program.clone(), arguments, environment, directory: app_directory, listeners };
         let child = start.spawn(writer).unwrap_or_else(|error| panic!("failed to start {}: {error}", start.display()));
         process::started(child.id());
         let watch = Watch::on(child.id()).expect("a child that was not waited for is there");
         Server {
+            program,
             command: start.display(),
             child,
             watch,

@@ -35,7 +35,8 @@ impl Server {
     /// The workers, by slot; of two masters, both masters' workers.
     #[must_use]
     pub fn workers(&self) -> Vec<Worker> {
-        let mut workers: Vec<Worker> = self.family().iter().filter_map(worker).collect();
+        let mut workers: Vec<Worker> =
+            self.family().iter().filter_map(|process| worker(&self.name(), process)).collect();
         workers.sort();
         workers
     }
@@ -46,14 +47,20 @@ impl Server {
         self.workers().into_iter().filter(|worker| worker.parent == master).collect()
     }
 
+    /// The name that its process titles begin with.
+    fn name(&self) -> String {
+        self.program.file_name().expect("the program has a name").to_string_lossy().into_owned()
+    }
+
     /// The process ids of those whose title has this tag: `master`, `master (old)`, `mold`.
     #[must_use]
     pub fn titled(&self, tag: &str) -> Vec<u32> {
+        let name = self.name();
         let matching = |process: &&Process| match process.title.split_once(' ') {
             Some((program, rest)) => {
                 let rest = rest.strip_prefix(tag).filter(|rest| rest.is_empty() || rest.starts_with(' '));
                 // `master` alone must not find `master (old)`.
-                is_program(program) && rest.is_some_and(|rest| !rest.starts_with(" (old)"))
+                is_program(&name, program) && rest.is_some_and(|rest| !rest.starts_with(" (old)"))
             }
             None => false,
         };
@@ -71,16 +78,16 @@ impl Server {
     }
 }
 
-fn is_program(word: &str) -> bool {
-    word.rsplit('/').next() == Some(&crate::program::name())
+fn is_program(name: &str, word: &str) -> bool {
+    word.rsplit('/').next() == Some(name)
 }
 
-fn worker(process: &Process) -> Option<Worker> {
+fn worker(name: &str, process: &Process) -> Option<Worker> {
     let (program, rest) = process.title.split_once(' ')?;
     let (number, rest) = rest.strip_prefix("worker[")?.split_once(']')?;
     let generation = rest.rsplit_once("(gen ").and_then(|(_, text)| text.split_once(')')?.0.parse().ok());
     let worker = Worker { number: number.parse().ok()?, generation, pid: process.pid, parent: process.parent };
-    is_program(program).then_some(worker)
+    is_program(name, program).then_some(worker)
 }
 
 #[cfg(test)]
@@ -94,12 +101,12 @@ mod tests {
             parent: 1,
             state: 'S',
             cpu: std::time::Duration::ZERO,
-            title: format!("{} {rest}", crate::program::name()),
+            title: format!("licorne {rest}"),
         };
         let expected = Worker { number: 3, generation: Some(12), pid: 7, parent: 1 };
-        assert_eq!(worker(&titled("worker[3] -c x.rb (gen 12)")), Some(expected));
-        assert_eq!(worker(&titled("worker[3] (gen 12) -c x.rb")), Some(expected));
-        assert_eq!(worker(&titled("worker[3] -c x.rb")), Some(Worker { generation: None, ..expected }));
-        assert_eq!(worker(&titled("master -c x.rb")), None);
+        assert_eq!(worker("licorne", &titled("worker[3] -c x.rb (gen 12)")), Some(expected));
+        assert_eq!(worker("licorne", &titled("worker[3] (gen 12) -c x.rb")), Some(expected));
+        assert_eq!(worker("licorne", &titled("worker[3] -c x.rb")), Some(Worker { generation: None, ..expected }));
+        assert_eq!(worker("licorne", &titled("master -c x.rb")), None);
     }
 }
