@@ -243,7 +243,12 @@ mod tests {
         vec![
             Message::Boot { json: "{\"a\":1}".to_string() },
             Message::Proceed,
-            Message::Fork { slot: 3, generation: 7, seat: 9, names: vec!["0.0.0.0:8080".to_string(), "/a b".to_string()] },
+            Message::Fork {
+                slot: 3,
+                generation: 7,
+                seat: 9,
+                names: vec!["0.0.0.0:8080".to_string(), "/a b".to_string()],
+            },
             Message::WorkerExited { slot: None, pid: 12, status: -1 },
             Message::WorkerExited { slot: Some(0), pid: 12, status: 0x0900 },
             Message::WorkerProcesses { count: 0 },
