@@ -41,7 +41,7 @@ pub enum After {
 }
 
 impl Reactor {
-    /// Returns the request that [`Turn::Request`] announced.
+    /// Returns the request that [`crate::Turn::Request`] announced.
     pub fn request(&self, token: Token) -> Option<Request<'_>> {
         let connection = self.slab.get(token)?;
         let intake = connection.intake.as_ref()?;
