@@ -46,7 +46,7 @@ pub fn write(path: &Path, own: u32) -> Result<()> {
 /// Moves the file of this process to another path; writes it anew when it cannot be moved (gone, other filesystem).
 ///
 /// # Errors
-/// As [`write`], for the new path.
+/// As [`write()`], for the new path.
 pub fn rename(from: &Path, to: &Path, own: u32) -> Result<()> {
     if let Some(pid) = holder(to, own) {
         return Err(Error::AlreadyRunning { pid, path: to.to_path_buf() });
