@@ -1,0 +1,245 @@
+//! Promise: a server that was started in one release follows the link to the next, Bundler's variables included, and
+//! does not miss a release that was deleted.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use testkit::process::Watch;
+use testkit::{App, Builder, Server};
+
+/// Says which release the code is from, and which Gemfile its gems.
+const RACKUP: &str = r##"
+require "greeting"
+text = "#{Greeting::RELEASE} #{ENV["BUNDLE_GEMFILE"]} #{Dir.pwd}"
+run ->(_env) { [200, {}, [text]] }
+"##;
+
+const GEMFILE: &str = r#"
+source "https://rubygems.org"
+gem "rack"
+gem "greeting", path: "vendor/greeting"
+"#;
+
+const GREETING: &str = r#"
+Gem::Specification.new do |spec|
+  spec.name = "greeting"
+  spec.version = "1.0"
+  spec.summary = "Says which release it is from"
+  spec.authors = ["test"]
+  spec.files = ["lib/greeting.rb"]
+end
+"#;
+
+/// The recipe of thousands of configurations.
+const RECIPE: &str = r##"
+before_fork do |server, worker|
+  old_pid = "#{server.config[:pid]}.oldbin"
+  if File.exist?(old_pid) && server.pid != old_pid
+    begin
+      Process.kill("QUIT", File.read(old_pid).to_i)
+    rescue Errno::ENOENT, Errno::ESRCH
+      # someone else did our job for us
+    end
+  end
+end
+"##;
+
+/// What a deployment tool makes: releases, a link to the current one, and a directory that they share.
+struct Deployment {
+    root: TempDir,
+}
+
+impl Deployment {
+    fn new() -> Deployment {
+        let root = TempDir::with_prefix("licorne-releases-").expect("a temporary directory");
+        let deployment = Deployment { root };
+        fs::create_dir(deployment.path("shared")).expect("it can be written");
+        (1..=3).for_each(|number| deployment.release(number));
+        deployment.deploy(1);
+        deployment
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        // Without links in it, as Bundler will name it.
+        fs::canonicalize(self.root.path()).expect("it is there").join(name)
+    }
+
+    fn release(&self, number: u32) {
+        let release = self.path(&format!("releases/{number}"));
+        let write = |name: &str, text: &str| {
+            let path = release.join(name);
+            fs::create_dir_all(path.parent().expect("it is in the release")).expect("it can be written");
+            fs::write(path, text).expect("it can be written");
+        };
+        write("config.ru", RACKUP);
+        write("Gemfile", GEMFILE);
+        write("vendor/greeting/greeting.gemspec", GREETING);
+        write("vendor/greeting/lib/greeting.rb", &format!("module Greeting\n  RELEASE = {number}\nend\n"));
+    }
+
+    /// Moves the link, in one step.
+    fn deploy(&self, number: u32) {
+        let new = self.path("current.new");
+        std::os::unix::fs::symlink(self.path(&format!("releases/{number}")), &new).expect("a link");
+        fs::rename(new, self.path("current")).expect("it can be renamed");
+    }
+
+    fn delete(&self, number: u32) {
+        fs::remove_dir_all(self.path(&format!("releases/{number}"))).expect("it is there");
+    }
+
+    /// A server that is started as deployment tools start it: in `directory`, by `bundle exec`.
+    fn server(&self, directory: &str) -> Builder {
+        let start = self.path("start");
+        let enter = format!("cd {}/{directory}", self.path("").display());
+        let program = testkit::program::path();
+        let text = format!("#!/bin/bash\nset -e\n{enter}\nexec bundle exec {} \"$@\"\n", program.display());
+        fs::write(&start, text).expect("it can be written");
+        fs::set_permissions(&start, fs::Permissions::from_mode(0o755)).expect("it is there");
+        Server::builder().program(start).app(App::rackup("run nil"))
+    }
+
+    /// What the application answers when it is all of this release.
+    fn answer(&self, number: u32) -> String {
+        let release = self.path(&format!("releases/{number}"));
+        format!("{number} {0}/Gemfile {0}", release.display())
+    }
+
+    #[track_caller]
+    fn assert_serves(&self, server: &Server, number: u32) {
+        assert_eq!(server.get("/").text(), self.answer(number));
+    }
+
+    #[track_caller]
+    fn reload(&self, server: &Server, number: u32) {
+        self.deploy(number);
+        let finished = server.ctl(["reload", "--wait"]);
+        assert_eq!(finished.code(), 0, "{finished:#?}");
+        self.assert_serves(server, number);
+    }
+}
+
+#[track_caller]
+fn new_master(server: &Server, old: u32) -> u32 {
+    server.eventually("a new master in the pid file", || server.pid_in_file("server.pid").filter(|pid| *pid != old))
+}
+
+#[test]
+fn a_reload_follows_the_link_from_release_to_release() {
+    for preload in [true, false] {
+        let deployment = Deployment::new();
+        let mut server = deployment.server("current").preload(preload).start();
+        deployment.assert_serves(&server, 1);
+        let mark = server.mark();
+        deployment.reload(&server, 2);
+        server.wait_for(mark, "/current leads to another release now, and so do *BUNDLE_GEMFILE");
+        deployment.delete(1);
+        deployment.reload(&server, 3);
+        // And back: a roll-back of the deployment.
+        deployment.reload(&server, 2);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_release_that_the_configuration_names_is_followed_too() {
+    let deployment = Deployment::new();
+    let current = deployment.path("current");
+    let directory = format!("working_directory {current:?}");
+    let mut server = deployment.server("releases/1").config(&directory).start();
+    deployment.assert_serves(&server, 1);
+    deployment.reload(&server, 2);
+    deployment.delete(1);
+    deployment.reload(&server, 3);
+    server.stop();
+}
+
+#[test]
+fn an_upgrade_follows_the_link_when_the_first_release_is_gone() {
+    let deployment = Deployment::new();
+    let mut server = deployment.server("current").config(RECIPE).start();
+    let first = server.pid();
+    let load = server.load().clients(2).start();
+    deployment.deploy(2);
+    deployment.delete(1);
+    let mark = server.mark();
+    server.signal(Signal::USR2);
+    let second = new_master(&server, first);
+    assert!(server.wait_for_exit().success());
+    server.wait_for(mark, "*current leads to another release now, and so do *BUNDLE_GEMFILE");
+    deployment.assert_serves(&server, 2);
+
+    // The second master was started in the second release, and goes on from there.
+    deployment.reload(&server, 3);
+    deployment.delete(2);
+    deployment.release(4);
+    deployment.deploy(4);
+    let watch = Watch::on(second).expect("the second master is there");
+    watch.signal(Signal::USR2);
+    let third = new_master(&server, second);
+    assert!(watch.wait(testkit::patience()), "the second master did not leave");
+    deployment.assert_serves(&server, 4);
+    load.stop().assert_no_failure();
+    let watch = Watch::on(third).expect("the third master is there");
+    watch.signal(Signal::QUIT);
+    assert!(watch.wait(testkit::patience()), "the third master did not stop");
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_gemfile_outside_of_the_releases_stays() {
+    let deployment = Deployment::new();
+    let gemfile = deployment.path("shared/Gemfile");
+    let greeting = deployment.path("releases/3/vendor/greeting");
+    fs::write(&gemfile, GEMFILE.replace("vendor/greeting", &greeting.display().to_string()))
+        .expect("it can be written");
+    let gemfile = gemfile.display().to_string();
+    let mut server = deployment.server("current").env("BUNDLE_GEMFILE", &gemfile).start();
+    deployment.deploy(2);
+    let finished = server.ctl(["reload", "--wait"]);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    let release = deployment.path("releases/2");
+    assert_eq!(server.get("/").text(), format!("3 {gemfile} {}", release.display()));
+    server.stop();
+}
+
+#[track_caller]
+fn check_vanished(deployment: &Deployment, server: &mut Server, told: &[&Path]) {
+    let master = server.pid();
+    for command in ["reload", "upgrade"] {
+        let mark = server.mark();
+        let finished = server.ctl([command, "--wait"]);
+        assert_eq!(finished.code(), 1, "{command}: {finished:#?}");
+        for path in told {
+            let name = path.display().to_string();
+            assert!(finished.stderr.contains(&name), "{command}: {finished:#?}");
+            server.wait_for(mark, &format!("the directory *{name}*"));
+        }
+        deployment.assert_serves(server, 1);
+        assert_eq!(server.pid_in_file("server.pid"), Some(master), "{command}");
+        assert!(!server.file("server.pid.oldbin").exists(), "{command}");
+    }
+    deployment.reload(server, 3);
+}
+
+#[test]
+fn a_release_that_has_vanished_leaves_the_old_code_serving() {
+    let deployment = Deployment::new();
+    let mut server = deployment.server("current").preload(true).start();
+    deployment.deploy(2);
+    deployment.delete(2);
+    check_vanished(&deployment, &mut server, &[&deployment.path("releases/2"), &deployment.path("current")]);
+    server.stop();
+}
+
+#[test]
+fn a_link_that_has_vanished_leaves_the_old_code_serving() {
+    let deployment = Deployment::new();
+    let mut server = deployment.server("current").start();
+    fs::remove_file(deployment.path("current")).expect("it is there");
+    check_vanished(&deployment, &mut server, &[&deployment.path("current")]);
+    server.stop();
+}
