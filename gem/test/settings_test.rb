@@ -81,9 +81,9 @@ class SettingsTest < Minitest::Test
 
   def test_a_daemon_logs_to_nowhere_unless_told
     settings = settings("stdout_path 'out.log'", daemonized: true)
-    assert_equal ["out.log", "/dev/null"], settings.values_at("stdout_path", "stderr_path")
-    settings = settings("stderr_path nil", rackup: "#\\ -D\nrun nil\n")
-    assert_equal ["/dev/null", nil, true], settings.values_at("stdout_path", "stderr_path", "daemonize")
+    assert_equal %w[out.log /dev/null], settings.values_at("stdout_path", "stderr_path")
+    settings = settings("stderr_path nil", daemonized: true)
+    assert_equal ["/dev/null", nil], settings.values_at("stdout_path", "stderr_path")
   end
 
   def test_files_that_cannot_be_written_are_refused_with_the_line_that_names_them

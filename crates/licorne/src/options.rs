@@ -114,7 +114,7 @@ pub(crate) fn help(switches: &[Switch]) -> String {
         let short = switch.short.map_or_else(|| "    ".to_string(), |letter| format!("-{letter}, "));
         let value = switch.value.map_or_else(String::new, |value| format!(" {value}"));
         let left = format!("{short}--{}{value}", switch.long);
-        text.push_str(&format!("    {left:<32} {}\n", switch.help));
+        text.push_str(&format!("  {left:<27} {}\n", switch.help));
     }
     text
 }

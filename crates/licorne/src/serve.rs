@@ -6,63 +6,37 @@ use std::path::PathBuf;
 
 use master::{Options, RubyOption, Runtime};
 
-use crate::options::{Given, Switch, help, parse};
+use crate::guise::Guise;
+use crate::options::{Given, parse};
 
-const fn switch(short: char, long: &'static str, value: Option<&'static str>, help: &'static str) -> Switch {
-    Switch { short: Some(short), long, value, help }
-}
+/// Where `unicorn_rails -D` has its pid file when nothing else is said.
+const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 
-const RUBY_SWITCHES: [Switch; 5] = [
-    switch('e', "eval", Some("LINE"), "evaluate a LINE of code"),
-    switch('d', "debug", None, "set debugging flags (set $DEBUG to true)"),
-    switch('w', "warn", None, "turn warnings on for your script"),
-    switch('I', "include", Some("PATH"), "specify $LOAD_PATH (may be used more than once)"),
-    switch('r', "require", Some("LIBRARY"), "require the library, before executing your script"),
-];
-
-const SERVER_SWITCHES: [Switch; 11] = [
-    switch('o', "host", Some("HOST"), "listen on HOST (default: 0.0.0.0)"),
-    switch('p', "port", Some("PORT"), "use PORT (default: 8080)"),
-    switch('E', "env", Some("RACK_ENV"), "use RACK_ENV for defaults (default: development)"),
-    switch('N', "no-default-middleware", None, "do not load middleware implied by RACK_ENV"),
-    switch('D', "daemonize", None, "run daemonized in the background"),
-    // Understood and, as in Unicorn, better said in the configuration file.
-    switch('P', "pid", Some("FILE"), ""),
-    switch('s', "server", Some("SERVER"), "this flag only exists for compatibility"),
-    switch('l', "listen", Some("{HOST:PORT|PATH}"), "listen on HOST:PORT or PATH; may be given more than once"),
-    switch('c', "config-file", Some("FILE"), "the configuration file"),
-    Switch { short: None, long: "control", value: Some("PATH"), help: "where to put the control socket" },
-    Switch { short: None, long: "ruby", value: Some("PROGRAM"), help: "the Ruby to run (default: ruby in PATH)" },
-];
-
-const COMMON_SWITCHES: [Switch; 2] =
-    [switch('h', "help", None, "Show this message"), switch('v', "version", None, "Show version")];
-
-/// Runs a master with this command line.
+/// Runs a master with this command line, as the program that it was called as.
 ///
 /// # Errors
 /// The command line is wrong, or the gem's files are missing.
-pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let all: Vec<Switch> = RUBY_SWITCHES.iter().chain(&SERVER_SWITCHES).chain(&COMMON_SWITCHES).copied().collect();
+pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, String> {
     let program_path = std::env::args_os().next().unwrap_or_else(|| "licorne".into());
     let mut options = Options {
         program_path: rooted(program_path),
         arguments: arguments.to_vec(),
         directory: start_directory()?,
         rackup: "config.ru".to_string(),
+        rails: guise == Guise::UnicornRails,
         ..Options::default()
     };
     let mut ruby: Option<OsString> = None;
     let mut rackup = None;
-    for given in parse(arguments, &all)? {
+    for given in parse(arguments, &guise.switches())? {
         match given {
             Given::Argument(word) => rackup = rackup.or(Some(word)),
             Given::Option("help", _) => {
-                println!("{}", usage());
+                print!("{}", guise.usage());
                 return Ok(0);
             }
             Given::Option("version", _) => {
-                println!("licorne v{}", env!("CARGO_PKG_VERSION"));
+                println!("{}", guise.version());
                 return Ok(0);
             }
             Given::Option("ruby", value) => ruby = Some(value.into()),
@@ -71,6 +45,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
     }
     if let Some(rackup) = rackup {
         options.rackup = rackup;
+    }
+    options.daemonize |= asks_for_background(&options.rackup, guise);
+    if options.rails && options.daemonize {
+        options.pid = Some(RAILS_PID.to_string());
     }
     Ok(master::run(options, Runtime::find(ruby)?))
 }
@@ -92,6 +70,10 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
             eprintln!("Use the 'pid' directive in the configuration file instead");
             options.pid = Some(value);
         }
+        "path" => {
+            eprintln!("The -P/--path option is deprecated: set RAILS_RELATIVE_URL_ROOT in the environment instead");
+            options.url_root = Some(value);
+        }
         "server" => eprintln!("-s/--server only exists for compatibility with rackup"),
         "listen" => options.listeners.push(value),
         "config-file" => options.config_file = Some(value),
@@ -99,6 +81,17 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
         other => return Err(format!("--{other} is not handled")),
     }
     Ok(())
+}
+
+/// Whether the rackup file has `-D` in its line of options. All other options in it are the mold's to read; this one acts
+/// before there is a mold. What is wrong with the file or the line the mold will tell.
+fn asks_for_background(rackup: &str, guise: Guise) -> bool {
+    let text = std::fs::read(rackup).unwrap_or_default();
+    let lines = || String::from_utf8_lossy(&text).lines().find_map(|line| line.strip_prefix("#\\").map(str::to_string));
+    let Some(line) = rackup.ends_with(".ru").then(lines).flatten() else { return false };
+    let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+    let daemonize = |given: &Given| matches!(given, Given::Option("daemonize", _));
+    parse(&words, &guise.switches()).is_ok_and(|given| given.iter().any(daemonize))
 }
 
 /// Ruby's idea of an Integer argument: decimal, `0x…`, `0…` for octal, `_` between digits.
@@ -131,16 +124,6 @@ fn rooted(program: OsString) -> OsString {
 fn absolute(path: impl Into<PathBuf>) -> PathBuf {
     let path = path.into();
     std::path::absolute(&path).unwrap_or(path)
-}
-
-fn usage() -> String {
-    format!(
-        "Usage: licorne [ruby options] [licorne options] [rackup config file]\n       \
-         licorne reload|upgrade|stop|status [--help]\nRuby options:\n{}licorne options:\n{}Common options:\n{}",
-        help(&RUBY_SWITCHES),
-        help(&SERVER_SWITCHES),
-        help(&COMMON_SWITCHES)
-    )
 }
 
 #[cfg(test)]

@@ -70,6 +70,10 @@ pub struct Options {
     pub pid: Option<String>,
     /// `-D`
     pub daemonize: bool,
+    /// Whether this is `unicorn_rails`: its environment is `RAILS_ENV`.
+    pub rails: bool,
+    /// `--path` of `unicorn_rails`
+    pub url_root: Option<String>,
     /// `--control`
     pub control: Option<PathBuf>,
 }
@@ -120,6 +124,8 @@ impl Options {
             "host": self.host,
             "port": self.port,
             "pid": self.pid,
+            "rails": self.rails,
+            "url_root": self.url_root,
             "daemonized": self.daemonize,
             "inherited": inherited,
             "worker_processes": null,

@@ -86,7 +86,7 @@ impl Shell {
     }
 
     pub(crate) fn redirect(&self, settings: &Settings) -> Result<(), String> {
-        let null = (self.options.daemonize || settings.daemonize).then(|| PathBuf::from("/dev/null"));
+        let null = self.options.daemonize.then(|| PathBuf::from("/dev/null"));
         let stdout = settings.stdout_path.as_ref().or(null.as_ref());
         let stderr = settings.stderr_path.as_ref().or(null.as_ref());
         for (path, stream) in [(stdout, sys::stdio::Stream::Out), (stderr, sys::stdio::Stream::Err)] {

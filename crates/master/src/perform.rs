@@ -240,7 +240,9 @@ impl Shell {
 
     fn boot_failed(&mut self, reason: FailureReason) {
         let text = self.failure.clone().unwrap_or_else(|| reason.to_string());
-        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+        if !text.is_empty() {
+            let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+        }
         if let Some(reporter) = self.reporter.take() {
             reporter.failed(&text);
         }

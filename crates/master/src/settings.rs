@@ -32,8 +32,6 @@ pub(crate) struct Settings {
     pub(crate) custom_logger: bool,
     /// `START_CTX[0]`: the program of an upgrade, which the configuration may change.
     pub(crate) program_path: Option<PathBuf>,
-    /// Whether the rackup file asked for the background (`#\ -D`).
-    pub(crate) daemonize: bool,
 }
 
 impl Settings {
@@ -64,7 +62,6 @@ impl Settings {
             listeners,
             program_path: path(&value["start_ctx"], "program_path")?,
             custom_logger: value["custom_logger"] == true,
-            daemonize: value["daemonize"] == true,
         })
     }
 

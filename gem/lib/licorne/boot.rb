@@ -5,7 +5,8 @@ module Licorne
   # are ignored.
   Boot = Struct.new(
     :generation, :program, :argv, :program_path, :cwd, :config_file, :rackup, :env, :options,
-    :no_default_middleware, :listeners, :host, :port, :pid, :daemonized, :inherited, :worker_processes,
+    :no_default_middleware, :listeners, :host, :port, :pid, :daemonized, :inherited, :worker_processes, :rails,
+    :url_root,
     keyword_init: true
   ) do
     def self.from(members)

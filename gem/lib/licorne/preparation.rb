@@ -21,6 +21,7 @@ module Licorne
       options.apply(@boot.options)
       @configurator = Configurator.new(start_ctx: Server::START_CTX, config_file: @boot.config_file)
       @configurator.evaluate
+      make_rails_directories if @boot.rails
       rackup_options = RackupOptions.read(@boot.rackup)
       options.apply(rackup_options.effects)
       @settings = Settings.new(boot: @boot, configurator: @configurator, rackup_options: rackup_options,
@@ -62,8 +63,24 @@ module Licorne
       set_rack_env
     end
 
+    # As `unicorn_rails` does: it leaves RACK_ENV alone.
+    def set_rails_env
+      ENV["RAILS_ENV"] = @boot.env || ENV["RAILS_ENV"] || "development"
+      ENV["RAILS_RELATIVE_URL_ROOT"] = @boot.url_root if @boot.url_root
+    end
+
+    def make_rails_directories
+      unless File.exist?(@boot.rackup)
+        raise ConfigError, "#{@boot.program} must be run inside RAILS_ROOT: there is no #{@boot.rackup} in #{Dir.pwd}"
+      end
+
+      require "fileutils"
+      FileUtils.mkdir_p(%w[cache pids sessions sockets].map { |name| "tmp/#{name}" })
+    end
+
     def set_rack_env
-      if @boot.env then ENV["RACK_ENV"] = @boot.env
+      if @boot.rails then set_rails_env
+      elsif @boot.env then ENV["RACK_ENV"] = @boot.env
       else ENV["RACK_ENV"] ||= ENV["APP_ENV"] || "development"
       end
     end

@@ -24,7 +24,7 @@ module Licorne
     def to_h
       settings = directives.merge(
         "listeners" => listeners, "custom_logger" => @configurator.given?(:logger), "rackup" => @boot.rackup,
-        "rack_env" => ENV["RACK_ENV"], "daemonize" => @rackup_options.daemonize?, "start_ctx" => start_ctx
+        "rack_env" => ENV["RACK_ENV"], "start_ctx" => start_ctx
       )
       check_writable(settings)
       check_push(settings)
@@ -57,7 +57,7 @@ module Licorne
     end
 
     def daemon_path
-      "/dev/null" if @boot.daemonized || @rackup_options.daemonize?
+      "/dev/null" if @boot.daemonized
     end
 
     def worker_processes(given)
