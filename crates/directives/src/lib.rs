@@ -4,7 +4,7 @@
 //! in it, and `docs/reference.md` is printed from it. It knows no Ruby: values travel as [`Value`].
 //!
 //! # Converting values
-//! The extension turns a Ruby object into a [`Value`], calls [`check`], and turns the answer back:
+//! The extension turns a Ruby object into a [`Value`], calls [`check()`], and turns the answer back:
 //!
 //! | Ruby | [`Value`] |
 //! |---|---|
@@ -15,9 +15,9 @@
 //! | `Proc` (not `Method`) | `Hook` with `arity` and `inspect`; coming back, the object that went in |
 //! | anything else | `Other` with `inspect`; coming back, the object that went in |
 //!
-//! `check_directive(name, value)` is [`find`] then [`check`]; an `Err` is raised as `ArgumentError` with that text.
+//! `check_directive(name, value)` is [`find`] then [`check()`]; an `Err` is raised as `ArgumentError` with that text.
 //! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
-//! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest`].
+//! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`].
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
 //!
 //! What only Ruby can see (does the logger answer `info`? does the user exist? is the directory writable?) the DSL
