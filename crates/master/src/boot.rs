@@ -8,10 +8,10 @@ use serde_json::json;
 use sys::channel::Channel;
 use sys::spawn::Program;
 
-use crate::runtime::Runtime;
+use crate::runtime::{RUBY_VARIABLE, Runtime};
 
 /// Variables that are between a supervisor and the master, and none of the application's business.
-pub(crate) const PRIVATE_VARIABLES: [&str; 8] = [
+pub(crate) const PRIVATE_VARIABLES: [&str; 9] = [
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
@@ -20,6 +20,7 @@ pub(crate) const PRIVATE_VARIABLES: [&str; 8] = [
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     READY_VARIABLE,
+    RUBY_VARIABLE,
 ];
 /// The descriptor on which a second master tells the first that it serves.
 pub(crate) const READY_VARIABLE: &str = "LICORNE_READY_FD";

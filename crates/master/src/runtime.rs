@@ -1,7 +1,8 @@
 //! Which Ruby runs the molds, and where the gem's files are.
 //!
 //! In a checkout the program is `target/release/licorne`, the Ruby files are in `gem/lib` and the built extension in
-//! `target/release/rubylib`. In an installed gem both are in the gem's own `lib`.
+//! `target/release/rubylib`. An installed gem is laid out alike, with the program in `gem/libexec` and the extension in
+//! `gem/lib`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ pub struct Runtime {
     pub load_path: Vec<PathBuf>,
 }
 
+/// The Ruby to run, where the command line names none.
+pub(crate) const RUBY_VARIABLE: &str = "LICORNE_RUBY";
 /// The file that every mold begins with.
 const ENTRY: &str = "licorne/mold.rb";
 const EXTENSION: &str = "licorne/licorne_ext.so";
@@ -29,7 +32,8 @@ impl Runtime {
     pub fn find(ruby: Option<OsString>) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| format!("cannot tell where this program is: {error}"))?;
         let home = program.parent().unwrap_or(Path::new("/"));
-        let ruby = ruby.unwrap_or_else(|| "ruby".into());
+        // The gem's own start script names the Ruby that it runs on.
+        let ruby = ruby.or_else(|| std::env::var_os(RUBY_VARIABLE)).unwrap_or_else(|| "ruby".into());
         for directory in home.ancestors().take(4) {
             for lib in [directory.join("gem/lib"), directory.join("lib")] {
                 if !lib.join(ENTRY).is_file() {
