@@ -1,0 +1,169 @@
+//! The reactor as a worker drives it, with real sockets and without Ruby.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use reactor::{After, Events, Poller, Reactor, Settings, Token, Turn};
+
+struct Worker {
+    reactor: Reactor,
+    poller: Poller,
+    events: Events,
+    listener: TcpListener,
+}
+
+impl Worker {
+    fn new(settings: Settings) -> Self {
+        let mut reactor = Reactor::new(settings).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        reactor.add_listener(listener.try_clone().unwrap().into()).unwrap();
+        Self { poller: reactor.poller(), reactor, events: Events::default(), listener }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client
+    }
+
+    /// Goes on until there is a request, or nothing is left.
+    fn next(&mut self) -> Option<(Token, String)> {
+        loop {
+            match self.reactor.turn() {
+                Turn::Request(token) => {
+                    let request = self.reactor.request(token).unwrap();
+                    let path = String::from_utf8(request.head.path.of(request.buffer).to_vec()).unwrap();
+                    return Some((token, path));
+                }
+                Turn::Wait(timeout_ms) => {
+                    self.poller.wait(&mut self.events, timeout_ms);
+                    self.reactor.absorb(&mut self.events);
+                }
+                Turn::Control => unreachable!("no control socket is watched"),
+                Turn::Retired => return None,
+            }
+        }
+    }
+
+    fn answer(&mut self, token: Token) {
+        let keep_alive = self.reactor.request(token).unwrap().head.keep_alive && self.reactor.keeps_alive();
+        self.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]).unwrap();
+        self.reactor.finish(token, if keep_alive { After::KeepAlive } else { After::Close });
+    }
+
+    /// Answers so many requests and returns their paths.
+    fn serve(&mut self, count: usize) -> Vec<String> {
+        (0..count)
+            .map(|_| {
+                let (token, path) = self.next().unwrap();
+                self.answer(token);
+                path
+            })
+            .collect()
+    }
+}
+
+fn ask(client: &mut TcpStream, path: &str) {
+    write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+}
+
+fn expect_ok(client: &mut TcpStream) {
+    let mut bytes = [0; 40];
+    client.read_exact(&mut bytes).unwrap();
+    assert!(bytes.ends_with(b"\r\n\r\nok"), "{}", bytes.escape_ascii());
+}
+
+#[test]
+fn connections_with_requests_take_turns_with_new_ones() {
+    let mut worker = Worker::new(Settings::default());
+    let mut flood = worker.connect();
+    flood.write_all(&b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50)).unwrap();
+    assert_eq!(worker.serve(1), ["/flood"]);
+    let mut other = worker.connect();
+    ask(&mut other, "/other");
+    let paths = worker.serve(6);
+    assert!(paths.iter().any(|path| path == "/other"), "{paths:?}");
+}
+
+#[test]
+fn a_request_sent_while_the_worker_was_busy_is_served_although_its_time_is_over() {
+    let mut worker = Worker::new(Settings { keepalive_ms: 30, ..Settings::default() });
+    let mut kept = worker.connect();
+    ask(&mut kept, "/1");
+    worker.serve(1);
+    expect_ok(&mut kept);
+    let mut other = worker.connect();
+    ask(&mut other, "/long");
+    let (token, _) = worker.next().unwrap();
+    ask(&mut kept, "/2");
+    // The application is busy for longer than the patience with idle connections.
+    busy_for(Duration::from_millis(60));
+    worker.answer(token);
+    assert_eq!(worker.serve(1), ["/2"]);
+    expect_ok(&mut kept);
+}
+
+/// Spends time as an application does.
+fn busy_for(time: Duration) {
+    let start = std::time::Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn without_connections_there_is_no_timeout_and_an_idle_one_has_its_own() {
+    let mut worker = Worker::new(Settings::default());
+    assert_eq!(worker.reactor.turn(), Turn::Wait(None));
+    let mut kept = worker.connect();
+    ask(&mut kept, "/");
+    worker.serve(1);
+    let turn = worker.reactor.turn();
+    assert!(matches!(turn, Turn::Wait(Some(ms)) if (70_000..=75_000).contains(&ms)), "{turn:?}");
+    drop(kept);
+    worker.poller.wait(&mut worker.events, None);
+    worker.reactor.absorb(&mut worker.events);
+    assert_eq!(worker.reactor.turn(), Turn::Wait(None));
+    assert_eq!(worker.reactor.connections(), 0);
+}
+
+#[test]
+fn a_worker_that_retires_serves_what_it_has_and_ends() {
+    let mut worker = Worker::new(Settings::default());
+    let mut kept = worker.connect();
+    ask(&mut kept, "/kept");
+    worker.serve(1);
+    let mut waiting: Vec<TcpStream> = (0..20).map(|_| worker.connect()).collect();
+    waiting.iter_mut().for_each(|client| ask(client, "/waiting"));
+    worker.reactor.retire(true, 20);
+    assert_eq!(worker.serve(20), vec!["/waiting"; 20]);
+    assert!(worker.next().is_none());
+    assert_eq!(worker.reactor.connections(), 0);
+}
+
+#[test]
+fn a_response_that_the_socket_does_not_take_is_written_while_others_are_served() {
+    let mut worker = Worker::new(Settings::default());
+    let mut slow = worker.connect();
+    ask(&mut slow, "/slow");
+    let (token, _) = worker.next().unwrap();
+    let body = vec![b'x'; 20_000_000];
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n";
+    worker.reactor.send(token, &[head, &body]).unwrap();
+    assert!(worker.reactor.queued_bytes(token) > 0);
+    worker.reactor.finish(token, After::KeepAlive);
+    let mut other = worker.connect();
+    ask(&mut other, "/other");
+    assert_eq!(worker.serve(1), ["/other"]);
+    expect_ok(&mut other);
+    let reader = std::thread::spawn(move || {
+        let mut bytes = vec![0; head.len() + body.len()];
+        slow.read_exact(&mut bytes).unwrap();
+        ask(&mut slow, "/next");
+        slow
+    });
+    assert_eq!(worker.serve(1), ["/next"]);
+    expect_ok(&mut reader.join().unwrap());
+}
