@@ -53,8 +53,10 @@ const RAILS: [Switch; 2] = [
 ];
 
 /// Not Unicorn's: under its name they would make prefixes ambiguous that scripts use.
-const OWN: [Switch; 2] = [
+const OWN: [Switch; 3] = [
     Switch { short: None, long: "control", value: Some("PATH"), help: "where to put the control socket" },
+    // For launchers that have written one already.
+    Switch { short: None, long: "pid-file", value: Some("FILE"), help: "" },
     Switch { short: None, long: "ruby", value: Some("PROGRAM"), help: "the Ruby to run (default: ruby in PATH)" },
 ];
 

@@ -70,6 +70,7 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
             eprintln!("Use the 'pid' directive in the configuration file instead");
             options.pid = Some(value);
         }
+        "pid-file" => options.pid = Some(value),
         "path" => {
             eprintln!("The -P/--path option is deprecated: set RAILS_RELATIVE_URL_ROOT in the environment instead");
             options.url_root = Some(value);

@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+require "test_helper"
+require "rack"
+require "rack/handler/licorne"
+
+# How the options of rackup and of Rails become a command line.
+class RackHandlerTest < Minitest::Test
+  include TestHelper
+
+  def arguments(**options)
+    Licorne::RackHandler.arguments(options)
+  end
+
+  def setup
+    super
+    write("config.ru", "run nil\n")
+  end
+
+  def test_rack_finds_it_by_name
+    assert_same Licorne::RackHandler, Rack::Handler.get("licorne")
+  end
+
+  # As rack 3 has it, in the gem rackup.
+  def test_rackup_finds_it_by_name
+    write("rackup/handler.rb".tap { FileUtils.mkdir_p("rackup") }, <<~RUBY)
+      module Rackup
+        module Handler
+          def self.register(name, handler) = (@handlers ||= {})[name.to_sym] = handler
+          def self.get(name) = @handlers[name.to_sym]
+        end
+      end
+    RUBY
+    script = 'require "rackup/handler/licorne"; print Rackup::Handler.get("licorne")'
+    paths = [@directory, File.expand_path("../lib", __dir__)].flat_map { |path| ["-I", path] }
+    assert_equal "Licorne::RackHandler", IO.popen([RbConfig.ruby, *paths, "-e", script], &:read)
+  end
+
+  def test_options_become_a_command_line
+    {
+      {} => %w[-o 127.0.0.1 -p 8080],
+      { Host: "::1", Port: "9292", environment: "deployment" } => %w[-o ::1 -p 9292 -E deployment],
+      { Host: "h", Port: 1, pid: "/x.pid", daemonize: true } => %w[-o h -p 1 --pid-file /x.pid],
+      { include: %w[a b], require: ["set"], warn: true } => %w[-I a -I b -r set -w -o 127.0.0.1 -p 8080],
+      { config_file: "u.rb", listen: "/x.sock" } => %w[-o 127.0.0.1 -p 8080 -c u.rb -l /x.sock]
+    }.each { |options, words| assert_equal [*words, "config.ru"], arguments(**options), options.inspect }
+  end
+
+  def test_an_application_without_a_file_cannot_be_served
+    assert_match(/rackup file; there is no none\.ru/, assert_raises(ArgumentError) { arguments(config: "none.ru") }.message)
+    assert_raises(ArgumentError) { arguments(builder: "run nil") }
+  end
+
+  def test_rack_can_list_its_options
+    assert_equal %w[config_file=FILE listen=ADDRESS], Licorne::RackHandler.valid_options.keys
+  end
+end
