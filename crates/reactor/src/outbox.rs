@@ -39,9 +39,19 @@ impl Outbox {
 
     /// Sends `parts` in order behind what is queued; keeps a copy of what the socket does not take now.
     pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<(), Errno> {
+        self.send_with(fd, parts, SendFlags::NOSIGNAL)
+    }
+
+    /// As [`Outbox::send`], for what the connection's end follows at once: the kernel holds the last segment back until
+    /// then, and sends both as one. See send(2), `MSG_MORE`.
+    pub(crate) fn send_last(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<(), Errno> {
+        self.send_with(fd, parts, SendFlags::NOSIGNAL | SendFlags::MORE)
+    }
+
+    fn send_with(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], flags: SendFlags) -> Result<(), Errno> {
         let mut sent = 0;
         if self.is_empty() {
-            sent = send_now(fd, parts)?;
+            sent = send_now(fd, parts, flags)?;
         }
         let mut skip = sent;
         for part in parts {
@@ -112,7 +122,7 @@ impl Outbox {
 }
 
 /// Sends parts until all are sent or the socket is full; returns how many bytes went.
-fn send_now(fd: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<usize, Errno> {
+fn send_now(fd: BorrowedFd<'_>, parts: &[&[u8]], flags: SendFlags) -> Result<usize, Errno> {
     let mut sent = 0;
     let mut first = 0;
     let mut skip = 0;
@@ -123,7 +133,7 @@ fn send_now(fd: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<usize, Errno> {
             continue;
         }
         let outcome = if first + 1 == parts.len() {
-            rustix::net::send(fd, &parts[first][skip..], SendFlags::NOSIGNAL)
+            rustix::net::send(fd, &parts[first][skip..], flags)
         } else {
             let mut slices = [IoSlice::new(&[]); BATCH];
             let mut used = 0;
@@ -131,7 +141,7 @@ fn send_now(fd: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<usize, Errno> {
                 *slice = IoSlice::new(if used == 0 { &part[skip..] } else { part });
                 used += 1;
             }
-            rustix::net::sendmsg(fd, &slices[..used], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+            rustix::net::sendmsg(fd, &slices[..used], &mut SendAncillaryBuffer::default(), flags)
         };
         match outcome {
             Ok(count) => {
