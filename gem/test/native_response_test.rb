@@ -304,4 +304,15 @@ class NativeResponseTest < NativeCase
     assert get(server, "/raise").end_with?("3\r\none\r\n")
     assert_equal "one", body_of(get(server))
   end
+
+  def test_an_array_with_a_close_of_its_own_is_closed
+    log = IO.pipe
+    server = serve do |_|
+      body = ["a"]
+      body.define_singleton_method(:close) { log[1].syswrite("closed\n") }
+      [200, {}, body]
+    end
+    assert_equal "a", body_of(get(server))
+    assert_equal "closed\n", told(log)
+  end
 end

@@ -1,7 +1,7 @@
 //! `Licorne::Native::Engine`: the loop of a worker.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http1::Limits;
 use magnus::{Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, typed_data::Obj};
@@ -18,6 +18,9 @@ use crate::ffi::{self, Escape, Locked, protect};
 use crate::input::Input;
 use crate::serve::serve;
 use crate::system_error;
+
+/// Buffers larger than this are not kept.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The request that is in the application.
 #[derive(Clone, Copy)]
@@ -37,10 +40,11 @@ pub(crate) struct Core {
     pub(crate) template: Template,
     pub(crate) empty_input: Value,
     pub(crate) running: Cell<Option<Running>>,
-    pub(crate) serial: Cell<u64>,
     pub(crate) early_hints: bool,
     pub(crate) check_client: bool,
     pub(crate) write_ms: u64,
+    /// For the heads of responses, reused.
+    buffer: RefCell<Vec<u8>>,
     /// The process that serves.
     pid: Cell<u32>,
     page: Shared,
@@ -119,10 +123,10 @@ impl Engine {
             template: Template::new(ruby, env, !drop_underscores)?,
             empty_input: ffi::keep(ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value()),
             running: Cell::new(None),
-            serial: Cell::new(0),
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
             check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
             write_ms,
+            buffer: RefCell::default(),
             pid: Cell::new(std::process::id()),
             page,
             seat,
@@ -161,6 +165,7 @@ impl Engine {
     /// Serves until told to leave. `:retired`, or `:orphaned` when the master is gone.
     fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
         let core = this.core.get(ruby);
+        serving(&this.core);
         core.pid.set(std::process::id());
         core.seat(|seat| {
             seat.set_pid(core.pid.get());
@@ -188,6 +193,18 @@ impl Engine {
     }
 }
 
+/// The engine that runs in this process.
+static SERVING: Mutex<Option<Arc<Locked<Core>>>> = Mutex::new(None);
+
+fn serving(core: &Arc<Locked<Core>>) {
+    *SERVING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(core));
+}
+
+/// Returns the engine that runs in this process.
+pub(crate) fn running_engine() -> Option<Arc<Locked<Core>>> {
+    SERVING.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 fn take_notice(core: &Core) -> Option<Notice> {
     core.reactor.borrow_mut().take_notice()
 }
@@ -197,6 +214,21 @@ impl Core {
     pub(crate) fn seat<T>(&self, look: impl FnOnce(Seat<'_>) -> T) -> T {
         let seat = scoreboard::seat(self.page.words(), self.seat);
         look(seat.expect("the page has this seat: new() looked"))
+    }
+
+    /// Lends an empty buffer.
+    pub(crate) fn lend_buffer(&self) -> Vec<u8> {
+        let mut buffer = self.buffer.take();
+        buffer.reserve(1_024);
+        buffer
+    }
+
+    /// Takes a buffer back to lend it again, unless it grew large.
+    pub(crate) fn take_back(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BUFFER_BYTES {
+            buffer.clear();
+            self.buffer.replace(buffer);
+        }
     }
 
     /// Tells whether this is a child that the application forked. It shares sockets, epoll and scoreboard with its

@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 
 use http1::request::{Field, Head, KnownName, Scheme, Version};
-use magnus::{Error, RHash, Ruby, Value, prelude::*};
+use magnus::{Error, RClass, RHash, Ruby, Value, prelude::*};
 use reactor::{Peer, Request};
 
 use crate::ffi::{self, Rb, with_bytes};
+use crate::hijack::request_class;
 use crate::keys::Keys;
 
 /// What env is made from.
 pub(crate) struct Template {
     pub(crate) keys: Keys,
     base: Value,
+    request_class: RClass,
     /// Entries of the configuration that beat what a request says (Unicorn's `HttpRequest::DEFAULTS`).
     overrides: Vec<(Value, Value)>,
     keep_underscores: bool,
@@ -26,8 +28,8 @@ pub(crate) struct Parts {
     pub(crate) input: Value,
     /// The input, when its body is in a file.
     pub(crate) tempfile: Option<Value>,
-    /// Answers `call` (hijack) and `extend_deadline`.
-    pub(crate) handle: Value,
+    /// The number of the request.
+    pub(crate) serial: u64,
     pub(crate) early_hints: Option<Value>,
 }
 
@@ -64,6 +66,7 @@ impl Template {
         Ok(Self {
             keys,
             base: ffi::keep(base).as_value(),
+            request_class: ffi::keep(request_class(ruby)?),
             overrides,
             keep_underscores,
             last_peer: RefCell::default(),
@@ -86,8 +89,9 @@ impl Template {
         }
         self.set_server(rb, env, request, scheme == Some(true));
         rb.set(env, keys.input, parts.input);
-        rb.set(env, keys.hijack, parts.handle);
-        rb.set(env, keys.timeout, parts.handle);
+        let request_object = ffi::new_serial_object(rb, self.request_class, parts.serial);
+        rb.set(env, keys.hijack, request_object);
+        rb.set(env, keys.timeout, request_object);
         rb.set(env, keys.after_reply, rb.array());
         rb.set(env, keys.response_finished, rb.array());
         if let Some(early_hints) = parts.early_hints {

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 mod calls;
+mod serials;
 mod strings;
 mod wait;
 
@@ -25,7 +26,10 @@ use magnus::{Error, Exception, Ruby, Value};
 use rb_sys::VALUE;
 
 pub(crate) use calls::{Flow, ids};
-pub(crate) use strings::{element, fixnum, is_array, is_hash, is_string, length, with_all_bytes, with_bytes};
+pub(crate) use serials::{new_serial_object, serial_of};
+pub(crate) use strings::{
+    element, fixnum, is_array, is_hash, is_plain_array, is_string, length, with_all_bytes, with_bytes,
+};
 
 /// Proof that Ruby's jumps are caught here, and that this thread holds the lock of the interpreter.
 #[derive(Clone, Copy)]

@@ -4,18 +4,11 @@
 use std::sync::Arc;
 
 use http1::response::{finish_interim, write_rack_field, write_status_line};
-use magnus::{Error, RHash, RModule, Ruby, Value, method, prelude::*};
+use magnus::{Error, RClass, RHash, RModule, Ruby, Value, method, prelude::*};
 
-use crate::engine::Core;
+use crate::engine::{Core, Running, running_engine};
 use crate::ffi::{self, Escape, Flow, Locked, Rb, protect};
 use crate::system_error;
-
-/// `rack.hijack` and `licorne.timeout`.
-#[magnus::wrap(class = "Licorne::Native::Request", free_immediately)]
-pub(crate) struct Handle {
-    core: Arc<Locked<Core>>,
-    serial: u64,
-}
 
 /// `rack.early_hints`.
 #[magnus::wrap(class = "Licorne::Native::EarlyHints", free_immediately)]
@@ -25,49 +18,57 @@ pub(crate) struct EarlyHints {
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    let handle = native.define_class("Request", ruby.class_object())?;
-    handle.undef_default_alloc_func();
-    handle.define_method("call", method!(Handle::call, 0))?;
-    handle.define_method("extend_deadline", method!(Handle::extend_deadline, 1))?;
+    // `rack.hijack` and `licorne.timeout`: an object that holds the number of its request.
+    let request = native.define_class("Request", ruby.class_object())?;
+    request.undef_default_alloc_func();
+    request.define_method("call", method!(hijack, 0))?;
+    request.define_method("extend_deadline", method!(extend_deadline, 1))?;
     let hints = native.define_class("EarlyHints", ruby.class_object())?;
     hints.undef_default_alloc_func();
     hints.define_method("call", method!(EarlyHints::call, 1))
 }
 
-impl Handle {
-    pub(crate) fn new(core: &Arc<Locked<Core>>, serial: u64) -> Self {
-        Self { core: Arc::clone(core), serial }
-    }
+/// Returns the class of the objects that env holds.
+pub(crate) fn request_class(ruby: &Ruby) -> Result<RClass, Error> {
+    ruby.define_module("Licorne")?.define_module("Native")?.const_get("Request")
+}
 
-    /// Gives the connection to the application, once: later calls return the same socket.
-    ///
-    /// Bytes that the client sent behind its request were read already and are lost to the application, as in Unicorn.
-    fn call(ruby: &Ruby, this: &Self) -> Result<Value, Error> {
-        let core = this.core.get(ruby);
-        let over = || Error::new(ruby.exception_io_error(), "the request is over, its connection cannot be hijacked");
-        let running = core.running.get().filter(|running| running.serial == this.serial).ok_or_else(over)?;
-        if let Some(socket) = running.socket {
-            return Ok(socket);
-        }
-        let (fd, _lost) = core.reactor.borrow_mut().detach(running.token).ok_or_else(over)?;
-        let socket = protect(|rb| ruby_socket(rb, fd)).map_err(Escape::into_error)??;
-        core.running.set(Some(crate::engine::Running { socket: Some(socket), ..running }));
-        let env = RHash::from_value(running.env).ok_or_else(over)?;
-        env.aset(core.template.keys.hijack_io, socket)?;
-        Ok(socket)
-    }
+/// Returns what is running, if it is the request of this object.
+fn running_request(core: &Core, object: Value) -> Option<Running> {
+    let serial = ffi::serial_of(object)?;
+    core.running.get().filter(|running| running.serial == serial)
+}
 
-    /// Gives this request more time before its worker is killed.
-    fn extend_deadline(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
-        let core = this.core.get(ruby);
-        if !(0.0..=1e9).contains(&seconds) {
-            return Err(Error::new(ruby.exception_arg_error(), format!("not a span of time: {seconds}")));
-        }
-        if core.running.get().is_some_and(|running| running.serial == this.serial) {
-            core.seat(|seat| seat.extend_deadline((seconds * 1_000.0) as u64));
-        }
-        Ok(())
+/// Gives the connection to the application, once: later calls return the same socket.
+///
+/// Bytes that the client sent behind its request were read already and are lost to the application, as in Unicorn.
+fn hijack(ruby: &Ruby, object: Value) -> Result<Value, Error> {
+    let over = || Error::new(ruby.exception_io_error(), "the request is over, its connection cannot be hijacked");
+    let shared = running_engine().ok_or_else(over)?;
+    let core = shared.get(ruby);
+    let running = running_request(core, object).ok_or_else(over)?;
+    if let Some(socket) = running.socket {
+        return Ok(socket);
     }
+    let (fd, _lost) = core.reactor.borrow_mut().detach(running.token).ok_or_else(over)?;
+    let socket = protect(|rb| ruby_socket(rb, fd)).map_err(Escape::into_error)??;
+    core.running.set(Some(Running { socket: Some(socket), ..running }));
+    let env = RHash::from_value(running.env).ok_or_else(over)?;
+    env.aset(core.template.keys.hijack_io, socket)?;
+    Ok(socket)
+}
+
+/// Gives this request more time before its worker is killed.
+fn extend_deadline(ruby: &Ruby, object: Value, seconds: f64) -> Result<(), Error> {
+    if !(0.0..=1e9).contains(&seconds) {
+        return Err(Error::new(ruby.exception_arg_error(), format!("not a span of time: {seconds}")));
+    }
+    let Some(shared) = running_engine() else { return Ok(()) };
+    let core = shared.get(ruby);
+    if running_request(core, object).is_some() {
+        core.seat(|seat| seat.extend_deadline((seconds * 1_000.0) as u64));
+    }
+    Ok(())
 }
 
 /// Makes a Ruby Socket that owns the descriptor.

@@ -44,30 +44,32 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
     if exchange.is_hijacked() {
         return after_hijack(exchange, triple);
     }
-    let answer = match protect(|rb| take_apart(rb, triple))? {
-        Ok(answer) => answer,
-        Err(text) => {
-            let body = element(triple, 2);
-            if !body.is_nil() {
-                exchange.close_body(body)?;
-            }
-            return Err(type_error(exchange, &text));
+    let mut bad = Vec::new();
+    let mut head = exchange.core.lend_buffer();
+    // Owned out here: a jump out of `compose` would leak a file.
+    let mut taken = None;
+    let composed = protect(|rb| {
+        let answer = taken.insert(take_apart(rb, triple)?);
+        Ok(compose(rb, exchange, answer, &mut head, &mut bad))
+    });
+    let (composed, answer) = match (composed, taken) {
+        (Ok(Ok(composed)), Some(answer)) => (composed, answer),
+        (failed, _) => {
+            exchange.core.take_back(head);
+            return Err(nothing_to_send(exchange, triple, failed.map(Result::err)));
         }
     };
-    let mut bad = Vec::new();
-    let mut head = Vec::with_capacity(512);
-    let composed = protect(|rb| compose(rb, exchange, &answer, &mut head, &mut bad));
     let (outcome, after) = match composed {
-        Err(escape) => (Err(escape), None),
-        Ok(End::Hijacked(callable)) => {
+        End::Hijacked(callable) => {
             let mut sink = Sink::new(exchange, head, BodyFraming::UntilClose);
             (sink.hand_over(callable), None)
         }
-        Ok(End::Planned(plan)) => {
+        End::Planned(plan) => {
             let mut sink = Sink::new(exchange, head, plan.framing);
             let outcome = sink.write(&answer.content, answer.body);
             let after = sink.after(plan.keep_alive, outcome.is_ok());
             let begun = sink.is_begun();
+            exchange.core.take_back(sink.into_buffer());
             match outcome {
                 // Nothing was sent: the client gets a proper 500.
                 Err(escape) if !begun => (Err(escape), None),
@@ -94,6 +96,21 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
     }
     let error = settle(exchange, outcome, closed, after.is_some())?;
     Ok(Outcome { status: answer.status, fields: answer.fields, error })
+}
+
+/// Closes the body of an answer that cannot be sent, and returns what is to be raised.
+fn nothing_to_send(exchange: &Exchange<'_>, triple: Value, failed: Result<Option<String>, Escape>) -> Escape {
+    let escape = match failed {
+        Ok(text) => type_error(exchange, &text.unwrap_or_default()),
+        // A child that the application forked is on its way out.
+        Err(escape) if escape.standard_error().is_none() && exchange.core.is_forked() => return escape,
+        Err(escape) => escape,
+    };
+    let body = element(triple, 2);
+    match if body.is_nil() { Ok(()) } else { exchange.close_body(body) } {
+        Err(other) if other.standard_error().is_none() => other,
+        _ => escape,
+    }
 }
 
 /// Decides what becomes of exceptions of the body and of its `close`.

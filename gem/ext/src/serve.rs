@@ -1,6 +1,7 @@
 //! One request: env, application, response, and what has to happen afterwards however it went.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http1::request::Version;
 use http1::response::{Asked, write_error};
@@ -10,8 +11,8 @@ use sys::clock::monotonic_ns;
 
 use crate::engine::{Core, Running, report};
 use crate::env::Parts;
-use crate::ffi::{Escape, Flow, Locked, element, fixnum, ids, is_array, length, protect};
-use crate::hijack::{EarlyHints, Handle};
+use crate::ffi::{Escape, Flow, Locked, element, fixnum, ids, is_array, is_plain_array, length, protect};
+use crate::hijack::EarlyHints;
 use crate::input::Input;
 use crate::response::{Outcome, respond};
 
@@ -78,6 +79,12 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     Some(Asked::by(request.head, reactor.keeps_alive()))
 }
 
+/// Numbers the requests of this process.
+fn next_serial() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 /// Makes the env. Its input is returned as well when the body is in a file.
 fn build_env(
     ruby: &Ruby,
@@ -86,8 +93,7 @@ fn build_env(
     version: Version,
 ) -> Result<(Value, Option<Obj<Input>>), Escape> {
     let core = shared.get(ruby);
-    let serial = core.serial.get() + 1;
-    core.serial.set(serial);
+    let serial = next_serial();
     let body = core.reactor.borrow_mut().take_body(token);
     let in_file = matches!(body, Body::File { .. });
     let input = (!matches!(body, Body::Empty)).then(|| ruby.obj_wrap(Input::new(body)));
@@ -95,7 +101,7 @@ fn build_env(
     let parts = Parts {
         input: input.map_or(core.empty_input, |input| input.as_value()),
         tempfile: file.map(|file| file.as_value()),
-        handle: ruby.obj_wrap(Handle::new(shared, serial)).as_value(),
+        serial,
         // Clients of HTTP/1.0 do not know interim responses.
         early_hints: (core.early_hints && version == Version::Http11)
             .then(|| ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()),
@@ -211,8 +217,11 @@ impl Exchange<'_> {
 
     /// Closes a body, if it can be closed.
     pub(crate) fn close_body(&self, body: Value) -> Result<(), Escape> {
+        if is_plain_array(body) {
+            return Ok(());
+        }
         protect(|rb| {
-            if !is_array(body) && rb.responds(body, ids().close) {
+            if rb.responds(body, ids().close) {
                 rb.call(body, ids().close, &[]);
             }
         })

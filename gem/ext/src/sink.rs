@@ -10,7 +10,7 @@ use magnus::Value;
 use sys::clock::monotonic_ns;
 
 use crate::body::Content;
-use crate::ffi::{Escape, Flow, Rb, ids, protect, with_all_bytes, with_bytes};
+use crate::ffi::{Escape, Flow, Rb, element, ids, length, protect, with_all_bytes, with_bytes};
 use crate::hijack::ruby_socket;
 use crate::serve::{Exchange, flow};
 
@@ -43,6 +43,11 @@ impl<'e, 'x> Sink<'e, 'x> {
         let recoded = matches!(framing, BodyFraming::Prechunked | BodyFraming::Unchunk);
         let decoder = recoded.then(Box::default);
         Self { exchange, framing, pending: head, left, decoder, begun: false, ended: false, gone: false, socket: None }
+    }
+
+    /// Gives back the buffer that the head was written to.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.pending
     }
 
     /// Tells whether a byte may have reached the client.
@@ -96,8 +101,9 @@ impl<'e, 'x> Sink<'e, 'x> {
         }
         self.left = 0;
         if bytes as usize <= COPIED_BYTES {
-            let pending = &mut self.pending;
-            with_all_bytes(array, &[], |parts| parts.iter().for_each(|part| pending.extend_from_slice(part)));
+            for index in 0..length(array) {
+                with_bytes(element(array, index), |part| self.pending.extend_from_slice(part));
+            }
             return Ok(());
         }
         let head = std::mem::take(&mut self.pending);

@@ -18,6 +18,12 @@ pub(crate) fn is_array(object: Value) -> bool {
     unsafe { rb_sys::RB_TYPE_P(object.as_raw(), ruby_value_type::RUBY_T_ARRAY) }
 }
 
+/// Tells whether an object is an Array without methods of its own.
+pub(crate) fn is_plain_array(object: Value) -> bool {
+    // SAFETY: an Array begins with an RBasic, whose class is that of the object itself if it has one.
+    is_array(object) && unsafe { (*(object.as_raw() as *const rb_sys::RBasic)).klass == rb_sys::rb_cArray }
+}
+
 /// Tells whether an object is a Hash.
 pub(crate) fn is_hash(object: Value) -> bool {
     // SAFETY: reads the type of a live object.
