@@ -7,8 +7,20 @@
 
 #[path = "differential/apps.rs"]
 mod apps;
+#[path = "differential/changes.rs"]
+mod changes;
+#[path = "differential/changes_known.rs"]
+mod changes_known;
+#[path = "differential/command_line.rs"]
+mod command_line;
+#[path = "differential/command_line_known.rs"]
+mod command_line_known;
 #[path = "differential/compare.rs"]
 mod compare;
+#[path = "differential/directives.rs"]
+mod directives;
+#[path = "differential/directives_known.rs"]
+mod directives_known;
 #[path = "differential/env.rs"]
 mod env;
 #[path = "differential/env_known.rs"]
@@ -29,3 +41,11 @@ mod requests;
 mod responses;
 #[path = "differential/responses_known.rs"]
 mod responses_known;
+#[path = "differential/signals.rs"]
+mod signals;
+#[path = "differential/signals_known.rs"]
+mod signals_known;
+#[path = "differential/sockets.rs"]
+mod sockets;
+#[path = "differential/story.rs"]
+mod story;

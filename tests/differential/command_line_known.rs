@@ -1,0 +1,156 @@
+//! The listed differences of command lines.
+
+use crate::compare::Listed;
+
+/// See [`Listed`].
+pub(crate) const KNOWN: &[Listed] = &[
+    Listed {
+        heading: "A daemon's error is printed twice",
+        rows: &[(
+            "-c config.rb -D | raise 'not today'",
+            "error",
+            "not today (RuntimeError) | master failed to start, check stderr log for details",
+            "not today (RuntimeError) | not today (RuntimeError) | master failed to start, check stderr log for details",
+        )],
+    },
+    Listed {
+        heading: "An exit while booting is told",
+        rows: &[
+            ("-c config.rb | abort 'enough'", "error", "enough", "enough | enough (SystemExit)"),
+            ("-c config.rb | exit 3", "error", "", "exit with status 3"),
+            ("-c config.rb | exit! 4", "error", "", "the mold died: #<Process::Status: pid N exit 4>"),
+            ("-c config.rb | exit! 4", "status", "exit status: 4", "exit status: 1"),
+            ("-c config.rb | preload_app true\nlisten 'DIR/x.sock' | exit 5", "error", "", "exit with status 5"),
+            ("-e puts 1; exit 7", "error", "", "exit with status 7"),
+        ],
+    },
+    Listed {
+        heading: "Configuration errors name their place",
+        rows: &[
+            (
+                "-c config.rb | check_client_connection true\nlisten 'DIR/x.sock', tcp_nopush: true",
+                "error",
+                "check_client_connection is incompatible with tcp_nopush:true (ArgumentError)",
+                "config.rb:1: check_client_connection is incompatible with tcp_nopush:true (ArgumentError)",
+            ),
+            (
+                "-c config.rb | listen 'DIR/x.sock' | #\\ --no-such-option\nrun nil",
+                "error",
+                "invalid option: --no-such-option (OptionParser::InvalidOption)",
+                "config.ru:1: invalid option: --no-such-option (ArgumentError)",
+            ),
+            (
+                "-c config.rb | pid '/nowhere/at/all'",
+                "error",
+                "directory for pid=/nowhere/at/all not writable (ArgumentError)",
+                "config.rb:1: directory for pid=/nowhere/at/all not writable (ArgumentError)",
+            ),
+            (
+                "-c config.rb | preload_app true\nlisten 'DIR/x.sock' | run (",
+                "error",
+                "config.ru:3: syntax error, unexpected '}', expecting ')' (SyntaxError) | )}.to_app |  ^",
+                "config.ru:1: syntax error, unexpected end-of-input, expecting ')' | run ( |      ^ |  (SyntaxError)",
+            ),
+            (
+                "-c config.rb | stderr_path '/nowhere/at/all'",
+                "error",
+                "directory for stderr_path=/nowhere/at/all not writable (ArgumentError)",
+                "config.rb:1: directory for stderr_path=/nowhere/at/all not writable (ArgumentError)",
+            ),
+            (
+                "-c config.rb | timeout 'soon'",
+                "error",
+                "not an integer: timeout=\"soon\" (ArgumentError)",
+                "config.rb:1: not an integer: timeout=\"soon\" (ArgumentError)",
+            ),
+            (
+                "-c config.rb | user 'nobody-of-that-name'",
+                "error",
+                "can't find user for nobody-of-that-name (ArgumentError)",
+                "config.rb:1: can't find user for nobody-of-that-name (ArgumentError)",
+            ),
+            (
+                "-c config.rb | worker_processes (",
+                "error",
+                "config.rb:1: syntax error, unexpected end-of-input, expecting ')' (SyntaxError) | worker_processes ( |                   ^",
+                "config.rb:1: syntax error, unexpected end-of-input, expecting ')' | worker_processes ( |                   ^ |  (SyntaxError)",
+            ),
+        ],
+    },
+    Listed {
+        heading: "Details of option parsing",
+        rows: &[
+            (
+                "-Z",
+                "error",
+                "invalid option: -Z (OptionParser::InvalidOption) | invalid option: Z (OptionParser::InvalidOption)",
+                "invalid option: -Z (OptionParser::InvalidOption)",
+            ),
+            ("-e puts 1 -v", "output", "1\nPROGRAM vX\n", "PROGRAM vX\n"),
+            (
+                "-p=9000",
+                "error",
+                "invalid argument: -p=9000 (OptionParser::InvalidArgument)",
+                "invalid argument: -p =9000 (OptionParser::InvalidArgument)",
+            ),
+        ],
+    },
+    Listed {
+        heading: "Errors of binding are told by the program",
+        rows: &[
+            (
+                "-c config.rb | listen 'DIR/config.ru'",
+                "error",
+                "socket=DIR/config.ru specified but it is not a socket! (ArgumentError)",
+                "bind failed for DIR/config.ru: socket=DIR/config.ru specified but it is not a socket!",
+            ),
+            (
+                "-l 192.0.2.1:80",
+                "error",
+                "Cannot assign requested address - bind(2) for 192.0.2.1:80 (Errno::EADDRNOTAVAIL)",
+                "bind failed for 192.0.2.1:80: Cannot assign requested address (os error 99)",
+            ),
+            (
+                "-l no.such.host.invalid:80",
+                "error",
+                "getaddrinfo: Name or service not known (SocketError)",
+                "getaddrinfo failed for no.such.host.invalid:80: failed to lookup address information: Name or service not known (ArgumentError)",
+            ),
+        ],
+    },
+    Listed {
+        heading: "The command line has options of Licorne's own",
+        rows: &[
+            (
+                "--help",
+                "output",
+                "--config-file --daemonize --debug --env --eval --help --host --include --listen --no-default-middleware --port --require --server --version --warn -D -E -I -N -c -d -e -h -l -o -p -r -s -v -w",
+                "--config-file --control --daemonize --debug --env --eval --help --host --include --listen --no-default-middleware --port --require --ruby --server --version --warn -D -E -I -N -c -d -e -h -l -o -p -r -s -v -w",
+            ),
+            (
+                "-h",
+                "output",
+                "--config-file --daemonize --debug --env --eval --help --host --include --listen --no-default-middleware --port --require --server --version --warn -D -E -I -N -c -d -e -h -l -o -p -r -s -v -w",
+                "--config-file --control --daemonize --debug --env --eval --help --host --include --listen --no-default-middleware --port --require --ruby --server --version --warn -D -E -I -N -c -d -e -h -l -o -p -r -s -v -w",
+            ),
+        ],
+    },
+    Listed {
+        heading: "Unknown directives are named",
+        rows: &[(
+            "-c config.rb | no_such_directive 1",
+            "error",
+            "undefined method `no_such_directive'",
+            "config.rb:1: unknown directive: no_such_directive (NoMethodError)",
+        )],
+    },
+    Listed {
+        heading: "Wrong values are ArgumentErrors with a reason",
+        rows: &[(
+            "-c config.rb | working_directory '/nowhere/at/all'",
+            "error",
+            "config_file=config.rb would not be accessible in working_directory=/nowhere/at/all (ArgumentError)",
+            "config.rb:1: working_directory: No such file or directory @ dir_s_chdir - /nowhere/at/all (ArgumentError)",
+        )],
+    },
+];

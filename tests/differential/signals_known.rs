@@ -1,0 +1,33 @@
+//! The listed differences of signals.
+
+use crate::compare::Listed;
+
+/// See [`Listed`].
+pub(crate) const KNOWN: &[Listed] = &[
+    Listed {
+        heading: "A mold stands between master and workers",
+        rows: &[
+            ("*", "generations in titles", "no", "yes"),
+            ("*", "process: PROGRAM mold -c DIR/config.rb -E none -l ADDR", "0", "1"),
+        ],
+    },
+    Listed {
+        heading: "Deaths are explained",
+        rows: &[
+            ("ABRT to a worker, end", "log: E worker=0 gen=1 pid=N died: SIGABRT from outside, while idle", "0", "1"),
+            ("KILL to a worker, end", "log: E worker=0 gen=1 pid=N died: SIGKILL from outside, while idle", "0", "1"),
+        ],
+    },
+    Listed {
+        heading: "Reloads and upgrades tell how they go",
+        rows: &[
+            ("*", "log: I gen=2 is ready, replacing 2 workers", "0", "1"),
+            ("*", "log: I gen=2 serves alone", "0", "1"),
+            ("*", "log: I gen=2 serves", "0", "1"),
+        ],
+    },
+    Listed {
+        heading: "TERM is graceful",
+        rows: &[("TERM during a request, request", "outcome", "cut", "waited for the gate\n")],
+    },
+];
