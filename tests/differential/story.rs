@@ -163,7 +163,7 @@ fn title(title: &str) -> (String, bool) {
 /// A line of the log without time and pids.
 pub(crate) fn log_line(line: &str) -> String {
     let text = match line.split_once(" -- : ") {
-        Some((head, text)) => format!("{} {text}", &head[..1]),
+        Some((head, text)) => format!("{} {text}", head.get(..1).unwrap_or("")),
         None => line.to_owned(),
     };
     let mut plain = String::new();
@@ -173,8 +173,13 @@ pub(crate) fn log_line(line: &str) -> String {
     while let Some((at, word)) = words.iter().filter_map(|word| Some((rest.find(word)?, *word))).min() {
         let number = at + word.len();
         plain.push_str(&rest[..number]);
-        rest =
-            rest[number..].trim_start_matches(|c: char| c.is_ascii_hexdigit() && (word == "0x" || c.is_ascii_digit()));
+        rest = &rest[number..];
+        let is_digit = |c: char| c.is_ascii_digit() || word == "0x" && c.is_ascii_hexdigit();
+        let behind = rest.trim_start_matches(is_digit);
+        if behind.len() == rest.len() {
+            continue;
+        }
+        rest = behind;
         plain.push('N');
     }
     plain + rest
