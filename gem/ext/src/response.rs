@@ -7,7 +7,8 @@ use reactor::After;
 use crate::body::{Content, classify};
 use crate::engine::report_text;
 use crate::ffi::{
-    self, Escape, Flow, Rb, element, fixnum, ids, is_array, is_hash, is_string, length, protect, with_bytes,
+    self, Escape, Flow, Rb, element, fixnum, ids, is_array, is_hash, is_plain_array, is_string, length, protect,
+    with_bytes,
 };
 use crate::serve::Exchange;
 use crate::sink::Sink;
@@ -66,6 +67,9 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
         }
         End::Planned(plan) => {
             let mut sink = Sink::new(exchange, head, plan.framing);
+            if !plan.keep_alive && is_plain_array(answer.body) {
+                sink.close_follows();
+            }
             let outcome = sink.write(&answer.content, answer.body);
             let after = sink.after(plan.keep_alive, outcome.is_ok());
             let begun = sink.is_begun();

@@ -33,6 +33,8 @@ pub(crate) struct Sink<'e, 'x> {
     begun: bool,
     ended: bool,
     gone: bool,
+    /// The connection is closed right behind the body.
+    last: bool,
     /// To wait for the client with.
     socket: Option<OwnedFd>,
 }
@@ -42,7 +44,23 @@ impl<'e, 'x> Sink<'e, 'x> {
         let left = if let BodyFraming::Length(bytes) = framing { bytes } else { 0 };
         let recoded = matches!(framing, BodyFraming::Prechunked | BodyFraming::Unchunk);
         let decoder = recoded.then(Box::default);
-        Self { exchange, framing, pending: head, left, decoder, begun: false, ended: false, gone: false, socket: None }
+        Self {
+            exchange,
+            framing,
+            pending: head,
+            left,
+            decoder,
+            begun: false,
+            ended: false,
+            gone: false,
+            last: false,
+            socket: None,
+        }
+    }
+
+    /// Says that nothing takes time between the end of the body and the end of the connection.
+    pub(crate) fn close_follows(&mut self) {
+        self.last = true;
     }
 
     /// Gives back the buffer that the head was written to.
@@ -202,7 +220,11 @@ impl<'e, 'x> Sink<'e, 'x> {
         let mut reactor = self.exchange.core.reactor.borrow_mut();
         let outcome = if bytes <= COPIED_BYTES {
             parts.iter().for_each(|part| self.pending.extend_from_slice(part));
-            reactor.send(self.exchange.token, &[&self.pending])
+            if self.last && self.ended {
+                reactor.send_last(self.exchange.token, &[&self.pending])
+            } else {
+                reactor.send(self.exchange.token, &[&self.pending])
+            }
         } else {
             let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() + 1);
             all.push(&self.pending);
