@@ -346,6 +346,33 @@ pub const TABLE: &[Directive] = &[
     Directive {
         unit: Some("seconds"),
         ..licorne(
+            "header_timeout",
+            Kind::Number { min: 1.0 },
+            Default::Int(60),
+            "How long a client may pause while it sends the head of a request. Not how long the head may take in all.",
+        )
+    },
+    Directive {
+        unit: Some("seconds"),
+        ..licorne(
+            "body_timeout",
+            Kind::Number { min: 1.0 },
+            Default::Int(60),
+            "How long a client may pause while it sends a body. A slow upload that keeps coming is let through.",
+        )
+    },
+    Directive {
+        unit: Some("seconds"),
+        ..licorne(
+            "write_timeout",
+            Kind::Number { min: 1.0 },
+            Default::Int(60),
+            "How long a client may pause while it takes a response.",
+        )
+    },
+    Directive {
+        unit: Some("seconds"),
+        ..licorne(
             "keepalive_linger",
             Kind::Number { min: 0.0 },
             Default::Int(2),
