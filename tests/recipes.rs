@@ -217,7 +217,8 @@ end
         let mut gate = Gate::new(&server);
         let held = gate.hold(&server);
         for process in server.family() {
-            testkit::process::signal(process.pid, Signal::TERM).expect("it is there");
+            // An idle worker may have left by now: the master has told it to.
+            let _ = testkit::process::signal(process.pid, Signal::TERM);
         }
         server.wait_for(Mark::default(), "reaped*exit 0*worker=");
         assert_eq!(gate.release(held).text(), "waited for the gate\n");

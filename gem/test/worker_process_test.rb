@@ -56,6 +56,7 @@ class WorkerProcessTest < Minitest::Test
     assert_match(/worker=0 spawned/, File.read("err.log"))
     File.rename("err.log", "err.log.1")
     @mold.wire.send(:reopen_logs)
+    @mold.wire.expect(:reopen_logs)
     worker.wire.send(:reopen_logs)
     assert_equal worker.pid.to_s, get
     worker.wire.send(:retire, drain: false, linger_ms: 0)

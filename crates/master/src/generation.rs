@@ -4,9 +4,10 @@
 //! and redirects.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use supervisor::{Event, Generation};
+use sys::stdio::Stream;
 use wire::Message;
 
 use crate::control;
@@ -82,16 +83,21 @@ impl Shell {
         if let Some(directory) = &settings.working_directory {
             std::env::set_current_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         }
-        self.redirect(settings)
+        self.redirect(settings, sys::stdio::redirect)
     }
 
-    pub(crate) fn redirect(&self, settings: &Settings) -> Result<(), String> {
+    /// Sends the standard streams to their files, by `redirect` the first time and by `reopen` ever after.
+    pub(crate) fn redirect(
+        &self,
+        settings: &Settings,
+        how: impl Fn(Stream, &Path) -> sys::Result<()>,
+    ) -> Result<(), String> {
         let null = self.options.daemonize.then(|| PathBuf::from("/dev/null"));
         let stdout = settings.stdout_path.as_ref().or(null.as_ref());
         let stderr = settings.stderr_path.as_ref().or(null.as_ref());
-        for (path, stream) in [(stdout, sys::stdio::Stream::Out), (stderr, sys::stdio::Stream::Err)] {
+        for (path, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
             if let Some(path) = path {
-                sys::stdio::redirect(stream, path).map_err(|error| error.chain())?;
+                how(stream, path).map_err(|error| error.chain())?;
             }
         }
         Ok(())
@@ -129,7 +135,7 @@ impl Shell {
 
     /// Makes pid file and standard streams those of `settings`.
     fn change_settings(&mut self, settings: &Settings) {
-        if let Err(text) = self.redirect(settings) {
+        if let Err(text) = self.redirect(settings, sys::stdio::reopen) {
             self.log.error(text);
         }
         if let Some(pid) = self.successor.pid() {

@@ -1,5 +1,6 @@
 //! One function for each action.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -216,17 +217,29 @@ impl Shell {
         }
     }
 
+    /// The master's logs first, then the molds', then the workers': each may have to give a new file to the user of the
+    /// next, who may be unable to make one.
     fn reopen_logs(&mut self) {
         self.log.info("master reopening logs...");
         if let Some(settings) = &self.settings
-            && let Err(text) = self.redirect(settings)
+            && let Err(text) = self.redirect(settings, sys::stdio::reopen)
         {
             self.log.error(text);
         }
         self.log.info("master done reopening logs");
-        let links = self.molds.values().map(|mold| &mold.link);
-        for link in links.chain(self.workers.values().map(|worker| &worker.link)) {
-            link.send(&Message::ReopenLogs, &[]);
+        let generations: BTreeSet<Generation> = self.workers.values().map(|worker| worker.generation).collect();
+        for mold in self.molds.values() {
+            mold.link.send(&Message::ReopenLogs, &[]);
+        }
+        for generation in generations.into_iter().filter(|generation| !self.molds.contains_key(generation)) {
+            self.reopen_logs_of_workers(generation);
+        }
+    }
+
+    /// The mold of these workers has opened its logs anew, or is gone.
+    pub(crate) fn reopen_logs_of_workers(&self, generation: Generation) {
+        for worker in self.workers.values().filter(|worker| worker.generation == generation) {
+            worker.link.send(&Message::ReopenLogs, &[]);
         }
     }
 

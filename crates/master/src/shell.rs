@@ -295,6 +295,7 @@ impl Shell {
                 self.event(Event::MoldFailed { generation });
             }
             Message::ExecEnvironment { json } => self.execute_successor(&json),
+            Message::ReopenLogs => self.reopen_logs_of_workers(generation),
             Message::ForkFailed { slot, text } => {
                 let failed = self.workers.iter().find(|(_, worker)| {
                     worker.pid.is_none() && worker.generation == generation && worker.slot.0 == slot

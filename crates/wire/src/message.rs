@@ -76,7 +76,7 @@ pub enum Message {
     },
 
     // ── master → mold and master → worker ──
-    /// Reopen the log files (SIGUSR1).
+    /// Reopen the log files (SIGUSR1). A mold sends it back when it has, and then it is its workers' turn.
     ReopenLogs,
     /// Finish and leave. For a worker: finish what was begun, then exit 0.
     Retire {

@@ -96,6 +96,7 @@ fn message(ruby: &Ruby, kind: &str, fields: RHash) -> Result<Message, Error> {
         }
         "fork_failed" => Message::ForkFailed { slot: fields.fetch(ruby.to_symbol("slot"))?, text: text("text")? },
         "failed" => Message::Failed { text: text("text")? },
+        "reopen_logs" => Message::ReopenLogs,
         "forked" => Message::Forked { pid: fields.fetch(ruby.to_symbol("pid"))? },
         other => return Err(Error::new(ruby.exception_arg_error(), format!("no message to send: {other}"))),
     })

@@ -127,10 +127,13 @@ module Licorne
       warn(message[:text], Failure.summary(e))
     end
 
+    # Tells the master when it is done: then the workers find files that were given to them.
     def reopen_logs
       Logs.reopen
     rescue StandardError => e
       @server.logger.error(e)
+    ensure
+      tell(:reopen_logs)
     end
 
     def worker_exited(message)
