@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use tempfile::TempDir;
 use testkit::output::Mark;
@@ -23,31 +22,14 @@ impl Launcher {
         let path = place.path().join("licorne");
         fs::write(&path, text).expect("it can be written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is there");
+        testkit::program::install_gem(&place.path().join("gem"));
         Launcher(place)
-    }
-
-    /// The gem as a checkout has it, with the program under test where the gem's start script looks for it.
-    fn gem(&self) -> PathBuf {
-        let gem = self.0.path().join("gem");
-        if !gem.exists() {
-            let checkout = testkit::program::repository().join("gem");
-            fs::create_dir_all(gem.join("libexec")).expect("it can be written");
-            for part in ["lib", "compat", "exe"] {
-                let copied = std::process::Command::new("cp").arg("-r").arg(checkout.join(part)).arg(&gem).status();
-                assert!(copied.is_ok_and(|status| status.success()), "cp {part}");
-            }
-            let program = testkit::program::path();
-            let extension = program.with_file_name("rubylib").join("licorne/licorne_ext.so");
-            fs::copy(&program, gem.join("libexec/licorne")).expect("the program is built");
-            fs::copy(extension, gem.join("lib/licorne/licorne_ext.so")).expect("the extension is built");
-        }
-        gem
     }
 
     #[track_caller]
     fn start(&self, app: App) -> Server {
         let server = Server::builder().program(self.0.path().join("licorne")).app(app).no_config().unnamed_listeners();
-        let server = server.env("RUBYLIB", &self.gem().join("lib").display().to_string()).launch();
+        let server = server.env("RUBYLIB", &self.0.path().join("gem/lib").display().to_string()).launch();
         server.wait_for(Mark::default(), "master process ready");
         server
     }

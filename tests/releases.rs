@@ -93,9 +93,12 @@ impl Deployment {
 
     /// A server that is started as deployment tools start it: in `directory`, by `bundle exec`.
     fn server(&self, directory: &str) -> Builder {
+        self.server_of(directory, &testkit::program::path())
+    }
+
+    fn server_of(&self, directory: &str, program: &Path) -> Builder {
         let start = self.path("start");
         let enter = format!("cd {}/{directory}", self.path("").display());
-        let program = testkit::program::path();
         let text = format!("#!/bin/bash\nset -e\n{enter}\nexec bundle exec {} \"$@\"\n", program.display());
         fs::write(&start, text).expect("it can be written");
         fs::set_permissions(&start, fs::Permissions::from_mode(0o755)).expect("it is there");
@@ -186,6 +189,39 @@ fn an_upgrade_follows_the_link_when_the_first_release_is_gone() {
     let watch = Watch::on(third).expect("the third master is there");
     watch.signal(Signal::QUIT);
     assert!(watch.wait(testkit::patience()), "the third master did not stop");
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_server_that_is_part_of_the_release_follows_the_link_too() {
+    // As `bundle install --deployment` leaves it: gems, the server's included, are below vendor/.
+    let deployment = Deployment::new();
+    for number in 1..=3 {
+        testkit::program::install_gem(&deployment.path(&format!("releases/{number}/vendor/licorne")));
+    }
+    let mut server =
+        deployment.server_of("current", Path::new("vendor/licorne/libexec/licorne")).config(RECIPE).start();
+    let first = server.pid();
+    deployment.reload(&server, 2);
+    deployment.delete(1);
+    deployment.reload(&server, 3);
+    let mark = server.mark();
+    server.signal(Signal::USR2);
+    let second = new_master(&server, first);
+    server.wait_for(mark, "executing [\"*/releases/3/vendor/licorne/libexec/licorne\"*/current)");
+    assert!(server.wait_for_exit().success());
+    deployment.assert_serves(&server, 3);
+    // A release that has another version of the server than the one that runs: a reload cannot work.
+    deployment.release(4);
+    deployment.deploy(4);
+    deployment.delete(3);
+    let finished = server.ctl(["reload", "--wait"]);
+    assert_eq!(finished.code(), 1, "{finished:#?}");
+    assert!(finished.stderr.contains("the files of this version of the gem are gone"), "{finished:#?}");
+    assert_eq!(server.get("/").text(), deployment.answer(3));
+    let watch = Watch::on(second).expect("the second master is there");
+    watch.signal(Signal::QUIT);
+    assert!(watch.wait(testkit::patience()), "the second master did not stop");
     server.assert_nothing_is_left();
 }
 

@@ -32,6 +32,21 @@ pub fn is_licorne() -> bool {
     name().starts_with("licorne")
 }
 
+/// Puts the gem at `place`, which does not exist yet, as an installation leaves it: Ruby's files, with the program under
+/// test and its extension among them.
+#[track_caller]
+pub fn install_gem(place: &Path) {
+    let checkout = repository().join("gem");
+    std::fs::create_dir_all(place.join("libexec")).expect("the test's directory can be written");
+    for part in ["lib", "compat", "exe"] {
+        crate::spawn::copy_tree(&checkout.join(part), &place.join(part));
+    }
+    let program = path();
+    let extension = program.with_file_name("rubylib").join("licorne/licorne_ext.so");
+    std::fs::copy(&program, place.join("libexec/licorne")).expect("the program is built");
+    std::fs::copy(extension, place.join("lib/licorne/licorne_ext.so")).expect("the extension is built");
+}
+
 /// A directory for files that are costly to make and may be kept between runs (a generated application).
 #[must_use]
 pub fn cache() -> PathBuf {
