@@ -74,7 +74,7 @@ fn progress_bar(wait: bool) -> ProgressBar {
     if !wait || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(0).with_message("the new code is loading");
+    let bar = ProgressBar::new(1).with_message("the new code is loading");
     if let Ok(style) = ProgressStyle::with_template("{spinner} [{elapsed}] {bar:30} {pos}/{len} {msg}") {
         bar.set_style(style);
     }
