@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::process::{Finished, Watch, run};
-use testkit::program::{cache, repository};
+use testkit::program::repository;
 use testkit::{App, Server, procfs};
 
 /// Bounds a hang: compiling everything takes half a minute on two cores.
@@ -28,7 +28,8 @@ impl Gems {
         let mut install = gems.command("gem");
         install.args(["install", "--local", "--no-document"]).arg(&package).current_dir("/");
         // What is tested is that it compiles from these files, and that the result serves; not how fast.
-        install.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", cache().join("gem"));
+        // In a directory of its own: cargo takes a file of the gem for unchanged that has changed since another build.
+        install.env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
         for (name, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "0"), ("DEBUG", "0")] {
             install.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
         }
