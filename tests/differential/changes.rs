@@ -9,8 +9,9 @@ use crate::changes_known::{LOGS, RELOAD, UPGRADE};
 use crate::compare::Comparison;
 use crate::story::{Story, compare, log_line};
 
+/// An idle worker of Unicorn's may notice what came at the wrong moment only when half of its timeout is over.
 fn server() -> testkit::Builder {
-    Server::builder().workers(2)
+    Server::builder().workers(2).config("timeout 10")
 }
 
 /// An application whose code is in a file that `require` loads.

@@ -19,13 +19,13 @@ pub(crate) const RELOAD: &[Listed] = &[
             ("HUP with a syntax error with preloading, end", "log: E  (SyntaxError)", "0", "1"),
             (
                 "HUP with a syntax error with preloading, end",
-                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:8: syntax error, unexpected end-of-input, expecting ')'",
+                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:9: syntax error, unexpected end-of-input, expecting ')'",
                 "0",
                 "1",
             ),
             (
                 "HUP with a syntax error with preloading, end",
-                "log: E error reloading config_file=DIR/config.rb: \"DIR/config.rb:8: syntax error, unexpected end-of-input, expecting ')'\\nworker_processes (\\n                  ^\\n\" (SyntaxError)",
+                "log: E error reloading config_file=DIR/config.rb: \"DIR/config.rb:9: syntax error, unexpected end-of-input, expecting ')'\\nworker_processes (\\n                  ^\\n\" (SyntaxError)",
                 "1",
                 "0",
             ),
@@ -34,20 +34,20 @@ pub(crate) const RELOAD: &[Listed] = &[
             ("HUP with a syntax error, end", "log: E  (SyntaxError)", "0", "1"),
             (
                 "HUP with a syntax error, end",
-                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:8: syntax error, unexpected end-of-input, expecting ')'",
+                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:9: syntax error, unexpected end-of-input, expecting ')'",
                 "0",
                 "1",
             ),
             (
                 "HUP with a syntax error, end",
-                "log: E error reloading config_file=DIR/config.rb: \"DIR/config.rb:8: syntax error, unexpected end-of-input, expecting ')'\\nworker_processes (\\n                  ^\\n\" (SyntaxError)",
+                "log: E error reloading config_file=DIR/config.rb: \"DIR/config.rb:9: syntax error, unexpected end-of-input, expecting ')'\\nworker_processes (\\n                  ^\\n\" (SyntaxError)",
                 "1",
                 "0",
             ),
             ("HUP with a syntax error, end", "log: E worker_processes (", "0", "1"),
             (
                 "HUP with a wrong value with preloading, end",
-                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:8: not an integer: timeout=\"soon\" (ArgumentError)",
+                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:9: not an integer: timeout=\"soon\" (ArgumentError)",
                 "0",
                 "1",
             ),
@@ -59,7 +59,7 @@ pub(crate) const RELOAD: &[Listed] = &[
             ),
             (
                 "HUP with a wrong value, end",
-                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:8: not an integer: timeout=\"soon\" (ArgumentError)",
+                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:9: not an integer: timeout=\"soon\" (ArgumentError)",
                 "0",
                 "1",
             ),
@@ -71,7 +71,7 @@ pub(crate) const RELOAD: &[Listed] = &[
             ),
             (
                 "HUP with an unreadable log with preloading, end",
-                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:8: directory for stderr_path=/nowhere/at/all not writable (ArgumentError)",
+                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:9: directory for stderr_path=/nowhere/at/all not writable (ArgumentError)",
                 "0",
                 "1",
             ),
@@ -83,7 +83,7 @@ pub(crate) const RELOAD: &[Listed] = &[
             ),
             (
                 "HUP with an unreadable log, end",
-                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:8: directory for stderr_path=/nowhere/at/all not writable (ArgumentError)",
+                "log: E error reloading config_file=DIR/config.rb: DIR/config.rb:9: directory for stderr_path=/nowhere/at/all not writable (ArgumentError)",
                 "0",
                 "1",
             ),

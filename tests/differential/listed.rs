@@ -15,6 +15,7 @@ const TABLES: &[&[Listed]] = &[
     crate::malformed_known::KNOWN,
     crate::responses_known::KNOWN,
     crate::signals_known::KNOWN,
+    crate::signals_known::TIMEOUT,
     crate::sockets::KNOWN,
 ];
 

@@ -5,11 +5,12 @@ use testkit::process::signal;
 use testkit::{Gate, Server};
 
 use crate::compare::Comparison;
-use crate::signals_known::KNOWN;
+use crate::signals_known::{KNOWN, TIMEOUT};
 use crate::story::{Story, compare};
 
+/// An idle worker of Unicorn's may notice what came at the wrong moment only when half of its timeout is over.
 fn server() -> testkit::Builder {
-    Server::builder().workers(2)
+    Server::builder().workers(2).config("timeout 10")
 }
 
 /// Waits for the first two workers.
@@ -53,6 +54,23 @@ fn signals_do_to_master_and_workers_what_they_do_in_unicorn() {
     scale(&mut comparison);
     workers(&mut comparison);
     comparison.settle(100);
+}
+
+#[test]
+fn a_request_that_outlives_the_timeout_ends_as_in_unicorn() {
+    let mut comparison = Comparison::new(TIMEOUT);
+    let server = || server().workers(1).config("timeout 3");
+    compare(&mut comparison, "timeout", server, |story| {
+        story.wait_for("ready", 2);
+        let mut gate = Gate::new(&story.server);
+        let mut held = gate.hold(&story.server);
+        let reply = held.connection.read_to_end();
+        story.note("request", "reply", reply.escape_ascii().to_string());
+        story.wait_for("worker=0 ready", 2);
+        story.look("after it", 1);
+        story.signal(Signal::QUIT);
+    });
+    comparison.settle(15);
 }
 
 /// TTIN, TTOU, WINCH and HUP.

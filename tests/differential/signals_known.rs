@@ -31,3 +31,23 @@ pub(crate) const KNOWN: &[Listed] = &[
         rows: &[("TERM during a request, request", "outcome", "cut", "waited for the gate\n")],
     },
 ];
+
+/// See [`Listed`].
+pub(crate) const TIMEOUT: &[Listed] = &[
+    Listed {
+        heading: "A mold stands between master and workers",
+        rows: &[
+            ("*", "generations in titles", "no", "yes"),
+            ("*", "process: PROGRAM mold -c DIR/config.rb -E none -l ADDR", "0", "1"),
+        ],
+    },
+    Listed {
+        heading: "Deaths are explained",
+        rows: &[(
+            "timeout, end",
+            "log: E worker=0 gen=1 pid=N died: killed by the master: request timeout, after N ms in \"GET /wait\"",
+            "0",
+            "1",
+        )],
+    },
+];

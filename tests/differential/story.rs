@@ -76,12 +76,13 @@ impl Story {
     /// one.
     #[track_caller]
     pub(crate) fn look(&mut self, step: &str, masters: usize) {
-        self.server.eventually("as many masters as should be there, and molds", || {
+        let family = self.server.eventually("as many masters as should be there, and molds", || {
             let molds = if self.which == Which::Licorne { masters } else { 0 };
-            (self.masters().len() == masters && self.server.titled("mold").len() == molds).then_some(())
+            let right = self.masters().len() == masters && self.server.titled("mold").len() == molds;
+            // A process that is about to end has no title any more.
+            Some(self.server.family()).filter(|family| right && family.iter().all(|process| !process.title.is_empty()))
         });
-        let mut titles: Vec<(String, bool)> =
-            self.server.family().iter().map(|process| title(&process.title)).collect();
+        let mut titles: Vec<(String, bool)> = family.iter().map(|process| title(&process.title)).collect();
         titles.sort();
         self.note(step, "generations in titles", if titles.iter().any(|title| title.1) { "yes" } else { "no" });
         let titles = titles.into_iter().map(|(title, _)| self.plain(&title)).collect::<Vec<_>>();
@@ -169,7 +170,7 @@ pub(crate) fn log_line(line: &str) -> String {
     let mut plain = String::new();
     let mut rest = text.as_str();
     // Numbers behind these words are of this run.
-    let words = ["pid=", "pid ", "PID:", "fd=", "Socket:fd ", "0x"];
+    let words = ["pid=", "pid ", "PID:", "fd=", "Socket:fd ", "after ", "0x"];
     while let Some((at, word)) = words.iter().filter_map(|word| Some((rest.find(word)?, *word))).min() {
         let number = at + word.len();
         plain.push_str(&rest[..number]);
