@@ -89,7 +89,7 @@ fn the_installed_gem_serves_reloads_and_is_upgraded() {
 
     let version = run(gems.command(&licorne).arg("-v"), testkit::patience());
     assert_eq!(version.stdout, concat!("licorne v", env!("CARGO_PKG_VERSION"), "\n"), "{version:#?}");
-    assert!(!gems.home().join("gems").join(concat!("licorne-", env!("CARGO_PKG_VERSION"), "/target")).exists());
+    assert!(!gems.home().join("gems").join(concat!("licorne-", env!("CARGO_PKG_VERSION"), "/gem/ext/target")).exists());
 
     let server = Server::builder().program(&licorne).app(App::rackup(APP)).env("GEM_HOME", &home);
     let mut server = server.workers(2).start();

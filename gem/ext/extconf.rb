@@ -19,7 +19,8 @@ present = text.sub(/^members = \[\n.*?^\]/m) do |members|
 end
 File.write(manifest, present) if present != text
 
-target = ENV.fetch("CARGO_TARGET_DIR", File.join(root, "target"))
+own_target = File.join(__dir__, "target")
+target = ENV.fetch("CARGO_TARGET_DIR", own_target)
 library = "liblicorne_ext.#{RbConfig::CONFIG["host_os"].include?("darwin") ? "dylib" : "so"}"
 File.write("Makefile", <<~MAKE)
   all:
@@ -29,10 +30,10 @@ File.write("Makefile", <<~MAKE)
   \tcp "#{target}/release/licorne" "#{root}/gem/libexec/licorne"
   \tcp "#{target}/release/#{library}" "#{root}/gem/lib/licorne/licorne_ext.#{RbConfig::CONFIG["DLEXT"]}"
 
-  # It is in place already.
+  # The results are in place already. The rest is hundreds of megabytes that nobody needs any more.
   install:
+  \trm -rf "#{own_target}"
 
-  # Several hundred megabytes that nobody needs any more.
   clean:
-  \trm -rf "#{root}/target"
+  \trm -rf "#{own_target}"
 MAKE
