@@ -83,6 +83,7 @@ impl Shell {
         if let Some(directory) = &settings.working_directory {
             std::env::set_current_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         }
+        self.entered = true;
         self.redirect(settings, sys::stdio::redirect)
     }
 

@@ -67,6 +67,8 @@ pub(crate) struct Shell {
     pub(crate) started_ns: u64,
     /// When to look at the scoreboard again.
     pub(crate) next_look_ns: Option<u64>,
+    /// Whether the standard streams have been sent where the settings want them.
+    pub(crate) entered: bool,
     /// The exit status when the first mold itself said that it failed: `exit 7` in the configuration is honoured.
     pub(crate) boot_exit: Option<u8>,
     pub(crate) exit: Option<u8>,
@@ -154,6 +156,7 @@ impl Shell {
             oom_kills: sys::process::oom_kills().unwrap_or(0),
             started_ns,
             next_look_ns: None,
+            entered: false,
             boot_exit: None,
             exit: None,
             options,
