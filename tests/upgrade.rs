@@ -207,3 +207,17 @@ fn a_rails_application_is_upgraded() {
     assert_eq!(server.get("/").field("X-Generation"), Some("second"));
     stop_successor(&server, new);
 }
+
+#[test]
+fn a_sinatra_application_is_upgraded_under_load() {
+    let mut server = Server::builder().app(App::sinatra()).workers(2).config(RECIPE).start();
+    let old = server.pid();
+    let load = server.load().clients(2).keep_alive(true).start();
+    load.wait_for_successes(20);
+    server.signal(Signal::USR2);
+    let new = new_master(&server, old);
+    assert!(server.wait_for_exit().success());
+    load.wait_for_successes(20);
+    load.stop().assert_flawless(GAP);
+    stop_successor(&server, new);
+}
