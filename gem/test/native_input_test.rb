@@ -103,6 +103,18 @@ class NativeInputTest < NativeCase
     assert_equal ["http", "localhost", "80", nil].inspect, body_of(exchange(server, "GET / HTTP/1.0\r\n\r\n"))
   end
 
+  def test_the_beginning_of_what_proxies_say_counts
+    settings = { "drop_underscore_headers" => true }
+    server = serve(settings: settings) { |env| [200, {}, [env.values_at("rack.url_scheme", "SERVER_PORT").join("/")]] }
+    proto = ->(*values) { values.map { |value| "X-Forwarded-Proto: #{value}" } }
+    ssl = ->(*values) { values.map { |value| "X-Forwarded-Ssl: #{value}" } }
+    { proto["http", "https"] => "http/80", proto["https", "http"] => "https/443", proto["", "https"] => "http/80",
+      ssl["off", "on"] => "http/80", ssl["on", "on"] => "http/80", ssl["off"] + proto["https"] => "https/443",
+      ["X_Forwarded_Proto: http", *proto["https"]] => "https/443" }.each do |fields, expected|
+      assert_equal expected, body_of(get(server, "/", *fields)), fields.inspect
+    end
+  end
+
   def test_entries_of_the_configuration_beat_the_request
     server = serve(env: { "rack.url_scheme" => "https", "HTTP_X_A" => "ours", "my.own" => 1 }) do |env|
       [200, {}, [env.values_at("rack.url_scheme", "HTTP_X_A", "my.own").inspect]]

@@ -193,6 +193,14 @@ class NativeResponseTest < NativeCase
     assert_match(%r{\AHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nLink: </b>; rel=preload\r\n\r\nHTTP/1.1 200 OK}, get(server))
   end
 
+  def test_early_hints_do_nothing_for_http_1_0
+    server = serve(settings: { "early_hints" => true }) do |env|
+      env["rack.early_hints"].call("Link" => "</a>")
+      [200, {}, ["x"]]
+    end
+    assert_match(/\AHTTP\/1.1 200 OK\r\n.*\r\n\r\nx\z/m, exchange(server, "GET / HTTP/1.0\r\n\r\n"))
+  end
+
   def test_a_full_hijack_hands_the_connection_over
     server = serve do |env|
       next [200, {}, ["plain"]] unless env["PATH_INFO"] == "/hijack"
@@ -236,6 +244,43 @@ class NativeResponseTest < NativeCase
       }]
     end
     assert_match(/Connection: close\r\n\r\nab\z/, get(server))
+  end
+
+  def test_a_socket_is_closed_when_the_callable_that_got_it_raises
+    kept = []
+    log = IO.pipe
+    server = serve do |env|
+      callable = proc do |socket|
+        kept << socket # out of the garbage collector's reach
+        socket.write("part")
+        socket.close if env["QUERY_STRING"] == "closed"
+        raise "gave up"
+      end
+      env["PATH_INFO"] == "/stream" ? [200, {}, callable] : [200, { "rack.hijack" => callable }, Body.new(log[1])]
+    end
+    %w[/partial /stream /partial?closed /stream?closed].each do |target|
+      assert_match(/\AHTTP\/1.1 200 OK\r\n.*Connection: close\r\n\r\npart\z/m, get(server, target))
+    end
+    assert_equal "#{"app_error RuntimeError: gave up\n" * 4}orphaned 4\n", server.stop
+    assert_equal "closed\n" * 2, told(log)
+  end
+
+  def test_a_socket_ends_with_its_callable_even_when_a_child_holds_it
+    gate, open = IO.pipe
+    server = serve do |_|
+      callable = proc do |_socket|
+        fork do
+          open.close
+          gate.read
+          exit!(0)
+        end
+        raise "gave up"
+      end
+      [200, { "rack.hijack" => callable }, []]
+    end
+    assert_match(/\r\n\r\n\z/, get(server))
+  ensure
+    open.close
   end
 
   def test_a_hijack_that_was_kept_does_not_reach_another_client

@@ -243,7 +243,7 @@ pub(crate) const OLD: &[&str] = &[
     "[200, { 'Transfer-Encoding' => 'chunked' }, [\"2\\r\\nhi\\r\\n\", \"0\\r\\n\\r\\n\"]]",
     "[200, {}, Raising.new('a')]",
     "[200, {}, Named.new('old', 'named')]",
-    "env['rack.early_hints']&.call('Link' => '</a.css>'); [200, {}, ['x']]",
+    "env['rack.early_hints'].call('Link' => '</a.css>'); [200, {}, ['x']]",
     "[200, { 'rack.hijack' => ->(io) { io.write('part'); io.close } }, []]",
     "raise 'before'",
 ];

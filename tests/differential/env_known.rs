@@ -5,23 +5,6 @@ use crate::compare::Listed;
 /// See [`Listed`].
 pub(crate) const KNOWN: &[Listed] = &[
     Listed {
-        heading: "Any of several X-Forwarded-Proto fields may say https",
-        rows: &[
-            (
-                "Host: a\\r\\nX-Forwarded-Proto: http\\r\\nX-Forwarded-Proto: https\\r\\n",
-                "SERVER_PORT",
-                "\"80\"",
-                "\"443\"",
-            ),
-            (
-                "Host: a\\r\\nX-Forwarded-Proto: http\\r\\nX-Forwarded-Proto: https\\r\\n",
-                "rack.url_scheme",
-                "\"http\"",
-                "\"https\"",
-            ),
-        ],
-    },
-    Listed {
         heading: "Constant strings have other encodings",
         rows: &[
             ("*", "HTTP_VERSION (string)", "ASCII-8BIT frozen", "US-ASCII frozen"),

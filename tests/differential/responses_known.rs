@@ -201,7 +201,7 @@ pub(crate) const KNOWN: &[Listed] = &[
     Listed {
         heading: "Clients of HTTP/1.0 get no early hints",
         rows: &[(
-            "HTTP/1.0: env['rack.early_hints']&.call('Link' => '</a.css>'); [200, {}, ['x']]",
+            "HTTP/1.0: env['rack.early_hints'].call('Link' => '</a.css>'); [200, {}, ['x']]",
             "interim",
             "HTTP/1.1 103 Early Hints | Link: </a.css>",
             "",

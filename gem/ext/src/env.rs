@@ -80,14 +80,13 @@ impl Template {
         let env = rb.copy_hash(self.base);
         self.set_request_line(rb, env, request);
         rb.set(env, keys.remote_addr, rb.string(scratch.peer.as_bytes()));
-        let mut scheme = request.head.scheme.map(|scheme| scheme == Scheme::Https);
+        let mut proxy = Forwarded::default();
         for (index, field) in request.head.fields.iter().enumerate() {
             self.set_field(rb, env, request, index, field, &mut scratch.bytes);
-            if scheme.is_none() && says_https(field, request.buffer) {
-                scheme = Some(true);
-            }
+            proxy.see(field, request.buffer);
         }
-        self.set_server(rb, env, request, scheme == Some(true));
+        let https = request.head.scheme.map_or_else(|| proxy.says_https(), |scheme| scheme == Scheme::Https);
+        self.set_server(rb, env, request, https);
         rb.set(env, keys.input, parts.input);
         let request_object = ffi::new_serial_object(rb, self.request_class, parts.serial);
         rb.set(env, keys.hijack, request_object);
@@ -204,12 +203,32 @@ pub(crate) struct Scratch {
     bytes: Vec<u8>,
 }
 
-/// Unicorn's rule: `X-Forwarded-Ssl: on`, or `X-Forwarded-Proto` that begins with `https`.
-fn says_https(field: &Field, buffer: &[u8]) -> bool {
-    match field.known {
-        KnownName::XForwardedSsl => field.value.of(buffer) == b"on",
-        KnownName::XForwardedProto => field.value.of(buffer).starts_with(b"https"),
-        _ => false,
+/// What the proxy in front says of the scheme. Unicorn's rule: `X-Forwarded-Ssl` is `on`, or `X-Forwarded-Proto` begins
+/// with `https`, as joined with a comma when there are several: two of the former never are, of the latter the first
+/// counts.
+///
+/// [`Field::again`] does not tell the first: a field with an underscore, which is dropped, may have come before it.
+#[derive(Default)]
+struct Forwarded {
+    ssl_on: Option<bool>,
+    proto_https: Option<bool>,
+}
+
+impl Forwarded {
+    fn see(&mut self, field: &Field, buffer: &[u8]) {
+        match field.known {
+            KnownName::XForwardedSsl => {
+                self.ssl_on = Some(self.ssl_on.is_none() && field.value.of(buffer) == b"on");
+            }
+            KnownName::XForwardedProto => {
+                self.proto_https.get_or_insert_with(|| field.value.of(buffer).starts_with(b"https"));
+            }
+            _ => {}
+        }
+    }
+
+    fn says_https(&self) -> bool {
+        self.ssl_on == Some(true) || self.proto_https == Some(true)
     }
 }
 

@@ -14,7 +14,8 @@ use crate::system_error;
 #[magnus::wrap(class = "Licorne::Native::EarlyHints", free_immediately)]
 pub(crate) struct EarlyHints {
     core: Arc<Locked<Core>>,
-    serial: u64,
+    /// The request whose client gets them, if it understands them.
+    serial: Option<u64>,
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
@@ -82,15 +83,27 @@ pub(crate) fn ruby_socket(rb: Rb<'_>, fd: std::os::fd::OwnedFd) -> Result<Value,
     Ok(rb.send(class, "for_fd", &[number]))
 }
 
+/// Ends the connection of a Ruby Socket, which is of no use to anybody.
+pub(crate) fn close_socket(socket: Value) {
+    // Not merely closed: a child that the application forked may hold the descriptor, and the client would wait. The
+    // first raises when the application closed the socket, or the client left.
+    for method in ["shutdown", "close"] {
+        let _ = protect(|rb| {
+            rb.send(socket, method, &[]);
+        });
+    }
+}
+
 impl EarlyHints {
-    pub(crate) fn new(core: &Arc<Locked<Core>>, serial: u64) -> Self {
+    pub(crate) fn new(core: &Arc<Locked<Core>>, serial: Option<u64>) -> Self {
         Self { core: Arc::clone(core), serial }
     }
 
     /// Sends `103 Early Hints` with these fields.
     fn call(ruby: &Ruby, this: &Self, fields: Value) -> Result<(), Error> {
         let core = this.core.get(ruby);
-        let running = core.running.get().filter(|running| running.serial == this.serial && running.socket.is_none());
+        let running =
+            core.running.get().filter(|running| Some(running.serial) == this.serial && running.socket.is_none());
         let Some(running) = running else { return Ok(()) };
         let mut head = Vec::with_capacity(256);
         write_status_line(&mut head, 103, None);

@@ -102,9 +102,11 @@ fn build_env(
         input: input.map_or(core.empty_input, |input| input.as_value()),
         tempfile: file.map(|file| file.as_value()),
         serial,
-        // Clients of HTTP/1.0 do not know interim responses.
-        early_hints: (core.early_hints && version == Version::Http11)
-            .then(|| ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()),
+        // Clients of HTTP/1.0 do not know interim responses; the application may call without a look at the version.
+        early_hints: core.early_hints.then(|| {
+            let serial = (version == Version::Http11).then_some(serial);
+            ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()
+        }),
     };
     let env = {
         let reactor = core.reactor.borrow();

@@ -11,7 +11,7 @@ use sys::clock::monotonic_ns;
 
 use crate::body::Content;
 use crate::ffi::{Escape, Flow, Rb, element, ids, length, protect, with_all_bytes, with_bytes};
-use crate::hijack::ruby_socket;
+use crate::hijack::{close_socket, ruby_socket};
 use crate::serve::{Exchange, flow};
 
 /// Bodies up to this size are copied behind the head: one small copy is cheaper than the kernel's gathering.
@@ -298,9 +298,10 @@ impl<'e, 'x> Sink<'e, 'x> {
     pub(crate) fn hand_over(&mut self, callable: Value) -> Result<(), Escape> {
         self.flush_pending();
         let core = self.exchange.core;
-        if self.gone || !protect(|rb| self.drain(rb, 0))? {
+        let drained = if self.gone { Ok(false) } else { protect(|rb| self.drain(rb, 0)) };
+        if !matches!(drained, Ok(true)) {
             core.reactor.borrow_mut().finish(self.exchange.token, reactor::After::Abort);
-            return Ok(());
+            return drained.map(drop);
         }
         let Some((fd, _lost)) = core.reactor.borrow_mut().detach(self.exchange.token) else { return Ok(()) };
         let socket = protect(|rb| ruby_socket(rb, fd))?;
@@ -309,8 +310,14 @@ impl<'e, 'x> Sink<'e, 'x> {
             Err(_) => return Ok(()),
         };
         core.running.set(core.running.get().map(|running| crate::engine::Running { socket: Some(socket), ..running }));
-        protect(|rb| {
+        let outcome = protect(|rb| {
             rb.call(callable, ids().call, &[socket]);
-        })
+        });
+        // The application gave up: its client must not wait until the garbage collector closes the socket. A child that
+        // it forked leaves the connection to its parent, and a jump must find Ruby as it left it.
+        if matches!(outcome, Err(Escape::Raised(_))) && !core.is_forked() {
+            close_socket(socket);
+        }
+        outcome
     }
 }
