@@ -5,15 +5,6 @@ use crate::compare::Listed;
 /// See [`Listed`].
 pub(crate) const KNOWN: &[Listed] = &[
     Listed {
-        heading: "A daemon's error is printed twice",
-        rows: &[(
-            "-c config.rb -D | raise 'not today'",
-            "error",
-            "not today (RuntimeError) | master failed to start, check stderr log for details",
-            "not today (RuntimeError) | not today (RuntimeError) | master failed to start, check stderr log for details",
-        )],
-    },
-    Listed {
         heading: "An exit while booting is told",
         rows: &[
             ("-c config.rb | abort 'enough'", "error", "enough", "enough | enough (SystemExit)"),
