@@ -206,3 +206,10 @@ proptest! {
         prop_assert_eq!(compare::decode(&coded, &Limits::default()), Ok(Some((pieces.concat(), len))));
     }
 }
+
+#[test]
+fn where_nothing_was_received_nothing_is_refused() {
+    let limits = Limits { section: 0, ..Limits::default() };
+    assert!(matches!(HeadParser::new().parse(b"", &limits), Ok(None)));
+    assert_eq!(HeadParser::new().parse(b"G", &limits).unwrap_err().status, 431);
+}

@@ -254,7 +254,7 @@ impl Shell {
     fn boot_failed(&mut self, reason: FailureReason) {
         let text = self.failure.clone().unwrap_or_else(|| reason.to_string());
         // Before the streams are redirected, standard error is where the launcher prints it too.
-        if self.entered || self.reporter.is_none() {
+        if !text.is_empty() && (self.entered || self.reporter.is_none()) {
             let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
         }
         if let Some(reporter) = self.reporter.take() {

@@ -79,7 +79,9 @@ impl HeadParser {
         if self.read_lines(view, limits)? {
             return Ok(true);
         }
-        if view.len() == longest { Err(Reject::new(431, "head too long")) } else { Ok(false) }
+        // Where nothing was received there is nothing to refuse, not even with a limit of zero.
+        let full = view.len() == longest && !buf.is_empty();
+        if full { Err(Reject::new(431, "head too long")) } else { Ok(false) }
     }
 
     fn read_lines(&mut self, view: &[u8], limits: &Limits) -> Result<bool, Reject> {
