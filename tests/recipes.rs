@@ -7,21 +7,7 @@ use std::fs;
 
 use rustix::process::Signal;
 use testkit::output::Mark;
-use testkit::process::Watch;
 use testkit::{App, Connection, Endpoint, Gate, Request, Server, procfs};
-
-#[track_caller]
-fn new_master(server: &Server, old: u32) -> u32 {
-    server.eventually("a new master in the pid file", || server.pid_in_file("server.pid").filter(|pid| *pid != old))
-}
-
-#[track_caller]
-fn stop_successor(server: &Server, master: u32) {
-    let watch = Watch::on(master).expect("the new master is there");
-    watch.signal(Signal::QUIT);
-    assert!(watch.wait(testkit::patience()), "the new master did not stop");
-    server.assert_nothing_is_left();
-}
 
 /// From Unicorn's own example: the old master gives up one worker for each new one, and leaves with the last.
 const INCREMENTAL: &str = r##"
@@ -49,7 +35,7 @@ fn the_old_master_gives_up_its_workers_one_by_one() {
         let old = server.pid();
         let load = server.load().clients(3).start();
         server.signal(Signal::USR2);
-        let new = new_master(&server, old);
+        let new = server.new_master(old);
         assert!(server.wait_for_exit().success(), "the old master");
         server.eventually("the new master's workers", || (server.workers_of(new).len() == 3).then_some(()));
         assert_eq!(server.workers().len(), 3);
@@ -58,7 +44,7 @@ fn the_old_master_gives_up_its_workers_one_by_one() {
         load.stop().assert_no_failure();
         // Once for each time that the configuration was evaluated, not for each fork.
         assert_eq!(fs::read_to_string(server.file("once")).expect("a trace"), "once\nonce\n");
-        stop_successor(&server, new);
+        server.stop_successor(new);
     }
 }
 
@@ -81,10 +67,10 @@ end
     assert_eq!(server.get("/").text(), r#"["/app/releases/1/Gemfile", "old"]"#);
     let old = server.pid();
     server.signal(Signal::USR2);
-    let new = new_master(&server, old);
+    let new = server.new_master(old);
     assert!(server.wait_for_exit().success());
     assert_eq!(server.get("/").text(), r#"["/app/current/Gemfile", nil]"#);
-    stop_successor(&server, new);
+    server.stop_successor(new);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::process::Watch;
+use testkit::upgrade::RECIPE;
 use testkit::{App, Builder, Server};
 
 /// Says which release the code is from, and which Gemfile its gems.
@@ -32,20 +33,6 @@ Gem::Specification.new do |spec|
   spec.files = ["lib/greeting.rb"]
 end
 "#;
-
-/// The recipe of thousands of configurations.
-const RECIPE: &str = r##"
-before_fork do |server, worker|
-  old_pid = "#{server.config[:pid]}.oldbin"
-  if File.exist?(old_pid) && server.pid != old_pid
-    begin
-      Process.kill("QUIT", File.read(old_pid).to_i)
-    rescue Errno::ENOENT, Errno::ESRCH
-      # someone else did our job for us
-    end
-  end
-end
-"##;
 
 /// What a deployment tool makes: releases, a link to the current one, and a directory that they share.
 struct Deployment {
@@ -125,11 +112,6 @@ impl Deployment {
     }
 }
 
-#[track_caller]
-fn new_master(server: &Server, old: u32) -> u32 {
-    server.eventually("a new master in the pid file", || server.pid_in_file("server.pid").filter(|pid| *pid != old))
-}
-
 #[test]
 fn a_reload_follows_the_link_from_release_to_release() {
     for preload in [true, false] {
@@ -170,7 +152,7 @@ fn an_upgrade_follows_the_link_when_the_first_release_is_gone() {
     deployment.delete(1);
     let mark = server.mark();
     server.signal(Signal::USR2);
-    let second = new_master(&server, first);
+    let second = server.new_master(first);
     assert!(server.wait_for_exit().success());
     server.wait_for(mark, "*current leads to another release now, and so do *BUNDLE_GEMFILE");
     deployment.assert_serves(&server, 2);
@@ -182,7 +164,7 @@ fn an_upgrade_follows_the_link_when_the_first_release_is_gone() {
     deployment.deploy(4);
     let watch = Watch::on(second).expect("the second master is there");
     watch.signal(Signal::USR2);
-    let third = new_master(&server, second);
+    let third = server.new_master(second);
     assert!(watch.wait(testkit::patience()), "the second master did not leave");
     deployment.assert_serves(&server, 4);
     load.stop().assert_no_failure();
@@ -207,7 +189,7 @@ fn a_server_that_is_part_of_the_release_follows_the_link_too() {
     deployment.reload(&server, 3);
     let mark = server.mark();
     server.signal(Signal::USR2);
-    let second = new_master(&server, first);
+    let second = server.new_master(first);
     server.wait_for(mark, "executing [\"*/releases/3/vendor/licorne/libexec/licorne\"*/current)");
     assert!(server.wait_for_exit().success());
     deployment.assert_serves(&server, 3);

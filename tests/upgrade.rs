@@ -4,44 +4,17 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use testkit::process::{Watch, signal};
+use testkit::upgrade::RECIPE;
 use testkit::{App, Server, procfs};
 
 /// The longest time without a success that is promised.
 const GAP: Duration = Duration::from_millis(50);
-
-/// The recipe of Unicorn's own examples, as thousands of configurations have it.
-const RECIPE: &str = r##"
-before_fork do |server, worker|
-  old_pid = "#{server.config[:pid]}.oldbin"
-  if File.exist?(old_pid) && server.pid != old_pid
-    begin
-      Process.kill("QUIT", File.read(old_pid).to_i)
-    rescue Errno::ENOENT, Errno::ESRCH
-      # someone else did our job for us
-    end
-  end
-end
-"##;
 
 const APP: &str = r#"
 generation = File.exist?("../generation") ? File.read("../generation").chomp : "g1"
 sleep Float(ENV.fetch("BOOT_SECONDS", "0"))
 run ->(_env) { [200, { "Content-Type" => "text/plain", "Content-Length" => "3", "X-Generation" => generation }, ["ok\n"]] }
 "#;
-
-/// Waits until the pid file names another master than `old`, and returns it.
-#[track_caller]
-fn new_master(server: &Server, old: u32) -> u32 {
-    server.eventually("a new master in the pid file", || server.pid_in_file("server.pid").filter(|pid| *pid != old))
-}
-
-#[track_caller]
-fn stop_successor(server: &Server, master: u32) {
-    let watch = Watch::on(master).expect("the new master is there");
-    watch.signal(Signal::QUIT);
-    assert!(watch.wait(testkit::patience()), "the new master did not stop");
-    server.assert_nothing_is_left();
-}
 
 #[track_caller]
 fn check_recipe(preload: bool) {
@@ -53,7 +26,7 @@ fn check_recipe(preload: bool) {
     let kept = server.load().keep_alive(true).start();
     server.write("generation", "g2");
     server.signal(Signal::USR2);
-    let new = new_master(&server, old);
+    let new = server.new_master(old);
     assert!(server.wait_for_exit().success(), "the old master");
     close.wait_until_seen("g2");
     kept.wait_until_seen("g2");
@@ -64,7 +37,7 @@ fn check_recipe(preload: bool) {
     assert_eq!(server.pid_in_file("server.pid"), Some(new));
     assert_eq!(server.workers_of(new).len(), 2);
     assert_eq!(server.workers().len(), 2);
-    stop_successor(&server, new);
+    server.stop_successor(new);
 }
 
 #[test]
@@ -85,7 +58,7 @@ fn both_masters_serve_until_one_is_told_to_quit() {
     server.write("generation", "g2");
     let mark = server.mark();
     server.signal(Signal::USR2);
-    let new = new_master(&server, old);
+    let new = server.new_master(old);
     server.wait_for(mark, "worker=0 ready");
     assert_eq!(server.pid_in_file("server.pid.oldbin"), Some(old));
     server.eventually("the old master's title", || (server.titled("master (old)") == [old]).then_some(()));
@@ -99,7 +72,7 @@ fn both_masters_serve_until_one_is_told_to_quit() {
     load.wait_for_successes(20);
     load.stop().assert_flawless(GAP);
     assert!(!server.file("server.pid.oldbin").exists());
-    stop_successor(&server, new);
+    server.stop_successor(new);
 }
 
 #[test]
@@ -109,7 +82,7 @@ fn an_upgrade_is_rolled_back_by_quitting_the_new_master() {
     let load = server.load().start();
     let mark = server.mark();
     server.signal(Signal::USR2);
-    let new = new_master(&server, old);
+    let new = server.new_master(old);
     server.wait_for(mark, "worker=0 ready");
     signal(new, Signal::QUIT).expect("the new master is there");
     server.wait_for(mark, &format!("reaped*pid {new} exit 0*exec()-ed"));
@@ -127,7 +100,7 @@ fn an_upgrade_is_rolled_back_by_winch_and_hup_as_unicorn_documents_it() {
     let old = server.pid();
     let mark = server.mark();
     server.signal(Signal::USR2);
-    let new = new_master(&server, old);
+    let new = server.new_master(old);
     server.wait_for(mark, "worker=0 ready");
     server.signal(Signal::WINCH);
     server.eventually("only the new master's worker", || server.workers_of(old).is_empty().then_some(()));
@@ -173,7 +146,7 @@ fn hup_without_a_configuration_file_upgrades() {
     server.signal(Signal::QUIT);
     assert!(server.wait_for_exit().success());
     assert_eq!(server.get("/").status, 200);
-    stop_successor(&server, new);
+    server.stop_successor(new);
 }
 
 #[test]
@@ -185,7 +158,7 @@ fn an_upgraded_master_can_be_upgraded_again() {
         server.write("generation", &format!("g{number}"));
         let watch = Watch::on(master).expect("the master is there");
         watch.signal(Signal::USR2);
-        master = new_master(&server, master);
+        master = server.new_master(master);
         assert!(watch.wait(testkit::patience()), "the old master did not leave");
         load.wait_until_seen(&format!("g{number}"));
     }
@@ -193,7 +166,7 @@ fn an_upgraded_master_can_be_upgraded_again() {
     load.stop().assert_flawless(GAP);
     // What each exec passed on must not pile up.
     assert!(procfs::descriptors(master).len() < 40, "{:#?}", procfs::descriptors(master));
-    stop_successor(&server, master);
+    server.stop_successor(master);
 }
 
 #[test]
@@ -202,10 +175,10 @@ fn a_rails_application_is_upgraded() {
     let old = server.pid();
     server.write("app/config/initializers/generation.rb", "GENERATION = 'second'\n");
     server.signal(Signal::USR2);
-    let new = new_master(&server, old);
+    let new = server.new_master(old);
     assert!(server.wait_for_exit().success());
     assert_eq!(server.get("/").field("X-Generation"), Some("second"));
-    stop_successor(&server, new);
+    server.stop_successor(new);
 }
 
 #[test]
@@ -215,9 +188,9 @@ fn a_sinatra_application_is_upgraded_under_load() {
     let load = server.load().clients(2).keep_alive(true).start();
     load.wait_for_successes(20);
     server.signal(Signal::USR2);
-    let new = new_master(&server, old);
+    let new = server.new_master(old);
     assert!(server.wait_for_exit().success());
     load.wait_for_successes(20);
     load.stop().assert_flawless(GAP);
-    stop_successor(&server, new);
+    server.stop_successor(new);
 }

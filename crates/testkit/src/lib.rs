@@ -24,6 +24,7 @@ pub mod procfs;
 pub mod program;
 pub mod server;
 mod spawn;
+pub mod upgrade;
 
 use std::time::Duration;
 
