@@ -18,7 +18,10 @@ impl Shell {
                 log.info(format_args!("gen={generation} is ready, replacing {total} workers"));
             }
             Fact::RollServing { generation } => log.info(format_args!("gen={generation} serves")),
-            Fact::RollDone { generation } => log.info(format_args!("gen={generation} serves alone")),
+            Fact::RollDone { generation } => {
+                log.info(format_args!("gen={generation} serves alone"));
+                self.log_reload("done reloading");
+            }
             Fact::RollBack { generation, why } => self.log_failure("error reloading, going back", generation.0, &why),
             Fact::BackOff { slot, failures, delay } => log.error(format_args!(
                 "worker={slot} failed {failures} times in a row, next try in {:.1} s",

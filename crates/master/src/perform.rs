@@ -33,10 +33,7 @@ impl Shell {
             Action::Commit { generation } => self.commit(generation),
             Action::Settle { .. } => {
                 self.before = None;
-                if self.supervisor.generation() != Some(Generation(1)) {
-                    self.inherited.handed_over.clear();
-                }
-                self.log_reload("done reloading");
+                self.inherited.handed_over.clear();
             }
             Action::Rollback { generation } => self.roll_back(generation),
             Action::Fork { worker, slot, generation } => self.fork(worker, slot, generation),
