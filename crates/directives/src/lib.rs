@@ -29,6 +29,7 @@ extern crate alloc;
 extern crate std;
 
 mod check;
+mod clients;
 mod listener;
 mod nearest;
 mod reference;

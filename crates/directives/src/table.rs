@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 
 use crate::Value;
+use crate::clients::CLIENTS;
 
 /// Where a directive comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,12 +148,12 @@ const fn unicorn(name: &'static str, kind: Kind, default: Default, doc: &'static
     Directive { name, kind, unit: None, default, environment: None, reloadable: true, since: "0.1.0", origin, doc }
 }
 
-const fn licorne(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Directive {
+pub(crate) const fn licorne(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Directive {
     let origin = Origin::Licorne;
     Directive { name, kind, unit: None, default, environment: None, reloadable: true, since: "0.1.0", origin, doc }
 }
 
-const fn integer(min: i64) -> Kind {
+pub(crate) const fn integer(min: i64) -> Kind {
     Kind::Integer { min, cap: None, auto: false }
 }
 
@@ -160,7 +161,25 @@ const fn integer(min: i64) -> Kind {
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
 
 /// Every directive, Unicorn's first, each group in the order in which the reference shows it.
-pub const TABLE: &[Directive] = &[
+pub const TABLE: &[Directive] = &joined::<{ SERVER.len() + CLIENTS.len() }>(&[SERVER, CLIENTS]);
+
+/// Makes one list of several, when this is compiled.
+const fn joined<const N: usize>(groups: &[&[Directive]]) -> [Directive; N] {
+    let mut all = [groups[0][0]; N];
+    let (mut group, mut next) = (0, 0);
+    while group < groups.len() {
+        let mut index = 0;
+        while index < groups[group].len() {
+            all[next] = groups[group][index];
+            (index, next) = (index + 1, next + 1);
+        }
+        group += 1;
+    }
+    all
+}
+
+/// All but those that bound what a client may do.
+const SERVER: &[Directive] = &[
     Directive {
         environment: Some("WEB_CONCURRENCY"),
         ..unicorn(

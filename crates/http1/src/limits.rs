@@ -30,6 +30,24 @@ pub struct Limits {
     pub trailer_section: usize,
 }
 
+impl Limits {
+    /// None at all, for what a program of our own wrote.
+    pub const NONE: Self = Self {
+        request_line: usize::MAX,
+        target: usize::MAX,
+        path: usize::MAX,
+        query: usize::MAX,
+        fragment: usize::MAX,
+        field_name: usize::MAX,
+        field_value: usize::MAX,
+        fields: usize::MAX,
+        section: usize::MAX,
+        body: None,
+        chunk_extension: usize::MAX,
+        trailer_section: usize::MAX,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -83,6 +83,8 @@ pub(crate) struct Connection {
     pub(crate) queued: bool,
     /// It has had a response.
     pub(crate) served: bool,
+    /// How many requests in a row were there before the response to the one before was out.
+    pub(crate) pipelined: u32,
 }
 
 impl Connection {
@@ -96,6 +98,7 @@ impl Connection {
             registered: None,
             queued: false,
             served: false,
+            pipelined: 0,
         }
     }
 
@@ -122,7 +125,7 @@ impl Connection {
         for _ in 0..READS_AT_ONCE {
             let room = match &self.phase {
                 Phase::Head => {
-                    if !intake.make_room(settings.limits.section + SLACK_BYTES) {
+                    if !intake.make_room(settings.limits.section.saturating_add(SLACK_BYTES)) {
                         return Progress::Refuse(431);
                     }
                     intake.filled..intake.buffer.len()

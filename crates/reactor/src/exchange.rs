@@ -179,8 +179,10 @@ impl Reactor {
             connection.served = true;
             connection.phase = Phase::Head;
             if rest > 0 {
+                connection.pipelined = connection.pipelined.saturating_add(1);
                 return self.queue(token);
             }
+            connection.pipelined = 0;
             if let Some(intake) = connection.intake.take() {
                 self.pool.give_back(intake);
             }

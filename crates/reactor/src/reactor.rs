@@ -120,9 +120,11 @@ impl Reactor {
         self.slab.len()
     }
 
-    /// Tells whether a response may announce that the connection stays open.
-    pub fn keeps_alive(&self) -> bool {
-        !self.retiring && self.settings.keepalive_ms > 0
+    /// Tells whether the response to this request may announce that the connection stays open.
+    pub fn keeps_alive(&self, token: Token) -> bool {
+        let row = self.slab.get(token).map_or(0, |connection| connection.pipelined);
+        let limit = self.settings.pipeline;
+        !self.retiring && self.settings.keepalive_ms > 0 && (limit == 0 || row < limit)
     }
 
     /// Returns the current time as the `Date` field shows it.

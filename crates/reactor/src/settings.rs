@@ -7,6 +7,9 @@ use http1::Limits;
 pub struct Settings {
     /// What a request may look like.
     pub limits: Limits,
+    /// How many requests in a row may have been received before the response to the one before was taken; then the
+    /// connection is closed. 0 is no limit. Default 1,000 (nginx closes after as many requests, however they came).
+    pub pipeline: u32,
     /// Bodies up to this size stay in memory, longer ones go to an unlinked file. Default 114,688 (Unicorn, nginx-like).
     pub body_buffer_bytes: usize,
     /// How long a connection may be idle between requests. Default 75,000 (nginx), above the 60 s of load balancers.
@@ -27,6 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            pipeline: 1_000,
             body_buffer_bytes: 114_688,
             keepalive_ms: 75_000,
             head_ms: 60_000,

@@ -48,7 +48,7 @@ impl Worker {
     }
 
     fn answer(&mut self, token: Token) {
-        let keep_alive = self.reactor.request(token).unwrap().head.keep_alive && self.reactor.keeps_alive();
+        let keep_alive = self.reactor.request(token).unwrap().head.keep_alive && self.reactor.keeps_alive(token);
         self.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]).unwrap();
         self.reactor.finish(token, if keep_alive { After::KeepAlive } else { After::Close });
     }

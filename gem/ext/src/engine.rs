@@ -3,9 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http1::Limits;
 use magnus::{Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, typed_data::Obj};
-use reactor::{Events, Notice, Poller, Reactor, Settings, Token, Turn, Waker};
+use reactor::{Events, Notice, Poller, Reactor, Token, Turn, Waker};
 use scoreboard::{Seat, State};
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
@@ -17,6 +16,7 @@ use crate::env::Template;
 use crate::ffi::{self, Escape, Locked, protect};
 use crate::input::Input;
 use crate::serve::serve;
+use crate::settings::{connection_settings, milliseconds, setting};
 use crate::system_error;
 
 /// Buffers larger than this are not kept.
@@ -73,18 +73,6 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("seat_requests", method!(Engine::seat_requests, 0))
 }
 
-/// A setting, by its name as String (JSON) or Symbol.
-fn setting<T: magnus::TryConvert>(ruby: &Ruby, settings: RHash, name: &str) -> Result<Option<T>, Error> {
-    match settings.get(name).or_else(|| settings.get(ruby.to_symbol(name))) {
-        Some(object) if !object.is_nil() => T::try_convert(object).map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn milliseconds(seconds: Option<f64>, default_ms: u64) -> u64 {
-    seconds.map_or(default_ms, |seconds| (seconds.clamp(0.0, 1e9) * 1_000.0) as u64)
-}
-
 impl Engine {
     fn new(ruby: &Ruby, arguments: RHash) -> Result<Self, Error> {
         let control: Obj<Control> = arguments.fetch(ruby.to_symbol("control"))?;
@@ -93,19 +81,9 @@ impl Engine {
         let settings: RHash = arguments.fetch(ruby.to_symbol("settings"))?;
         let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
 
-        let defaults = Settings::default();
-        let buffer: Option<usize> = setting(ruby, settings, "client_body_buffer_size")?;
-        let write_ms = milliseconds(setting(ruby, settings, "write_timeout")?, defaults.write_ms);
-        let reactor = Reactor::new(Settings {
-            limits: Limits::default(),
-            body_buffer_bytes: buffer.unwrap_or(defaults.body_buffer_bytes),
-            keepalive_ms: milliseconds(setting(ruby, settings, "keepalive_timeout")?, defaults.keepalive_ms),
-            head_ms: milliseconds(setting(ruby, settings, "header_timeout")?, defaults.head_ms),
-            body_ms: milliseconds(setting(ruby, settings, "body_timeout")?, defaults.body_ms),
-            write_ms,
-            discard_ms: defaults.discard_ms,
-        })
-        .map_err(|error| system_error(ruby, "epoll_create", &error))?;
+        let connections = connection_settings(ruby, settings)?;
+        let write_ms = connections.write_ms;
+        let reactor = Reactor::new(connections).map_err(|error| system_error(ruby, "epoll_create", &error))?;
         let watched = control.with_channel(ruby, |channel| reactor.watch_control(std::os::fd::AsFd::as_fd(channel)))?;
         watched.map_err(|error| system_error(ruby, "control", &error))?;
 

@@ -17,6 +17,7 @@ mod json;
 mod keys;
 mod response;
 mod serve;
+mod settings;
 mod sink;
 
 use magnus::{Error, RModule, Ruby, function, prelude::*};

@@ -76,7 +76,7 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
         let (head, buffer) = (request.head, request.buffer);
         seat.begin_request(monotonic_ns(), head.method.of(buffer), head.target.of(buffer));
     });
-    Some(Asked::by(request.head, reactor.keeps_alive()))
+    Some(Asked::by(request.head, reactor.keeps_alive(token)))
 }
 
 /// Numbers the requests of this process.

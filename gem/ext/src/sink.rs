@@ -195,7 +195,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         let Some(decoder) = &mut self.decoder else { return };
         let mut rest = bytes;
         while !rest.is_empty() && !decoder.is_done() {
-            match decoder.decode(rest, &Limits::default()) {
+            match decoder.decode(rest, &Limits::NONE) {
                 Ok(Step::Data { skip, len }) => {
                     give(&rest[skip..skip + len]);
                     rest = &rest[skip + len..];

@@ -30,6 +30,13 @@ module Unicorn
   # The table that is merged into each request's env.
   module HttpRequest
     DEFAULTS = Licorne::RackEnv::DEFAULTS
+
+    # The longest head of a request, as Unicorn's configurations set it. Workers that start later obey.
+    def self.max_header_len=(bytes)
+      raise RangeError, "not an unsigned 32-bit number: #{bytes}" unless bytes.between?(0, (1 << 32) - 1)
+
+      Licorne::Configurator.header_limit = bytes
+    end
   end
 
   HttpParser = HttpRequest

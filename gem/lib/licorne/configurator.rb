@@ -17,6 +17,10 @@ module Licorne
                     .compact.merge(logger: Logger.new($stderr), pid: nil).freeze
     # What the command line gave: the rackup file as :file, then :host, :port, :options. Filled by a mold.
     RACKUP = {} # rubocop:disable Style/MutableConstant
+    # What Unicorn::HttpParser.max_header_len= was given; it beats the directive.
+    class << self
+      attr_accessor :header_limit
+    end
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
     # The raw values by directive, `:unset` where nothing was given; what is written here is not checked.

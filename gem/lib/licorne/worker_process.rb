@@ -89,7 +89,7 @@ module Licorne
 
     def build_engine
       engine = Native::Engine.new(control: @control, scoreboard: @inheritance.scoreboard, seat: @inheritance.seat,
-                                  settings: @settings, env: RackEnv::DEFAULTS)
+                                  settings: engine_settings, env: RackEnv::DEFAULTS)
       @inheritance.listeners.each { |fd, name| engine.add_listener(fd, name) }
       @server.own_listeners.each { |socket, name| engine.add_listener(socket.fileno, name) }
       @engine = engine
@@ -97,6 +97,10 @@ module Licorne
       trap("QUIT") { |_| leave }
       # Not in the trap itself: a Logger cannot lock there.
       trap("USR1") { |_| Thread.new { @events.reopen_logs } }
+    end
+
+    def engine_settings
+      @settings.merge({ "header_limit" => Configurator.header_limit }.compact)
     end
 
     def report(exception)

@@ -1,0 +1,71 @@
+//! The directives that bound what a client may do.
+//!
+//! Sizes are those of `http1::Limits`, whose page tells what other servers allow: a size equal to the limit passes.
+//! The extension reads them by these names.
+
+use crate::table::{Default, Directive, integer, licorne};
+
+const fn bytes(name: &'static str, default: i64, doc: &'static str) -> Directive {
+    Directive { unit: Some("bytes"), ..licorne(name, integer(1), Default::Int(default), doc) }
+}
+
+/// Part of the table.
+pub(crate) const CLIENTS: &[Directive] = &[
+    bytes(
+        "request_line_limit",
+        16_384,
+        "The longest request line, without its line end. A longer one is answered with 414.",
+    ),
+    bytes(
+        "request_target_limit",
+        15_360,
+        "The longest request target (path, query and all). A longer one is answered with 414.",
+    ),
+    bytes("request_path_limit", 4_096, "The longest path of a request. A longer one is answered with 414."),
+    bytes("request_query_limit", 10_240, "The longest query of a request. A longer one is answered with 414."),
+    bytes("request_fragment_limit", 1_024, "The longest fragment of a request. A longer one is answered with 414."),
+    bytes("field_name_limit", 256, "The longest name of a header field. A longer one is answered with 431."),
+    bytes("field_value_limit", 81_920, "The longest value of a header field. A longer one is answered with 431."),
+    Directive {
+        unit: Some("fields"),
+        ..licorne(
+            "field_count_limit",
+            integer(1),
+            Default::Int(100),
+            "How many header fields a request may have. One with more is answered with 431.",
+        )
+    },
+    bytes(
+        "header_limit",
+        114_688,
+        "The longest head of a request, request line included. A longer one is answered with 431. \
+         `Unicorn::HttpParser.max_header_len=` sets it too.",
+    ),
+    Directive {
+        unit: Some("bytes"),
+        ..licorne(
+            "body_limit",
+            integer(0),
+            Default::Int(0),
+            "The longest body of a request, chunked or not; 0 is no limit. A longer one is answered with 413, as soon as \
+             its length is known.",
+        )
+    },
+    bytes(
+        "chunk_extension_limit",
+        4_096,
+        "How many bytes of chunk extensions a chunked body may have beyond the bytes of its content. More are answered \
+         with 400.",
+    ),
+    bytes("trailer_limit", 8_192, "The longest trailer section of a chunked body. A longer one is answered with 431."),
+    Directive {
+        unit: Some("requests"),
+        ..licorne(
+            "pipeline_limit",
+            integer(0),
+            Default::Int(1_000),
+            "How many requests in a row a client may have sent before it got the response to the one before. The last \
+             one's response closes the connection. 0 is no limit.",
+        )
+    },
+];

@@ -1,0 +1,61 @@
+//! What the configuration says, read from the Hash that the mold made of it. What is missing has its default.
+
+use http1::Limits;
+use magnus::{Error, RHash, Ruby, TryConvert, prelude::*};
+use reactor::Settings;
+
+/// Returns a setting, by its name as String (JSON) or Symbol.
+///
+/// # Errors
+/// It is of another type.
+pub(crate) fn setting<T: TryConvert>(ruby: &Ruby, settings: RHash, name: &str) -> Result<Option<T>, Error> {
+    match settings.get(name).or_else(|| settings.get(ruby.to_symbol(name))) {
+        Some(object) if !object.is_nil() => T::try_convert(object).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Turns a number of seconds into milliseconds.
+pub(crate) fn milliseconds(seconds: Option<f64>, default_ms: u64) -> u64 {
+    seconds.map_or(default_ms, |seconds| (seconds.clamp(0.0, 1e9) * 1_000.0) as u64)
+}
+
+/// Reads what the configuration says of connections.
+///
+/// # Errors
+/// A setting is of the wrong type.
+pub(crate) fn connection_settings(ruby: &Ruby, settings: RHash) -> Result<Settings, Error> {
+    let number = |name: &str, default: usize| Ok::<_, Error>(setting(ruby, settings, name)?.unwrap_or(default));
+    let ms = |name: &str, default_ms: u64| Ok::<_, Error>(milliseconds(setting(ruby, settings, name)?, default_ms));
+    let defaults = Settings::default();
+    Ok(Settings {
+        limits: limits(ruby, settings)?,
+        pipeline: setting(ruby, settings, "pipeline_limit")?.unwrap_or(defaults.pipeline),
+        body_buffer_bytes: number("client_body_buffer_size", defaults.body_buffer_bytes)?,
+        keepalive_ms: ms("keepalive_timeout", defaults.keepalive_ms)?,
+        head_ms: ms("header_timeout", defaults.head_ms)?,
+        body_ms: ms("body_timeout", defaults.body_ms)?,
+        write_ms: ms("write_timeout", defaults.write_ms)?,
+        discard_ms: defaults.discard_ms,
+    })
+}
+
+fn limits(ruby: &Ruby, settings: RHash) -> Result<Limits, Error> {
+    let size = |name: &str, default: usize| Ok::<_, Error>(setting(ruby, settings, name)?.unwrap_or(default));
+    let defaults = Limits::default();
+    Ok(Limits {
+        request_line: size("request_line_limit", defaults.request_line)?,
+        target: size("request_target_limit", defaults.target)?,
+        path: size("request_path_limit", defaults.path)?,
+        query: size("request_query_limit", defaults.query)?,
+        fragment: size("request_fragment_limit", defaults.fragment)?,
+        field_name: size("field_name_limit", defaults.field_name)?,
+        field_value: size("field_value_limit", defaults.field_value)?,
+        fields: size("field_count_limit", defaults.fields)?,
+        // Unicorn lets one byte more through than its limit says.
+        section: size("header_limit", defaults.section - 1)?.saturating_add(1),
+        body: setting(ruby, settings, "body_limit")?.filter(|bytes| *bytes > 0),
+        chunk_extension: size("chunk_extension_limit", defaults.chunk_extension)?,
+        trailer_section: size("trailer_limit", defaults.trailer_section)?,
+    })
+}
