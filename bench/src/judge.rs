@@ -29,6 +29,9 @@ const RATIOS: &[(&str, Peer, f64)] = &[
     ("hello-keep-alive", Peer::BareEpoll, 1.5),
     ("sinatra-close", Peer::Unicorn, 0.80),
     ("sinatra-keep-alive", Peer::Puma, 0.70),
+    ("behind-nginx", Peer::Unicorn, 0.50),
+    ("download", Peer::Unicorn, 1.0),
+    ("upload", Peer::Unicorn, 0.7),
 ];
 
 /// Judges every promise.
@@ -75,6 +78,20 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
         measured: most(true),
         limit: 1.0,
         unit: "/s",
+    });
+
+    let hurt = results.hurt.iter().find(|row| row.peer == Peer::Licorne);
+    verdicts.push(Verdict {
+        promise: "among clients that hurt: p99 of a normal client, times its own alone".to_owned(),
+        measured: hurt.map(|row| row.among.p99_ms / row.alone.p99_ms),
+        limit: 5.0,
+        unit: "x",
+    });
+    verdicts.push(Verdict {
+        promise: "among clients that hurt: requests that failed".to_owned(),
+        measured: hurt.map(|row| row.among.failed as f64),
+        limit: 0.0,
+        unit: "",
     });
 
     let start = |peer: Option<Peer>| results.startup.iter().find(|row| row.peer == peer).map(|row| row.milliseconds);

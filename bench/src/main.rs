@@ -8,6 +8,7 @@
 //! program. The report goes to `bench/report/`.
 
 mod chart;
+mod hurt;
 mod idle;
 mod judge;
 mod memory;
@@ -48,6 +49,9 @@ fn run() -> anyhow::Result<()> {
     }
     if wanted("idle") {
         results.idle = idle::measure()?;
+    }
+    if wanted("hurt") {
+        results.hurt = hurt::measure()?;
     }
     if wanted("startup") {
         results.startup = startup::measure(rounds * 3)?;

@@ -49,7 +49,7 @@ fn one(peer: Peer) -> anyhow::Result<Row> {
     let boot = server.memory();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
-            let endpoint = server.endpoint();
+            let endpoint = server.endpoint().clone();
             std::thread::spawn(move || {
                 let request = Request::get(App::Sinatra.target()).close();
                 (0..REQUESTS / CLIENTS).filter(|_| Connection::open(&endpoint).request(&request).status == 200).count()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use testkit::program;
+use testkit::{Endpoint, program};
 
 /// One server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,12 @@ pub(crate) enum Peer {
 pub(crate) enum App {
     Hello,
     Sinatra,
+    /// 1 MiB in each response.
+    Download,
+    /// 1 MiB in each request, read in pieces of 64 KiB.
+    Upload,
+    /// What the end-to-end tests serve, with its 20 MB response.
+    Plain,
 }
 
 impl App {
@@ -29,6 +35,8 @@ impl App {
         let path = match self {
             App::Hello => "bench/servers/hello.ru",
             App::Sinatra => "tests/apps/sinatra/config.ru",
+            App::Download | App::Upload => "bench/servers/large.ru",
+            App::Plain => "tests/apps/plain/config.ru",
         };
         program::repository().join(path)
     }
@@ -36,9 +44,14 @@ impl App {
     /// What clients ask for.
     pub(crate) fn target(self) -> &'static str {
         match self {
-            App::Hello => "/",
+            App::Hello | App::Download | App::Upload | App::Plain => "/",
             App::Sinatra => "/json?page=2",
         }
+    }
+
+    /// The script that makes wrk ask for it, if the target alone does not.
+    pub(crate) fn script(self) -> Option<PathBuf> {
+        (self == App::Upload).then(|| program::repository().join("bench/servers/upload.lua"))
     }
 }
 
@@ -78,9 +91,9 @@ impl Peer {
         output.map_or_else(|_| "absent".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// The command that serves `app` on 127.0.0.1:`port` with this many workers.
-    pub(crate) fn command(self, app: App, port: u16, workers: usize, keep_alive: bool) -> Command {
-        let address = format!("127.0.0.1:{port}");
+    /// The command that serves `app` at `place` with this many workers.
+    pub(crate) fn command(self, app: App, place: &Endpoint, workers: usize, keep_alive: bool) -> Command {
+        let address = place.to_string();
         let servers = program::repository().join("bench/servers");
         let beside = std::env::current_exe().unwrap_or_default();
         let mut command = match self {
@@ -92,8 +105,12 @@ impl Peer {
                 command
             }
             Peer::Puma => {
+                let puma_bind = match place {
+                    Endpoint::Tcp(address) => format!("tcp://{address}"),
+                    Endpoint::Unix(path) => format!("unix://{}", path.display()),
+                };
                 let mut command = Command::new("puma");
-                command.arg("-C").arg(servers.join("puma.rb")).args(["-b", &format!("tcp://{address}")]);
+                command.arg("-C").arg(servers.join("puma.rb")).args(["-b", &puma_bind]);
                 command.arg(app.rackup());
                 command
             }

@@ -9,7 +9,7 @@ use testkit::program;
 
 use crate::judge::Verdict;
 use crate::peers::Peer;
-use crate::{chart, idle, memory, startup, throughput};
+use crate::{chart, hurt, idle, memory, startup, throughput};
 
 /// Everything that was measured.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub(crate) struct Results {
     pub(crate) memory: Vec<memory::Row>,
     pub(crate) idle: Vec<idle::Row>,
     pub(crate) startup: Vec<startup::Row>,
+    pub(crate) hurt: Vec<hurt::Row>,
 }
 
 /// Writes report and chart, and prints the report.
@@ -58,6 +59,7 @@ fn render(results: &Results, verdicts: &[Verdict], rounds: usize, seconds: usize
     render_memory(&mut text, &results.memory);
     render_idle(&mut text, &results.idle);
     render_startup(&mut text, &results.startup);
+    render_hurt(&mut text, &results.hurt);
     text.push_str("## Versions\n\n");
     for peer in [Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Uwsgi] {
         let _ = writeln!(text, "- {}: {}", peer.name(), peer.version());
@@ -157,6 +159,34 @@ fn render_startup(text: &mut String, rows: &[startup::Row]) {
     for row in rows {
         let name = row.peer.map_or("ruby, in-process", Peer::name);
         let _ = writeln!(text, "| {name} | {:.0} |", row.milliseconds);
+    }
+    text.push('\n');
+}
+
+fn render_hurt(text: &mut String, rows: &[hurt::Row]) {
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str(
+        "## Among clients that hurt: 2 workers, no proxy\n\n\
+         500 clients drip a head, 200 a body, 100 read 20 MB at 10 KB/s, 5,000 stay idle, all at once.\n\
+         Two normal clients ask for 10 s and give an attempt up after 5 s.\n\n\
+         | server | p99 ms alone | p99 ms among them | answered alone | among them | failed | idle kept | MiB before | during | after |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for row in rows {
+        let [before, during, after] = row.mib;
+        let _ = writeln!(
+            text,
+            "| {} | {:.2} | {:.2} | {} | {} | {} | {} | {before:.0} | {during:.0} | {after:.0} |",
+            row.peer.name(),
+            row.alone.p99_ms,
+            row.among.p99_ms,
+            row.alone.answered,
+            row.among.answered,
+            row.among.failed,
+            row.idle
+        );
     }
     text.push('\n');
 }

@@ -14,6 +14,18 @@ use testkit::{Connection, Endpoint, Request, procfs};
 
 use crate::peers::{App, Peer};
 
+/// A port of 127.0.0.1 that was free a moment ago: not every peer can inherit a listener.
+pub(crate) fn free_place() -> anyhow::Result<Endpoint> {
+    Ok(Endpoint::Tcp(TcpListener::bind("127.0.0.1:0")?.local_addr()?))
+}
+
+/// A process and all its descendants, but for zombies.
+pub(crate) fn tree(root: u32) -> Vec<procfs::Process> {
+    let mut tree: Vec<_> = procfs::process(root).into_iter().chain(procfs::descendants(root)).collect();
+    tree.retain(|process| process.state != 'Z');
+    tree
+}
+
 /// The CPU that the server gets; wrk gets the next one.
 pub(crate) const SERVER_CPU: &str = "0";
 
@@ -24,22 +36,36 @@ pub(crate) fn pinned(cpu: &str) -> Command {
     command
 }
 
+/// The beginning of a command that runs wherever it likes.
+pub(crate) fn plain() -> Command {
+    Command::new("env")
+}
+
 /// A server that answers.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    pub(crate) port: u16,
+    place: Endpoint,
     /// From the start of the program to its first response.
     pub(crate) first_response: Duration,
 }
 
 impl Running {
-    /// Starts a server and waits for its first response.
+    /// Starts a server on a TCP port and waits for its first response.
     pub(crate) fn start(peer: Peer, app: App, workers: usize, keep_alive: bool) -> anyhow::Result<Running> {
-        // A port that was free a moment ago: not every peer can inherit a listener.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let inner = peer.command(app, port, workers, keep_alive);
-        let mut command = pinned(SERVER_CPU);
+        Running::start_at(free_place()?, peer, app, workers, keep_alive, pinned(SERVER_CPU))
+    }
+
+    /// Starts a server at `place`, by a command that runs what is appended to it.
+    pub(crate) fn start_at(
+        place: Endpoint,
+        peer: Peer,
+        app: App,
+        workers: usize,
+        keep_alive: bool,
+        mut command: Command,
+    ) -> anyhow::Result<Running> {
+        let inner = peer.command(app, &place, workers, keep_alive);
         command.arg(inner.get_program()).args(inner.get_args());
         for (name, value) in inner.get_envs() {
             if let Some(value) = value {
@@ -47,12 +73,13 @@ impl Running {
             }
         }
         // All errors of a server go to a file that is shown when it does not come up.
-        let log = std::env::temp_dir().join(format!("bench-{}-{port}.log", peer.name().replace(' ', "-")));
+        let log =
+            std::env::temp_dir().join(format!("bench-{}-{}.log", peer.name().replace(' ', "-"), std::process::id()));
         let output = std::fs::File::create(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
         let began = Instant::now();
         let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
-        let mut running = Running { child, port, first_response: Duration::ZERO };
+        let mut running = Running { child, place, first_response: Duration::ZERO };
         let answered = running.wait_for_response(app, began + Duration::from_secs(30));
         running.first_response = began.elapsed();
         let text = std::fs::read_to_string(&log).unwrap_or_default();
@@ -63,10 +90,7 @@ impl Running {
 
     /// The process ids of the whole tree.
     pub(crate) fn tree(&self) -> Vec<procfs::Process> {
-        let root = procfs::process(self.child.id());
-        let mut tree: Vec<_> = root.into_iter().chain(procfs::descendants(self.child.id())).collect();
-        tree.retain(|process| process.state != 'Z');
-        tree
+        tree(self.child.id())
     }
 
     /// CPU time of the whole tree so far, with that of the children it has reaped.
@@ -97,8 +121,8 @@ impl Running {
     }
 
     /// Where it listens.
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::Tcp(([127, 0, 0, 1], self.port).into())
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.place
     }
 
     fn wait_for_response(&mut self, app: App, deadline: Instant) -> anyhow::Result<()> {
@@ -108,7 +132,7 @@ impl Running {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended with {status}");
             }
-            let answer = Connection::connect(&self.endpoint(), Duration::from_secs(5)).and_then(|mut connection| {
+            let answer = Connection::connect(&self.place, Duration::from_secs(5)).and_then(|mut connection| {
                 connection.try_send(&request, deadline)?;
                 connection.try_receive("GET", deadline)
             });

@@ -1,9 +1,14 @@
 //! CPU time per request under wrk.
 
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use testkit::Endpoint;
+use testkit::proxy::{Kind, Proxy};
 
 use crate::peers::{App, Peer};
-use crate::running::Running;
+use crate::running::{Running, SERVER_CPU, free_place, pinned, tree};
 use crate::{median, wrk};
 
 /// One way of asking, and who is asked.
@@ -14,6 +19,8 @@ pub(crate) struct Scenario {
     app: App,
     connections: usize,
     keep_alive: bool,
+    /// nginx between wrk and the server, which listens on a UNIX socket; its CPU time counts too.
+    behind_nginx: bool,
     peers: &'static [Peer],
 }
 
@@ -25,6 +32,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         app: App::Hello,
         connections: 8,
         keep_alive: false,
+        behind_nginx: false,
         peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Uwsgi, Peer::BareClose],
     },
     Scenario {
@@ -33,6 +41,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         app: App::Hello,
         connections: 64,
         keep_alive: true,
+        behind_nginx: false,
         peers: &[Peer::Licorne, Peer::Puma, Peer::BareEpoll],
     },
     Scenario {
@@ -41,6 +50,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         app: App::Sinatra,
         connections: 8,
         keep_alive: false,
+        behind_nginx: false,
         peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Uwsgi],
     },
     Scenario {
@@ -49,7 +59,35 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         app: App::Sinatra,
         connections: 8,
         keep_alive: true,
+        behind_nginx: false,
         peers: &[Peer::Licorne, Peer::Puma],
+    },
+    Scenario {
+        name: "behind-nginx",
+        title: "hello behind nginx, over a UNIX socket with upstream keep-alive, 32 clients: server and nginx together",
+        app: App::Hello,
+        connections: 32,
+        keep_alive: true,
+        behind_nginx: true,
+        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma],
+    },
+    Scenario {
+        name: "download",
+        title: "1 MiB response, new connection each, 4 clients",
+        app: App::Download,
+        connections: 4,
+        keep_alive: false,
+        behind_nginx: false,
+        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Uwsgi],
+    },
+    Scenario {
+        name: "upload",
+        title: "1 MiB upload read in pieces of 64 KiB, new connection each, 4 clients",
+        app: App::Upload,
+        connections: 4,
+        keep_alive: false,
+        behind_nginx: false,
+        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Uwsgi],
     },
 ];
 
@@ -108,16 +146,41 @@ struct Sample {
 }
 
 fn one(peer: Peer, scenario: &Scenario, seconds: usize) -> anyhow::Result<Sample> {
-    let server = Running::start(peer, scenario.app, 1, scenario.keep_alive)?;
-    let url = format!("http://127.0.0.1:{}{}", server.port, scenario.app.target());
+    let directory = tempfile::TempDir::with_prefix("bench-")?;
+    let place =
+        if scenario.behind_nginx { Endpoint::Unix(directory.path().join("server.sock")) } else { free_place()? };
+    let server = Running::start_at(place, peer, scenario.app, 1, scenario.keep_alive, pinned(SERVER_CPU))?;
+    let proxy = scenario.behind_nginx.then(|| Nginx::before(&server)).transpose()?;
+    let front = proxy.as_ref().map_or(server.endpoint(), |nginx| nginx.0.endpoint());
+    let url = format!("http://{front}{}", scenario.app.target());
+    let ask = |seconds| wrk::run(&url, scenario.connections, seconds, !scenario.keep_alive, scenario.app);
     // Warm-up: inline caches, the heap, the kernel's tables.
-    wrk::run(&url, scenario.connections, 1, !scenario.keep_alive)?;
-    let (cpu, waited, began) = (server.cpu(), server.waited(), Instant::now());
-    let run = wrk::run(&url, scenario.connections, seconds, !scenario.keep_alive)?;
-    let used = (server.cpu() - cpu).as_secs_f64();
+    ask(1)?;
+    let cpu = || server.cpu() + proxy.as_ref().map_or(Duration::ZERO, Nginx::cpu);
+    let (before, waited, began) = (cpu(), server.waited(), Instant::now());
+    let run = ask(seconds)?;
+    let used = (cpu() - before).as_secs_f64();
     let waited = (server.waited() - waited).as_secs_f64() / began.elapsed().as_secs_f64();
     let cpu_us = used * 1e6 / run.requests.max(1) as f64;
     Ok(Sample { run, cpu_us, waited })
+}
+
+/// nginx on the server's CPU.
+struct Nginx(Proxy);
+
+impl Nginx {
+    fn before(server: &Running) -> anyhow::Result<Nginx> {
+        let proxy = Proxy::start_at(Kind::Nginx, free_place()?, server.endpoint());
+        for process in tree(proxy.pid()) {
+            let status = Command::new("taskset").args(["-c", "-p", SERVER_CPU, &process.pid.to_string()]).output()?;
+            ensure!(status.status.success(), "taskset failed: {status:?}");
+        }
+        Ok(Nginx(proxy))
+    }
+
+    fn cpu(&self) -> Duration {
+        tree(self.0.pid()).iter().map(|process| process.cpu).sum()
+    }
 }
 
 fn row(peer: Peer, samples: &[Sample]) -> Row {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, ensure};
 
+use crate::peers::App;
 use crate::running::pinned;
 
 /// What wrk reported.
@@ -16,12 +17,15 @@ pub(crate) struct Run {
 }
 
 /// Asks `url` for `seconds` over this many connections.
-pub(crate) fn run(url: &str, connections: usize, seconds: usize, close: bool) -> anyhow::Result<Run> {
+pub(crate) fn run(url: &str, connections: usize, seconds: usize, close: bool, app: App) -> anyhow::Result<Run> {
     let mut command = pinned("1");
     command.args(["wrk", "-t1", "--latency"]);
     command.args([format!("-c{connections}"), format!("-d{seconds}s")]);
     if close {
         command.args(["-H", "Connection: close"]);
+    }
+    if let Some(script) = app.script() {
+        command.arg("-s").arg(script);
     }
     let output = command.arg(url).output().context("starting wrk")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -22,8 +22,10 @@ pub mod output;
 pub mod process;
 pub mod procfs;
 pub mod program;
+pub mod proxy;
 pub mod server;
 mod spawn;
+pub mod swarm;
 pub mod upgrade;
 
 use std::time::Duration;
@@ -33,6 +35,7 @@ pub use gate::Gate;
 pub use http::{Connection, Endpoint, Request, Response};
 pub use load::{Load, Report};
 pub use server::{Builder, Server};
+pub use swarm::Swarm;
 
 /// How long a wait may last before it is a failure: 30 s, or `LICORNE_TEST_PATIENCE` seconds.
 ///

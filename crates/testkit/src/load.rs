@@ -83,6 +83,12 @@ impl Plan {
         Plan { think, ..self }
     }
 
+    /// Sets after how long an attempt is given up.
+    #[must_use]
+    pub fn limit(self, limit: Duration) -> Plan {
+        Plan { limit, ..self }
+    }
+
     /// Sets the request (without a `Connection` field).
     #[must_use]
     pub fn request(self, request: Request) -> Plan {
@@ -105,6 +111,16 @@ impl Plan {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Load {
+        let clients = self.clients;
+        let load = self.begin();
+        load.wait_for_successes(clients);
+        load
+    }
+
+    /// Starts the clients, and returns at once.
+    #[must_use]
+    #[track_caller]
+    pub fn begin(self) -> Load {
         let shared = Arc::new((Mutex::new(Tally::new(self.think)), Condvar::new()));
         let mut stops = Vec::new();
         let mut threads = Vec::new();
@@ -115,9 +131,7 @@ impl Plan {
             threads.push(thread.expect("a thread can be started"));
             stops.push(stop);
         }
-        let load = Load { shared, stops, threads };
-        load.wait_for_successes(self.clients);
-        load
+        Load { shared, stops, threads }
     }
 }
 
@@ -135,6 +149,11 @@ impl Load {
     pub fn wait_for_successes(&self, count: usize) {
         let before = self.tally().ok();
         self.wait_until("more successes", |tally| tally.ok() >= before + count);
+    }
+
+    /// Lets the clients go on for so long: for measurements. Tests wait for what they expect instead.
+    pub fn go_on_for(&self, time: Duration) {
+        drop(self.shared.1.wait_timeout_while(self.tally(), time, |_| true));
     }
 
     /// Waits until a response carried `value` in the watched field.
@@ -190,6 +209,8 @@ pub struct Report {
     pub connections: usize,
     /// The longest time that a successful request took.
     pub slowest: Duration,
+    /// How long each success took, in the order of their ends.
+    pub took: Vec<Duration>,
     /// How often each value of the watched response field was seen in a success.
     pub seen: BTreeMap<String, usize>,
     /// The first failures, with the time after the start.
@@ -207,6 +228,15 @@ impl Report {
     #[must_use]
     pub fn failed(&self) -> usize {
         self.outcomes.values().sum::<usize>() - self.ok()
+    }
+
+    /// The time within which this share (0 to 1) of the successes was answered.
+    #[must_use]
+    pub fn percentile(&self, share: f64) -> Duration {
+        let mut took = self.took.clone();
+        took.sort_unstable();
+        let last = took.len().saturating_sub(1);
+        took.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
     }
 
     /// Asserts that no attempt failed.
@@ -281,6 +311,7 @@ impl Tally {
         if outcome == Outcome::Ok {
             self.note_gap(now);
             self.report.slowest = self.report.slowest.max(now - attempt_began);
+            self.report.took.push(now - attempt_began);
             if let Some(value) = seen {
                 *self.report.seen.entry(value).or_default() += 1;
             }
