@@ -15,6 +15,8 @@ pub enum OptionKind {
     Boolean,
     /// An Integer or a Float.
     Numeric,
+    /// `true`, `false`, `nil`, or one of these Symbols. `true` means the last of them.
+    Choice(&'static [&'static str]),
     /// Anything.
     Any,
 }
@@ -74,6 +76,14 @@ pub const OPTIONS: &[Option] = &[
     option("accept_filter", OptionKind::Any, Transport::Neither, "unset", "Only FreeBSD has it."),
     option("ipv6only", OptionKind::Boolean, Transport::Tcp, "the system's", "`IPV6_V6ONLY`, when bound."),
     option("reuseport", OptionKind::Boolean, Transport::Tcp, "false", "`SO_REUSEPORT`, when bound."),
+    option(
+        "proxy_protocol",
+        OptionKind::Choice(&["v1", "v2", "any"]),
+        Transport::Both,
+        "false",
+        "Each connection has to begin with a header of the PROXY protocol, of this version or (`true`) of any; one without \
+         is closed. `REMOTE_ADDR`, `REMOTE_PORT`, `SERVER_ADDR` and `SERVER_PORT` come from it.",
+    ),
     option("umask", OptionKind::Integer, Transport::Unix, "0", "The umask for the socket file, when bound."),
     option(
         "tries",
@@ -96,6 +106,16 @@ pub fn check_option(name: &str, value: &Value) -> Result<Value, String> {
         | (OptionKind::Integer, Value::Int(_) | Value::Nil | Value::Bool(false))
         | (OptionKind::Boolean, Value::Bool(_) | Value::Nil)
         | (OptionKind::Numeric, Value::Int(_) | Value::Float(_) | Value::Nil) => Ok(value.clone()),
+        (OptionKind::Choice(_), Value::Nil | Value::Bool(false)) => Ok(Value::Nil),
+        (OptionKind::Choice(words), Value::Bool(true)) => {
+            Ok(words.last().map_or(Value::Nil, |word| Value::Symbol((*word).into())))
+        }
+        (OptionKind::Choice(words), Value::Symbol(word) | Value::Text(word)) if words.contains(&word.as_str()) => {
+            Ok(Value::Symbol(word.clone()))
+        }
+        (OptionKind::Choice(words), _) => {
+            Err(format!("{name}={} is not one of true, false, :{}", value.inspect(), words.join(", :")))
+        }
         (OptionKind::Integer, _) => Err(format!("not an integer: {name}={}", value.inspect())),
         (OptionKind::Boolean, _) => Err(format!("not boolean: {name}={}", value.inspect())),
         (OptionKind::Numeric, _) => Err(format!("not numeric: {name}={}", value.inspect())),

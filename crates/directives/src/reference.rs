@@ -72,10 +72,11 @@ fn options(out: &mut String) {
     out.push_str("| option | values | default | for | meaning |\n|---|---|---|---|---|\n");
     for option in OPTIONS {
         let values = match option.kind {
-            OptionKind::Integer => "integer",
-            OptionKind::Boolean => "`true` or `false`",
-            OptionKind::Numeric => "number",
-            OptionKind::Any => "any",
+            OptionKind::Integer => "integer".into(),
+            OptionKind::Boolean => "`true` or `false`".into(),
+            OptionKind::Numeric => "number".into(),
+            OptionKind::Choice(words) => format!("`true`, `false`, `:{}`", words.join("`, `:")),
+            OptionKind::Any => String::from("any"),
         };
         let transport = match option.transport {
             Transport::Tcp => "TCP",

@@ -24,6 +24,8 @@
 //! - A connection that ends in the middle of a head or body: 400 if anything, and never a complete request. A deadline:
 //!   408.
 //!
+//! Before all of that, on connections from a proxy that announces its clients: [`proxy::parse`].
+//!
 //! # Responses
 //!
 //! ```text
@@ -60,6 +62,7 @@ extern crate alloc;
 
 pub mod chunked;
 pub mod limits;
+pub mod proxy;
 pub mod reject;
 pub mod request;
 pub mod response;

@@ -96,10 +96,20 @@ pub(crate) fn prepare(
 }
 
 impl Bound {
+    /// The version of the PROXY protocol that these settings want on this socket; empty when there is none.
+    pub(crate) fn proxy(&self, settings: &Settings) -> String {
+        let wanted =
+            settings.proxies.iter().find(|(text, _)| Address::parse(text).is_ok_and(|address| self.is_at(&address)));
+        wanted.map(|(_, version)| version.clone()).unwrap_or_default()
+    }
+
+    fn is_at(&self, address: &Address) -> bool {
+        self.asked.as_ref() == Some(address) || self.socket.name() == address.to_string()
+    }
+
     fn serves(&self, address: &Address) -> bool {
-        let same = self.asked.as_ref() == Some(address) || self.socket.name() == address.to_string();
         // A UNIX socket whose file was removed reaches nobody: it is bound anew.
-        same && self.socket.path_exists()
+        self.is_at(address) && self.socket.path_exists()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use supervisor::{Action, Event, FailureReason, Generation, KillReason, SlotId, WorkerId};
 use sys::channel::Channel;
@@ -13,7 +14,7 @@ use wire::Message;
 use crate::boot;
 use crate::children::{Link, Mold, Worker};
 use crate::control::Answer;
-use crate::listeners;
+use crate::listeners::{self, Bound};
 use crate::release::{self, Move};
 use crate::shell::Shell;
 
@@ -141,11 +142,14 @@ impl Shell {
         let seat = scoreboard::seat(self.scoreboard.words(), number).ok_or("the scoreboard is too small")?;
         let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
         seat.assign(slot.0, generation.0);
+        let proxy =
+            |bound: &Rc<Bound>| mold.settings.as_ref().map_or_else(String::new, |settings| bound.proxy(settings));
         let message = Message::Fork {
             slot: slot.0,
             generation: generation.0,
             seat: u32::try_from(number).unwrap_or(u32::MAX),
             names: mold.listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
+            proxies: mold.listeners.iter().map(proxy).collect(),
         };
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd()];
         descriptors.extend(mold.listeners.iter().map(|bound| bound.socket.as_fd()));

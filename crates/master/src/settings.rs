@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) working_directory: Option<PathBuf>,
     /// Addresses as written, with their options, in binding order.
     pub(crate) listeners: Vec<(String, Options)>,
+    /// The addresses whose connections begin with a header of the PROXY protocol, and its version.
+    pub(crate) proxies: Vec<(String, String)>,
     /// Whether the configuration brought its own logger: then lines of the master go through the mold.
     pub(crate) custom_logger: bool,
     /// `START_CTX[0]`: the program of an upgrade, which the configuration may change.
@@ -46,7 +48,12 @@ impl Settings {
             Value::Null => Vec::new(),
             other => return Err(format!("listeners: no list: {other}")),
         };
+        let proxies = value["listeners"].as_array().into_iter().flatten().filter_map(|entry| {
+            let version = entry["proxy_protocol"].as_str()?;
+            Some((entry["address"].as_str()?.to_string(), version.to_string()))
+        });
         Ok(Self {
+            proxies: proxies.collect(),
             worker_processes: whole(&value, "worker_processes", 1)?,
             timeout: seconds(&value, "timeout", 60.0)?,
             boot_timeout: seconds(&value, "boot_timeout", 120.0)?,

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use http1::proxy::Versions;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -21,6 +22,8 @@ const PAUSE_MS: u64 = 100;
 struct Listener {
     fd: OwnedFd,
     ready: bool,
+    /// Connections begin with a header of the PROXY protocol.
+    proxy: Option<Versions>,
 }
 
 /// The listeners of a worker.
@@ -35,7 +38,7 @@ pub(crate) struct Listeners {
 
 /// How one accept went.
 enum Outcome {
-    Connection(OwnedFd, Peer),
+    Connection(Connection),
     Nobody,
     Trouble(Errno),
 }
@@ -55,7 +58,13 @@ impl Listeners {
     fn accept_one(&mut self, index: usize) -> Outcome {
         let Some(listener) = self.list.get_mut(index) else { return Outcome::Nobody };
         match rustix::net::acceptfrom_with(&listener.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-            Ok((fd, address)) => Outcome::Connection(fd, Peer::of(address.as_ref())),
+            Ok((fd, address)) => {
+                let mut connection = Connection::new(fd, Peer::of(address.as_ref()));
+                if let Some(versions) = listener.proxy {
+                    connection.expect_proxy(versions);
+                }
+                Outcome::Connection(connection)
+            }
             Err(Errno::AGAIN) => {
                 listener.ready = false;
                 Outcome::Nobody
@@ -92,15 +101,16 @@ fn has_somebody(listener: &OwnedFd) -> bool {
 }
 
 impl Reactor {
-    /// Adds a listener and makes it non-blocking, whatever state it was inherited in.
+    /// Adds a listener and makes it non-blocking, whatever state it was inherited in. With `proxy` each connection has to
+    /// begin with a header of the PROXY protocol.
     ///
     /// # Errors
     /// Those of ioctl(2) `FIONBIO` and epoll_ctl(2).
-    pub fn add_listener(&mut self, fd: OwnedFd) -> io::Result<()> {
+    pub fn add_listener(&mut self, fd: OwnedFd, proxy: Option<Versions>) -> io::Result<()> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         self.poller.add(fd.as_fd(), Source::Listener(self.listeners.list.len()), false)?;
         // The first turn tries without asking epoll.
-        self.listeners.list.push(Listener { fd, ready: true });
+        self.listeners.list.push(Listener { fd, ready: true, proxy });
         Ok(())
     }
 
@@ -116,10 +126,10 @@ impl Reactor {
                 continue;
             }
             match self.listeners.accept_one(index) {
-                Outcome::Connection(fd, peer) => {
+                Outcome::Connection(connection) => {
                     self.listeners.turn = (index + 1) % count;
                     self.listeners.in_trouble = false;
-                    return Some(self.slab.insert(Connection::new(fd, peer)));
+                    return Some(self.slab.insert(connection));
                 }
                 Outcome::Nobody => {}
                 Outcome::Trouble(errno) => {
@@ -166,8 +176,7 @@ impl Reactor {
         for index in 0..self.listeners.list.len() {
             for _ in 0..limit {
                 match self.listeners.accept_one(index) {
-                    Outcome::Connection(fd, peer) => {
-                        let mut connection = Connection::new(fd, peer);
+                    Outcome::Connection(mut connection) => {
                         connection.queued = true;
                         let token = self.slab.insert(connection);
                         self.runnable.push_back(token);

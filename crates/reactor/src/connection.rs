@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use http1::chunked::{Decoder, Step};
+use http1::proxy::Versions;
 use http1::request::Framing;
 use http1::{Limits, response};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -17,6 +18,7 @@ use crate::exchange::After;
 use crate::intake::{Intake, Pool};
 use crate::outbox::Outbox;
 use crate::peer::Peer;
+use crate::proxied::Proxied;
 use crate::settings::Settings;
 
 /// What one read of a body asks for.
@@ -29,6 +31,8 @@ const SLACK_BYTES: usize = 4 * 1024;
 /// What a connection is doing.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// Waiting for the header of a proxy, or reading it.
+    Proxy(Versions),
     /// Waiting for a request, or reading its head.
     Head,
     /// Reading a body of so many more bytes.
@@ -65,6 +69,8 @@ pub(crate) enum Progress {
     Gone,
     /// Answer with this status and close.
     Refuse(u16),
+    /// The proxy's header is missing or wrong: close. Holds what is wrong.
+    NoProxy(&'static str),
     /// The body could not be stored. Answer 500 and close.
     Storage(io::Error),
 }
@@ -73,7 +79,10 @@ pub(crate) enum Progress {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) fd: OwnedFd,
+    /// The client; behind a proxy that says so, the proxy's client.
     pub(crate) peer: Peer,
+    /// What the proxy said.
+    pub(crate) proxied: Option<Box<Proxied>>,
     pub(crate) intake: Option<Box<Intake>>,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
@@ -92,6 +101,7 @@ impl Connection {
         Self {
             fd,
             peer,
+            proxied: None,
             intake: None,
             phase: Phase::Head,
             outbox: Outbox::default(),
@@ -124,7 +134,7 @@ impl Connection {
         }
         for _ in 0..READS_AT_ONCE {
             let room = match &self.phase {
-                Phase::Head => {
+                Phase::Head | Phase::Proxy(_) => {
                     if !intake.make_room(settings.limits.section.saturating_add(SLACK_BYTES)) {
                         return Progress::Refuse(431);
                     }
@@ -151,6 +161,7 @@ impl Connection {
             intake.filled += count;
             let outcome = match self.phase {
                 Phase::Head => self.parse(intake, settings),
+                Phase::Proxy(versions) => self.parse_proxy(versions, intake, settings),
                 _ => self.take_body_bytes(intake, &settings.limits),
             };
             if let Some(progress) = outcome {
@@ -168,13 +179,13 @@ impl Connection {
         match self.phase {
             Phase::Head if intake.filled > 0 => Patience::Head,
             Phase::Head if self.served => Patience::Idle,
-            Phase::Head => Patience::Fresh,
+            Phase::Head | Phase::Proxy(_) => Patience::Fresh,
             _ => Patience::Body,
         }
     }
 
     /// Looks for a head in what was received. `None`: read on.
-    fn parse(&mut self, intake: &mut Intake, settings: &Settings) -> Option<Progress> {
+    pub(crate) fn parse(&mut self, intake: &mut Intake, settings: &Settings) -> Option<Progress> {
         let head = match intake.parser.parse(&intake.buffer[..intake.filled], &settings.limits) {
             Ok(Some(head)) => head,
             Ok(None) => return None,

@@ -7,7 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Patience {
-    /// The first byte of its first request.
+    /// The first byte of its first request, and the proxy's header before it.
     Fresh,
     /// The next request of a kept-alive connection.
     Idle,
@@ -89,6 +89,11 @@ impl Deadlines {
             self.nodes[next as usize].previous = previous;
         }
         self.nodes[index as usize] = UNLINKED;
+    }
+
+    /// Tells whether `index` waits for this.
+    pub(crate) fn is_set(&self, index: u32, kind: Patience) -> bool {
+        self.nodes.get(index as usize).is_some_and(|node| node.kind == Some(kind))
     }
 
     /// Returns who has waited for this for longest.

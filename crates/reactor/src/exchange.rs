@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::connection::{Connection, Phase};
 use crate::deadlines::Patience;
 use crate::peer::Peer;
+use crate::proxied::Proxied;
 use crate::reactor::Reactor;
 use crate::slab::Token;
 
@@ -23,6 +24,8 @@ pub struct Request<'a> {
     pub buffer: &'a [u8],
     /// Who sent it.
     pub peer: Peer,
+    /// What the proxy's header said, where there is one.
+    pub proxied: Option<Proxied>,
     /// The size of its body.
     pub body_bytes: u64,
 }
@@ -49,6 +52,7 @@ impl Reactor {
             head: intake.parser.head(),
             buffer: &intake.buffer[..intake.filled],
             peer: connection.peer,
+            proxied: connection.proxied.as_deref().copied(),
             body_bytes: connection.body_bytes(),
         })
     }

@@ -39,6 +39,8 @@ pub enum Notice {
     CannotAccept(Errno),
     /// A request body could not be stored in a temporary file.
     CannotStoreBody(io::Error),
+    /// A connection without the proxy's header was closed: what was wrong. Told once until one has it.
+    NoProxyHeader(&'static str),
 }
 
 /// All connections of a worker.
@@ -59,6 +61,8 @@ pub struct Reactor {
     /// How many of `runnable` are to be looked at before new connections are accepted.
     batch: usize,
     accepts_in_a_row: u32,
+    /// The last connection that had to begin with a proxy's header did not.
+    proxy_missing: bool,
     /// Nothing was served since epoll was asked, so nobody can have been overlooked.
     polled: bool,
     control_ready: bool,
@@ -91,6 +95,7 @@ impl Reactor {
             scratch: vec![0; SCRATCH_BYTES],
             batch: 0,
             accepts_in_a_row: 0,
+            proxy_missing: false,
             polled: false,
             control_ready: false,
             settings,
@@ -244,12 +249,19 @@ impl Reactor {
         }
         match connection.read(&mut self.pool, &self.settings) {
             Progress::Request => {
+                self.proxy_missing &= connection.proxied.is_none();
                 self.deadlines.clear(token.index);
                 return true;
             }
             Progress::Wait(patience) => self.wait_for(token, patience),
             Progress::Yield => self.queue(token),
             Progress::Gone => self.close(token),
+            Progress::NoProxy(reason) => {
+                if !std::mem::replace(&mut self.proxy_missing, true) {
+                    self.notices.push_back(Notice::NoProxyHeader(reason));
+                }
+                self.close(token);
+            }
             Progress::Refuse(status) => self.refuse(token, status),
             Progress::Storage(error) => {
                 self.notices.push_back(Notice::CannotStoreBody(error));
@@ -286,7 +298,10 @@ impl Reactor {
             }
             connection.registered = Some(write);
         }
-        self.deadlines.set(token.index, patience, now_ms());
+        // Bytes of a proxy's header do not start the first patience anew: it may be dripped, but not for ever.
+        if patience != Patience::Fresh || !self.deadlines.is_set(token.index, Patience::Fresh) {
+            self.deadlines.set(token.index, patience, now_ms());
+        }
     }
 }
 

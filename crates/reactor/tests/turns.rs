@@ -18,7 +18,7 @@ impl Worker {
     fn new(settings: Settings) -> Self {
         let mut reactor = Reactor::new(settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        reactor.add_listener(listener.try_clone().unwrap().into()).unwrap();
+        reactor.add_listener(listener.try_clone().unwrap().into(), None).unwrap();
         Self { poller: reactor.poller(), reactor, events: Events::default(), listener }
     }
 

@@ -198,6 +198,27 @@ impl Connection {
         }
     }
 
+    /// Sends byte after byte, one `every` so often, until the server says something or closes. Returns how many it took.
+    #[track_caller]
+    pub fn drip(&mut self, bytes: &[u8], every: Duration) -> usize {
+        for (sent, byte) in bytes.iter().enumerate() {
+            self.send([*byte]);
+            if crate::process::readable(self.as_fd(), Instant::now() + every) {
+                return sent;
+            }
+        }
+        bytes.len()
+    }
+
+    /// The port of this end; 0 on a UNIX socket.
+    #[must_use]
+    pub fn local_port(&self) -> u16 {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.local_addr().map_or(0, |address| address.port()),
+            Stream::Unix(_) => 0,
+        }
+    }
+
     /// Says that nothing more will be sent. See shutdown(2), `SHUT_WR`.
     pub fn finish_sending(&self) {
         let _ = match &self.stream {

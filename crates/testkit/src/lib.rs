@@ -15,6 +15,7 @@
 
 pub mod apps;
 pub mod fifo;
+pub mod front;
 pub mod gate;
 pub mod http;
 pub mod load;
@@ -31,6 +32,7 @@ pub mod upgrade;
 use std::time::Duration;
 
 pub use apps::App;
+pub use front::Front;
 pub use gate::Gate;
 pub use http::{Connection, Endpoint, Request, Response};
 pub use load::{Load, Report};

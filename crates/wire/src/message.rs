@@ -45,6 +45,9 @@ pub enum Message {
         seat: u32,
         /// The listeners' names, as `LISTENERS` and the logs show them.
         names: Vec<String>,
+        /// For each listener the version of the PROXY protocol that its connections begin with, as the configuration
+        /// names it; empty where there is none.
+        proxies: Vec<String>,
     },
     /// A child of the master was reaped: run `after_worker_exit`.
     WorkerExited {
@@ -128,11 +131,12 @@ impl Message {
         let mut w = Writer::new(VERSION, self.kind());
         match self {
             Self::Boot { json } | Self::Settings { json } | Self::ExecEnvironment { json } => w.string(json),
-            Self::Fork { slot, generation, seat, names } => {
+            Self::Fork { slot, generation, seat, names, proxies } => {
                 w.u32(*slot);
                 w.u32(*generation);
                 w.u32(*seat);
                 w.strings(names);
+                w.strings(proxies);
             }
             Self::WorkerExited { slot, pid, status } => {
                 w.u8(u8::from(slot.is_some()));
@@ -175,7 +179,13 @@ impl Message {
         let message = match kind {
             1 => Self::Boot { json: r.string()? },
             2 => Self::Proceed,
-            3 => Self::Fork { slot: r.u32()?, generation: r.u32()?, seat: r.u32()?, names: r.strings()? },
+            3 => Self::Fork {
+                slot: r.u32()?,
+                generation: r.u32()?,
+                seat: r.u32()?,
+                names: r.strings()?,
+                proxies: r.strings()?,
+            },
             4 => {
                 let known = r.flag()?;
                 let slot = r.u32()?;
@@ -248,6 +258,7 @@ mod tests {
                 generation: 7,
                 seat: 9,
                 names: vec!["0.0.0.0:8080".to_string(), "/a b".to_string()],
+                proxies: vec![String::new(), "v2".to_string()],
             },
             Message::WorkerExited { slot: None, pid: 12, status: -1 },
             Message::WorkerExited { slot: Some(0), pid: 12, status: 0x0900 },
@@ -288,8 +299,9 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_version_1() {
-        let fork = Message::Fork { slot: 1, generation: 2, seat: 3, names: vec!["a".to_string()] };
-        assert_eq!(fork.encode(), [1, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a']);
+        let fork = Message::Fork { slot: 1, generation: 2, seat: 3, names: vec!["a".to_string()], proxies: vec![] };
+        let bytes = [1, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0];
+        assert_eq!(fork.encode(), bytes);
         assert_eq!(Message::Retire { drain: true, linger_ms: 256 }.encode(), [1, 10, 1, 0, 1, 0, 0]);
     }
 

@@ -123,11 +123,13 @@ fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Valu
             "boot"
         }
         Message::Proceed => "proceed",
-        Message::Fork { slot, generation, seat, names } => {
+        Message::Fork { slot, generation, seat, names, proxies } => {
             set("slot", number(slot.into()))?;
             set("generation", number(generation.into()))?;
             set("seat", number(seat.into()))?;
             set("names", ruby.ary_from_iter(names.iter().map(|name| ruby.str_new(name))).as_value())?;
+            let proxy = |name: &String| if name.is_empty() { ruby.qnil().as_value() } else { text(name) };
+            set("proxies", ruby.ary_from_iter(proxies.iter().map(proxy)).as_value())?;
             "fork"
         }
         Message::WorkerExited { slot, pid, status } => {

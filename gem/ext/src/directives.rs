@@ -8,6 +8,7 @@ use magnus::{
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_module_function("directives", function!(list, 0))?;
     native.define_module_function("check_directive", function!(check, 2))?;
+    native.define_module_function("check_listener_option", function!(check_option, 2))?;
     native.define_module_function("nearest_directive", function!(nearest, 1))
 }
 
@@ -33,6 +34,12 @@ fn check(ruby: &Ruby, name: String, object: Value) -> Result<Value, Error> {
     let refuse = |text: String| Error::new(ruby.exception_arg_error(), text);
     let directive = ::directives::find(&name).ok_or_else(|| refuse(format!("unknown directive: {name}")))?;
     let checked = ::directives::check(directive, &from_ruby(ruby, object)?).map_err(refuse)?;
+    to_ruby(ruby, &checked, object)
+}
+
+fn check_option(ruby: &Ruby, name: String, object: Value) -> Result<Value, Error> {
+    let refuse = |text: String| Error::new(ruby.exception_arg_error(), text);
+    let checked = ::directives::check_option(&name, &from_ruby(ruby, object)?).map_err(refuse)?;
     to_ruby(ruby, &checked, object)
 }
 

@@ -3,7 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use magnus::{Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, typed_data::Obj};
+use http1::proxy::Versions;
+use magnus::{
+    Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args,
+    typed_data::Obj,
+};
 use reactor::{Events, Notice, Poller, Reactor, Token, Turn, Waker};
 use scoreboard::{Seat, State};
 use sys::channel::{Channel, Received};
@@ -66,7 +70,7 @@ pub(crate) struct Engine {
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Engine", ruby.class_object())?;
     class.define_singleton_method("new", function!(Engine::new, 1))?;
-    class.define_method("add_listener", method!(Engine::add_listener, 2))?;
+    class.define_method("add_listener", method!(Engine::add_listener, -1))?;
     class.define_method("run", method!(Engine::run, 2))?;
     class.define_method("retire", method!(Engine::retire, 0))?;
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
@@ -118,10 +122,13 @@ impl Engine {
         Ok(Self { core: Arc::new(Locked::new(core)), control: Locked::new(control) })
     }
 
-    /// Adopts a listening socket and makes it non-blocking.
-    fn add_listener(ruby: &Ruby, this: &Self, number: i32, _name: Value) -> Result<(), Error> {
+    /// Adopts a listening socket and makes it non-blocking: descriptor, name, and the version of the PROXY protocol.
+    fn add_listener(ruby: &Ruby, this: &Self, arguments: &[Value]) -> Result<(), Error> {
+        let arguments = scan_args::<(i32, Value), (Option<Option<String>>,), (), (), (), ()>(arguments)?;
+        let (number, _name) = arguments.required;
+        let proxy = arguments.optional.0.flatten().as_deref().and_then(Versions::named);
         let fd = ffi::adopt_descriptor(number).map_err(|error| system_error(ruby, "add_listener", &error))?;
-        let outcome = this.core.get(ruby).reactor.borrow_mut().add_listener(fd);
+        let outcome = this.core.get(ruby).reactor.borrow_mut().add_listener(fd, proxy);
         outcome.map_err(|error| system_error(ruby, "add_listener", &error))
     }
 
@@ -157,14 +164,15 @@ impl Engine {
                 core.retire(false, core.linger_ms);
             }
             let turn = core.reactor.borrow_mut().turn();
+            // Before the wait, which may be long.
+            while let Some(notice) = take_notice(core) {
+                tell(ruby, events, &notice);
+            }
             match turn {
                 Turn::Request(token) => serve(ruby, &this.core, app, events, token).map_err(Escape::into_error)?,
                 Turn::Wait(timeout_ms) => core.wait(&mut happened, timeout_ms).map_err(Escape::into_error)?,
                 Turn::Control => control.with_channel(ruby, |channel| core.obey(ruby, channel, events))??,
                 Turn::Retired => break,
-            }
-            while let Some(notice) = take_notice(core) {
-                tell(ruby, events, &notice);
             }
         }
         Ok(ruby.to_symbol(if core.orphaned.get() { "orphaned" } else { "retired" }))
@@ -300,6 +308,7 @@ fn tell(ruby: &Ruby, events: Value, notice: &Notice) {
     let text = match notice {
         Notice::CannotAccept(errno) => format!("cannot accept connections, trying again: {errno}"),
         Notice::CannotStoreBody(error) => format!("cannot store a request body: {error}"),
+        Notice::NoProxyHeader(reason) => format!("closed a connection that has to come from a proxy: {reason}"),
     };
     report_text(ruby, events, text);
 }

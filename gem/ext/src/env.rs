@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use http1::request::{Field, Head, KnownName, Scheme, Version};
 use magnus::{Error, RClass, RHash, Ruby, Value, prelude::*};
-use reactor::{Peer, Request};
+use reactor::{Peer, Proxied, Request};
 
 use crate::ffi::{self, Rb, with_bytes};
 use crate::hijack::request_class;
@@ -87,6 +87,9 @@ impl Template {
         }
         let https = request.head.scheme.map_or_else(|| proxy.says_https(), |scheme| scheme == Scheme::Https);
         self.set_server(rb, env, request, https);
+        if let Some(ends) = &request.proxied {
+            self.set_ends(rb, env, ends);
+        }
         rb.set(env, keys.input, parts.input);
         let request_object = ffi::new_serial_object(rb, self.request_class, parts.serial);
         rb.set(env, keys.hijack, request_object);
@@ -173,6 +176,22 @@ impl Template {
             }
         }
         rb.set(env, key, rb.string(field.value.of(buffer)));
+    }
+
+    /// Sets what a proxy told of the connection that it accepted.
+    fn set_ends(&self, rb: Rb<'_>, env: Value, ends: &Proxied) {
+        let keys = &self.keys;
+        let set = |key: Value, text: &dyn std::fmt::Display| {
+            // The longest is an IPv6 address; a buffer on the stack, since this may be left by a jump.
+            let mut buffer = [0_u8; 64];
+            let mut room = &mut buffer[..];
+            let _ = std::io::Write::write_fmt(&mut room, format_args!("{text}"));
+            let left = room.len();
+            rb.set(env, key, rb.string(&buffer[..64 - left]));
+        };
+        set(keys.remote_port, &ends.source.port());
+        set(keys.server_addr, &ends.destination.ip());
+        set(keys.server_port, &ends.destination.port());
     }
 
     /// Sets scheme, name and port. The name and port are what the client believes, never taken from the socket.

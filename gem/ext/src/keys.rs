@@ -42,6 +42,8 @@ const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 
 fixed_keys! {
     remote_addr "REMOTE_ADDR",
+    remote_port "REMOTE_PORT",
+    server_addr "SERVER_ADDR",
     request_method "REQUEST_METHOD",
     request_uri "REQUEST_URI",
     request_path "REQUEST_PATH",

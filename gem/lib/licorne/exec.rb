@@ -68,7 +68,7 @@ module Licorne
       server = prepared.server
       server.pid = state[:pid]
       server.worker_processes = state[:worker_processes]
-      server.listener_names = state[:listeners].map(&:last)
+      server.listener_names = state[:listeners].map { |_, name,| name }
       WorkerProcess.new(WorkerProcess::Inheritance.new(
         boot: boot, configurator: prepared.configurator, settings: prepared.settings, server: server,
         worker: Worker.new(state[:nr]), control: control, scoreboard: state[:scoreboard], seat: state[:seat],

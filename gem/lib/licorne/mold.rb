@@ -148,7 +148,7 @@ module Licorne
     # Returns the worker in the new process, nil in the mold.
     def fork_worker(message)
       control = Native::Control.new(message[:fds].first)
-      listeners = message[:fds].drop(1).zip(message[:names])
+      listeners = message[:fds].drop(1).zip(message[:names], message[:proxies])
       worker = Worker.new(message[:slot])
       @server.listener_names = message[:names]
       return become_worker(worker, control, listeners, message) if before_fork(worker) && double_fork(worker, control)

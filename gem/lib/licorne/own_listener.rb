@@ -52,6 +52,11 @@ module Licorne
       [socket, name]
     end
 
+    # The version of the PROXY protocol that an option asks for.
+    def proxy(options)
+      Native.check_listener_option("proxy_protocol", options[:proxy_protocol])&.to_s
+    end
+
     def name_of(socket)
       address = socket.local_address
       address.ipv6? ? "[#{address.ip_address}]:#{address.ip_port}" : "#{address.ip_address}:#{address.ip_port}"

@@ -63,7 +63,7 @@ module Licorne
 
     # The names of all listeners of this process: the master's, then its own.
     def listener_names
-      @listener_names + @own_listeners.map(&:last)
+      @listener_names + @own_listeners.map { |_, name,| name }
     end
 
     # Binds one more listener, for this worker alone when called in `after_fork`. Returns the socket, or nil if there is
@@ -74,7 +74,7 @@ module Licorne
 
       socket, name = OwnListener.bind(name, options, logger)
       unless listener_names.include?(name)
-        @own_listeners << [socket, name]
+        @own_listeners << [socket, name, OwnListener.proxy(options)]
         LISTENERS << socket
       end
       socket

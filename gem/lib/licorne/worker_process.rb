@@ -7,8 +7,8 @@ require "licorne/signals"
 module Licorne
   # The main of a worker, from the fork to its end.
   class WorkerProcess
-    # What a mold hands to the worker that it forks. `listeners` are pairs of descriptor and name; `app` is nil unless
-    # it was preloaded.
+    # What a mold hands to the worker that it forks. `listeners` are triples of descriptor, name and version of the PROXY
+    # protocol; `app` is nil unless it was preloaded.
     Inheritance = Struct.new(:boot, :configurator, :settings, :server, :worker, :control, :scoreboard, :seat,
                              :listeners, :app, keyword_init: true)
 
@@ -90,8 +90,8 @@ module Licorne
     def build_engine
       engine = Native::Engine.new(control: @control, scoreboard: @inheritance.scoreboard, seat: @inheritance.seat,
                                   settings: engine_settings, env: RackEnv::DEFAULTS)
-      @inheritance.listeners.each { |fd, name| engine.add_listener(fd, name) }
-      @server.own_listeners.each { |socket, name| engine.add_listener(socket.fileno, name) }
+      @inheritance.listeners.each { |fd, name, proxy| engine.add_listener(fd, name, proxy) }
+      @server.own_listeners.each { |socket, name, proxy| engine.add_listener(socket.fileno, name, proxy) }
       @engine = engine
       # Hooks may have taken these over.
       trap("QUIT") { |_| leave }

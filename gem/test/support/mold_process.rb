@@ -35,7 +35,8 @@ class MoldProcess
   def fork(slot, listeners = [])
     ours, theirs = Wire.pair
     @wire.send(:fork, [theirs, *listeners], slot: slot, generation: 4, seat: slot,
-                                            names: listeners.map { |socket| name_of(socket) })
+                                            names: listeners.map { |socket| name_of(socket) },
+                                            proxies: listeners.map { "" })
     theirs.close
     @workers << ours
     Child.new(ours, ours.expect(:forked)[:pid])
