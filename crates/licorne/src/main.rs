@@ -1,5 +1,5 @@
 //! The program. Called with a subcommand it talks to a running master; else it is the master. Called as `unicorn` or
-//! `unicorn_rails` it is always the master.
+//! `unicorn_rails` it is always the master, called as `unicornherder` or `licorne-herd` the herder.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -8,6 +8,8 @@
 //! | `serve` | Unicorn's command line, then the master |
 //! | `client` | finds a master's control socket and talks to it |
 //! | `reload`, `stop`, `status` | one subcommand each |
+//!
+//! `licorne herd` is the crate of that name.
 //!
 //! Exit statuses: 0 done; 1 it failed, and standard error says why.
 
@@ -19,11 +21,16 @@ mod serve;
 mod status;
 mod stop;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use guise::Guise;
 
 fn main() -> ExitCode {
+    // The herder's arguments are its server's: they need not be text.
+    if let Some(status) = herder(&std::env::args_os().collect::<Vec<_>>()) {
+        return ExitCode::from(status);
+    }
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let guise = std::env::args_os().next().map_or(Guise::Licorne, |program| Guise::of(&program));
@@ -43,5 +50,27 @@ fn main() -> ExitCode {
             eprintln!("{text}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs the herder, if that is what was called: `licorne herd`, or by a name of its own.
+fn herder(arguments: &[OsString]) -> Option<u8> {
+    let program = arguments.first()?;
+    let (guise, rest) = match herd::Guise::of(program) {
+        Some(guise) => (guise, &arguments[1..]),
+        None if Guise::of(program) == Guise::Licorne && arguments.get(1)? == "herd" => {
+            (herd::Guise::Herd, &arguments[2..])
+        }
+        None => return None,
+    };
+    match rest.split_first() {
+        Some((word, rest)) if guise == herd::Guise::Herd && word == "reload" => {
+            let words: Vec<String> = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            Some(herd::client::reload(&words).unwrap_or_else(|text| {
+                eprintln!("{text}");
+                1
+            }))
+        }
+        _ => Some(herd::run(guise, rest)),
     }
 }

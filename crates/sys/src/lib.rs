@@ -10,13 +10,16 @@ pub mod clock;
 pub mod daemon;
 pub mod listener;
 pub mod memory;
+pub mod pidfd;
 pub mod pidfile;
 pub mod poll;
 pub mod process;
 pub mod signals;
 pub mod spawn;
 pub mod stdio;
+pub mod table;
 pub mod title;
+pub mod watch;
 
 mod error;
 

@@ -28,6 +28,8 @@ pub struct Program<'a> {
     pub clear: bool,
     /// The directory to start in.
     pub directory: Option<PathBuf>,
+    /// Whether it leads a session of its own: signals to this process's group do not reach it. See setsid(2).
+    pub session: bool,
     /// Descriptors that it gets, and the numbers under which it gets them.
     pub inherit: Vec<(BorrowedFd<'a>, RawFd)>,
 }
@@ -42,6 +44,7 @@ impl<'a> Program<'a> {
             unset: Vec::new(),
             clear: false,
             directory: None,
+            session: false,
             inherit: Vec::new(),
         }
     }
@@ -67,8 +70,13 @@ impl<'a> Program<'a> {
         let floor = moves.iter().map(|(_, to)| *to).max().unwrap_or(2) + 1;
         // Room for the descriptors that have to be moved out of the way, made before the fork: no allocation after it.
         let mut staged = vec![0; moves.len()];
+        let session = self.session;
         let prepare = move || {
             reset_signals()?;
+            if session {
+                // SAFETY: setsid takes nothing; a process that was just forked leads no group, so that it cannot fail.
+                unsafe { libc::setsid() };
+            }
             // First everything above the targets, so that no target overwrites a source.
             for (place, (from, _)) in staged.iter_mut().zip(&moves) {
                 *place = duplicate_above(*from, floor)?;
@@ -79,7 +87,7 @@ impl<'a> Program<'a> {
             Ok(())
         };
         // SAFETY: between fork and exec the closure makes only async-signal-safe calls (signal-safety(7)): signal,
-        // sigprocmask, fcntl and dup2, and allocates nothing.
+        // sigprocmask, setsid, fcntl and dup2, and allocates nothing.
         unsafe { command.pre_exec(prepare) };
         let child =
             command.spawn().map_err(|source| Error::Path { call: "exec", path: PathBuf::from(&self.path), source })?;

@@ -1,0 +1,144 @@
+//! The herder's control socket: one line from the client, `reload` or `reload wait`, one line back, `ok TEXT` or
+//! `failed TEXT`. Mode 0600; nothing here can block the herder.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use crate::machine::Ticket;
+
+/// Longer requests are nobody's.
+const REQUEST_BYTES: usize = 64;
+/// More clients at once are nobody's either; the oldest goes first.
+const CLIENTS: usize = 64;
+
+/// Where the herder with this process id, run by this user, puts its socket.
+pub(crate) fn usual_path(pid: u32, uid: u32) -> PathBuf {
+    match uid {
+        0 => PathBuf::from(format!("/run/licorne/herd-{pid}.ctl")),
+        _ => PathBuf::from(format!("/tmp/licorne-{uid}/herd-{pid}.ctl")),
+    }
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    received: Vec<u8>,
+    ticket: Option<Ticket>,
+}
+
+/// The socket, and who is connected to it.
+#[derive(Debug)]
+pub(crate) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    clients: Vec<Client>,
+    next: Ticket,
+}
+
+impl Control {
+    /// Binds the socket.
+    ///
+    /// # Errors
+    /// The path cannot be written, or another process listens there.
+    pub(crate) fn open(path: Option<&Path>) -> sys::Result<Self> {
+        use sys::listener::{Address, Listener, Options};
+        let usual = usual_path(sys::process::own_pid(), sys::process::own_uid());
+        let path = match path {
+            Some(path) => path.to_path_buf(),
+            None => {
+                if let Some(directory) = usual.parent() {
+                    sys::process::make_private_directory(directory)?;
+                }
+                // Whoever left a socket with our process id is gone.
+                let _ = std::fs::remove_file(&usual);
+                usual
+            }
+        };
+        let options = Options { umask: 0o177, backlog: 16, ..Options::default() };
+        let bound = Listener::bind(&Address::Unix(path.clone()), &options)?;
+        Ok(Self { listener: UnixListener::from(bound.into_fd()), path, clients: Vec::new(), next: 0 })
+    }
+
+    /// Descriptors to poll.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(self.listener.as_fd()).chain(self.clients.iter().map(|client| client.stream.as_fd()))
+    }
+
+    /// Takes what clients ask for: each entry is a reload, and its ticket if the client waits for the outcome.
+    pub(crate) fn take(&mut self) -> Vec<Option<Ticket>> {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if stream.set_nonblocking(true).is_ok() {
+                if self.clients.len() >= CLIENTS {
+                    self.clients.remove(0);
+                }
+                self.clients.push(Client { stream, received: Vec::new(), ticket: None });
+            }
+        }
+        let (mut asked, mut next) = (Vec::new(), self.next);
+        self.clients.retain_mut(|client| {
+            let Some(line) = client.line() else { return client.is_open() };
+            match line.as_str() {
+                "reload wait" => {
+                    next += 1;
+                    client.ticket = Some(next);
+                    asked.push(client.ticket);
+                    return true;
+                }
+                "reload" => {
+                    asked.push(None);
+                    client.tell(&Ok("restart asked for".into()));
+                }
+                _ => client.tell(&Err("not understood".into())),
+            }
+            false
+        });
+        self.next = next;
+        asked
+    }
+
+    /// Answers a client that waits.
+    pub(crate) fn answer(&mut self, ticket: Ticket, outcome: &Result<String, String>) {
+        self.clients.retain_mut(|client| {
+            let waits = client.ticket == Some(ticket);
+            if waits {
+                client.tell(outcome);
+            }
+            !waits
+        });
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Client {
+    /// The request, once it is whole.
+    fn line(&mut self) -> Option<String> {
+        let mut bytes = [0; REQUEST_BYTES];
+        while let Ok(count @ 1..) = self.stream.read(&mut bytes) {
+            self.received.extend_from_slice(&bytes[..count]);
+        }
+        let end = self.received.iter().position(|byte| *byte == b'\n')?;
+        let line = self.received.drain(..=end).collect::<Vec<u8>>();
+        Some(String::from_utf8_lossy(&line).trim().to_string())
+    }
+
+    /// Whether the client is still there and says nothing senseless.
+    fn is_open(&mut self) -> bool {
+        let gone = matches!(self.stream.read(&mut [0; 1]), Ok(0));
+        !gone && self.received.len() <= REQUEST_BYTES
+    }
+
+    fn tell(&mut self, outcome: &Result<String, String>) {
+        let line = match outcome {
+            Ok(text) => format!("ok {}\n", text.replace('\n', " | ")),
+            Err(text) => format!("failed {}\n", text.trim_end().replace('\n', " | ")),
+        };
+        let _ = self.stream.write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,30 @@
+//! The herder: a stable parent for servers that replace themselves.
+//!
+//! A supervisor (supervisord, runit, Docker) watches one process id. Unicorn and Gunicorn change theirs at each upgrade.
+//! The herder is what the supervisor watches; it starts the server, upgrades it when it gets `SIGHUP`, and leaves when
+//! the server is gone. Called as `unicornherder` it understands that program's command line.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `options` | the command line |
+//! | `flavour` | how each server is started, and which signal means what to it |
+//! | [`machine`] | the decisions, without I/O: boot, reload, roll-back, stop |
+//! | `family` | which processes are masters, which are workers, and which of those are ready |
+//! | `shell` | the loop: signals, deaths and clients in, the machine's effects out |
+//! | `control`, [`client`] | both ends of `licorne herd reload` |
+//!
+//! It reads no pid file. As a child subreaper it is an ancestor of every process that the server makes, however often
+//! that daemonizes, so it *sees* the masters; it holds a pidfd of each, so that it never takes another process for one.
+
+pub mod client;
+mod control;
+mod family;
+mod flavour;
+mod guard;
+mod log;
+pub mod machine;
+mod options;
+mod shell;
+
+pub use options::Guise;
+pub use shell::run;

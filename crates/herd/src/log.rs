@@ -1,0 +1,74 @@
+//! Log lines on standard error, in unicornherder's format: `2026-11-21 19:42:33,392  INFO      unicorn booted (PID 5560)`.
+
+/// How important a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Each signal that is passed on.
+    Debug,
+    /// What happens in the life of a server.
+    Info,
+    /// We coped.
+    Warn,
+    /// Somebody must act.
+    Error,
+}
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log {
+    least: Level,
+}
+
+impl Log {
+    /// As `UNICORNHERDER_LOGLEVEL` says, in any case; without it, or when it says nothing known, INFO.
+    pub(crate) fn from_environment() -> Self {
+        Self { least: least(&std::env::var("UNICORNHERDER_LOGLEVEL").unwrap_or_default()) }
+    }
+
+    /// Writes a line. Nobody may read it any more: that is no reason to die.
+    pub(crate) fn write(self, level: Level, text: &str) {
+        if level >= self.least {
+            use std::io::Write;
+            let time = sys::clock::local_timestamp().replace('T', " ").replace('.', ",");
+            let time = time.get(..23).unwrap_or(&time);
+            let _ = writeln!(std::io::stderr(), "{time}  {:<8}  {text}", name(level));
+        }
+    }
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warn => "WARNING",
+        Level::Error => "ERROR",
+    }
+}
+
+fn least(word: &str) -> Level {
+    match word.to_ascii_uppercase().as_str() {
+        "DEBUG" => Level::Debug,
+        "WARN" | "WARNING" => Level::Warn,
+        // Nothing is more than an error here.
+        "ERROR" | "CRITICAL" | "FATAL" => Level::Error,
+        _ => Level::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_read_in_any_case_and_unknown_ones_ignored() {
+        for (word, want) in [
+            ("", Level::Info),
+            ("debug", Level::Debug),
+            ("Warn", Level::Warn),
+            ("FATAL", Level::Error),
+            ("loud", Level::Info),
+        ] {
+            assert_eq!(least(word), want, "{word}");
+        }
+    }
+}
