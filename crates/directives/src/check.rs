@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use crate::listener;
 use crate::{Directive, Kind, Value};
@@ -46,6 +47,7 @@ pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
 
         (Kind::Logger, _) => Ok(value.clone()),
         (Kind::Listen, _) => listen(value),
+        (Kind::Networks, _) => networks(name, value),
         (Kind::User, _) => user(value),
     }
 }
@@ -90,6 +92,32 @@ fn listen(value: &Value) -> Result<Value, String> {
     let checked: Result<Vec<_>, String> =
         options.iter().map(|(name, value)| Ok((name.clone(), listener::check_option(name, value)?))).collect();
     Ok(Value::List(vec![address.clone(), Value::Map(checked?)]))
+}
+
+/// `trusted_proxies '10.0.0.0/8'` or a list of such.
+fn networks(name: &str, value: &Value) -> Result<Value, String> {
+    let items = match value {
+        Value::Nil => return Ok(Value::Nil),
+        Value::List(items) => items.as_slice(),
+        one => core::slice::from_ref(one),
+    };
+    let checked: Result<Vec<Value>, String> = items
+        .iter()
+        .map(|item| match item {
+            Value::Symbol(word) if word == "unix" => Ok(Value::Text("unix".into())),
+            Value::Text(text) if text == "unix" || text == "unix:" => Ok(Value::Text("unix".into())),
+            Value::Text(text) if is_network(text) => Ok(item.clone()),
+            other => Err(format!("not an address or network: {name}={}", other.inspect())),
+        })
+        .collect();
+    checked.map(Value::List)
+}
+
+/// Tells whether a text is an address, alone or with the number of its bits that count.
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
+    let all = address.parse().map_or(0, |address: IpAddr| if address.is_ipv4() { 32 } else { 128 });
+    all > 0 && bits.parse::<u8>().is_ok_and(|bits| bits <= all)
 }
 
 /// `user name, group = nil`.
@@ -153,6 +181,12 @@ mod tests {
             ("after_worker_exit", Value::Nil, Value::Nil),
             ("listen", Value::Int(80), listener(Value::Int(80), &[])),
             ("listen", Value::List(vec![text("/s"), Value::Nil]), listener(text("/s"), &[])),
+            ("trusted_proxies", text("10.0.0.0/8"), Value::List(vec![text("10.0.0.0/8")])),
+            (
+                "trusted_proxies",
+                Value::List(vec![text("::1"), symbol("unix")]),
+                Value::List(vec![text("::1"), text("unix")]),
+            ),
             ("user", text("nobody"), Value::List(vec![text("nobody"), Value::Nil])),
         ];
         for (name, value, want) in cases {
@@ -180,6 +214,8 @@ mod tests {
             ("boot_timeout", Value::Float(0.5), "too low (< 1): boot_timeout=0.5"),
             ("boot_timeout", Value::Float(f64::NAN), "not a number: boot_timeout=NaN"),
             ("upgrade", symbol("x"), "upgrade=:x is not one of :auto, :two_masters, :in_place"),
+            ("trusted_proxies", text("lb.example"), "not an address or network: trusted_proxies=\"lb.example\""),
+            ("trusted_proxies", text("10.0.0.0/33"), "not an address or network: trusted_proxies=\"10.0.0.0/33\""),
             ("listen", Value::Nil, "not an address: listen=nil"),
             ("listen", Value::Int(99_999), "not a port: listen=99999"),
             ("listen", listener(Value::Int(1), &[("backlog", text("5"))]), "not an integer: backlog=\"5\""),

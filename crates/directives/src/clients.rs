@@ -3,7 +3,7 @@
 //! Sizes are those of `http1::Limits`, whose page tells what other servers allow: a size equal to the limit passes.
 //! The extension reads them by these names.
 
-use crate::table::{Default, Directive, integer, licorne};
+use crate::table::{Default, Directive, Kind, integer, licorne};
 
 const fn bytes(name: &'static str, default: i64, doc: &'static str) -> Directive {
     Directive { unit: Some("bytes"), ..licorne(name, integer(1), Default::Int(default), doc) }
@@ -11,6 +11,14 @@ const fn bytes(name: &'static str, default: i64, doc: &'static str) -> Directive
 
 /// Part of the table.
 pub(crate) const CLIENTS: &[Directive] = &[
+    licorne(
+        "trusted_proxies",
+        Kind::Networks,
+        Default::Described("unset: as Unicorn, the scheme from everybody, `REMOTE_ADDR` from nobody"),
+        "The proxies whose word counts: `'10.0.0.0/8'`, or a list; those on UNIX sockets always do. From others \
+         `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Sendfile-Type` and `X-Accel-Mapping` are dropped. `REMOTE_ADDR` becomes the last address of \
+         `X-Forwarded-For` that is not one of theirs.",
+    ),
     bytes(
         "request_line_limit",
         16_384,

@@ -59,6 +59,8 @@ pub enum Kind {
     Logger,
     /// An address and a map of listener options; see [`crate::OPTIONS`].
     Listen,
+    /// Addresses and networks: one or a list. `:unix` is allowed.
+    Networks,
     /// A user name and, optionally, a group name.
     User,
 }
@@ -75,6 +77,7 @@ impl Kind {
             Self::Hook { .. } => "hook",
             Self::Logger => "logger",
             Self::Listen => "listen",
+            Self::Networks => "networks",
             Self::User => "user",
         }
     }

@@ -61,6 +61,7 @@
 extern crate alloc;
 
 pub mod chunked;
+pub mod forwarded;
 pub mod limits;
 pub mod proxy;
 pub mod reject;

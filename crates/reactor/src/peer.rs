@@ -28,6 +28,14 @@ impl Peer {
         }
     }
 
+    /// Returns the address of a client on the network.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Local => None,
+            Self::Ip(ip) => Some(*ip),
+        }
+    }
+
     /// Tells whether the client is on a UNIX socket.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Local)

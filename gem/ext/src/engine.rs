@@ -20,7 +20,7 @@ use crate::env::Template;
 use crate::ffi::{self, Escape, Locked, protect};
 use crate::input::Input;
 use crate::serve::serve;
-use crate::settings::{connection_settings, milliseconds, setting};
+use crate::settings::{connection_settings, milliseconds, setting, trusted_proxies};
 use crate::system_error;
 
 /// Buffers larger than this are not kept.
@@ -102,7 +102,7 @@ impl Engine {
             waker: poller.waker(),
             poller,
             reactor: RefCell::new(reactor),
-            template: Template::new(ruby, env, !drop_underscores)?,
+            template: Template::new(ruby, env, !drop_underscores, trusted_proxies(ruby, settings)?)?,
             empty_input: ffi::keep(ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value()),
             running: Cell::new(None),
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use http1::forwarded::{Trusted, is_forwarding};
 use http1::request::{Field, Head, KnownName, Scheme, Version};
 use magnus::{Error, RClass, RHash, Ruby, Value, prelude::*};
 use reactor::{Peer, Proxied, Request};
@@ -18,6 +19,8 @@ pub(crate) struct Template {
     /// Entries of the configuration that beat what a request says (Unicorn's `HttpRequest::DEFAULTS`).
     overrides: Vec<(Value, Value)>,
     keep_underscores: bool,
+    /// Whose word counts; everybody's for the scheme, as in Unicorn, where the configuration does not say.
+    trusted: Option<Trusted>,
     /// The peer of the last request and its text: behind a proxy it is always the same.
     last_peer: RefCell<(Option<Peer>, String)>,
     scratch: RefCell<Vec<u8>>,
@@ -35,7 +38,12 @@ pub(crate) struct Parts {
 
 impl Template {
     /// Makes a template of what the configuration wants in every env.
-    pub(crate) fn new(ruby: &Ruby, given: RHash, keep_underscores: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        ruby: &Ruby,
+        given: RHash,
+        keep_underscores: bool,
+        trusted: Option<Trusted>,
+    ) -> Result<Self, Error> {
         let keys = ffi::protect(Keys::new).map_err(ffi::Escape::into_error)?;
         let base = ruby.hash_new();
         // The order of the first keys is Unicorn's, for those who print it.
@@ -69,6 +77,7 @@ impl Template {
             request_class: ffi::keep(request_class(ruby)?),
             overrides,
             keep_underscores,
+            trusted,
             last_peer: RefCell::default(),
             scratch: RefCell::default(),
         })
@@ -82,11 +91,14 @@ impl Template {
         rb.set(env, keys.remote_addr, rb.string(scratch.peer.as_bytes()));
         let mut proxy = Forwarded::default();
         for (index, field) in request.head.fields.iter().enumerate() {
+            if !scratch.trusted && is_forwarding(field.name.of(request.buffer)) {
+                continue;
+            }
             self.set_field(rb, env, request, index, field, &mut scratch.bytes);
             proxy.see(field, request.buffer);
         }
         let https = request.head.scheme.map_or_else(|| proxy.says_https(), |scheme| scheme == Scheme::Https);
-        self.set_server(rb, env, request, https);
+        self.set_server(rb, env, request, https && scratch.trusted);
         if let Some(ends) = &request.proxied {
             self.set_ends(rb, env, ends);
         }
@@ -111,12 +123,16 @@ impl Template {
     }
 
     /// Lends what `build` needs to write in; owned by the caller, since `build` may be left by a jump.
-    pub(crate) fn scratch(&self, peer: Peer) -> Scratch {
+    pub(crate) fn scratch(&self, request: &Request<'_>) -> Scratch {
+        let (trusted, client) = match &self.trusted {
+            None => (true, request.peer),
+            Some(proxies) => (proxies.includes(request.peer.ip()), client(request, proxies)),
+        };
         let mut last = self.last_peer.borrow_mut();
-        if last.0 != Some(peer) {
-            *last = (Some(peer), peer.to_string());
+        if last.0 != Some(client) {
+            *last = (Some(client), client.to_string());
         }
-        Scratch { peer: std::mem::take(&mut last.1), bytes: std::mem::take(&mut *self.scratch.borrow_mut()) }
+        Scratch { peer: std::mem::take(&mut last.1), bytes: std::mem::take(&mut *self.scratch.borrow_mut()), trusted }
     }
 
     /// Takes it back.
@@ -220,6 +236,15 @@ impl Template {
 pub(crate) struct Scratch {
     peer: String,
     bytes: Vec<u8>,
+    /// Whether the peer's word counts.
+    trusted: bool,
+}
+
+/// Finds out for whom the peer speaks.
+fn client(request: &Request<'_>, proxies: &Trusted) -> Peer {
+    let fields = request.head.fields.iter().filter(|field| field.known == KnownName::XForwardedFor);
+    let client = proxies.client(request.peer.ip(), fields.map(|field| field.value.of(request.buffer)));
+    client.map_or(request.peer, Peer::Ip)
 }
 
 /// What the proxy in front says of the scheme. Unicorn's rule: `X-Forwarded-Ssl` is `on`, or `X-Forwarded-Proto` begins

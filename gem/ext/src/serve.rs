@@ -111,7 +111,7 @@ fn build_env(
     let env = {
         let reactor = core.reactor.borrow();
         let Some(request) = reactor.request(token) else { return Ok((ruby.qnil().as_value(), None)) };
-        let mut scratch = core.template.scratch(request.peer);
+        let mut scratch = core.template.scratch(&request);
         let env = protect(|rb| core.template.build(rb, &request, &parts, &mut scratch));
         core.template.give_back(scratch);
         env?

@@ -1,6 +1,7 @@
 //! What the configuration says, read from the Hash that the mold made of it. What is missing has its default.
 
 use http1::Limits;
+use http1::forwarded::Trusted;
 use magnus::{Error, RHash, Ruby, TryConvert, prelude::*};
 use reactor::Settings;
 
@@ -38,6 +39,19 @@ pub(crate) fn connection_settings(ruby: &Ruby, settings: RHash) -> Result<Settin
         write_ms: ms("write_timeout", defaults.write_ms)?,
         discard_ms: defaults.discard_ms,
     })
+}
+
+/// Reads whose word counts; `None`: the configuration does not say.
+///
+/// # Errors
+/// It is no list of addresses and networks.
+pub(crate) fn trusted_proxies(ruby: &Ruby, settings: RHash) -> Result<Option<Trusted>, Error> {
+    let Some(texts) = setting::<Vec<String>>(ruby, settings, "trusted_proxies")? else { return Ok(None) };
+    let networks = texts.iter().filter(|text| *text != "unix").map(|text| {
+        let refuse = || Error::new(ruby.exception_arg_error(), format!("not an address or network: {text}"));
+        text.parse().map_err(|_| refuse())
+    });
+    Ok(Some(Trusted(networks.collect::<Result<_, _>>()?)))
 }
 
 fn limits(ruby: &Ruby, settings: RHash) -> Result<Limits, Error> {
