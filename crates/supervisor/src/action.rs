@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::{Generation, SlotId, Ticket, WorkerId};
 
 /// One deed for the shell. Deeds are performed in the order in which they come, none is skipped; one that cannot be
@@ -96,6 +98,12 @@ pub enum Action {
     StartSuccessor,
     /// The new master program is gone: take pid path and title back.
     SuccessorLeft,
+    /// Find out whether the new program can take this one's place, without touching anything.
+    Preflight,
+    /// Nobody waits for the preflight any more: end it.
+    AbandonPreflight,
+    /// Become the new program, when no other action is left: execute it with [`crate::Supervisor::snapshot`].
+    Execute,
 
     /// The service is up, for the first time: each slot has a ready worker, or at least one has and the others have
     /// failed and will be tried again. Once, at most.
@@ -128,7 +136,8 @@ pub enum Action {
 }
 
 /// Why a worker is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KillReason {
     /// Its request outlived `timeout`.
     RequestTimeout,
@@ -179,6 +188,16 @@ pub enum FailureReason {
     SuccessorFailed,
     /// The new master program died before it served.
     SuccessorExited,
+    /// The program of an upgrade in place did not pass the preflight.
+    PreflightFailed,
+    /// The preflight did not end in time.
+    PreflightTimeout,
+    /// The program of an upgrade in place could not be executed, or gave up before it took over.
+    NotReplaced,
+    /// An upgrade in place is under way.
+    UpgradeUnderWay,
+    /// An upgrade in place has to wait until the boot or reload that is under way is over.
+    ReloadUnderWay,
     /// The server stops.
     Stopping,
 }
@@ -197,6 +216,11 @@ impl fmt::Display for FailureReason {
             Self::SuccessorAlreadyRunning => f.write_str("a new master is running already"),
             Self::SuccessorFailed => f.write_str("the new master could not be started"),
             Self::SuccessorExited => f.write_str("the new master died before it served"),
+            Self::PreflightFailed => f.write_str("the new program did not pass the preflight"),
+            Self::PreflightTimeout => f.write_str("the preflight of the new program did not end in time"),
+            Self::NotReplaced => f.write_str("the new program did not take over"),
+            Self::UpgradeUnderWay => f.write_str("an upgrade is under way already"),
+            Self::ReloadUnderWay => f.write_str("a reload is under way: an upgrade in place has to wait for its end"),
             Self::Stopping => f.write_str("the server stops"),
         }
     }
@@ -288,6 +312,20 @@ pub enum Fact {
         /// Whether it had served.
         ready: bool,
     },
+    /// An upgrade in place begins: the new program is looked at first.
+    PreflightStarted,
+    /// An upgrade was refused.
+    UpgradeRefused {
+        /// Why.
+        why: FailureReason,
+    },
+    /// An upgrade in place failed: this program goes on.
+    UpgradeFailed {
+        /// Why.
+        why: FailureReason,
+    },
+    /// This program has taken the place of the one before; its workers are replaced now.
+    Replaced,
     /// SIGQUIT came while the new master boots: this one serves until that one does.
     QuitDeferred,
     /// The new master is gone and with it the SIGQUIT that was put off: this one serves on.

@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Instant;
 
 /// Something lived that long after it became ready: its end says nothing about the next one's chances.
@@ -14,7 +16,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// The failures in a row of one slot, or of the molds of one edition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BackOff {
     /// Failures in a row.
     pub(crate) failures: u32,
@@ -50,7 +52,7 @@ fn delay(failures: u32, dice: &mut Dice) -> Duration {
 }
 
 /// A small deterministic generator (SplitMix64: Steele, Lea, Flood 2014). Good enough to spread delays.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Dice(u64);
 
 impl Dice {

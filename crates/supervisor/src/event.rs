@@ -1,6 +1,6 @@
 //! What the world says.
 
-use crate::types::{Generation, Plan, Ticket, WorkerId};
+use crate::types::{Generation, Plan, Ticket, Way, WorkerId};
 
 /// A signal that the master understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub enum Event {
     Upgrade {
         /// Who waits.
         ticket: Ticket,
+        /// How, if not as configured.
+        way: Option<Way>,
     },
 
     /// A mold told its settings and the shell has prepared them: new listeners are bound, paths are writable.
@@ -114,6 +116,15 @@ pub enum Event {
     SuccessorExited,
     /// The new master program could not be started.
     SuccessorFailed,
+
+    /// The new program can take this one's place.
+    PreflightPassed,
+    /// It cannot.
+    PreflightFailed,
+    /// The new program was not executed, or it gave up and this program is the old one again.
+    NotReplaced,
+    /// This program was executed in the place of the one before, and holds all that it held.
+    Replaced,
 
     /// The moment of [`crate::Supervisor::next_deadline`] has come. Harmless at any other moment.
     Tick,

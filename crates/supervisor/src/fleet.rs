@@ -35,8 +35,8 @@ pub(crate) struct Fleet {
     pub(crate) dice: Dice,
     /// How long a mold may take to tell its settings: the `boot_timeout` that was committed last.
     pub(crate) boot_timeout: Duration,
-    last_generation: u32,
-    last_worker: u32,
+    pub(crate) last_generation: u32,
+    pub(crate) last_worker: u32,
     actions: VecDeque<Action>,
 }
 
@@ -75,11 +75,16 @@ impl Fleet {
         self.actions.pop_front()
     }
 
+    /// Whether nothing awaits the shell.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.actions.is_empty()
+    }
+
     /// The earliest deadline of a process.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let workers = self.workers.values().filter_map(Worker::deadline).map(|(deadline, _)| deadline);
         let molds = self.molds.values().filter_map(Mold::deadline);
-        workers.chain(molds).min()
+        workers.chain(molds).chain(self.preflight_deadline()).min()
     }
 }
 

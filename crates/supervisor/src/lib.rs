@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Beside these states run, each on its own: the mold of the line (ready, lost, booting again), the back-off of each
-//! slot, and the successor of an upgrade.
+//! slot, and the successor of an upgrade (or the program that takes this one's place).
 //!
 //! Two words that the design leaves open. A *line* is what one reload brought: code, settings, and the molds it comes
 //! from. A mold that is lost is started again under a new generation number, but in the same line; workers of that
@@ -32,12 +32,14 @@ mod action;
 mod back_off;
 mod event;
 mod fleet;
+mod in_place;
 mod invariants;
 mod line;
 mod mold;
 mod reload;
 mod scale;
 mod settle;
+mod snapshot;
 mod state;
 mod stop;
 mod supervisor;
@@ -49,7 +51,8 @@ mod worker;
 
 pub use action::{Action, Fact, FailureReason, KillReason};
 pub use event::{Event, Signal};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
-pub use types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
+pub use types::{Config, Generation, Plan, SlotId, Ticket, Way, WorkerId};
 pub use worker::{Worker, WorkerState};

@@ -1,10 +1,12 @@
 //! A line: the code and settings that one reload brought, and where workers of it come from.
 
+use serde::{Deserialize, Serialize};
+
 use crate::back_off::BackOff;
 use crate::types::{Generation, Plan};
 
 /// What one reload (or the boot) brought.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Line {
     /// The generation that the reload started. It names the line.
     pub(crate) edition: Generation,
@@ -20,7 +22,8 @@ pub(crate) struct Line {
 }
 
 /// Where new workers of a line come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Source {
     /// The mold of [`Line::generation`] forks.
     Ready,

@@ -1,10 +1,12 @@
 //! One mold process, as the master knows it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Instant;
 use crate::types::Plan;
 
 /// One mold process that lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mold {
     /// When it was started.
     pub(crate) started: Instant,
@@ -13,7 +15,8 @@ pub(crate) struct Mold {
 }
 
 /// What a mold does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum MoldState {
     /// Evaluates the configuration.
     Starting {

@@ -16,14 +16,13 @@ use crate::up::{Course, Drain, Roll, Up};
 
 impl Up {
     /// A reload was asked for.
-    pub(crate) fn reload(mut self, fleet: &mut Fleet, now: Instant, ticket: Option<Ticket>) -> Self {
+    pub(crate) fn reload(mut self, fleet: &mut Fleet, now: Instant, mut tickets: Vec<Ticket>) -> Self {
         if mem::take(&mut self.winched) {
             // The roll-back of an upgrade: the workers come back at once, from the code that is loaded already. If the
             // code on disk is broken they serve all the same.
             self.target = self.line.plan.worker_processes;
             fleet.emit(Action::WorkerProcesses { count: self.target });
         }
-        let mut tickets: Vec<Ticket> = ticket.into_iter().collect();
         match &mut self.course {
             // A request that comes during the first boot is held back before it gets here.
             Course::FirstFork { .. } | Course::Steady => {}

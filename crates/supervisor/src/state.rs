@@ -66,14 +66,10 @@ impl State {
             Event::Reload { ticket } if fleet.config.has_config_file => self.reload(fleet, now, Some(ticket)),
             Event::Reload { ticket } => {
                 fleet.log(Fact::NoConfigFile);
-                fleet.upgrade(Some(ticket));
-                self
+                self.upgrade(fleet, now, Some(ticket), None)
             }
             Event::Stop { graceful, ticket } => self.stop(fleet, now, graceful, Some(ticket)),
-            Event::Upgrade { ticket } => {
-                fleet.upgrade(Some(ticket));
-                self
-            }
+            Event::Upgrade { ticket, way } => self.upgrade(fleet, now, Some(ticket), way),
             Event::MoldConfigured { generation, plan } => {
                 fleet.mold_configured(generation, plan);
                 self
@@ -101,6 +97,10 @@ impl State {
                 fleet.successor_gone(FailureReason::SuccessorFailed);
                 self
             }
+            Event::PreflightPassed => self.preflight_passed(fleet),
+            Event::PreflightFailed => self.not_replaced(fleet, now, FailureReason::PreflightFailed),
+            Event::NotReplaced => self.not_replaced(fleet, now, FailureReason::NotReplaced),
+            Event::Replaced => self.replaced(fleet, now),
             Event::SuccessorStarted | Event::Tick => self,
         }
     }
@@ -119,17 +119,13 @@ impl State {
             Signal::Hup if fleet.config.has_config_file => self.reload(fleet, now, None),
             Signal::Hup => {
                 fleet.log(Fact::NoConfigFile);
-                fleet.upgrade(None);
-                self
+                self.upgrade(fleet, now, None, None)
             }
             Signal::Usr1 => {
                 fleet.emit(Action::ReopenLogs);
                 self
             }
-            Signal::Usr2 => {
-                fleet.upgrade(None);
-                self
-            }
+            Signal::Usr2 => self.upgrade(fleet, now, None, None),
             Signal::Ttin => self.scale(fleet, Scale::OneMore),
             Signal::Ttou => self.scale(fleet, Scale::OneLess),
             Signal::Winch { honoured: true } => self.scale(fleet, Scale::None),
@@ -149,7 +145,8 @@ impl State {
 
     fn reload(self, fleet: &mut Fleet, now: Instant, ticket: Option<Ticket>) -> Self {
         match self {
-            Self::Up(up) => Self::Up(up.reload(fleet, now, ticket)),
+            Self::Up(up) if fleet.hold_reload(ticket) => Self::Up(up),
+            Self::Up(up) => Self::Up(up.reload(fleet, now, ticket.into_iter().collect())),
             Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         }
     }
@@ -310,7 +307,7 @@ impl State {
                 self = self.mold_lost(fleet, now, generation, FailureReason::MoldBootTimeout);
             }
         }
-        self
+        self.expire_preflight(fleet, now)
     }
 
     /// Brings about what the state wants: processes started, retired, and the next state when its time has come.
@@ -352,13 +349,17 @@ fn asks_for_change(event: Event) -> bool {
         | Event::SuccessorReady
         | Event::SuccessorExited
         | Event::SuccessorFailed
+        | Event::PreflightPassed
+        | Event::PreflightFailed
+        | Event::NotReplaced
+        | Event::Replaced
         | Event::Tick => false,
     }
 }
 
 /// Answers the ticket of a request that will not be looked at.
 pub(crate) fn refuse(fleet: &mut Fleet, event: Event, why: FailureReason) {
-    if let Event::Reload { ticket } | Event::Upgrade { ticket } = event {
+    if let Event::Reload { ticket } | Event::Upgrade { ticket, .. } = event {
         fleet.emit(Action::Outcome { ticket, result: Err(why) });
     }
 }

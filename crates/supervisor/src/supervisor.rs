@@ -66,6 +66,8 @@ pub enum SuccessorPhase {
     Booting,
     /// It serves.
     Serving,
+    /// There is none: a program is to take this one's place.
+    InPlace,
 }
 
 /// A slot whose workers have failed.
@@ -189,6 +191,7 @@ impl Supervisor {
             Successor::Absent => SuccessorPhase::Absent,
             Successor::Booting { .. } => SuccessorPhase::Booting,
             Successor::Serving => SuccessorPhase::Serving,
+            Successor::InPlace(_) => SuccessorPhase::InPlace,
         }
     }
 

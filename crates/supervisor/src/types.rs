@@ -3,10 +3,12 @@
 use core::fmt;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub $inner);
 
         impl fmt::Display for $name {
@@ -53,8 +55,19 @@ impl Default for Config {
     }
 }
 
+/// How an upgrade brings in a new master program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Beside this one, as Unicorn does.
+    #[default]
+    TwoMasters,
+    /// In the place of this one: the process, its id and its children stay.
+    InPlace,
+}
+
 /// The settings of a generation that matter to decisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// How many workers to keep.
     pub worker_processes: u32,
@@ -71,6 +84,8 @@ pub struct Plan {
     pub shutdown_delay: Duration,
     /// How long a retiring worker may keep its idle connections open.
     pub linger: Duration,
+    /// What an upgrade does that does not say itself how.
+    pub upgrade: Way,
 }
 
 impl Default for Plan {
@@ -83,6 +98,7 @@ impl Default for Plan {
             term_quick: false,
             shutdown_delay: Duration::ZERO,
             linger: Duration::ZERO,
+            upgrade: Way::TwoMasters,
         }
     }
 }

@@ -8,6 +8,7 @@ use core::mem;
 
 use crate::action::{Action, Fact, FailureReason};
 use crate::fleet::Fleet;
+use crate::in_place::InPlace;
 use crate::state::State;
 use crate::time::Instant;
 use crate::types::Ticket;
@@ -26,6 +27,8 @@ pub(crate) enum Successor {
     },
     /// It serves.
     Serving,
+    /// There is none: a program is to take this one's place.
+    InPlace(InPlace),
 }
 
 impl Fleet {
@@ -37,9 +40,9 @@ impl Fleet {
                 self.emit(Action::StartSuccessor);
             }
             Successor::Booting { .. } | Successor::Serving => {
-                self.log(Fact::SuccessorAlreadyRunning);
-                self.answer(&mut ticket.into_iter().collect(), Err(FailureReason::SuccessorAlreadyRunning));
+                self.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning);
             }
+            Successor::InPlace(_) => self.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay),
         }
     }
 
@@ -52,7 +55,7 @@ impl Fleet {
                 }
                 true
             }
-            Successor::Absent | Successor::Serving => false,
+            Successor::Absent | Successor::Serving | Successor::InPlace(_) => false,
         }
     }
 
@@ -60,6 +63,10 @@ impl Fleet {
     pub(crate) fn successor_gone(&mut self, why: FailureReason) {
         match mem::replace(&mut self.successor, Successor::Absent) {
             Successor::Absent => return,
+            in_place @ Successor::InPlace(_) => {
+                self.successor = in_place;
+                return;
+            }
             Successor::Booting { mut tickets, quit_deferred } => {
                 self.log(Fact::SuccessorGone { ready: false });
                 self.answer(&mut tickets, Err(why));
@@ -79,9 +86,10 @@ impl Fleet {
                 *quit_deferred = false;
                 mem::take(tickets)
             }
-            Successor::Absent | Successor::Serving => Vec::new(),
+            Successor::Absent | Successor::Serving | Successor::InPlace(_) => Vec::new(),
         };
         self.answer(&mut waiting, Err(FailureReason::Stopping));
+        self.leave_in_place();
     }
 }
 
@@ -89,8 +97,8 @@ impl State {
     /// The successor serves.
     pub(crate) fn successor_ready(self, fleet: &mut Fleet, now: Instant) -> Self {
         match mem::replace(&mut fleet.successor, Successor::Serving) {
-            Successor::Absent => {
-                fleet.successor = Successor::Absent;
+            other @ (Successor::Absent | Successor::InPlace(_)) => {
+                fleet.successor = other;
                 self
             }
             Successor::Serving => self,

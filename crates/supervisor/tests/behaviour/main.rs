@@ -4,6 +4,7 @@
 
 mod boot;
 mod deaths;
+mod in_place;
 mod reload;
 mod scale;
 mod stop;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use supervisor::{
     Action, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, Signal, SlotId, Supervisor,
-    Ticket, WorkerId,
+    Ticket, Way, WorkerId,
 };
 
 /// A supervisor with a clock that stands still unless it is moved.
@@ -101,6 +102,7 @@ const PLAN: Plan = Plan {
     term_quick: false,
     shutdown_delay: Duration::ZERO,
     linger: Duration::ZERO,
+    upgrade: Way::TwoMasters,
 };
 
 const HUP: Event = Event::Signal(Signal::Hup);

@@ -117,7 +117,7 @@ fn requests_during_a_stop_are_refused() {
     rig.signal(Signal::Quit);
     let why = Err(FailureReason::Stopping);
     assert_eq!(rig.tell(Event::Reload { ticket: Ticket(1) }), [outcome(1, why)]);
-    assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(2) }), [outcome(2, why)]);
+    assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(2), way: None }), [outcome(2, why)]);
     for signal in [Signal::Hup, Signal::Usr2, Signal::Ttin, Signal::Ttou, Signal::Winch { honoured: true }] {
         assert_eq!(rig.signal(signal), []);
     }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn upgrade_starts_a_successor_and_succeeds_when_that_serves() {
     let mut rig = Rig::serving(1);
-    assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(1) }), [Action::StartSuccessor]);
+    assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(1), way: None }), [Action::StartSuccessor]);
     assert_eq!(rig.tell(Event::SuccessorStarted), []);
     assert_eq!(rig.tell(Event::SuccessorReady), [outcome(1, Ok(()))]);
 }
@@ -15,7 +15,7 @@ fn second_upgrade_is_refused_while_a_successor_lives() {
     let mut rig = Rig::serving(1);
     rig.signal(Signal::Usr2);
     let refused = [outcome(1, Err(FailureReason::SuccessorAlreadyRunning))];
-    assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(1) }), refused);
+    assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(1), way: None }), refused);
     rig.tell(Event::SuccessorStarted);
     rig.tell(Event::SuccessorReady);
     assert_eq!(rig.signal(Signal::Usr2), []);
@@ -29,7 +29,7 @@ fn successor_that_could_not_be_started_or_dies_early_fails_the_upgrade() {
         (Event::SuccessorExited, FailureReason::SuccessorExited),
     ] {
         let mut rig = Rig::serving(1);
-        rig.tell(Event::Upgrade { ticket: Ticket(1) });
+        rig.tell(Event::Upgrade { ticket: Ticket(1), way: None });
         assert_eq!(rig.tell(event), [outcome(1, Err(why)), Action::SuccessorLeft]);
         assert_eq!(rig.signal(Signal::Usr2), [Action::StartSuccessor], "the next attempt is free");
     }
@@ -79,7 +79,7 @@ fn term_int_and_stop_do_not_wait_for_the_successor() {
         (Event::Stop { graceful: true, ticket: Ticket(9) }, drain(1)),
     ] {
         let mut rig = Rig::serving(1);
-        rig.tell(Event::Upgrade { ticket: Ticket(1) });
+        rig.tell(Event::Upgrade { ticket: Ticket(1), way: None });
         rig.tell(Event::SuccessorStarted);
         assert_eq!(rig.tell(event), [refused, Action::StopListening, last]);
         assert_eq!(rig.tell(Event::SuccessorReady), []);

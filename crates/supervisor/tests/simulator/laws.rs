@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use supervisor::{
     Action, Config, Event, Fact, Generation, Instant, KillReason, Phase, Plan, Signal, SlotId, SuccessorPhase,
-    Supervisor, Ticket, WorkerId,
+    Supervisor, Ticket, Way, WorkerId,
 };
 
 use crate::process::{Asked, Mold, MoldLife, Worker};
@@ -145,6 +145,10 @@ impl Laws {
             Event::Signal(Signal::Winch { honoured: true }) => (self.floor, self.way_back) = (0, 0),
             Event::SuccessorReady if self.quit_deferred => self.want_stop(now, false),
             Event::SuccessorExited | Event::SuccessorFailed => self.quit_deferred = false,
+            Event::Upgrade { ticket, way } => {
+                let way = way.or(self.plan().map(|plan| plan.upgrade));
+                self.reloads.insert(ticket, way == Some(Way::InPlace));
+            }
             Event::Reload { ticket } => {
                 self.reloads.insert(ticket, self.config.has_config_file);
             }
@@ -236,6 +240,9 @@ impl Laws {
                 self.floor = 0;
                 self.exit_deadline.get_or_insert(now + Duration::from_millis(3_100));
             }
+            Action::Preflight | Action::Execute => {
+                assert_eq!(supervisor.phase(), Phase::Serving, "a program takes over while nothing else goes on");
+            }
             Action::StopListening => {
                 assert!(self.stop_wanted(), "who asked for a stop?");
                 assert!(std::mem::take(&mut self.listening), "listeners are closed once");
@@ -253,6 +260,7 @@ impl Laws {
             | Action::ReopenLogs
             | Action::StartSuccessor
             | Action::SuccessorLeft
+            | Action::AbandonPreflight
             | Action::Log(_) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use supervisor::{Config, Instant, Plan, Signal};
+use supervisor::{Config, Instant, Plan, Signal, Way};
 
 use crate::dice::Dice;
 
@@ -13,8 +13,8 @@ pub(crate) enum Incident {
     Signal(Signal),
     /// `licorne reload --wait`
     Reload,
-    /// `licorne upgrade --wait`
-    Upgrade,
+    /// `licorne upgrade --wait`, and how when it is said
+    Upgrade(Option<Way>),
     /// `licorne stop`
     Stop { graceful: bool },
     /// Other code and settings are on disk from now on.
@@ -116,7 +116,7 @@ fn incident(dice: &mut Dice, stops: bool) -> Incident {
         58..61 => Incident::Signal(Signal::Winch { honoured: dice.percent(80) }),
         61..63 => Incident::Signal(Signal::Usr1),
         63..66 => Incident::Signal(Signal::Usr2),
-        66..69 => Incident::Upgrade,
+        66..69 => Incident::Upgrade(dice.pick(&[None, Some(Way::TwoMasters), Some(Way::InPlace)])),
         69..71 => Incident::KillSuccessor,
         71..82 => Incident::KillWorker(usize::try_from(dice.below(16)).unwrap()),
         82..86 => Incident::QuitWorker(usize::try_from(dice.below(16)).unwrap()),
@@ -158,5 +158,6 @@ fn plan(dice: &mut Dice) -> Plan {
         term_quick: dice.percent(10),
         shutdown_delay: if dice.percent(70) { Duration::ZERO } else { dice.ms(0, 5_000) },
         linger: if dice.percent(70) { Duration::ZERO } else { dice.ms(0, 3_000) },
+        upgrade: dice.pick(&[Way::TwoMasters, Way::InPlace]),
     }
 }

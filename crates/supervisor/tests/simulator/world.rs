@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use supervisor::{Action, Event, Generation, Instant, Plan, Signal, SuccessorPhase, Supervisor, Ticket, WorkerId};
+use supervisor::{
+    Action, Config, Event, Generation, Instant, Plan, Signal, Snapshot, SuccessorPhase, Supervisor, Ticket, WorkerId,
+};
 
 use crate::dice::Dice;
 use crate::laws::Laws;
@@ -27,6 +29,8 @@ pub(crate) enum Next {
     SuccessorStarts,
     SuccessorServes(u32),
     SuccessorDies(u32),
+    PreflightEnds(u32, bool),
+    Resume { replaced: bool },
     Calm,
 }
 
@@ -42,11 +46,15 @@ pub(crate) struct World {
     /// The number of the successor that lives, if one does, and whether it serves.
     successor: Option<(u32, bool)>,
     successors: u32,
+    pub(crate) preflights: u32,
+    pub(crate) config: Config,
+    /// While one program takes the place of another: what it will hand over, and what happens meanwhile.
+    pub(crate) between: Option<(Snapshot, Vec<Event>)>,
     tickets: u64,
     queue: BTreeMap<(Instant, u64), Next>,
     queued: u64,
     finale: bool,
-    dice: Dice,
+    pub(crate) dice: Dice,
     seed: u64,
     trace: Option<Vec<String>>,
 }
@@ -62,6 +70,9 @@ impl World {
             code: schedule.first,
             successor: None,
             successors: 0,
+            preflights: 0,
+            config: schedule.config,
+            between: None,
             tickets: 0,
             queue: BTreeMap::new(),
             queued: 0,
@@ -85,6 +96,7 @@ impl World {
             // The shell is a little late, as shells are.
             let tick =
                 self.supervisor.next_deadline().map(|deadline| deadline + Duration::from_micros(deadline.0 % 900));
+            let tick = tick.filter(|_| self.between.is_none());
             match (next, tick) {
                 (Some(next), tick) if tick.is_none_or(|tick| next <= tick) => {
                     self.now = self.now.max(next);
@@ -124,26 +136,34 @@ impl World {
         self.queue.insert((at, self.queued), next);
     }
 
-    fn after(&mut self, delay: Duration, next: Next) {
+    pub(crate) fn after(&mut self, delay: Duration, next: Next) {
         self.at(self.now + delay, next);
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
+        if let Some((_, missed)) = &mut self.between {
+            return missed.push(event);
+        }
+        let mut executes = false;
         self.note(|| format!("  → {event:?}"));
         self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
         self.supervisor.handle(self.now, event);
         while let Some(action) = self.supervisor.poll_action() {
             self.note(|| format!("       {action:?}"));
             self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
+            executes |= action == Action::Execute;
             self.perform(action);
+        }
+        if executes {
+            self.execute();
         }
         self.laws.after(self.now, &self.supervisor, &self.workers);
     }
 
     /// Nothing goes wrong any more: everything must come right, and then the server is stopped.
     fn watch_calm(&mut self) {
-        let booting = self.supervisor.successor() == SuccessorPhase::Booting;
-        if booting || !self.laws.has_come_right(&self.supervisor, &self.molds, &self.workers) {
+        let upgrading = matches!(self.supervisor.successor(), SuccessorPhase::Booting | SuccessorPhase::InPlace);
+        if upgrading || !self.laws.has_come_right(&self.supervisor, &self.molds, &self.workers) {
             let patient = self.now < CALM + Duration::from_secs(1800);
             assert!(patient, "liveness: never came right: {:?}", self.supervisor);
             return;
@@ -174,11 +194,21 @@ impl World {
             Next::WorkerDies(id, clean) => self.worker_dies(id, clean),
             Next::Request(id) => self.request(id),
             Next::RequestEnds(id, number) => self.request_ends(id, number),
+            // The scoreboard is looked at again by the next program.
+            Next::Overdue(id, number) if self.between.is_some() => {
+                self.after(Duration::from_millis(1), Next::Overdue(id, number));
+            }
             Next::Overdue(id, number) => {
                 if self.workers.get(&id).and_then(|worker| worker.request).is_some_and(|r| r.number == number) {
                     self.tell(Event::RequestOverdue { worker: id });
                 }
             }
+            Next::PreflightEnds(number, passed) => {
+                if number == self.preflights {
+                    self.tell(if passed { Event::PreflightPassed } else { Event::PreflightFailed });
+                }
+            }
+            Next::Resume { replaced } => self.resume(replaced),
             Next::SuccessorStarts => self.successor_starts(),
             Next::SuccessorServes(number) => {
                 if self.successor == Some((number, false)) {
@@ -204,9 +234,9 @@ impl World {
                 let ticket = self.ticket();
                 self.tell(Event::Reload { ticket });
             }
-            Incident::Upgrade => {
+            Incident::Upgrade(way) => {
                 let ticket = self.ticket();
-                self.tell(Event::Upgrade { ticket });
+                self.tell(Event::Upgrade { ticket, way });
             }
             Incident::Stop { graceful } => {
                 let ticket = self.ticket();
@@ -308,6 +338,8 @@ impl World {
                     self.worker_dies(worker, false);
                 }
             }
+            Action::Preflight => self.preflight(),
+            Action::AbandonPreflight => self.preflights += 1,
             Action::StartSuccessor => {
                 let delay = self.dice.ms(0, 300);
                 self.after(delay, Next::SuccessorStarts);
@@ -318,6 +350,7 @@ impl World {
             | Action::ReopenLogs
             | Action::WorkerProcesses { .. }
             | Action::SuccessorLeft
+            | Action::Execute
             | Action::Serving
             | Action::Progress { .. }
             | Action::Outcome { .. }

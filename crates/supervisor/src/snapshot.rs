@@ -1,0 +1,125 @@
+//! What the decisions of an upgrade in place depend on, handed from one program to the next.
+//!
+//! It is taken at one moment only, when [`crate::Action::Execute`] has come: nothing rolls then, so that there is no way
+//! back to remember. Processes may be in any state. Its form is part of the state that is kept compatible between
+//! versions: a field that is added has a default (`#[serde(default)]`), none changes its meaning.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::back_off::{BackOff, Dice};
+use crate::fleet::Fleet;
+use crate::in_place::{InPlace, Stage};
+use crate::line::{Line, Source};
+use crate::mold::{Mold, MoldState};
+use crate::state::State;
+use crate::supervisor::Supervisor;
+use crate::time::Instant;
+use crate::types::{Config, Generation, SlotId, Ticket, WorkerId};
+use crate::up::{Course, Up};
+use crate::upgrade::Successor;
+use crate::worker::Worker;
+
+/// What a supervisor knows while it serves and nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    line: Line,
+    target: u32,
+    winched: bool,
+    workers: BTreeMap<WorkerId, Worker>,
+    molds: BTreeMap<Generation, Mold>,
+    back_offs: BTreeMap<SlotId, BackOff>,
+    boot_timeout: Duration,
+    last_generation: u32,
+    last_worker: u32,
+    dice: Dice,
+    /// The moment of the latest event.
+    now: Instant,
+    /// Who waits for the upgrade.
+    tickets: Vec<Ticket>,
+    /// Who waits for a reload that was asked for meanwhile, if one was.
+    reload: Option<Vec<Ticket>>,
+}
+
+/// Why a snapshot is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotError(&'static str);
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+impl Supervisor {
+    /// What the next program has to know. There is something to hand over only after [`crate::Action::Execute`], when all
+    /// actions have been performed; a stop that came in between has called the upgrade off.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let (State::Up(up), Successor::InPlace(in_place)) = (&self.state, &self.fleet.successor) else { return None };
+        let steady = matches!(up.course, Course::Steady) && in_place.stage == Stage::Executing;
+        let fleet = &self.fleet;
+        (steady && fleet.is_idle()).then(|| Snapshot {
+            line: up.line,
+            target: up.target,
+            winched: up.winched,
+            workers: fleet.workers.clone(),
+            molds: fleet.molds.clone(),
+            back_offs: fleet.back_offs.clone(),
+            boot_timeout: fleet.boot_timeout,
+            last_generation: fleet.last_generation,
+            last_worker: fleet.last_worker,
+            dice: fleet.dice,
+            now: self.now,
+            tickets: in_place.tickets.clone(),
+            reload: in_place.reload.clone(),
+        })
+    }
+
+    /// The supervisor that goes on where another one was. Tell it [`crate::Event::Replaced`], or
+    /// [`crate::Event::NotReplaced`] when this is the program that had been replaced.
+    ///
+    /// # Errors
+    /// The snapshot contradicts itself.
+    pub fn restore(config: Config, snapshot: Snapshot) -> Result<Self, SnapshotError> {
+        snapshot.check()?;
+        let up = Up { line: snapshot.line, target: snapshot.target, winched: snapshot.winched, course: Course::Steady };
+        let mut fleet = Fleet::new(config);
+        fleet.workers = snapshot.workers;
+        fleet.molds = snapshot.molds;
+        fleet.back_offs = snapshot.back_offs;
+        fleet.boot_timeout = snapshot.boot_timeout;
+        fleet.last_generation = snapshot.last_generation;
+        fleet.last_worker = snapshot.last_worker;
+        fleet.dice = snapshot.dice;
+        fleet.successor =
+            Successor::InPlace(InPlace { stage: Stage::Executing, tickets: snapshot.tickets, reload: snapshot.reload });
+        Ok(Self { state: State::Up(up), fleet, now: snapshot.now })
+    }
+}
+
+impl Snapshot {
+    fn check(&self) -> Result<(), SnapshotError> {
+        let mold = |generation| self.molds.get(generation).map(|mold| mold.state);
+        let source = match &self.line.source {
+            Source::Ready => matches!(mold(&self.line.generation), Some(MoldState::Ready { .. })),
+            Source::Booting(generation) => self.molds.get(generation).is_some_and(Mold::boots),
+            Source::Lost => true,
+        };
+        if !source {
+            return Err(SnapshotError("the mold in force is missing"));
+        }
+        if self.workers.keys().any(|id| id.0 > self.last_worker) {
+            return Err(SnapshotError("a worker has a number that was never given out"));
+        }
+        if self.molds.keys().any(|generation| generation.0 > self.last_generation) {
+            return Err(SnapshotError("a mold has a number that was never given out"));
+        }
+        Ok(())
+    }
+}
