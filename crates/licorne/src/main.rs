@@ -34,16 +34,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let guise = std::env::args_os().next().map_or(Guise::Licorne, |program| Guise::of(&program));
-    let done = match arguments.split_first() {
-        Some((word, rest)) if guise == Guise::Licorne => match word.as_str() {
-            "reload" => reload::reload(rest),
-            "upgrade" => reload::upgrade(rest),
-            "stop" => stop::run(rest),
-            "status" => status::run(rest),
-            _ => serve::run(guise, &arguments),
-        },
-        _ => serve::run(guise, &arguments),
-    };
+    let done = master::guard(|| dispatch(guise, &arguments));
     match done {
         Ok(code) => ExitCode::from(code),
         Err(text) => {
@@ -72,5 +63,19 @@ fn herder(arguments: &[OsString]) -> Option<u8> {
             }))
         }
         _ => Some(herd::run(guise, rest)),
+    }
+}
+
+fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, String> {
+    match arguments.split_first() {
+        Some((word, rest)) if word == master::PREFLIGHT => Ok(serve::preflight(guise, rest)),
+        Some((word, rest)) if guise == Guise::Licorne => match word.as_str() {
+            "reload" => reload::reload(rest),
+            "upgrade" => reload::upgrade(rest),
+            "stop" => stop::run(rest),
+            "status" => status::run(rest),
+            _ => serve::run(guise, arguments),
+        },
+        _ => serve::run(guise, arguments),
     }
 }

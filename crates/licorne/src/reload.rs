@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use master::control::{Answer, Request};
+use master::control::{Answer, Request, Way};
 
 use crate::client::Command;
 use crate::options::Switch;
@@ -15,6 +15,11 @@ const WAIT: [Switch; 1] = [Switch {
     value: None,
     help: "wait until the new code serves; fail, and say why, when it does not",
 }];
+
+const WAYS: [Switch; 2] = [
+    Switch { short: None, long: "in-place", value: None, help: "execute the new program in the place of the old one" },
+    Switch { short: None, long: "two-masters", value: None, help: "start the new program beside the old one" },
+];
 
 /// Runs `licorne reload`.
 ///
@@ -31,9 +36,16 @@ pub(crate) fn reload(arguments: &[String]) -> Result<u8, String> {
 /// # Errors
 /// No master, or the new program does not serve.
 pub(crate) fn upgrade(arguments: &[String]) -> Result<u8, String> {
-    let Some(command) = Command::parse("upgrade", arguments, &WAIT)? else { return Ok(0) };
+    let own: Vec<Switch> = WAIT.into_iter().chain(WAYS).collect();
+    let Some(command) = Command::parse("upgrade", arguments, &own)? else { return Ok(0) };
     let wait = command.has("wait");
-    follow(&command, Request::Upgrade { wait }, wait, "upgrade")
+    let way = match (command.has("in-place"), command.has("two-masters")) {
+        (true, true) => return Err("licorne upgrade: --in-place and --two-masters exclude each other".to_string()),
+        (true, false) => Some(Way::InPlace),
+        (false, true) => Some(Way::TwoMasters),
+        (false, false) => None,
+    };
+    follow(&command, Request::Upgrade { wait, way }, wait, "upgrade")
 }
 
 fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result<u8, String> {

@@ -17,6 +17,33 @@ const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 /// # Errors
 /// The command line is wrong, or the gem's files are missing.
 pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, String> {
+    match read(guise, arguments)? {
+        Asked::Help => print!("{}", guise.usage()),
+        Asked::Version => println!("{}", guise.version()),
+        Asked::Server(options, ruby) => return Ok(master::run(*options, Runtime::find(ruby)?)),
+    }
+    Ok(0)
+}
+
+/// Says to the master that runs whether this program could take its place with this command line.
+pub(crate) fn preflight(guise: Guise, arguments: &[String]) -> u8 {
+    let trouble = match read(guise, arguments) {
+        Ok(Asked::Server(_, ruby)) => Runtime::find(ruby).err(),
+        Ok(Asked::Help | Asked::Version) => Some("the command line asks for no server".to_string()),
+        Err(text) => Some(text),
+    };
+    master::preflight(trouble)
+}
+
+/// What a command line asks for.
+enum Asked {
+    Help,
+    Version,
+    /// And the Ruby to run, when it is named.
+    Server(Box<Options>, Option<OsString>),
+}
+
+fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     let program_path = std::env::args_os().next().unwrap_or_else(|| "licorne".into());
     let mut options = Options {
         program_path: rooted(program_path),
@@ -31,14 +58,8 @@ pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, String> {
     for given in parse(arguments, &guise.switches())? {
         match given {
             Given::Argument(word) => rackup = rackup.or(Some(word)),
-            Given::Option("help", _) => {
-                print!("{}", guise.usage());
-                return Ok(0);
-            }
-            Given::Option("version", _) => {
-                println!("{}", guise.version());
-                return Ok(0);
-            }
+            Given::Option("help", _) => return Ok(Asked::Help),
+            Given::Option("version", _) => return Ok(Asked::Version),
             Given::Option("ruby", value) => ruby = Some(value.into()),
             Given::Option(name, value) => apply(&mut options, name, value)?,
         }
@@ -50,7 +71,7 @@ pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, String> {
     if options.rails && options.daemonize {
         options.pid = Some(RAILS_PID.to_string());
     }
-    Ok(master::run(options, Runtime::find(ruby)?))
+    Ok(Asked::Server(Box::new(options), ruby))
 }
 
 fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String> {

@@ -18,6 +18,16 @@ pub(crate) struct Anchors {
 }
 
 impl Anchors {
+    /// Those that have led to these places.
+    pub(crate) fn from_seen(start: Vec<PathBuf>, configured: Vec<PathBuf>) -> Self {
+        Self { start: Anchor { seen: start }, configured: Anchor { seen: configured } }
+    }
+
+    /// The places that they have led to.
+    pub(crate) fn seen(&self) -> (&[PathBuf], &[PathBuf]) {
+        (&self.start.seen, &self.configured.seen)
+    }
+
     /// Looks where both directories lead now, and returns how to get there from each place before.
     ///
     /// # Errors

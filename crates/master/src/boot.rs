@@ -11,7 +11,7 @@ use sys::spawn::Program;
 use crate::runtime::{RUBY_VARIABLE, Runtime};
 
 /// Variables that are between a supervisor and the master, and none of the application's business.
-pub(crate) const PRIVATE_VARIABLES: [&str; 9] = [
+pub(crate) const PRIVATE_VARIABLES: [&str; 11] = [
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
@@ -21,11 +21,21 @@ pub(crate) const PRIVATE_VARIABLES: [&str; 9] = [
     "WATCHDOG_PID",
     READY_VARIABLE,
     RUBY_VARIABLE,
+    STATE_VARIABLE,
+    sys::way_back::REASON_VARIABLE,
 ];
+/// The descriptor of what the program before this one has left, in an upgrade in place.
+pub(crate) const STATE_VARIABLE: &str = "LICORNE_STATE_FD";
 /// The descriptor on which a second master tells the first that it serves.
 pub(crate) const READY_VARIABLE: &str = "LICORNE_READY_FD";
 /// The number under which a mold gets its control socket.
 const CONTROL_FD: i32 = 3;
+
+/// Whether a variable is between a supervisor and this very process, whatever program it runs.
+pub(crate) fn is_private_to_process(name: &str) -> bool {
+    let ours = ["UNICORN_FD", READY_VARIABLE, RUBY_VARIABLE, STATE_VARIABLE, sys::way_back::REASON_VARIABLE];
+    PRIVATE_VARIABLES.contains(&name) && !ours.contains(&name)
+}
 
 /// An option of Ruby itself on the command line. They act in the order in which they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -61,6 +61,11 @@ impl Link {
         Self(Some(channel))
     }
 
+    /// A link whose other end is gone.
+    pub(crate) fn closed() -> Self {
+        Self(None)
+    }
+
     /// A descriptor to poll, while the link is open.
     pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         self.0.as_ref().map(std::os::fd::AsFd::as_fd)

@@ -23,6 +23,9 @@ pub enum Request {
         /// Whether to answer only when it is decided.
         #[serde(default)]
         wait: bool,
+        /// How; as configured when it is not said.
+        #[serde(default)]
+        way: Option<Way>,
     },
     /// Stop.
     Stop {
@@ -32,6 +35,25 @@ pub enum Request {
     },
     /// Tell the state.
     Status,
+}
+
+/// How an upgrade brings in the new program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// A second master beside the first.
+    TwoMasters,
+    /// In the place of the one that runs, under the same process id.
+    InPlace,
+}
+
+impl From<Way> for supervisor::Way {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::TwoMasters => Self::TwoMasters,
+            Way::InPlace => Self::InPlace,
+        }
+    }
 }
 
 /// One line of the master's answer.

@@ -2,13 +2,18 @@
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use supervisor::Ticket;
 use sys::listener::{Address, Listener, Options};
 
+use wire::state;
+
 use crate::control::{Answer, Request};
+use crate::hand_over::Number;
+use crate::take_over;
 
 /// The longest request, in bytes; all of ours are far shorter.
 const REQUEST_BYTES: usize = 4096;
@@ -44,6 +49,35 @@ impl ControlServer {
         let bound = Listener::bind(&Address::Unix(path.to_path_buf()), &options).map_err(|error| error.chain())?;
         self.socket = Some((UnixListener::from(bound.into_fd()), path.to_path_buf()));
         Ok(())
+    }
+
+    /// Takes over the socket and the clients of the program before this one.
+    ///
+    /// # Errors
+    /// One of them is not there.
+    pub(crate) fn take_over(handed: &state::Control) -> Result<Self, String> {
+        let client = |client: &state::Client| {
+            let stream = UnixStream::from(take_over::adopt(client.stream)?);
+            Ok(Client { stream, received: client.received.0.clone(), waits_for: client.waits_for.map(Ticket) })
+        };
+        let listener = UnixListener::from(take_over::adopt(handed.socket)?);
+        let clients = handed.clients.iter().map(client).collect::<Result<_, String>>()?;
+        Ok(Self { socket: Some((listener, take_over::path(&handed.path))), clients })
+    }
+
+    /// What the next program takes over.
+    pub(crate) fn describe(&self, number: &mut Number<'_>) -> sys::Result<Option<state::Control>> {
+        let Some((listener, path)) = &self.socket else { return Ok(None) };
+        let socket = number(listener.as_fd())?;
+        let client = |client: &Client| {
+            Ok(state::Client {
+                stream: number(client.stream.as_fd())?,
+                received: state::Bytes(client.received.clone()),
+                waits_for: client.waits_for.map(|ticket| ticket.0),
+            })
+        };
+        let clients = self.clients.iter().map(client).collect::<sys::Result<_>>()?;
+        Ok(Some(state::Control { socket, path: state::Bytes(path.as_os_str().as_bytes().to_vec()), clients }))
     }
 
     /// Where the socket is.

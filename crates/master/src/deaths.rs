@@ -5,6 +5,7 @@ use sys::process::{Ending, Exited};
 use wire::Message;
 
 use crate::children::Worker;
+use crate::in_place::Replacement;
 use crate::shell::Shell;
 use crate::successor::Successor;
 
@@ -22,6 +23,9 @@ impl Shell {
         }
         if matches!(self.successor, Successor::Preparing) && self.supervisor.generation() == Some(generation) {
             self.execute_successor("");
+        }
+        if matches!(self.replacement, Replacement::Preparing) && self.supervisor.generation() == Some(generation) {
+            self.preflight_failed("the mold died while it ran before_exec".to_string());
         }
         self.event(Event::MoldExited { generation });
     }

@@ -40,6 +40,10 @@ impl Shell {
             Fact::SuccessorReady => log.info("the new master serves"),
             Fact::SuccessorGone { ready: true } => log.info("the new master has left"),
             Fact::SuccessorGone { ready: false } => log.error("the new master died before it served"),
+            Fact::PreflightStarted => log.info("looking at the new program"),
+            Fact::UpgradeRefused { why } => log.error(format_args!("no upgrade: {why}")),
+            Fact::UpgradeFailed { why } => self.log_upgrade_failure(&why),
+            Fact::Replaced => {}
             Fact::QuitDeferred => log.info("the new master is not ready yet: serving on until it is"),
             Fact::QuitDropped => log.warn("the new master never served: this one stays"),
             Fact::WinchIgnored => log.info("SIGWINCH ignored because we're not daemonized"),
@@ -50,6 +54,11 @@ impl Shell {
             }
             Fact::StopStarted { .. } => {}
         }
+    }
+
+    fn log_upgrade_failure(&self, why: &supervisor::FailureReason) {
+        self.log.error(format_args!("error upgrading: {why}; this program serves on"));
+        self.failure.iter().flat_map(|text| text.lines()).for_each(|line| self.log.error(line));
     }
 
     /// Unicorn's line about a failed reload, then one line for each line of the backtrace.

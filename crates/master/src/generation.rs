@@ -70,7 +70,7 @@ impl Shell {
                 }
             }
         }
-        let plan = settings.plan();
+        let plan = settings.plan(self.way(settings.upgrade));
         if let Some(mold) = self.molds.get_mut(&generation) {
             mold.settings = Some(settings);
             mold.listeners = listeners;

@@ -16,6 +16,8 @@
 //! | `listeners` | which sockets there are, whose they are, binding and dropping |
 //! | `anchor`, `release` | the directory that moves to another release, and what follows it |
 //! | `successor` | the second master of an upgrade |
+//! | `in_place`, `preflight` | the program that is to take this one's place: as the master and as that program see it |
+//! | `hand_over`, `take_over` | what one program leaves to the next, from both sides |
 //! | `control`, `control_server` | the control socket, as both ends see it, and the master's end |
 //! | `status` | the state as JSON |
 //! | `watch` | request deadlines, read from the scoreboard |
@@ -31,17 +33,23 @@ mod control_server;
 mod deaths;
 mod facts;
 mod generation;
+mod hand_over;
+mod in_place;
 mod listeners;
 mod log;
 mod perform;
+mod preflight;
 mod release;
 mod runtime;
 mod settings;
 mod shell;
 mod status;
 mod successor;
+mod take_over;
 mod watch;
 
 pub use boot::{Options, RubyOption};
+pub use preflight::{SWITCH as PREFLIGHT, answer as preflight};
 pub use runtime::Runtime;
 pub use shell::run;
+pub use take_over::guard;

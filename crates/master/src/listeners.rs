@@ -107,6 +107,15 @@ impl Bound {
         self.asked.as_ref() == Some(address) || self.socket.name() == address.to_string()
     }
 
+    pub(crate) fn new(socket: Listener, asked: Option<Address>) -> Self {
+        Self { socket, asked }
+    }
+
+    /// The address that it was asked for under; `None` for one that was passed to this process.
+    pub(crate) fn asked(&self) -> Option<&Address> {
+        self.asked.as_ref()
+    }
+
     fn serves(&self, address: &Address) -> bool {
         // A UNIX socket whose file was removed reaches nobody: it is bound anew.
         self.is_at(address) && self.socket.path_exists()

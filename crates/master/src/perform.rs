@@ -50,6 +50,9 @@ impl Shell {
             }
             Action::StartSuccessor => self.start_successor(),
             Action::SuccessorLeft => self.take_names_back(),
+            Action::Preflight => self.begin_preflight(),
+            Action::AbandonPreflight => self.abandon_preflight(),
+            Action::Execute => self.executes = true,
             Action::Serving => self.serving(),
             Action::Progress { done, total } => self.control.progress(done, total),
             Action::Outcome { ticket, result } => {
@@ -266,7 +269,11 @@ impl Shell {
     /// What a client is told beyond the reason: the boot's own words, where there are any.
     fn failure_text(&self, reason: FailureReason) -> Option<String> {
         match reason {
-            FailureReason::Stopping | FailureReason::SuccessorAlreadyRunning => None,
+            FailureReason::Stopping
+            | FailureReason::SuccessorAlreadyRunning
+            | FailureReason::UpgradeUnderWay
+            | FailureReason::ReloadUnderWay
+            | FailureReason::PreflightTimeout => None,
             _ => self.failure.clone(),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) stdout_path: Option<PathBuf>,
     pub(crate) stderr_path: Option<PathBuf>,
     pub(crate) working_directory: Option<PathBuf>,
+    pub(crate) upgrade: UpgradeWay,
     /// Addresses as written, with their options, in binding order.
     pub(crate) listeners: Vec<(String, Options)>,
     /// The addresses whose connections begin with a header of the PROXY protocol, and its version.
@@ -34,6 +35,16 @@ pub(crate) struct Settings {
     pub(crate) custom_logger: bool,
     /// `START_CTX[0]`: the program of an upgrade, which the configuration may change.
     pub(crate) program_path: Option<PathBuf>,
+    /// The answer itself, which the next program of an upgrade in place reads again.
+    pub(crate) told: String,
+}
+
+/// `upgrade`: how a new program is brought in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpgradeWay {
+    Auto,
+    TwoMasters,
+    InPlace,
 }
 
 impl Settings {
@@ -69,11 +80,13 @@ impl Settings {
             listeners,
             program_path: path(&value["start_ctx"], "program_path")?,
             custom_logger: value["custom_logger"] == true,
+            upgrade: upgrade(&value)?,
+            told: json.to_string(),
         })
     }
 
-    /// The part of the settings that decisions depend on.
-    pub(crate) fn plan(&self) -> supervisor::Plan {
+    /// The part of the settings that decisions depend on; how `upgrade` is meant is the shell's to know.
+    pub(crate) fn plan(&self, upgrade: supervisor::Way) -> supervisor::Plan {
         supervisor::Plan {
             worker_processes: self.worker_processes,
             timeout: self.timeout,
@@ -82,7 +95,17 @@ impl Settings {
             term_quick: self.term_quick,
             shutdown_delay: self.shutdown_delay,
             linger: self.linger,
+            upgrade,
         }
+    }
+}
+
+fn upgrade(value: &Value) -> Result<UpgradeWay, String> {
+    match value["upgrade"].as_str() {
+        None | Some("auto") => Ok(UpgradeWay::Auto),
+        Some("two_masters") => Ok(UpgradeWay::TwoMasters),
+        Some("in_place") => Ok(UpgradeWay::InPlace),
+        Some(other) => Err(format!("upgrade: unknown: {other}")),
     }
 }
 

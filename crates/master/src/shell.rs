@@ -19,11 +19,13 @@ use crate::boot::Options;
 use crate::children::{Heard, Mold, Worker};
 use crate::control::{Answer, Request};
 use crate::control_server::ControlServer;
+use crate::in_place::{self, Replacement};
 use crate::listeners::{Inherited, Listeners};
 use crate::log::Log;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::successor::{Origin, Successor};
+use crate::take_over;
 use crate::watch::{self, Watched};
 
 /// The exit status of a server that could not start.
@@ -58,6 +60,12 @@ pub(crate) struct Shell {
     /// The last boot failure that a mold or worker told: message and backtrace.
     pub(crate) failure: Option<String>,
     pub(crate) successor: Successor,
+    /// The program that is to take this one's place.
+    pub(crate) replacement: Replacement,
+    /// Whether it is to be executed as soon as nothing else is to be done.
+    pub(crate) executes: bool,
+    /// Whether something watches over this process that would take a new process id for its end.
+    pub(crate) supervised: bool,
     /// Who is told when the service is up: the master before this one.
     pub(crate) origin: Origin,
     /// Who is told when the service is up: the command that put it into the background.
@@ -78,6 +86,17 @@ pub(crate) struct Shell {
 ///
 /// Call it once, while the process has a single thread: it may fork, and it overwrites the process's title.
 pub fn run(options: Options, runtime: Runtime) -> u8 {
+    match take_over::handed_over() {
+        Ok(None) => {}
+        Ok(Some(handed)) => match Shell::take_over(options, runtime, &handed) {
+            Ok(mut shell) => {
+                shell.commit_take_over(&handed);
+                return shell.go_on();
+            }
+            Err(text) => return give_up(&text),
+        },
+        Err(text) => return give_up(&text),
+    }
     // A second master of an upgrade is in the background already: forking again would lose the first one's sight of it.
     let upgraded = std::env::var("UNICORN_FD").is_ok_and(|fds| !fds.is_empty());
     let mut reporter = None;
@@ -110,6 +129,12 @@ fn launched(answer: Result<u32, String>) -> u8 {
     }
 }
 
+/// What the program before this one held cannot be taken over: that one has to go on.
+fn give_up(text: &str) -> u8 {
+    take_over::go_back(text);
+    refuse(text, None)
+}
+
 fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
     match reporter {
         Some(reporter) => reporter.failed(text),
@@ -120,38 +145,45 @@ fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
 
 impl Shell {
     fn new(options: Options, runtime: Runtime) -> Result<Self, String> {
-        let title = Title::claim();
         let chain = |error: sys::Error| error.chain();
         let signals = Signals::listen().map_err(chain)?;
         sys::process::become_subreaper().map_err(chain)?;
-        let log = Log::default();
-        let inherited = Inherited::from_environment(&log)?;
         let scoreboard = Shared::create("licorne-scoreboard", scoreboard::BYTES).map_err(chain)?;
-        let started_ns = sys::clock::monotonic_ns();
+        let mut shell = Self::assemble(options, runtime, signals, scoreboard);
+        shell.inherited = Inherited::from_environment(&shell.log)?;
+        shell.origin = Origin::from_environment();
         // Now, before anything can move: this is where Bundler has pinned the environment to.
-        let mut anchors = Anchors::default();
-        anchors.resolve(&options.directory, None)?;
-        let config = Config { has_config_file: options.config_file.is_some(), seed: started_ns, ..Config::default() };
-        Ok(Self {
-            log,
+        shell.anchors.resolve(&shell.options.directory, None)?;
+        Ok(shell)
+    }
+
+    /// A master that has nothing yet.
+    pub(crate) fn assemble(options: Options, runtime: Runtime, signals: Signals, scoreboard: Shared) -> Self {
+        let title = Title::claim();
+        let started_ns = sys::clock::monotonic_ns();
+        Self {
+            log: Log::default(),
             title,
-            supervisor: Supervisor::new(config),
+            supervisor: Supervisor::new(Self::config(&options, started_ns)),
             signals,
             scoreboard,
             seats: vec![false; scoreboard::SEATS],
             molds: BTreeMap::new(),
             workers: BTreeMap::new(),
-            inherited,
+            inherited: Inherited::default(),
             settings: None,
             listeners: Vec::new(),
             before: None,
-            anchors,
+            anchors: Anchors::default(),
             pid_path: None,
             control: ControlServer::default(),
             tickets: 0,
             failure: None,
             successor: Successor::None,
-            origin: Origin::from_environment(),
+            replacement: Replacement::None,
+            executes: false,
+            supervised: in_place::is_supervised(),
+            origin: Origin::none(),
             reporter: None,
             oom_kills: sys::process::oom_kills().unwrap_or(0),
             started_ns,
@@ -161,15 +193,28 @@ impl Shell {
             exit: None,
             options,
             runtime,
-        })
+        }
+    }
+
+    /// What the supervisor must know before there are settings.
+    pub(crate) fn config(options: &Options, seed: u64) -> Config {
+        Config { has_config_file: options.config_file.is_some(), seed, ..Config::default() }
     }
 
     fn serve(&mut self) -> u8 {
         self.show_title("master");
         self.event(Event::Start);
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> u8 {
         loop {
             while let Some(action) = self.supervisor.poll_action() {
                 self.perform(action);
+            }
+            if std::mem::take(&mut self.executes) {
+                self.execute();
+                continue;
             }
             self.forward_log();
             if let Some(code) = self.exit {
@@ -297,7 +342,7 @@ impl Shell {
                 self.boot_exit = self.settings.is_none().then_some(FAILED);
                 self.event(Event::MoldFailed { generation });
             }
-            Message::ExecEnvironment { json } => self.execute_successor(&json),
+            Message::ExecEnvironment { json } => self.environment_told(&json),
             Message::ReopenLogs => self.reopen_logs_of_workers(generation),
             Message::ForkFailed { slot, text } => {
                 let failed = self.workers.iter().find(|(_, worker)| {
@@ -366,7 +411,7 @@ impl Shell {
         for (request, ticket) in requests {
             let (event, wait) = match request {
                 Request::Reload { wait } => (Event::Reload { ticket }, wait),
-                Request::Upgrade { wait } => (Event::Upgrade { ticket }, wait),
+                Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way: way.map(Into::into) }, wait),
                 Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
                 Request::Status => {
                     let status = Answer::Status(self.status());
@@ -392,6 +437,8 @@ impl Shell {
             self.worker_exited(id, exited);
         } else if self.successor.pid() == Some(exited.pid) {
             self.successor_exited(exited);
+        } else if self.is_preflight(exited.pid) {
+            self.preflight_exited(exited);
         }
         // Others are strangers: descendants of the application that were orphaned. Reaping them is all there is to do.
     }

@@ -16,6 +16,7 @@ use sys::spawn::Program;
 use wire::Message;
 
 use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
+use crate::in_place::Replacement;
 use crate::release::{self, Move};
 use crate::shell::Shell;
 
@@ -58,6 +59,10 @@ impl Successor {
 }
 
 impl Origin {
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     pub(crate) fn from_environment() -> Self {
         let number = std::env::var(READY_VARIABLE).ok().and_then(|text| text.parse().ok());
         Self(number.and_then(sys::spawn::inherited).map(std::fs::File::from))
@@ -100,13 +105,22 @@ impl Shell {
             self.log.error(format_args!("error moving {}: {error}", path.display()));
         }
         self.successor = Successor::Preparing;
-        let asked = self.current_mold().is_some_and(|mold| mold.link.send(&Message::BeforeExec, &[]));
-        if !asked {
+        if !self.ask_for_environment() {
             // Without a mold there is no hook to run.
-            let text = |word: OsString| word.to_string_lossy().into_owned();
-            let own: serde_json::Map<String, Value> =
-                std::env::vars_os().map(|(name, value)| (text(name), Value::String(text(value)))).collect();
-            self.execute_successor(&Value::Object(own).to_string());
+            self.execute_successor(&own_environment());
+        }
+    }
+
+    /// Asks the mold to run `before_exec` and to tell what that leaves behind. Returns whether there is a mold.
+    pub(crate) fn ask_for_environment(&self) -> bool {
+        self.current_mold().is_some_and(|mold| mold.link.send(&Message::BeforeExec, &[]))
+    }
+
+    /// A mold has told what `before_exec` left behind.
+    pub(crate) fn environment_told(&mut self, json: &str) {
+        match self.replacement {
+            Replacement::Preparing => self.start_preflight(json),
+            Replacement::None | Replacement::Preflight { .. } | Replacement::Passed(_) => self.execute_successor(json),
         }
     }
 
@@ -132,30 +146,18 @@ impl Shell {
     }
 
     fn spawn_successor(&mut self, json: &str) -> Result<Successor, String> {
-        let Ok(Value::Object(environment)) = serde_json::from_str(json) else {
-            return Err("before_exec failed, the new master was not started".to_string());
-        };
         let (reader, writer): (OwnedFd, OwnedFd) = sys::spawn::pipe().map_err(|error| error.chain())?;
         let (directory, moves) = self.find_directory()?;
         let path = self.successor_path(&moves);
         let mut program = Program::new(&path);
         program.arguments = self.options.arguments.iter().map(OsString::from).collect();
         program.clear = true;
-        let inherited: Vec<(String, String)> = environment
-            .into_iter()
-            .filter(|(name, _)| !PRIVATE_VARIABLES.contains(&name.as_str()))
-            .filter_map(|(name, value)| Some((name, value.as_str()?.to_string())))
-            .collect();
-        let followed = release::follow_variables(inherited.clone(), &moves);
-        self.log_followed(&directory, &followed);
-        // Of a name that is set twice, the second counts.
-        program.set = inherited.into_iter().chain(followed).map(|(name, value)| (name.into(), value.into())).collect();
+        program.set = self.successor_environment(json, &directory, &moves)?;
         let numbers: Vec<i32> = (FIRST_FD..).take(self.listeners.len()).collect();
         let listed = numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
         let ready_number = FIRST_FD + i32::try_from(numbers.len()).unwrap_or(0);
         program.set.push(("UNICORN_FD".into(), listed.into()));
         program.set.push((READY_VARIABLE.into(), ready_number.to_string().into()));
-        program.set.push(("PWD".into(), directory.as_os_str().to_owned()));
         program.directory = Some(directory.clone());
         program.inherit = self.listeners.iter().map(|bound| bound.socket.as_fd()).zip(numbers).collect();
         program.inherit.push((writer.as_fd(), ready_number));
@@ -170,9 +172,31 @@ impl Shell {
         Ok(Successor::Running { pid, ready: Some(std::fs::File::from(reader)) })
     }
 
+    /// The variables of the new program: those that `before_exec` left behind, the old release's made the new one's.
+    pub(crate) fn successor_environment(
+        &self,
+        json: &str,
+        directory: &Path,
+        moves: &[Move],
+    ) -> Result<Vec<(OsString, OsString)>, String> {
+        let Ok(Value::Object(environment)) = serde_json::from_str(json) else {
+            return Err("before_exec failed, the new master was not started".to_string());
+        };
+        let inherited: Vec<(String, String)> = environment
+            .into_iter()
+            .filter(|(name, _)| !PRIVATE_VARIABLES.contains(&name.as_str()))
+            .filter_map(|(name, value)| Some((name, value.as_str()?.to_string())))
+            .collect();
+        let followed = release::follow_variables(inherited.clone(), moves);
+        self.log_followed(directory, &followed);
+        // Of a name that is set twice, the second counts.
+        let all = inherited.into_iter().chain(followed).map(|(name, value)| (name.into(), value.into()));
+        Ok(all.chain([("PWD".into(), directory.as_os_str().to_owned())]).collect())
+    }
+
     /// The program to execute. One in an old release follows to the new one, unless it is missing there: the
     /// configuration, and who has named it by a link, may mean just that file.
-    fn successor_path(&self, moves: &[Move]) -> OsString {
+    pub(crate) fn successor_path(&self, moves: &[Move]) -> OsString {
         let configured = self.settings.as_ref().and_then(|settings| settings.program_path.clone());
         let path = configured.unwrap_or_else(|| PathBuf::from(&self.options.program_path));
         let followed = release::follow(&path, moves).filter(|path| path.exists());
@@ -228,6 +252,14 @@ impl Shell {
         }
         self.pid_path = path;
     }
+}
+
+/// The variables of this process, as a mold tells them.
+pub(crate) fn own_environment() -> String {
+    let text = |word: OsString| word.to_string_lossy().into_owned();
+    let own: serde_json::Map<String, Value> =
+        std::env::vars_os().map(|(name, value)| (text(name), Value::String(text(value)))).collect();
+    Value::Object(own).to_string()
 }
 
 /// The name that an old master's files have while a new one serves.

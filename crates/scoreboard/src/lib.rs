@@ -30,6 +30,8 @@ extern crate std;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+/// The number of the layout above. It grows whenever a word changes its meaning.
+pub const LAYOUT: u32 = 1;
 /// How many workers may live at once, over all generations.
 pub const SEATS: usize = 1024;
 /// Words of 64 bits in a seat: eight cache lines.

@@ -75,11 +75,6 @@ impl Fleet {
         self.actions.pop_front()
     }
 
-    /// Whether nothing awaits the shell.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.actions.is_empty()
-    }
-
     /// The earliest deadline of a process.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let workers = self.workers.values().filter_map(Worker::deadline).map(|(deadline, _)| deadline);

@@ -1,7 +1,6 @@
 //! What the decisions of an upgrade in place depend on, handed from one program to the next.
 //!
-//! It is taken at one moment only, when [`crate::Action::Execute`] has come: nothing rolls then, so that there is no way
-//! back to remember. Processes may be in any state. Its form is part of the state that is kept compatible between
+//! It is taken only while nothing rolls, so that there is no roll to remember. Processes may be in any state. Its form is part of the state that is kept compatible between
 //! versions: a field that is added has a default (`#[serde(default)]`), none changes its meaning.
 
 use alloc::collections::BTreeMap;
@@ -58,13 +57,12 @@ impl fmt::Display for SnapshotError {
 impl core::error::Error for SnapshotError {}
 
 impl Supervisor {
-    /// What the next program has to know. There is something to hand over only after [`crate::Action::Execute`], when all
-    /// actions have been performed; a stop that came in between has called the upgrade off.
+    /// What the next program has to know, while an upgrade in place is under way; a stop calls it off. What is executed with
+    /// it is executed after [`crate::Action::Execute`], when all actions have been performed.
     pub fn snapshot(&self) -> Option<Snapshot> {
         let (State::Up(up), Successor::InPlace(in_place)) = (&self.state, &self.fleet.successor) else { return None };
-        let steady = matches!(up.course, Course::Steady) && in_place.stage == Stage::Executing;
         let fleet = &self.fleet;
-        (steady && fleet.is_idle()).then(|| Snapshot {
+        matches!(up.course, Course::Steady).then(|| Snapshot {
             line: up.line,
             target: up.target,
             winched: up.winched,

@@ -8,6 +8,7 @@
 pub mod channel;
 pub mod clock;
 pub mod daemon;
+pub mod image;
 pub mod listener;
 pub mod memory;
 pub mod pidfd;
@@ -20,6 +21,7 @@ pub mod stdio;
 pub mod table;
 pub mod title;
 pub mod watch;
+pub mod way_back;
 
 mod error;
 

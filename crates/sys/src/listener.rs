@@ -190,6 +190,19 @@ impl Listener {
         Ok(Self { fd: std::mem::ManuallyDrop::into_inner(fd), name })
     }
 
+    /// Takes over a listening socket that another program of ours had bound or adopted.
+    ///
+    /// # Errors
+    /// It is no socket that listens.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+        let refuse = |errno: Errno| Error::call("adopt")(errno);
+        if !sockopt::socket_acceptconn(&fd).map_err(refuse)? {
+            return Err(refuse(Errno::INVAL));
+        }
+        let name = name_of(fd.as_fd()).ok_or_else(|| refuse(Errno::AFNOSUPPORT))?;
+        Ok(Self { fd, name })
+    }
+
     /// Applies the options that can be changed on a bound socket, and the backlog. Returns what failed: Unicorn logs
     /// and goes on.
     pub fn apply(&self, options: &Options) -> Vec<Error> {

@@ -2,6 +2,7 @@
 //!
 //! See memfd_create(2), fcntl(2) `F_ADD_SEALS`, mmap(2).
 
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 
@@ -59,6 +60,49 @@ impl Shared {
     }
 }
 
+/// A file in memory with these bytes, which nobody can change any more.
+///
+/// # Errors
+/// No memory or descriptors left.
+pub fn sealed(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
+    let mut file = scratch(name)?;
+    file.write_all(bytes).map_err(Error::call("write"))?;
+    let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, all).map_err(Error::call("fcntl(F_ADD_SEALS)"))?;
+    Ok(file.into())
+}
+
+/// The bytes of a file in memory, which must be sealed.
+///
+/// # Errors
+/// It is no such file.
+pub fn read_sealed(fd: OwnedFd) -> Result<Vec<u8>> {
+    let seals = rustix::fs::fcntl_get_seals(&fd).map_err(Error::call("fcntl(F_GET_SEALS)"))?;
+    if !seals.contains(SealFlags::WRITE) {
+        return Err(Error::call("read")(rustix::io::Errno::PERM));
+    }
+    read_from_start(fd.into())
+}
+
+/// An empty file in memory.
+///
+/// # Errors
+/// No memory or descriptors left.
+pub fn scratch(name: &str) -> Result<std::fs::File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    rustix::fs::memfd_create(name, flags).map(Into::into).map_err(Error::call("memfd_create"))
+}
+
+/// All that is in a file, wherever its position is.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_from_start(mut file: std::fs::File) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes)).map_err(Error::call("read"))?;
+    Ok(bytes)
+}
+
 impl AsFd for Shared {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -90,6 +134,16 @@ mod tests {
         one.words()[511].store(42, Ordering::Relaxed);
         assert_eq!(two.words()[511].load(Ordering::Relaxed), 42);
         assert_eq!(two.words().len(), 512);
+    }
+
+    #[test]
+    fn sealed_bytes_are_read_as_often_as_one_likes_and_written_never() {
+        let fd = sealed("licorne-test", b"state").unwrap();
+        for _ in 0..2 {
+            assert_eq!(read_sealed(fd.try_clone().unwrap()).unwrap(), b"state");
+        }
+        assert!(std::fs::File::from(fd).write_all(b"x").is_err());
+        assert!(read_sealed(scratch("licorne-test").unwrap().into()).is_err());
     }
 
     #[test]

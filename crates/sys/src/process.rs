@@ -71,6 +71,12 @@ pub fn own_pid() -> u32 {
     std::process::id()
 }
 
+/// The name of the parent's program, as ps(1) shows it. See proc_pid_comm(5).
+pub fn parent_name() -> Option<String> {
+    let parent = rustix::process::getppid()?.as_raw_nonzero();
+    Some(std::fs::read_to_string(format!("/proc/{parent}/comm")).ok()?.trim_end().to_string())
+}
+
 /// Signals that this program sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
@@ -86,6 +92,27 @@ pub enum Kill {
     Hup,
     /// `SIGUSR2`
     Usr2,
+}
+
+impl Kill {
+    const ALL: [Self; 6] = [Self::Int, Self::Quit, Self::Term, Self::Kill, Self::Hup, Self::Usr2];
+
+    /// Its name, `SIGKILL`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int => "SIGINT",
+            Self::Quit => "SIGQUIT",
+            Self::Term => "SIGTERM",
+            Self::Kill => "SIGKILL",
+            Self::Hup => "SIGHUP",
+            Self::Usr2 => "SIGUSR2",
+        }
+    }
+
+    /// The signal of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.name() == name)
+    }
 }
 
 /// Sends a signal. A process that is gone already is no error. See kill(2).

@@ -28,6 +28,42 @@ pub enum Signal {
     Chld,
 }
 
+impl Signal {
+    const ALL: [Self; 10] = [
+        Self::Quit,
+        Self::Term,
+        Self::Int,
+        Self::Hup,
+        Self::Usr1,
+        Self::Usr2,
+        Self::Ttin,
+        Self::Ttou,
+        Self::Winch,
+        Self::Chld,
+    ];
+
+    /// Its name, `SIGQUIT`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quit => "SIGQUIT",
+            Self::Term => "SIGTERM",
+            Self::Int => "SIGINT",
+            Self::Hup => "SIGHUP",
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
+            Self::Ttin => "SIGTTIN",
+            Self::Ttou => "SIGTTOU",
+            Self::Winch => "SIGWINCH",
+            Self::Chld => "SIGCHLD",
+        }
+    }
+
+    /// The signal of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.name() == name)
+    }
+}
+
 /// The queue.
 #[derive(Debug)]
 pub struct Signals {

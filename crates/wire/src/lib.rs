@@ -1,9 +1,11 @@
-//! The messages that travel between master, mold and worker.
+//! The messages that travel between master, mold and worker, and the state that one master program hands to the next.
 //!
 //! Each message is one datagram of a `SOCK_SEQPACKET` socket pair: a version byte, a kind byte, then the fields in the
 //! order in which they are declared, integers little-endian, strings and lists behind a `u32` count.
 //! Descriptors are not part of the bytes: they are attached to the datagram (`SCM_RIGHTS`, unix(7)) in the order that
 //! the documentation of the message gives.
+//!
+//! The state of an upgrade in place is JSON: see [`state`].
 //!
 //! This crate does no I/O and keeps no state. The end of a channel is how each side learns of the other's death, so
 //! there is no goodbye message.
@@ -17,6 +19,7 @@ extern crate std;
 
 mod codec;
 mod message;
+pub mod state;
 
 pub use codec::DecodeError;
 pub use message::{Message, Severity, VERSION};

@@ -1,0 +1,241 @@
+//! The beginning of this program in an upgrade in place: what the one before held is taken over.
+//!
+//! Until everything is, the way back is open: an error, a panic, a crash or a hang executes the program before again, with
+//! all that it held, since this one works on copies of the descriptors.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use supervisor::{Event, Generation, KillReason, SlotId, Supervisor, WorkerId, WorkerState};
+use sys::channel::Channel;
+use sys::listener::{Address, Listener};
+use sys::memory::Shared;
+use sys::process::Kill;
+use sys::signals::{Signal, Signals};
+use sys::way_back;
+use wire::state::{self, Bytes, Origin, State, WayBack};
+
+use crate::anchor::Anchors;
+use crate::boot::{Options, STATE_VARIABLE};
+use crate::children::{Link, Mold, Worker};
+use crate::control_server::ControlServer;
+use crate::listeners::{Bound, Inherited, Listeners};
+use crate::runtime::Runtime;
+use crate::settings::Settings;
+use crate::shell::Shell;
+
+type Handed = State<supervisor::Snapshot>;
+
+/// Runs the program, which may have been executed in the place of another: then whatever ends `run` before it has taken
+/// over leads back to that one.
+///
+/// # Errors
+/// Those of `run`.
+pub fn guard(run: impl FnOnce() -> Result<u8, String>) -> Result<u8, String> {
+    open_way_back()?;
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Err(text)) => {
+            go_back(&text);
+            Err(text)
+        }
+        Ok(done) => done,
+        Err(panic) => {
+            go_back("it panicked");
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// Executes the program before this one again, if it has not been taken over from yet.
+pub(crate) fn go_back(why: &str) {
+    if way_back::is_open() {
+        let error = way_back::take(why);
+        eprintln!("cannot execute the program before this one again: {}", error.chain());
+    }
+}
+
+fn open_way_back() -> Result<(), String> {
+    let Some(number) = state_number() else { return Ok(()) };
+    // The program that is executed again has no other one to go back to.
+    if std::env::var_os(way_back::REASON_VARIABLE).is_some() {
+        return Ok(());
+    }
+    let WayBack { program, arguments, environment, .. } =
+        WayBack::of_state(&read_state(number)?).map_err(|error| error.to_string())?;
+    let program = sys::image::adopt(program).map_err(|error| error.chain())?;
+    let mut environment = os_strings(environment);
+    environment.push(format!("{STATE_VARIABLE}={number}").into());
+    way_back::prepare(program, &os_strings(arguments), &environment).map_err(|error| error.chain())
+}
+
+/// The descriptor of the state, if this program was executed in the place of another.
+fn state_number() -> Option<i32> {
+    std::env::var(STATE_VARIABLE).ok()?.parse().ok()
+}
+
+fn read_state(number: i32) -> Result<Vec<u8>, String> {
+    sys::image::adopt(number).and_then(sys::memory::read_sealed).map_err(|error| error.chain())
+}
+
+/// What the program before this one has left, if there was one.
+///
+/// # Errors
+/// It is not understood.
+pub(crate) fn handed_over() -> Result<Option<Handed>, String> {
+    let Some(number) = state_number() else { return Ok(None) };
+    State::decode(&read_state(number)?).map(Some).map_err(|error| error.to_string())
+}
+
+impl Shell {
+    /// Takes over what the program before this one held.
+    ///
+    /// # Errors
+    /// It is not all there.
+    pub(crate) fn take_over(options: Options, runtime: Runtime, handed: &Handed) -> Result<Self, String> {
+        if handed.pid != sys::process::own_pid() {
+            return Err(format!("the state is for process {}", handed.pid));
+        }
+        let options =
+            Options { program_path: os_string(&handed.program_path), directory: path(&handed.directory), ..options };
+        sys::image::set_name(&options.program_name());
+        let config = Self::config(&options, handed.started_ns);
+        let supervisor = Supervisor::restore(config, handed.decisions.clone()).map_err(|error| error.to_string())?;
+        let scoreboard = Shared::map(adopt(handed.scoreboard)?).map_err(|error| error.chain())?;
+        let (sockets, inherited) = take_listeners(&handed.listeners)?;
+        let settings = Settings::parse(&handed.settings)?;
+        let mut shell = Self::assemble(options, runtime, Signals::listen().map_err(|error| error.chain())?, scoreboard);
+        shell.supervisor = supervisor;
+        shell.inherited = inherited;
+        shell.log.set_forward(settings.custom_logger);
+        shell.settings = Some(settings);
+        shell.listeners = chosen(&handed.listens_on, &sockets)?;
+        shell.anchors = Anchors::from_seen(paths(&handed.places), paths(&handed.configured_places));
+        shell.pid_path = handed.pid_path.as_ref().map(path);
+        shell.control = handed.control.as_ref().map(ControlServer::take_over).transpose()?.unwrap_or_default();
+        shell.tickets = handed.last_ticket;
+        shell.molds = take_molds(&handed.molds, &sockets)?;
+        shell.workers = take_workers(&handed.workers, &shell.supervisor)?;
+        for worker in shell.workers.values() {
+            *shell.seats.get_mut(worker.seat).ok_or("a worker without a seat")? = true;
+        }
+        shell.oom_kills = handed.oom_kills;
+        shell.started_ns = handed.started_ns;
+        shell.entered = true;
+        Ok(shell)
+    }
+
+    /// Everything is there: from now on this program is the master.
+    pub(crate) fn commit_take_over(&mut self, handed: &Handed) {
+        way_back::close();
+        let own = [handed.way_back.program].into_iter().chain(state_number());
+        sys::image::release(handed.way_back.descriptors.iter().copied().chain(own));
+        if let Ok((directory, _)) = self.find_directory() {
+            let _ = std::env::set_current_dir(directory);
+        }
+        self.show_title("master");
+        match std::env::var(way_back::REASON_VARIABLE) {
+            Ok(why) => {
+                self.log.error(format_args!("the new program did not take over: {why}"));
+                self.failure = Some(why);
+                self.event(Event::NotReplaced);
+            }
+            Err(_) => {
+                self.log.info(format_args!("licorne {} has taken over", env!("CARGO_PKG_VERSION")));
+                self.event(Event::Replaced);
+            }
+        }
+        for signal in handed.signals.iter().filter_map(|name| Signal::from_name(name)) {
+            self.signal(signal);
+        }
+        sys::image::let_signals_go();
+    }
+}
+
+fn take_listeners(listeners: &[state::Listener]) -> Result<(Listeners, Inherited), String> {
+    let (mut all, mut inherited) = (Listeners::new(), Inherited::default());
+    for listener in listeners {
+        let socket = Listener::from_fd(adopt(listener.socket)?).map_err(|error| error.chain())?;
+        let asked = listener.asked.as_deref().map(Address::parse).transpose().map_err(|error| error.chain())?;
+        let bound = Rc::new(Bound::new(socket, asked));
+        match listener.origin {
+            Origin::Bound => {}
+            Origin::Activated => inherited.activated.push(Rc::clone(&bound)),
+            Origin::HandedOver => inherited.handed_over.push(Rc::clone(&bound)),
+        }
+        all.push(bound);
+    }
+    Ok((all, inherited))
+}
+
+fn take_molds(molds: &[state::Mold], sockets: &Listeners) -> Result<BTreeMap<Generation, Mold>, String> {
+    let take = |mold: &state::Mold| {
+        let taken = Mold {
+            pid: mold.pid,
+            link: take_link(mold.control)?,
+            settings: mold.settings.as_deref().map(Settings::parse).transpose()?,
+            listeners: chosen(&mold.listens_on, sockets)?,
+            failed: mold.failed,
+        };
+        Ok((Generation(mold.generation), taken))
+    };
+    molds.iter().map(take).collect()
+}
+
+fn take_workers(workers: &[state::Worker], supervisor: &Supervisor) -> Result<BTreeMap<WorkerId, Worker>, String> {
+    let killed: BTreeMap<WorkerId, KillReason> = supervisor
+        .workers()
+        .filter_map(|(id, worker)| match worker.state {
+            WorkerState::Killed { why } => Some((id, why)),
+            _ => None,
+        })
+        .collect();
+    let take = |worker: &state::Worker| {
+        let id = WorkerId(worker.id);
+        let taken = Worker {
+            pid: worker.pid,
+            link: take_link(worker.control)?,
+            slot: SlotId(worker.slot),
+            generation: Generation(worker.generation),
+            seat: worker.seat,
+            ready: worker.ready,
+            waiting: worker.waiting.as_deref().and_then(Kill::from_name),
+            killed: killed.get(&id).copied(),
+        };
+        Ok((id, taken))
+    };
+    workers.iter().map(take).collect()
+}
+
+fn take_link(control: Option<i32>) -> Result<Link, String> {
+    Ok(control.map(adopt).transpose()?.map(Channel::from_fd).map_or_else(Link::closed, Link::new))
+}
+
+fn chosen(places: &[usize], sockets: &Listeners) -> Result<Listeners, String> {
+    let one = |place: &usize| sockets.get(*place).cloned().ok_or_else(|| "a listener is missing".to_string());
+    places.iter().map(one).collect()
+}
+
+pub(crate) fn adopt(number: i32) -> Result<OwnedFd, String> {
+    sys::image::adopt(number).map_err(|error| error.chain())
+}
+
+fn os_strings(texts: Vec<Bytes>) -> Vec<OsString> {
+    texts.iter().map(os_string).collect()
+}
+
+fn os_string(bytes: &Bytes) -> OsString {
+    OsString::from_vec(bytes.0.clone())
+}
+
+pub(crate) fn path(bytes: &Bytes) -> PathBuf {
+    PathBuf::from(os_string(bytes))
+}
+
+fn paths(all: &[Bytes]) -> Vec<PathBuf> {
+    all.iter().map(path).collect()
+}

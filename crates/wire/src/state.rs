@@ -1,0 +1,291 @@
+//! What one master program hands to the next that is executed in its place: JSON in a sealed file in memory.
+//!
+//! It crosses versions. A field that a later version adds has a default (`#[serde(default)]`), one that a version does not
+//! know is ignored, none ever changes its meaning: then [`VERSION`] grows. Descriptors are numbers, times are
+//! `CLOCK_MONOTONIC` in nanoseconds. A golden file of each version is kept and read by every later one.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The version of the state that this program writes.
+pub const VERSION: u32 = 1;
+/// The versions that it reads.
+pub const READABLE: [u32; 1] = [1];
+
+/// The state of a master. `D` is what its decisions depend on, `supervisor::Snapshot`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State<D> {
+    /// [`VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// How to execute that program again.
+    pub way_back: WayBack,
+    /// The process that it is for.
+    pub pid: u32,
+    /// When the server was started.
+    pub started_ns: u64,
+    /// The program as it is called: `argv[0]`.
+    pub program_path: Bytes,
+    /// The directory that the server was started in, symbolic links kept.
+    pub directory: Bytes,
+    /// Where that directory has led.
+    pub places: Vec<Bytes>,
+    /// Where `working_directory` has led.
+    pub configured_places: Vec<Bytes>,
+    /// The scoreboard.
+    pub scoreboard: i32,
+    /// All sockets that it listens on.
+    pub listeners: Vec<Listener>,
+    /// Those of the generation in force, as places in `listeners`.
+    pub listens_on: Vec<usize>,
+    /// The settings in force, as the mold told them.
+    pub settings: String,
+    /// Where the pid file is.
+    pub pid_path: Option<Bytes>,
+    /// The control socket.
+    pub control: Option<Control>,
+    /// The number of the last request that came by it.
+    pub last_ticket: u64,
+    /// The molds.
+    pub molds: Vec<Mold>,
+    /// The workers.
+    pub workers: Vec<Worker>,
+    /// Signals that have been received and not been looked at, by name (`SIGHUP`).
+    pub signals: Vec<String>,
+    /// How many processes the kernel had killed for lack of memory.
+    pub oom_kills: u64,
+    /// What the decisions depend on.
+    pub decisions: D,
+}
+
+/// How to execute the program before this one again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// The program.
+    pub program: i32,
+    /// Its arguments, the first of which is its name.
+    pub arguments: Vec<Bytes>,
+    /// Its variables, `NAME=value`.
+    pub environment: Vec<Bytes>,
+    /// Descriptors to close when it is not needed any more.
+    pub descriptors: Vec<i32>,
+}
+
+/// A socket that the server listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The socket.
+    pub socket: i32,
+    /// The address that it was asked for under; `None` for one that was passed to the server.
+    pub asked: Option<String>,
+    /// Where it is from.
+    pub origin: Origin,
+}
+
+/// Where a socket is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The server has bound it.
+    Bound,
+    /// A supervisor passed it (`LISTEN_FDS`).
+    Activated,
+    /// The master before passed it (`UNICORN_FD`).
+    HandedOver,
+}
+
+/// The control socket and who is connected to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// The socket.
+    pub socket: i32,
+    /// Where it is.
+    pub path: Bytes,
+    /// Its clients.
+    pub clients: Vec<Client>,
+}
+
+/// A client of the control socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The connection.
+    pub stream: i32,
+    /// What it has sent of its request.
+    pub received: Bytes,
+    /// The number of the request whose outcome it waits for.
+    pub waits_for: Option<u64>,
+}
+
+/// A mold process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mold {
+    /// Its generation.
+    pub generation: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// Its control socket, unless that is closed.
+    pub control: Option<i32>,
+    /// The settings that it has told.
+    pub settings: Option<String>,
+    /// What its workers listen on, as places in [`State::listeners`].
+    pub listens_on: Vec<usize>,
+    /// Whether it has said why it leaves.
+    pub failed: bool,
+}
+
+/// A worker process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its number.
+    pub id: u32,
+    /// Its process id, once it is known.
+    pub pid: Option<u32>,
+    /// Its control socket, unless that is closed.
+    pub control: Option<i32>,
+    /// Its slot.
+    pub slot: u32,
+    /// Its generation.
+    pub generation: u32,
+    /// Its seat in the scoreboard.
+    pub seat: usize,
+    /// Whether it has reported ready.
+    pub ready: bool,
+    /// A signal that it gets when its process id is known, by name.
+    pub waiting: Option<String>,
+}
+
+/// What a program says of itself before it is let take the place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// Its version.
+    pub program: String,
+    /// The versions of the state that it reads.
+    pub state: Vec<u32>,
+    /// The version of the messages that it speaks with molds and workers.
+    pub messages: u8,
+    /// The layout of the scoreboard that it reads.
+    pub scoreboard: u32,
+    /// Its variables as its own start scripts have left them, `NAME=value`.
+    pub environment: Vec<Bytes>,
+    /// Why it cannot take over, if it cannot.
+    pub error: Option<String>,
+}
+
+/// Bytes that are text nearly always: paths, arguments, variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match core::str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => self.0.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(String),
+            Bytes(Vec<u8>),
+        }
+        Ok(Self(match Form::deserialize(deserializer)? {
+            Form::Text(text) => text.into_bytes(),
+            Form::Bytes(bytes) => bytes,
+        }))
+    }
+}
+
+/// Why a state cannot be taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateError {
+    /// It is of a version that this program does not read.
+    Version(u32),
+    /// It is no state, or lacks something.
+    Malformed(String),
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "state of version {version}, this program reads {READABLE:?}"),
+            Self::Malformed(why) => write!(f, "malformed state: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for StateError {}
+
+impl<D: Serialize + DeserializeOwned> State<D> {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn encode(&self) -> Result<Vec<u8>, StateError> {
+        serde_json::to_vec(self).map_err(|error| StateError::Malformed(error.to_string()))
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is of another version, or malformed.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = read(bytes)?;
+        if !READABLE.contains(&version) {
+            return Err(StateError::Version(version));
+        }
+        read(bytes)
+    }
+}
+
+impl WayBack {
+    /// Reads this part of a state, of whatever version that is.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn of_state(bytes: &[u8]) -> Result<Self, StateError> {
+        #[derive(Deserialize)]
+        struct Part {
+            way_back: WayBack,
+        }
+        read::<Part>(bytes).map(|part| part.way_back)
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
+    serde_json::from_slice(bytes).map_err(|error| StateError::Malformed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn bytes_that_are_no_text_survive() {
+        for bytes in [&b""[..], b"/srv/app", b"\xff\x00\n"] {
+            let json = serde_json::to_string(&Bytes(bytes.to_vec())).unwrap();
+            assert_eq!(serde_json::from_str::<Bytes>(&json).unwrap(), Bytes(bytes.to_vec()), "{json}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_named_and_its_way_back_read_all_the_same() {
+        let text =
+            br#"{"version":9,"way_back":{"program":3,"arguments":["a"],"environment":[],"descriptors":[4],"x":1}}"#;
+        assert_eq!(State::<()>::decode(text), Err(StateError::Version(9)));
+        let back = WayBack::of_state(text).unwrap();
+        assert_eq!((back.program, back.arguments, back.descriptors), (3, vec![Bytes(b"a".to_vec())], vec![4]));
+        assert!(matches!(State::<()>::decode(b"[]"), Err(StateError::Malformed(_))));
+    }
+}
