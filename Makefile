@@ -7,7 +7,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy e2e unit doctest minitest bench clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy unit doctest minitest test-ruby33 bench clean
 
 all: build
 
@@ -28,14 +28,16 @@ run: setup build
 setup:
 	@bin/setup
 
-# Leaves target/release/licorne runnable in place: it finds the extension in rubylib/ beside itself.
+# Leaves target/release/licorne runnable in place: it finds the extension in rubylib/ beside itself, and Ruby's files in
+# gem/ above itself, by a link where the target directory is elsewhere.
 build:
 	cargo build --release --locked -p licorne -p licorne_ext
 	@mkdir -p $(RUBYLIB_DIR)/licorne
 	@ln -sfn ../../liblicorne_ext.so $(RUBYLIB_DIR)/licorne/licorne_ext.so
+	@[ -e $(RELEASE)/../../gem/lib ] || ln -sfn "$(CURDIR)/gem" $(TARGET)/gem
 
 # nextest comes last: its summary is the line to look at.
-test: setup build doctest minitest unit
+test: setup build doctest minitest test-ruby33 unit
 	@echo "make test: everything passed"
 
 # Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start).
@@ -47,6 +49,15 @@ doctest:
 
 minitest:
 	@ruby -Igem/lib -I$(RUBYLIB_DIR) -Igem/test -e 'Dir["gem/test/**/*_test.rb"].sort.each { |f| require File.expand_path(f) }'
+
+# The same promises with Ruby 3.3 and Rack 3, in Debian 13: the extension is built there, the tests are run there. What
+# does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`.
+RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
+test-ruby33:
+	bin/debian-13 make --no-print-directory build minitest
+	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
+	  --profile $(or $(NEXTEST_PROFILE),default) \
+	  -E 'binary(/^(boot|rack|rack_spec|rack_handler|reload|upgrade|signals|deaths|recipes)$$/) - test(/^ten_reloads/)'
 
 check: fmt clippy doc ruby-syntax tidy
 	@echo "make check: everything passed"

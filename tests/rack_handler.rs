@@ -68,7 +68,8 @@ fn rackup_passes_a_configuration_file_on() {
 
 #[test]
 fn rails_server_becomes_the_server() {
-    let launcher = Launcher::new("ruby bin/rails server -u licorne -b 127.0.0.1 -e production");
+    let words = "ruby bin/rails server -u licorne -b 127.0.0.1 -e production -P tmp/pids/server.pid";
+    let launcher = Launcher::new(words);
     let mut server = launcher.start(App::rails());
     assert_eq!(server.titled("master"), [server.pid()]);
     assert_eq!(server.get("/").text(), "Hello Rails\n");

@@ -36,13 +36,18 @@ class MoldTest < Minitest::Test
     assert_operator @mold.fork(0, [@listener]).pid, :>, 0
   end
 
+  # From 3.3 on Ruby has a thread of its own that no program sees.
+  def threads_of_ruby
+    IO.popen([RbConfig.ruby, "-e", "print Dir.children('/proc/self/task').size"], &:read)
+  end
+
   def test_the_mold_has_one_thread_and_keeps_no_descriptor_of_its_workers
     boot("before_fork { |server, worker| File.write('threads', Dir.children('/proc/self/task').size) }").ready
     before = Dir.children("/proc/#{@mold.pid}/fd").size
     3.times { |slot| @mold.fork(slot, [@listener]).wire.expect(:ready) }
     @mold.wire.send(:before_exec) # answered once the last fork is done with
     @mold.wire.expect(:exec_environment)
-    assert_equal "1", File.read("threads")
+    assert_equal threads_of_ruby, File.read("threads")
     assert_equal before, Dir.children("/proc/#{@mold.pid}/fd").size
   end
 

@@ -35,7 +35,7 @@ class NativeInputTest < NativeCase
   end
 
   def test_without_a_body_the_input_is_empty_and_survives_close
-    server = serve_linted { |env| [200, { "Content-Type" => "text/plain" }, [[env["rack.input"].read(1), env["rack.input"].read, env["rack.input"].gets].inspect]] }
+    server = serve_linted { |env| [200, { "content-type" => "text/plain" }, [[env["rack.input"].read(1), env["rack.input"].read, env["rack.input"].gets].inspect]] }
     2.times { assert_equal '[nil, "", nil]', body_of(get(server)) }
     server = serve { |env| env["rack.input"].close; [200, {}, [env["rack.input"].read.inspect]] }
     2.times { assert_equal '""', body_of(get(server)) }
@@ -77,7 +77,7 @@ class NativeInputTest < NativeCase
   def test_the_env_of_a_request
     server = serve_linted do |env|
       wanted = env.reject { |key, _| key.start_with?("rack.", "licorne.") && key != "rack.url_scheme" }
-      [200, { "Content-Type" => "text/plain" }, [Marshal.dump(wanted)]]
+      [200, { "content-type" => "text/plain" }, [Marshal.dump(wanted)]]
     end
     text = get(server, "/p;x%20y?q=1?2#frag", "X-Two: a", "x-two: b", "Cookie: a=1", "Cookie: b=2", "Under_Score: no",
                "Content-Type: text/x", "Proxy: evil", "Version: evil")
@@ -128,7 +128,7 @@ class NativeInputTest < NativeCase
   end
 
   def test_lint_passes_around_uploads
-    server = serve_linted { |env| [200, { "Content-Type" => "text/plain" }, [env["rack.input"].read]] }
+    server = serve_linted { |env| [200, { "content-type" => "text/plain" }, [env["rack.input"].read]] }
     assert_equal BIG, body_of(post(server, BIG))
     assert_equal "small", body_of(post(server, "small"))
     refute_includes server.stop, "error"

@@ -7,6 +7,7 @@ module Plain
   HELLO = ["Hello World\n"].freeze
   TEXT = { "Content-Type" => "text/plain" }.freeze
   BIG = ("0123456789abcdef" * 64).freeze
+  RACK3 = defined?(Rack.release) && Rack.release.to_i >= 3
 
   # A body that is only an `each`, and tells of its `close` on the log.
   class Lines
@@ -53,9 +54,15 @@ module Plain
   def call(env)
     name = env["PATH_INFO"].delete_prefix("/").tr("-", "_")
     name = "hello" if name.empty?
-    return [404, TEXT.merge("Content-Length" => "10"), ["not found\n"]] unless PATHS.include?(name)
+    name = "missing" unless PATHS.include?(name)
 
-    send(name, env)
+    RACK3 ? as_rack3(*send(name, env)) : send(name, env)
+  end
+
+  # Names in lower case, and an array where Rack 2 has lines.
+  def as_rack3(status, fields, body)
+    fields = fields.to_h { |name, value| [name.downcase, value.to_s.include?("\n") ? value.split("\n") : value] }
+    [status, fields, body]
   end
 
   def text(body, headers = {})
@@ -64,6 +71,10 @@ module Plain
 
   def parameter(env, name, default = nil)
     env["QUERY_STRING"][/(?:\A|&)#{name}=([^&]*)/, 1] || default
+  end
+
+  def missing(_env)
+    [404, TEXT.merge("Content-Length" => "10"), ["not found\n"]]
   end
 
   def hello(_env)
@@ -182,5 +193,5 @@ module Plain
     File.pipe?(path) ? File.write(path, "#{line}\n", mode: "a") : warn(line)
   end
 
-  PATHS = (singleton_methods(false) - %i[call text parameter tell]).map(&:to_s).freeze
+  PATHS = (singleton_methods(false) - %i[call as_rack3 text parameter tell]).map(&:to_s).freeze
 end
