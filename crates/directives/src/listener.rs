@@ -61,7 +61,13 @@ const fn option(
 
 /// Every option of `listen`.
 pub const OPTIONS: &[Option] = &[
-    option("backlog", OptionKind::Integer, Transport::Both, "1024", "How many connections may wait (listen(2))."),
+    option(
+        "backlog",
+        OptionKind::Integer,
+        Transport::Both,
+        "1024",
+        "How many connections may wait (listen(2)). A socket that was inherited keeps its own, unless this is set.",
+    ),
     option("rcvbuf", OptionKind::Integer, Transport::Both, "unset", "`SO_RCVBUF`, in bytes."),
     option("sndbuf", OptionKind::Integer, Transport::Both, "unset", "`SO_SNDBUF`, in bytes."),
     option("tcp_nodelay", OptionKind::Boolean, Transport::Tcp, "true", "`TCP_NODELAY` on accepted connections."),

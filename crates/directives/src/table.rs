@@ -209,7 +209,9 @@ const SERVER: &[Directive] = &[
             Kind::Listen,
             Default::Described("`0.0.0.0:8080`"),
             "Adds a listener: a port, `\"host:port\"`, `\"[ipv6]:port\"`, `\"/path/of.sock\"` or `\"unix:path\"`, and \
-             the options below. `PORT` replaces 8080 when there is no other listener.",
+             the options below. `PORT` replaces 8080 when there is no other listener. \
+             `\"systemd:name\"` gives options to the sockets that systemd passes under that name (`FileDescriptorName=`), \
+             which are listened on in any case.",
         )
     },
     unicorn(

@@ -56,7 +56,7 @@ impl Control {
                 usual
             }
         };
-        let options = Options { umask: 0o177, backlog: 16, ..Options::default() };
+        let options = Options { umask: 0o177, backlog: Some(16), ..Options::default() };
         let bound = Listener::bind(&Address::Unix(path.clone()), &options)?;
         Ok(Self { listener: UnixListener::from(bound.into_fd()), path, clients: Vec::new(), next: 0 })
     }

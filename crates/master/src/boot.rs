@@ -8,17 +8,21 @@ use serde_json::json;
 use sys::channel::Channel;
 use sys::spawn::Program;
 
+use crate::inherited::NAMES_VARIABLE;
 use crate::runtime::{RUBY_VARIABLE, Runtime};
 
 /// Variables that are between a supervisor and the master, and none of the application's business.
-pub(crate) const PRIVATE_VARIABLES: [&str; 11] = [
+pub(crate) const PRIVATE_VARIABLES: [&str; 14] = [
     "LISTEN_FDS",
     "LISTEN_PID",
+    "LISTEN_PIDFDID",
     "LISTEN_FDNAMES",
     "UNICORN_FD",
+    NAMES_VARIABLE,
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
+    "FDSTORE",
     READY_VARIABLE,
     RUBY_VARIABLE,
     STATE_VARIABLE,
@@ -33,7 +37,8 @@ const CONTROL_FD: i32 = 3;
 
 /// Whether a variable is between a supervisor and this very process, whatever program it runs.
 pub(crate) fn is_private_to_process(name: &str) -> bool {
-    let ours = ["UNICORN_FD", READY_VARIABLE, RUBY_VARIABLE, STATE_VARIABLE, sys::way_back::REASON_VARIABLE];
+    let ours =
+        ["UNICORN_FD", NAMES_VARIABLE, READY_VARIABLE, RUBY_VARIABLE, STATE_VARIABLE, sys::way_back::REASON_VARIABLE];
     PRIVATE_VARIABLES.contains(&name) && !ours.contains(&name)
 }
 

@@ -45,7 +45,7 @@ impl ControlServer {
             sys::process::make_private_directory(directory).map_err(|error| error.chain())?;
             remove_orphans(directory);
         }
-        let options = Options { umask: 0o177, backlog: 16, ..Options::default() };
+        let options = Options { umask: 0o177, backlog: Some(16), ..Options::default() };
         let bound = Listener::bind(&Address::Unix(path.to_path_buf()), &options).map_err(|error| error.chain())?;
         self.socket = Some((UnixListener::from(bound.into_fd()), path.to_path_buf()));
         Ok(())

@@ -82,6 +82,7 @@ impl Shell {
     pub(crate) fn forget_worker(&mut self, id: WorkerId) -> Option<Worker> {
         let worker = self.workers.remove(&id)?;
         if let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) {
+            self.notify.add_requests(seat.requests());
             seat.release();
         }
         self.seats[worker.seat] = false;

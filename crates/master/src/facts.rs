@@ -5,7 +5,15 @@ use supervisor::Fact;
 use crate::shell::Shell;
 
 impl Shell {
-    pub(crate) fn log_fact(&self, fact: Fact) {
+    pub(crate) fn log_fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::ReloadStarted { .. } | Fact::RollServing { .. } => self.notify.reload_ended(None),
+            Fact::ReloadFailed { why, .. } | Fact::RollBack { why, .. } => {
+                let text = self.failure.clone().unwrap_or_else(|| why.to_string());
+                self.notify.reload_ended(Some(&text));
+            }
+            _ => {}
+        }
         let log = &self.log;
         match fact {
             Fact::ReloadStarted { .. } => self.log_reload("reloading"),

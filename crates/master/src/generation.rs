@@ -112,7 +112,12 @@ impl Shell {
         let _ = self.find_directory();
         let listened = std::mem::replace(&mut self.listeners, listeners);
         match before {
-            None => self.open_control(&settings),
+            None => {
+                self.open_control(&settings);
+                // What the store held and nobody asks for is taken out, and closed.
+                let stored = std::mem::take(&mut self.inherited.stored);
+                self.notify.store(&self.listeners, &stored, &self.log);
+            }
             Some(before) => {
                 self.change_settings(&settings);
                 self.before = Some((before, listened));

@@ -155,7 +155,8 @@ impl Shell {
             Origin::Bound
         };
         let asked = bound.asked().map(ToString::to_string);
-        Ok(state::Listener { socket: number(bound.socket.as_fd())?, asked, origin })
+        let name = bound.activated_as.clone();
+        Ok(state::Listener { socket: number(bound.socket.as_fd())?, asked, origin, name })
     }
 
     fn describe_molds(&self, sockets: &Listeners, number: &mut Number<'_>) -> sys::Result<Vec<state::Mold>> {

@@ -13,11 +13,14 @@
 //! | `children` | molds and workers: their processes, channels, seats |
 //! | `boot` | from the command line to the first mold; what a mold is told |
 //! | `settings` | what a mold answers |
+//! | `inherited` | sockets that the process was started with |
 //! | `listeners` | which sockets there are, whose they are, binding and dropping |
 //! | `anchor`, `release` | the directory that moves to another release, and what follows it |
 //! | `successor` | the second master of an upgrade |
 //! | `in_place`, `preflight` | the program that is to take this one's place: as the master and as that program see it |
 //! | `hand_over`, `take_over` | what one program leaves to the next, from both sides |
+//! | `notify` | what a service manager is told |
+//! | `succession` | two masters in one unit of a service manager |
 //! | `control`, `control_server` | the control socket, as both ends see it, and the master's end |
 //! | `status` | the state as JSON |
 //! | `watch` | request deadlines, read from the scoreboard |
@@ -35,8 +38,10 @@ mod facts;
 mod generation;
 mod hand_over;
 mod in_place;
+mod inherited;
 mod listeners;
 mod log;
+mod notify;
 mod perform;
 mod preflight;
 mod release;
@@ -44,6 +49,7 @@ mod runtime;
 mod settings;
 mod shell;
 mod status;
+mod succession;
 mod successor;
 mod take_over;
 mod watch;

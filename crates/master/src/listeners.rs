@@ -7,55 +7,24 @@ use std::rc::Rc;
 
 use sys::listener::{Address, Listener, Options, in_use};
 
+use crate::inherited::Inherited;
 use crate::log::Log;
 use crate::settings::Settings;
+
+/// What an address begins with that means sockets of the service manager by their name.
+const BY_NAME: &str = "systemd:";
 
 /// A socket of the server, and the address that it was asked for under (`127.0.0.1:0` is bound to some other port).
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) socket: Listener,
     asked: Option<Address>,
+    /// The name under which the service manager passed it, if it is the manager's.
+    pub(crate) activated_as: Option<String>,
 }
 
 /// The listeners of one generation, in binding order.
 pub(crate) type Listeners = Vec<Rc<Bound>>;
-
-/// Sockets that were passed to this process at its start.
-#[derive(Debug, Default)]
-pub(crate) struct Inherited {
-    /// From systemd (`LISTEN_FDS`): kept whatever the configuration says, since the supervisor holds them anyway.
-    pub(crate) activated: Listeners,
-    /// From the master before this one (`UNICORN_FD`): kept until a reload does not ask for them.
-    pub(crate) handed_over: Listeners,
-}
-
-impl Inherited {
-    /// Adopts what `LISTEN_FDS` and `UNICORN_FD` announce, and logs each.
-    ///
-    /// # Errors
-    /// A number that is no listening socket.
-    pub(crate) fn from_environment(log: &Log) -> Result<Self, String> {
-        let own = sys::process::own_pid().to_string();
-        let mut inherited = Self::default();
-        let handed_over = std::env::var("UNICORN_FD").unwrap_or_default();
-        for number in handed_over.split(',').filter(|text| !text.is_empty()) {
-            let fd = number.parse().map_err(|_| format!("UNICORN_FD={handed_over}: {number} is no number"))?;
-            inherited.handed_over.push(adopt(fd, log)?);
-        }
-        if std::env::var("LISTEN_PID").is_ok_and(|pid| pid == own) {
-            let count: i32 = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-            for fd in 3..3 + count {
-                inherited.activated.push(adopt(fd, log)?);
-            }
-        }
-        Ok(inherited)
-    }
-
-    /// The names of all of them.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.activated.iter().chain(&self.handed_over).map(|bound| bound.socket.name().to_string()).collect()
-    }
-}
 
 /// Makes the list that `settings` ask for: sockets there are already are used again, the others are bound.
 ///
@@ -73,17 +42,20 @@ pub(crate) fn prepare(
 ) -> Result<Listeners, String> {
     let mut wanted: Listeners = inherited.activated.clone();
     for (text, options) in &settings.listeners {
+        if let Some(name) = text.strip_prefix(BY_NAME) {
+            apply_by_name(name, options, inherited, log)?;
+            continue;
+        }
         let address = Address::parse(text).map_err(|error| {
             log.fatal(format_args!("error adding listener addr={text}"));
             format!("{} (ArgumentError)", error.chain())
         })?;
-        let bound = match present.iter().chain(&inherited.handed_over).chain(&wanted).find(|b| b.serves(&address)) {
+        let known = present.iter().chain(&inherited.handed_over).chain(&inherited.stored).chain(&wanted);
+        let bound = match known.into_iter().find(|bound| bound.serves(&address)) {
             Some(bound) => Rc::clone(bound),
             None => Rc::new(bind(address, options, log, &mut wait)?),
         };
-        for error in bound.socket.apply(options) {
-            log.error(format_args!("{} {}", bound.socket.name(), error.chain()));
-        }
+        bound.apply(options, log);
         if options.rcvbuf.is_some() || options.sndbuf.is_some() {
             let (receive, send) = bound.socket.buffers();
             log.info(format_args!(" after: {} rcvbuf={receive} sndbuf={send}", bound.socket.name()));
@@ -96,10 +68,19 @@ pub(crate) fn prepare(
 }
 
 impl Bound {
+    /// Applies the options that a bound socket can take, and logs what fails.
+    pub(crate) fn apply(&self, options: &Options, log: &Log) {
+        for error in self.socket.apply(options) {
+            log.error(format_args!("{} {}", self.socket.name(), error.chain()));
+        }
+    }
+
     /// The version of the PROXY protocol that these settings want on this socket; empty when there is none.
     pub(crate) fn proxy(&self, settings: &Settings) -> String {
-        let wanted =
-            settings.proxies.iter().find(|(text, _)| Address::parse(text).is_ok_and(|address| self.is_at(&address)));
+        let wanted = settings.proxies.iter().find(|(text, _)| match text.strip_prefix(BY_NAME) {
+            Some(name) => self.activated_as.as_deref() == Some(name),
+            None => Address::parse(text).is_ok_and(|address| self.is_at(&address)),
+        });
         wanted.map(|(_, version)| version.clone()).unwrap_or_default()
     }
 
@@ -107,8 +88,8 @@ impl Bound {
         self.asked.as_ref() == Some(address) || self.socket.name() == address.to_string()
     }
 
-    pub(crate) fn new(socket: Listener, asked: Option<Address>) -> Self {
-        Self { socket, asked }
+    pub(crate) fn new(socket: Listener, asked: Option<Address>, activated_as: Option<String>) -> Self {
+        Self { socket, asked, activated_as }
     }
 
     /// The address that it was asked for under; `None` for one that was passed to this process.
@@ -117,18 +98,26 @@ impl Bound {
     }
 
     fn serves(&self, address: &Address) -> bool {
-        // A UNIX socket whose file was removed reaches nobody: it is bound anew.
-        self.is_at(address) && self.socket.path_exists()
+        // A UNIX socket whose file was removed reaches nobody: it is bound anew. One of the service manager's never is.
+        self.is_at(address) && (self.activated_as.is_some() || self.socket.path_exists())
     }
 }
 
-fn adopt(fd: i32, log: &Log) -> Result<Rc<Bound>, String> {
-    let socket = Listener::adopt(fd).map_err(|error| format!("{} (Errno::EBADF)", error.chain()))?;
-    log.info(format_args!("inherited addr={} fd={fd}", socket.name()));
-    for error in socket.apply(&Options::default()) {
-        log.error(format_args!("{} {}", socket.name(), error.chain()));
+/// All sockets of the service manager are listened on anyway: what is left to do is to give them their options.
+fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log) -> Result<(), String> {
+    let named = |bound: &&Rc<Bound>| bound.activated_as.as_deref() == Some(name);
+    let mut found = inherited.activated.iter().filter(named).peekable();
+    if found.peek().is_none() {
+        let names: Vec<&str> = inherited.activated.iter().filter_map(|bound| bound.activated_as.as_deref()).collect();
+        let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+        log.fatal(format_args!("error adding listener addr={BY_NAME}{name}"));
+        return Err(format!(
+            "listen {BY_NAME}{name}: no socket of this name was passed (passed: {names}); it is the \
+             FileDescriptorName= of a socket unit (ArgumentError)"
+        ));
     }
-    Ok(Rc::new(Bound { socket, asked: None }))
+    found.for_each(|bound| bound.apply(options, log));
+    Ok(())
 }
 
 fn bind(address: Address, options: &Options, log: &Log, wait: &mut impl FnMut(f64) -> bool) -> Result<Bound, String> {
@@ -138,7 +127,7 @@ fn bind(address: Address, options: &Options, log: &Log, wait: &mut impl FnMut(f6
             Ok(socket) => {
                 let number = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&socket));
                 log.info(format_args!("listening on addr={} fd={number}", socket.name()));
-                return Ok(Bound { socket, asked: Some(address) });
+                return Ok(Bound { socket, asked: Some(address), activated_as: None });
             }
             Err(error) if in_use(&error) => {
                 log.error(format_args!("adding listener failed addr={address} (in use)"));

@@ -14,7 +14,8 @@ use wire::Message;
 use crate::boot;
 use crate::children::{Link, Mold, Worker};
 use crate::control::Answer;
-use crate::listeners::{self, Bound};
+use crate::inherited::Inherited;
+use crate::listeners::Bound;
 use crate::release::{self, Move};
 use crate::shell::Shell;
 
@@ -34,7 +35,8 @@ impl Shell {
             Action::Commit { generation } => self.commit(generation),
             Action::Settle { .. } => {
                 self.before = None;
-                self.inherited.handed_over.clear();
+                let before = std::mem::take(&mut self.inherited.handed_over);
+                self.notify.store(&self.listeners, &before, &self.log);
             }
             Action::Rollback { generation } => self.roll_back(generation),
             Action::Fork { worker, slot, generation } => self.fork(worker, slot, generation),
@@ -56,6 +58,7 @@ impl Shell {
             Action::Serving => self.serving(),
             Action::Progress { done, total } => self.control.progress(done, total),
             Action::Outcome { ticket, result } => {
+                self.notify();
                 let answer = match result {
                     Ok(()) => Answer::Done { generation: self.supervisor.generation().map_or(0, |g| g.0) },
                     Err(reason) => Answer::Failed { reason: reason.to_string(), backtrace: self.failure_text(reason) },
@@ -67,10 +70,10 @@ impl Shell {
             Action::StopListening => {
                 self.listeners.clear();
                 self.before = None;
-                self.inherited = listeners::Inherited::default();
+                self.inherited = Inherited::default();
                 self.molds.values_mut().for_each(|mold| mold.listeners.clear());
             }
-            Action::Exit { code } => self.leave(code),
+            Action::Exit { code } => self.leave_in_turn(code),
         }
     }
 
@@ -249,7 +252,7 @@ impl Shell {
 
     fn serving(&mut self) {
         self.log.info("master process ready");
-        self.origin.tell_ready();
+        self.succession.tell_ready();
         if let Some(reporter) = self.reporter.take() {
             reporter.ready();
         }
@@ -261,6 +264,7 @@ impl Shell {
         if !text.is_empty() && (self.entered || self.reporter.is_none()) {
             let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
         }
+        self.notify.boot_failed(&text);
         if let Some(reporter) = self.reporter.take() {
             reporter.failed(&text);
         }
@@ -278,7 +282,8 @@ impl Shell {
         }
     }
 
-    fn leave(&mut self, code: u8) {
+    /// The last deed.
+    pub(crate) fn leave(&mut self, code: u8) {
         self.forward_log();
         self.log.set_forward(false);
         if self.settings.is_some() && code == 0 {

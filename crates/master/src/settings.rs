@@ -156,7 +156,7 @@ fn listener(entry: &Value) -> Result<(String, Options), String> {
     Ok((
         address.to_string(),
         Options {
-            backlog: int("backlog")?.unwrap_or(standard.backlog),
+            backlog: int("backlog")?,
             rcvbuf: int("rcvbuf")?,
             sndbuf: int("sndbuf")?,
             tcp_nodelay: entry["tcp_nodelay"].as_bool().unwrap_or(standard.tcp_nodelay),
@@ -189,8 +189,8 @@ mod tests {
         )
         .unwrap();
         let (first, second) = (&settings.listeners[0].1, &settings.listeners[1].1);
-        assert_eq!((first.backlog, first.tcp_defer_accept, first.tries), (16, 0, -1));
-        assert_eq!((second.umask, second.backlog), (0o77, 1024));
+        assert_eq!((first.backlog, first.tcp_defer_accept, first.tries), (Some(16), 0, -1));
+        assert_eq!((second.umask, second.backlog), (0o77, None));
         let error = Settings::parse(r#"{"listeners":[{"address":"8080","backlog":99999999999}]}"#).unwrap_err();
         assert_eq!(error, "listen 8080: backlog=99999999999 is out of range");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use supervisor::{Config, Event, Generation, Instant, Supervisor, Ticket, WorkerId};
 use sys::daemon::{Reporter, Side};
 use sys::memory::Shared;
-use sys::process::Exited;
+use sys::process::{Exited, Kill};
 use sys::signals::{Signal, Signals};
 use sys::title::Title;
 use wire::Message;
@@ -20,11 +20,14 @@ use crate::children::{Heard, Mold, Worker};
 use crate::control::{Answer, Request};
 use crate::control_server::ControlServer;
 use crate::in_place::{self, Replacement};
-use crate::listeners::{Inherited, Listeners};
+use crate::inherited::{Announced, Inherited};
+use crate::listeners::Listeners;
 use crate::log::Log;
+use crate::notify::Notify;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
-use crate::successor::{Origin, Successor};
+use crate::succession::Succession;
+use crate::successor::{self, Successor};
 use crate::take_over;
 use crate::watch::{self, Watched};
 
@@ -66,8 +69,9 @@ pub(crate) struct Shell {
     pub(crate) executes: bool,
     /// Whether something watches over this process that would take a new process id for its end.
     pub(crate) supervised: bool,
-    /// Who is told when the service is up: the master before this one.
-    pub(crate) origin: Origin,
+    pub(crate) succession: Succession,
+    /// Who is told how the service is: the service manager.
+    pub(crate) notify: Notify,
     /// Who is told when the service is up: the command that put it into the background.
     pub(crate) reporter: Option<Reporter>,
     /// How many processes the kernel had killed for lack of memory when this master last looked.
@@ -99,6 +103,7 @@ pub fn run(options: Options, runtime: Runtime) -> u8 {
     }
     // A second master of an upgrade is in the background already: forking again would lose the first one's sight of it.
     let upgraded = std::env::var("UNICORN_FD").is_ok_and(|fds| !fds.is_empty());
+    let announced = Announced::to_this_process();
     let mut reporter = None;
     if options.daemonize && !upgraded {
         match sys::daemon::fork_to_background() {
@@ -107,7 +112,7 @@ pub fn run(options: Options, runtime: Runtime) -> u8 {
             Err(error) => return refuse(&error.chain(), None),
         }
     }
-    match Shell::new(options, runtime) {
+    match Shell::new(options, runtime, &announced) {
         Ok(mut shell) => {
             shell.reporter = reporter;
             shell.serve()
@@ -144,14 +149,15 @@ fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
 }
 
 impl Shell {
-    fn new(options: Options, runtime: Runtime) -> Result<Self, String> {
+    fn new(options: Options, runtime: Runtime, announced: &Announced) -> Result<Self, String> {
         let chain = |error: sys::Error| error.chain();
         let signals = Signals::listen().map_err(chain)?;
         sys::process::become_subreaper().map_err(chain)?;
         let scoreboard = Shared::create("licorne-scoreboard", scoreboard::BYTES).map_err(chain)?;
         let mut shell = Self::assemble(options, runtime, signals, scoreboard);
-        shell.inherited = Inherited::from_environment(&shell.log)?;
-        shell.origin = Origin::from_environment();
+        shell.inherited = Inherited::adopt(announced, &shell.log)?;
+        shell.succession = Succession::after(successor::origin());
+        shell.notify = Notify::from_environment(shell.succession.origin.is_some(), &shell.log);
         // Now, before anything can move: this is where Bundler has pinned the environment to.
         shell.anchors.resolve(&shell.options.directory, None)?;
         Ok(shell)
@@ -183,7 +189,8 @@ impl Shell {
             replacement: Replacement::None,
             executes: false,
             supervised: in_place::is_supervised(),
-            origin: Origin::none(),
+            succession: Succession::default(),
+            notify: Notify::default(),
             reporter: None,
             oom_kills: sys::process::oom_kills().unwrap_or(0),
             started_ns,
@@ -223,6 +230,9 @@ impl Shell {
             if self.watch_requests() {
                 continue;
             }
+            self.notify();
+            // Another service that is started on the same sockets may have made them blocking.
+            self.inherited.activated.iter().for_each(|bound| bound.socket.unblock());
             self.sleep();
             self.collect();
         }
@@ -231,6 +241,7 @@ impl Shell {
     /// Hands an event to the supervisor, at this moment.
     pub(crate) fn event(&mut self, event: Event) {
         self.supervisor.handle(now(), event);
+        self.note_leaving();
     }
 
     pub(crate) fn show_title(&self, tag: &str) {
@@ -258,12 +269,13 @@ impl Shell {
     fn sleep(&self) {
         let now = sys::clock::monotonic_ns();
         let deadline = self.supervisor.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
-        let until = [deadline, self.next_look_ns].into_iter().flatten().min();
+        let until = [deadline, self.next_look_ns, self.notify.next_ns()].into_iter().flatten().min();
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         fds.extend(self.molds.values().filter_map(|mold| mold.link.readable()));
         fds.extend(self.workers.values().filter_map(|worker| worker.link.readable()));
         fds.extend(self.control.readable());
         fds.extend(self.successor.readable());
+        fds.extend(self.succession.origin.as_ref().map(AsFd::as_fd));
         if let Err(error) = sys::poll::wait(&fds, &[], until.map(|ns| ns.saturating_sub(now))) {
             self.log.error(format_args!("master loop error: {}", error.chain()));
         }
@@ -284,6 +296,7 @@ impl Shell {
         self.hear_molds();
         self.hear_workers();
         self.hear_successor();
+        self.hear_origin();
         for exited in exits {
             self.exited(exited);
         }
@@ -309,6 +322,12 @@ impl Shell {
             // Deaths are collected in every round.
             Signal::Chld => return,
         };
+        // Of a unit, these end both masters: QUIT, which ends an upgrade, is the old one's own.
+        match signal {
+            Signal::Term => self.stop_successor(Kill::Term),
+            Signal::Int => self.stop_successor(Kill::Int),
+            _ => {}
+        }
         self.event(Event::Signal(known));
     }
 
@@ -412,7 +431,10 @@ impl Shell {
             let (event, wait) = match request {
                 Request::Reload { wait } => (Event::Reload { ticket }, wait),
                 Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way: way.map(Into::into) }, wait),
-                Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
+                Request::Stop { graceful } => {
+                    self.stop_successor(if graceful { Kill::Term } else { Kill::Int });
+                    (Event::Stop { graceful, ticket }, true)
+                }
                 Request::Status => {
                     let status = Answer::Status(self.status());
                     self.control.answer(ticket, &status);

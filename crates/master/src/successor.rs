@@ -2,23 +2,25 @@
 //!
 //! The pid file moves to `<pid>.oldbin`, the new program is executed with the listeners' numbers in `UNICORN_FD`, and
 //! both serve until somebody stops one of them. Beyond Unicorn, the new master tells the old one when it serves, through
-//! a pipe whose number is in `LICORNE_READY_FD`.
+//! a channel whose number is in `LICORNE_READY_FD`; see `succession` for what else is said there.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use supervisor::Event;
+use sys::channel::Channel;
 use sys::process::Exited;
 use sys::spawn::Program;
 use wire::Message;
 
 use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
 use crate::in_place::Replacement;
+use crate::inherited::NAMES_VARIABLE;
 use crate::release::{self, Move};
 use crate::shell::Shell;
+use crate::succession::{self, Heard};
 
 /// The first descriptor number of a second master's listeners.
 const FIRST_FD: i32 = 3;
@@ -33,14 +35,10 @@ pub(crate) enum Successor {
     /// It runs.
     Running {
         pid: u32,
-        /// Where it tells that it serves; `None` after it has.
-        ready: Option<std::fs::File>,
+        /// Where it tells that it serves, and is told when it is the unit's main process; `None` after its end.
+        link: Option<Channel>,
     },
 }
-
-/// The master before this one, if this is a successor.
-#[derive(Debug)]
-pub(crate) struct Origin(Option<std::fs::File>);
 
 impl Successor {
     pub(crate) fn pid(&self) -> Option<u32> {
@@ -52,28 +50,16 @@ impl Successor {
 
     pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Running { ready: Some(pipe), .. } => Some(pipe.as_fd()),
+            Self::Running { link: Some(link), .. } => Some(link.as_fd()),
             _ => None,
         }
     }
 }
 
-impl Origin {
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
-    pub(crate) fn from_environment() -> Self {
-        let number = std::env::var(READY_VARIABLE).ok().and_then(|text| text.parse().ok());
-        Self(number.and_then(sys::spawn::inherited).map(std::fs::File::from))
-    }
-
-    /// Tells the master before this one that this one serves. One that is gone by now needs no telling.
-    pub(crate) fn tell_ready(&mut self) {
-        if let Some(mut pipe) = self.0.take() {
-            let _ = pipe.write_all(b"1");
-        }
-    }
+/// The way to the master before this one, if this is a successor.
+pub(crate) fn origin() -> Option<Channel> {
+    let number = std::env::var(READY_VARIABLE).ok().and_then(|text| text.parse().ok())?;
+    sys::spawn::inherited(number).map(Channel::from_fd)
 }
 
 impl Shell {
@@ -146,7 +132,7 @@ impl Shell {
     }
 
     fn spawn_successor(&mut self, json: &str) -> Result<Successor, String> {
-        let (reader, writer): (OwnedFd, OwnedFd) = sys::spawn::pipe().map_err(|error| error.chain())?;
+        let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
         let (directory, moves) = self.find_directory()?;
         let path = self.successor_path(&moves);
         let mut program = Program::new(&path);
@@ -157,10 +143,14 @@ impl Shell {
         let listed = numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
         let ready_number = FIRST_FD + i32::try_from(numbers.len()).unwrap_or(0);
         program.set.push(("UNICORN_FD".into(), listed.into()));
+        let names: Vec<&str> =
+            self.listeners.iter().map(|bound| bound.activated_as.as_deref().unwrap_or_default()).collect();
+        program.set.push((NAMES_VARIABLE.into(), names.join(":").into()));
         program.set.push((READY_VARIABLE.into(), ready_number.to_string().into()));
+        program.set.extend(self.notify.variables());
         program.directory = Some(directory.clone());
         program.inherit = self.listeners.iter().map(|bound| bound.socket.as_fd()).zip(numbers).collect();
-        program.inherit.push((writer.as_fd(), ready_number));
+        program.inherit.push((theirs.as_fd(), ready_number));
         self.log.info(format_args!(
             "executing {:?} (in {})",
             std::iter::once(path.to_string_lossy().into_owned())
@@ -169,7 +159,7 @@ impl Shell {
             directory.display()
         ));
         let pid = program.spawn().map_err(|error| error.chain())?;
-        Ok(Successor::Running { pid, ready: Some(std::fs::File::from(reader)) })
+        Ok(Successor::Running { pid, link: Some(ours) })
     }
 
     /// The variables of the new program: those that `before_exec` left behind, the old release's made the new one's.
@@ -204,17 +194,13 @@ impl Shell {
     }
 
     pub(crate) fn hear_successor(&mut self) {
-        let Successor::Running { ready: slot @ Some(_), .. } = &mut self.successor else { return };
-        let Some(pipe) = slot else { return };
-        if !sys::poll::wait(&[pipe.as_fd()], &[], Some(0)).is_ok_and(|ready| ready[0]) {
-            return;
-        }
-        let mut byte = [0];
-        let told = pipe.read(&mut byte).is_ok_and(|count| count == 1);
-        // The end of the pipe without a word: it failed or left, and its exit will be reaped.
-        *slot = None;
-        if told {
-            self.event(Event::SuccessorReady);
+        while let Successor::Running { link: slot @ Some(_), .. } = &mut self.successor {
+            match slot.as_ref().map_or(Heard::End, succession::hear) {
+                Heard::Ready => self.event(Event::SuccessorReady),
+                Heard::Nothing => return,
+                // It left, and its exit will be reaped; or it is another program and has closed what it does not know.
+                Heard::End => *slot = None,
+            }
         }
     }
 
@@ -224,6 +210,7 @@ impl Shell {
         self.hear_successor();
         self.successor = Successor::None;
         self.event(Event::SuccessorExited);
+        self.leave_after_successor();
     }
 
     /// The new master is gone: pid file, control socket and title become those of the only master again.

@@ -24,7 +24,9 @@ use crate::anchor::Anchors;
 use crate::boot::{Options, STATE_VARIABLE};
 use crate::children::{Link, Mold, Worker};
 use crate::control_server::ControlServer;
-use crate::listeners::{Bound, Inherited, Listeners};
+use crate::inherited::{Inherited, NAMELESS};
+use crate::listeners::{Bound, Listeners};
+use crate::notify::Notify;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::shell::Shell;
@@ -125,6 +127,8 @@ impl Shell {
         }
         shell.oom_kills = handed.oom_kills;
         shell.started_ns = handed.started_ns;
+        shell.notify = Notify::from_environment(false, &shell.log);
+        shell.notify.stored_already(&sockets);
         shell.entered = true;
         Ok(shell)
     }
@@ -161,7 +165,9 @@ fn take_listeners(listeners: &[state::Listener]) -> Result<(Listeners, Inherited
     for listener in listeners {
         let socket = Listener::from_fd(adopt(listener.socket)?).map_err(|error| error.chain())?;
         let asked = listener.asked.as_deref().map(Address::parse).transpose().map_err(|error| error.chain())?;
-        let bound = Rc::new(Bound::new(socket, asked));
+        let activated = listener.origin == Origin::Activated;
+        let name = activated.then(|| listener.name.clone().unwrap_or_else(|| NAMELESS.to_string()));
+        let bound = Rc::new(Bound::new(socket, asked, name));
         match listener.origin {
             Origin::Bound => {}
             Origin::Activated => inherited.activated.push(Rc::clone(&bound)),

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod image;
 pub mod listener;
 pub mod memory;
+pub mod notify;
 pub mod pidfd;
 pub mod pidfile;
 pub mod poll;

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::libc;
 use rustix::io::Errno;
@@ -73,11 +74,17 @@ impl fmt::Display for Address {
     }
 }
 
+/// How long accept(2) may take on a socket whose `O_NONBLOCK` somebody else has cleared.
+const LONGEST_ACCEPT: Duration = Duration::from_millis(1);
+/// Unicorn's length of the accept queue.
+pub const BACKLOG: i32 = 1024;
+
 /// Options of one listener. Units and defaults are Unicorn's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`.
-    pub backlog: i32,
+    /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`. `None`: [`BACKLOG`] where a socket is
+    /// bound, and what it has where one was inherited.
+    pub backlog: Option<i32>,
     /// `SO_RCVBUF` in bytes.
     pub rcvbuf: Option<i32>,
     /// `SO_SNDBUF` in bytes.
@@ -103,7 +110,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            backlog: 1024,
+            backlog: None,
             rcvbuf: None,
             sndbuf: None,
             tcp_nodelay: true,
@@ -159,15 +166,20 @@ impl Listener {
             }
         };
         bound.map_err(Error::path("bind", &shown))?;
-        rustix::net::listen(&fd, options.backlog).map_err(Error::path("listen", &shown))?;
+        rustix::net::listen(&fd, options.backlog.unwrap_or(BACKLOG)).map_err(Error::path("listen", &shown))?;
         let name = name_of(fd.as_fd()).unwrap_or(shown);
         Ok(Self { fd, name })
     }
 
     /// Takes over an inherited descriptor and makes it close-on-exec and non-blocking.
     ///
+    /// `O_NONBLOCK` belongs to all who share the socket, and another of them may take it back: systemd does so whenever
+    /// it starts a second service on it, unless `NonBlocking=yes` is set. So an accept that nobody is there for any more
+    /// is bounded by `SO_RCVTIMEO` too, which nobody else touches (socket(7)). Accepted connections inherit that limit;
+    /// ours are non-blocking, and who gives one away takes it back ([`unlimit`]).
+    ///
     /// # Errors
-    /// It is not open, or no socket that listens (`EBADF`).
+    /// It is not open, or no socket that listens (`EBADF`); a connection, which systemd passes with `Accept=yes`.
     pub fn adopt(number: RawFd) -> Result<Self> {
         let refuse = |errno: Errno| Error::Path {
             call: "adopt",
@@ -182,10 +194,15 @@ impl Listener {
         let fd = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
         let listening = sockopt::socket_acceptconn(&*fd).map_err(|_| refuse(Errno::BADF))?;
         if !listening {
-            return Err(refuse(Errno::INVAL));
+            let connected = rustix::net::getpeername(&*fd).is_ok_and(|peer| peer.is_some());
+            return Err(if connected { Error::Connected(number) } else { refuse(Errno::INVAL) });
+        }
+        if sockopt::socket_type(&*fd).map_err(refuse)? != SocketType::STREAM {
+            return Err(refuse(Errno::PROTOTYPE));
         }
         rustix::io::fcntl_setfd(&*fd, rustix::io::FdFlags::CLOEXEC).map_err(refuse)?;
         rustix::io::ioctl_fionbio(&*fd, true).map_err(refuse)?;
+        sockopt::set_socket_timeout(&*fd, sockopt::Timeout::Recv, Some(LONGEST_ACCEPT)).map_err(refuse)?;
         let name = name_of(fd.as_fd()).ok_or_else(|| refuse(Errno::AFNOSUPPORT))?;
         Ok(Self { fd: std::mem::ManuallyDrop::into_inner(fd), name })
     }
@@ -228,7 +245,9 @@ impl Listener {
             let bytes = usize::try_from(bytes).unwrap_or(0);
             note("setsockopt(SO_SNDBUF)", sockopt::set_socket_send_buffer_size(&self.fd, bytes));
         }
-        note("listen", rustix::net::listen(&self.fd, options.backlog));
+        if let Some(backlog) = options.backlog {
+            note("listen", rustix::net::listen(&self.fd, backlog));
+        }
         failed
     }
 
@@ -256,9 +275,15 @@ impl Listener {
         &self.name
     }
 
-    /// Whether it is a socket in the file system.
+    /// Makes it non-blocking again: see [`Listener::adopt`].
+    pub fn unblock(&self) {
+        // It was done before on this very socket: there is no error left to happen.
+        let _ = rustix::io::ioctl_fionbio(&self.fd, true);
+    }
+
+    /// Whether it is a UNIX socket, in the file system or in the abstract name space.
     pub fn is_unix(&self) -> bool {
-        self.name.starts_with('/')
+        self.name.starts_with(['/', '@'])
     }
 
     /// Gives up the descriptor.
@@ -274,9 +299,10 @@ impl Listener {
         )
     }
 
-    /// Whether the socket file is still there (always true for TCP): Unicorn binds a vanished one anew at reload.
+    /// Whether the socket file is still there (always true for what has none): Unicorn binds a vanished one anew at reload.
     pub fn path_exists(&self) -> bool {
-        !self.is_unix() || std::fs::symlink_metadata(&self.name).is_ok_and(|meta| meta.file_type().is_socket())
+        !self.name.starts_with('/')
+            || std::fs::symlink_metadata(&self.name).is_ok_and(|meta| meta.file_type().is_socket())
     }
 }
 
@@ -290,7 +316,7 @@ impl AsFd for Listener {
 pub fn in_use(error: &Error) -> bool {
     match error {
         Error::Path { source, .. } | Error::Call { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
-        Error::AlreadyRunning { .. } | Error::Address(_) => false,
+        Error::AlreadyRunning { .. } | Error::Address(_) | Error::Connected(_) => false,
     }
 }
 
@@ -300,7 +326,16 @@ fn name_of(fd: BorrowedFd<'_>) -> Option<String> {
         return Some(tcp.to_string());
     }
     let unix = SocketAddrUnix::try_from(address).ok()?;
-    unix.path().map(|path| path.to_string_lossy().into_owned())
+    match unix.abstract_name() {
+        Some(name) => Some(format!("@{}", String::from_utf8_lossy(name))),
+        None => unix.path().map(|path| path.to_string_lossy().into_owned()),
+    }
+}
+
+/// Takes back the limit that a connection has from a listener that was adopted. See [`Listener::adopt`].
+pub fn unlimit(connection: BorrowedFd<'_>) {
+    // On a socket of ours this cannot fail, and one that is gone needs nothing.
+    let _ = sockopt::set_socket_timeout(connection, sockopt::Timeout::Recv, None);
 }
 
 fn remove_stale(path: &Path) -> Result<()> {
@@ -367,6 +402,43 @@ mod tests {
         assert!(listener.apply(&Options::default()).is_empty());
         let error = Listener::bind(&Address::parse(listener.name()).unwrap(), &Options::default()).unwrap_err();
         assert!(in_use(&error), "{}", error.chain());
+    }
+
+    #[test]
+    fn an_adopted_listener_blocks_nobody_even_when_its_flag_is_cleared() {
+        use std::os::fd::IntoRawFd;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let same = listener.try_clone().unwrap();
+        let adopted = Listener::adopt(listener.into_raw_fd()).unwrap();
+        same.set_nonblocking(false).unwrap();
+        // Nobody connects: this would wait for ever.
+        let nobody = rustix::net::accept(&adopted).unwrap_err();
+        assert_eq!(nobody, Errno::AGAIN);
+        let client = std::net::TcpStream::connect(same.local_addr().unwrap()).unwrap();
+        let connection = rustix::net::accept(&adopted).unwrap();
+        unlimit(connection.as_fd());
+        assert_eq!(sockopt::socket_timeout(&connection, sockopt::Timeout::Recv).unwrap(), None);
+        drop(client);
+    }
+
+    #[test]
+    fn a_connection_is_no_listener_and_is_called_one() {
+        use std::os::fd::IntoRawFd;
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let error = Listener::adopt(ours.into_raw_fd()).unwrap_err();
+        assert!(error.chain().contains("Accept=no"), "{}", error.chain());
+    }
+
+    #[test]
+    fn an_abstract_socket_has_a_name() {
+        use std::os::fd::IntoRawFd;
+        use std::os::linux::net::SocketAddrExt;
+        let name = format!("licorne-listener-{}", std::process::id());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+        let adopted = Listener::adopt(socket.into_raw_fd()).unwrap();
+        assert_eq!((adopted.name(), adopted.path_exists()), (&*format!("@{name}"), true));
+        assert!(adopted.apply(&Options::default()).is_empty());
     }
 
     #[test]

@@ -77,6 +77,13 @@ pub fn parent_name() -> Option<String> {
     Some(std::fs::read_to_string(format!("/proc/{parent}/comm")).ok()?.trim_end().to_string())
 }
 
+/// A number that no other process of this boot has had: the inode of its pidfd. See pidfd_open(2), `LISTEN_PIDFDID` in
+/// sd_listen_fds(3). `None` where the kernel tells none.
+pub fn own_identity() -> Option<u64> {
+    let pidfd = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty()).ok()?;
+    rustix::fs::fstat(&pidfd).ok().map(|meta| meta.st_ino)
+}
+
 /// Signals that this program sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {

@@ -27,6 +27,7 @@ pub mod proxy;
 pub mod server;
 mod spawn;
 pub mod swarm;
+pub mod systemd;
 pub mod upgrade;
 
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use http::{Connection, Endpoint, Request, Response};
 pub use load::{Load, Report};
 pub use server::{Builder, Server};
 pub use swarm::Swarm;
+pub use systemd::Systemd;
 
 /// How long a wait may last before it is a failure: 30 s, or `LICORNE_TEST_PATIENCE` seconds.
 ///

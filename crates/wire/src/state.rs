@@ -83,6 +83,9 @@ pub struct Listener {
     pub asked: Option<String>,
     /// Where it is from.
     pub origin: Origin,
+    /// The name under which the service manager has passed it, if that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// Where a socket is from.

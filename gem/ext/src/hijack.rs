@@ -74,8 +74,10 @@ fn extend_deadline(ruby: &Ruby, object: Value, seconds: f64) -> Result<(), Error
 
 /// Makes a Ruby Socket that owns the descriptor.
 pub(crate) fn ruby_socket(rb: Rb<'_>, fd: std::os::fd::OwnedFd) -> Result<Value, Error> {
-    use std::os::fd::IntoRawFd;
+    use std::os::fd::{AsFd, IntoRawFd};
     let ruby = ffi::ruby();
+    // The application may well read and wait: a limit that is ours must not end that.
+    sys::listener::unlimit(fd.as_fd());
     // From here on Ruby closes it; if Ruby raises first, the descriptor leaks until the worker ends.
     let number = ruby.integer_from_i64(fd.into_raw_fd().into()).as_value();
     rb.require(c"socket");

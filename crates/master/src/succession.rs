@@ -1,0 +1,163 @@
+//! Two masters in one unit of a service manager: which of them it is about, and how that changes.
+//!
+//! systemd follows one process, the unit's main process, and takes its end for the unit's. During an upgrade that is the
+//! old master. It hands the unit over as its last act, to a new master that serves (`MAINPID=`): until then whatever
+//! befalls the new one changes nothing, and from then on the new one is systemd's own child, watched and restarted.
+//! The old one sends, since systemd believes nobody else (`NotifyAccess=main`).
+//!
+//! | what happens | what follows |
+//! |---|---|
+//! | QUIT to the old master, the new one serves | the old one finishes, hands over, leaves |
+//! | TERM or INT to the old one, `licorne stop` | the unit is meant: the new one is stopped too, and waited for |
+//! | the new one dies before the old one is told to leave | nothing: the old one is the only master again |
+//! | the new one dies while the old one leaves | the old one exits with [`RESTART`], the manager starts another |
+//! | the old one dies without having handed over | the new one leaves: the manager starts another |
+//!
+//! Without a service manager nothing of this happens: the new master of an upgrade simply stays.
+
+use supervisor::{Event, Phase, SuccessorPhase};
+use sys::channel::{Channel, Received};
+use sys::process::Kill;
+
+use crate::shell::Shell;
+use crate::successor::Successor;
+
+/// The exit status of a master whose unit is to be started again (`EX_TEMPFAIL`). Nobody looks at it when another master
+/// has taken over.
+const RESTART: u8 = 75;
+/// What the new master says when it serves.
+const READY: &[u8] = b"ready";
+/// What the old master says when it hands the unit over.
+const YOURS: &[u8] = b"yours";
+
+/// Where this master is in the succession, beside what the supervisor knows.
+#[derive(Debug, Default)]
+pub(crate) struct Succession {
+    /// The master before this one, while it lives.
+    pub(crate) origin: Option<Channel>,
+    /// Whether the unit goes on with the successor when this master leaves. Decided when it begins to.
+    leaves_to_successor: Option<bool>,
+    /// Whether the successor is being stopped with this master.
+    stops_successor: bool,
+    /// The exit status of a master that is done, but for its successor's end.
+    waiting: Option<u8>,
+}
+
+/// Whether the successor has said that it serves, or is silent for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Ready,
+    Nothing,
+    End,
+}
+
+/// Hears what a successor says.
+pub(crate) fn hear(successor: &Channel) -> Heard {
+    match successor.try_recv() {
+        Ok(Received::Datagram(bytes, _)) if bytes == READY => Heard::Ready,
+        Ok(Received::Datagram(..) | Received::Empty) => Heard::Nothing,
+        Ok(Received::End) | Err(_) => Heard::End,
+    }
+}
+
+impl Succession {
+    /// The beginning of a master, and, of a successor, the way to the master before it.
+    pub(crate) fn after(origin: Option<Channel>) -> Self {
+        Self { origin, ..Self::default() }
+    }
+
+    /// Tells the master before this one that this one serves. One that is gone by now needs no telling.
+    pub(crate) fn tell_ready(&self) {
+        if let Some(origin) = &self.origin {
+            let _ = origin.send(READY, &[]);
+        }
+    }
+}
+
+impl Shell {
+    /// Hears the master before this one.
+    pub(crate) fn hear_origin(&mut self) {
+        let Some(origin) = &self.succession.origin else { return };
+        match origin.try_recv() {
+            Ok(Received::Empty) => {}
+            Ok(Received::Datagram(bytes, _)) if bytes == YOURS => {
+                self.log.info("this master is the unit's main process now");
+                self.notify.take_over();
+                let before = self.inherited.handed_over.clone();
+                self.notify.store(&self.listeners, &before, &self.log);
+            }
+            Ok(Received::Datagram(..)) => {}
+            Ok(Received::End) | Err(_) => {
+                self.succession.origin = None;
+                if self.notify.waits_for_its_turn() {
+                    self.log.error("the old master died and left its unit to nobody: leaving too");
+                    self.event(Event::Signal(supervisor::Signal::Quit));
+                }
+            }
+        }
+    }
+
+    /// A stop of the whole unit was asked for: the successor is stopped too. Harmless without one.
+    pub(crate) fn stop_successor(&mut self, signal: Kill) {
+        if !self.notify.is_main() {
+            return;
+        }
+        match &self.successor {
+            Successor::None => {}
+            Successor::Preparing => {
+                self.successor = Successor::None;
+                self.take_names_back();
+                self.event(Event::SuccessorFailed);
+            }
+            Successor::Running { pid, .. } => {
+                let pid = *pid;
+                self.log.info(format_args!("stopping the new master PID:{pid} too"));
+                self.succession.stops_successor = true;
+                self.kill(pid, signal);
+            }
+        }
+    }
+
+    /// Notes, when this master begins to leave, whether the service goes on with its successor.
+    pub(crate) fn note_leaving(&mut self) {
+        let leaving = matches!(self.supervisor.phase(), Phase::Delaying | Phase::Stopping | Phase::Over);
+        if leaving && self.succession.leaves_to_successor.is_none() {
+            self.succession.leaves_to_successor = Some(self.supervisor.successor() == SuccessorPhase::Serving);
+        }
+    }
+
+    /// Whether this master leaves the unit to its successor, or has begun to.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.succession.leaves_to_successor == Some(true) && !self.succession.stops_successor
+    }
+
+    /// The supervisor is done: leaves, if not the successor has to go first.
+    pub(crate) fn leave_in_turn(&mut self, code: u8) {
+        if self.succession.stops_successor && self.successor.pid().is_some() {
+            self.succession.waiting = Some(code);
+            return;
+        }
+        if code != 0 || !self.notify.is_main() || !self.hands_over() {
+            return self.leave(code);
+        }
+        if let Successor::Running { pid, link } = &self.successor {
+            let (pid, told) = (*pid, link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok()));
+            if told && self.notify.hand_over(pid) {
+                self.log.info(format_args!("the unit is left to the new master PID:{pid}"));
+            }
+        } else {
+            self.log.error("the new master died while this one was leaving to it: the unit has to be started again");
+        }
+        // When the new master has taken over, nobody minds this. When it has died in this very moment, unnoticed, the
+        // status says that the unit is not as it should be.
+        self.leave(0);
+        self.exit = Some(RESTART);
+    }
+
+    /// The successor is gone: leaves, if only its end was waited for.
+    pub(crate) fn leave_after_successor(&mut self) {
+        if let Some(code) = self.succession.waiting.take() {
+            self.leave(code);
+        }
+    }
+}
