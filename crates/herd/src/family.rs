@@ -140,6 +140,11 @@ impl Family {
             self.past_images.insert(master.process.image);
             self.past_listeners.extend(master.listeners);
         }
+        // A master that was seen in the middle of execve(2) had not got its last address yet.
+        for master in &mut self.masters {
+            let now = table::process(master.process.pid).filter(|now| now.started == master.process.started);
+            master.process = now.unwrap_or(master.process);
+        }
     }
 
     fn find_first(&mut self) {

@@ -41,6 +41,9 @@ pub struct Settings {
     pub boot_limit: Duration,
     /// How long both generations serve at most, once all new workers are there.
     pub overlap: Duration,
+    /// Whether a request for a new master may be ignored and has to be repeated: Gunicorn does so until it has noticed,
+    /// once a second, that its own old master is gone.
+    pub asks_again: bool,
     /// Whether the server reloads by itself when asked to (then SIGUSR2 is not needed).
     pub reloads_itself: bool,
 }
@@ -114,7 +117,7 @@ struct Successor {
 enum State {
     Booting { since: Duration },
     Running { master: u32 },
-    Reloading { old: u32, expected: usize, since: Duration, new: Option<Successor> },
+    Reloading { old: u32, expected: usize, since: Duration, asked: Duration, new: Option<Successor> },
     Retiring { old: u32, new: u32 },
     RollingBack { old: u32, new: u32, since: Duration, reason: String },
     Asking { master: u32 },
@@ -252,7 +255,7 @@ impl Machine {
         match self.state.clone() {
             State::Booting { since } => self.look_booting(now, since),
             State::Running { master } | State::Asking { master } => self.look_running(now, master),
-            State::Reloading { old, expected, since, new } => self.look_reloading(now, old, expected, since, new),
+            State::Reloading { .. } => self.look_reloading(now),
             State::Retiring { old, new } => self.look_retiring(now, old, new),
             State::RollingBack { old, new, since, reason } => self.look_rolling_back(now, old, new, since, &reason),
             State::Stopping { .. } => self.look_stopping(now),

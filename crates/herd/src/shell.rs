@@ -118,6 +118,7 @@ impl Shell {
             daemonizes: options.daemonize,
             boot_limit: options.timeout,
             overlap: options.overlap,
+            asks_again: flavour.family == Family::Gunicorn,
             reloads_itself: flavour.family == Family::Licorne,
         };
         let directory = options.pid_file.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -221,7 +222,8 @@ impl Shell {
             }
             if let Some(mut ended) = self.reloading.take_if(|reloading| reloading.pid == exited.pid) {
                 let _ = ended.output.read_to_end(&mut ended.text);
-                let text = String::from_utf8_lossy(&ended.text).trim_end().to_string();
+                let text = String::from_utf8_lossy(&ended.text);
+                let text = text.trim_end().trim_start_matches("reload failed: ").to_string();
                 let outcome = if exited.ending() == Ending::Exit(0) { Ok(()) } else { Err(text) };
                 self.handle(Input::Reloaded(outcome));
             }

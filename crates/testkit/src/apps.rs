@@ -20,7 +20,7 @@ pub struct App {
 #[derive(Clone, Debug)]
 enum Source {
     Directory(PathBuf),
-    Rackup(String),
+    File(&'static str, String),
 }
 
 impl App {
@@ -45,7 +45,13 @@ impl App {
     /// An application of one `config.ru` with this text.
     #[must_use]
     pub fn rackup(text: impl Into<String>) -> App {
-        App { source: Source::Rackup(text.into()), environment: "none" }
+        App::file("config.ru", text)
+    }
+
+    /// An application of one file, for a server of another language.
+    #[must_use]
+    pub fn file(name: &'static str, text: impl Into<String>) -> App {
+        App { source: Source::File(name, text.into()), environment: "none" }
     }
 
     fn directory(name: &str) -> App {
@@ -56,9 +62,9 @@ impl App {
     pub(crate) fn install(&self, place: &Path) {
         match &self.source {
             Source::Directory(directory) => spawn::copy_tree(directory, place),
-            Source::Rackup(text) => {
+            Source::File(name, text) => {
                 fs::create_dir(place).expect("the test's directory can be written");
-                fs::write(place.join("config.ru"), text).expect("the test's directory can be written");
+                fs::write(place.join(name), text).expect("the test's directory can be written");
             }
         }
     }

@@ -10,6 +10,8 @@ use super::{Effect, KILL_AFTER, Level, Machine, Ready, State, Stop, Successor, T
 
 /// So many workers more than the new master is to have may be gone unready before it is given up.
 const SPARE_DEATHS: usize = 2;
+/// How long a master may take to fork its successor before it is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// A master that has made no more workers for so long makes no more.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
@@ -51,7 +53,7 @@ impl Machine {
         }
         let expected = self.view.master(master).map_or(1, |master| master.workers.max(1));
         self.effects.push_back(Effect::Signal(master, Signal::Usr2));
-        self.state = State::Reloading { old: master, expected, since: now, new: None };
+        self.state = State::Reloading { old: master, expected, since: now, asked: now, new: None };
     }
 
     pub(super) fn reloaded(&mut self, now: Duration, outcome: Result<(), String>) {
@@ -69,7 +71,9 @@ impl Machine {
                 Ok(format!("{name} serves (PID {master})"))
             }
             Err(reason) => {
-                self.log(Level::Error, format!("Restart failed: {reason}. PID {master} serves on."));
+                // What a server says of itself goes on with a backtrace, which it has logged already.
+                let first = reason.lines().next().unwrap_or_default();
+                self.log(Level::Error, format!("Restart failed: {first}. PID {master} serves on."));
                 Err(reason)
             }
         };
@@ -88,14 +92,8 @@ impl Machine {
         self.effects.extend(waiting.map(|ticket| Effect::Answer(ticket, Err(reason.into()))));
     }
 
-    pub(super) fn look_reloading(
-        &mut self,
-        now: Duration,
-        old: u32,
-        expected: usize,
-        since: Duration,
-        new: Option<Successor>,
-    ) {
+    pub(super) fn look_reloading(&mut self, now: Duration) {
+        let State::Reloading { old, expected, since, asked, new } = self.state else { return };
         let old_lives = self.view.master(old).is_some();
         let Some(newest) = self.view.newest().filter(|newest| *newest != old) else {
             return match new {
@@ -107,6 +105,10 @@ impl Machine {
                 None if now >= since + self.settings.boot_limit => {
                     let seconds = self.settings.boot_limit.as_secs();
                     self.end_reload(now, old, Err(format!("no new master appeared within {seconds} seconds")));
+                }
+                None if self.settings.asks_again && now >= asked + ASK_AGAIN_AFTER => {
+                    self.effects.push_back(Effect::Signal(old, Signal::Usr2));
+                    self.state = State::Reloading { old, expected, since, asked: now, new };
                 }
                 None => {}
             };
@@ -123,7 +125,7 @@ impl Machine {
             new.workers = seen.workers;
             new.unchanged_since = now;
         }
-        self.state = State::Reloading { old, expected, since, new: Some(new) };
+        self.state = State::Reloading { old, expected, since, asked, new: Some(new) };
         let ready = match seen.ready {
             Ready::Workers(count) => count,
             Ready::Hidden => 0,

@@ -62,6 +62,7 @@ fn settings() -> Settings {
         daemonizes: false,
         boot_limit: Duration::from_secs(30),
         overlap: Duration::from_secs(20),
+        asks_again: false,
         reloads_itself: false,
     }
 }
@@ -145,6 +146,20 @@ fn a_new_master_that_never_appears_is_given_up() {
          1 hup => USR2 1
          30 see 1:1/0
          31 see 1:1/0 => error: Restart failed: no new master appeared within 30 seconds. PID 1 serves on.",
+    );
+}
+
+#[test]
+fn a_gunicorn_that_does_not_listen_yet_is_asked_again() {
+    check(
+        Settings { asks_again: true, ..settings() },
+        "0 see 1:1/0
+         1 hup => USR2 1
+         2 see 1:1/0
+         3 see 1:1/0 => USR2 1
+         4 see 1:1/0
+         4 see 1:1/0 2:0/0
+         9 see 1:1/0 2:1/1 => stop-term 1",
     );
 }
 

@@ -32,6 +32,7 @@ pub struct Builder {
     tcp_listeners: usize,
     unix_listeners: usize,
     name_listeners: bool,
+    exact: Option<Vec<String>>,
 }
 
 impl Default for Builder {
@@ -49,6 +50,7 @@ impl Default for Builder {
             tcp_listeners: 1,
             unix_listeners: 0,
             name_listeners: true,
+            exact: None,
         }
     }
 }
@@ -97,6 +99,14 @@ impl Builder {
     pub fn arg(mut self, argument: &str) -> Builder {
         self.arguments.push(argument.to_owned());
         self
+    }
+
+    /// Starts it with these arguments and no others, with `{dir}` for the test's directory. No listener is passed: the
+    /// server itself is to bind `{dir}/web.sock`, which is where the test finds it.
+    #[must_use]
+    pub fn exactly(self, arguments: &[&str]) -> Builder {
+        let exact = Some(arguments.iter().map(|&argument| argument.to_owned()).collect());
+        Builder { exact, tcp_listeners: 0, ..self }
     }
 
     /// Sets an environment variable.
@@ -150,7 +160,10 @@ impl Builder {
         let directory = TempDir::with_prefix("licorne-").expect("a temporary directory");
         let app_directory = directory.path().join("app");
         self.app.install(&app_directory);
-        let (listeners, endpoints) = self.bind(&directory);
+        let (listeners, mut endpoints) = self.bind(&directory);
+        if self.exact.is_some() {
+            endpoints.push(Endpoint::Unix(directory.path().join("web.sock")));
+        }
 
         let mut arguments = Vec::new();
         if self.use_config {
@@ -169,6 +182,10 @@ impl Builder {
             arguments.extend(endpoints.iter().flat_map(|endpoint| ["-l".to_owned(), endpoint.to_string()]));
         }
         arguments.extend(self.arguments);
+        if let Some(exact) = self.exact {
+            let place = directory.path().display().to_string();
+            arguments = exact.iter().map(|argument| argument.replace("{dir}", &place)).collect();
+        }
 
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let mut environment = self.environment;
