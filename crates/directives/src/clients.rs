@@ -9,6 +9,10 @@ const fn bytes(name: &'static str, default: i64, doc: &'static str) -> Directive
     Directive { unit: Some("bytes"), ..licorne(name, integer(1), Default::Int(default), doc) }
 }
 
+const fn rate(name: &'static str, doc: &'static str) -> Directive {
+    Directive { unit: Some("bytes per second"), ..licorne(name, integer(0), Default::Int(240), doc) }
+}
+
 /// Part of the table.
 pub(crate) const CLIENTS: &[Directive] = &[
     licorne(
@@ -66,6 +70,50 @@ pub(crate) const CLIENTS: &[Directive] = &[
          with 400.",
     ),
     bytes("trailer_limit", 8_192, "The longest trailer section of a chunked body. A longer one is answered with 431."),
+    rate(
+        "minimum_header_rate",
+        "How fast a client must send the head of a request, on average once `minimum_rate_grace` is over; 0 asks for \
+         nothing. A slower one is answered with 408.",
+    ),
+    rate(
+        "minimum_body_rate",
+        "How fast a client must send a body, on average once `minimum_rate_grace` is over; 0 asks for nothing. A slower \
+         one is answered with 408.",
+    ),
+    rate(
+        "minimum_write_rate",
+        "How fast a client must take what it has not taken at once of a response, on average once `minimum_rate_grace` is \
+         over; 0 asks for nothing. A slower one's connection is closed.",
+    ),
+    Directive {
+        unit: Some("seconds"),
+        ..licorne(
+            "minimum_rate_grace",
+            Kind::Number { min: 0.0 },
+            Default::Int(20),
+            "How long a head, a body or a response may take before its minimum rate counts.",
+        )
+    },
+    Directive {
+        unit: Some("bytes"),
+        ..licorne(
+            "response_buffer_size",
+            integer(0),
+            Default::Int(1_048_576),
+            "How much of a response is kept in memory for a client that does not take it at once; the rest goes to an \
+             unlinked temporary file, and the worker is free.",
+        )
+    },
+    Directive {
+        unit: Some("bytes"),
+        ..licorne(
+            "response_file_limit",
+            integer(0),
+            Default::Int(1_073_741_824),
+            "How much of a response may be in a temporary file; then, or when the disk is full, the application waits for \
+             the client. 0 is no file.",
+        )
+    },
     Directive {
         unit: Some("requests"),
         ..licorne(

@@ -84,7 +84,7 @@ impl Sink {
 
 /// Opens a file without a name in `TMPDIR`. See open(2), `O_TMPFILE`; where the file system has no such thing the file
 /// is made under a name and unlinked at once.
-fn unnamed_file() -> io::Result<File> {
+pub(crate) fn unnamed_file() -> io::Result<File> {
     let directory = std::env::temp_dir();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
@@ -94,7 +94,7 @@ fn unnamed_file() -> io::Result<File> {
         Err(errno) => return Err(errno.into()),
     }
     for attempt in 0_u32.. {
-        let path = directory.join(format!("licorne-body.{}.{attempt}", std::process::id()));
+        let path = directory.join(format!("licorne.{}.{attempt}", std::process::id()));
         match rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode) {
             Ok(fd) => {
                 std::fs::remove_file(&path)?;

@@ -17,6 +17,7 @@ use crate::deadlines::Patience;
 use crate::exchange::After;
 use crate::intake::{Intake, Pool};
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::proxied::Proxied;
 use crate::settings::Settings;
@@ -86,6 +87,8 @@ pub(crate) struct Connection {
     pub(crate) intake: Option<Box<Intake>>,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
+    /// How fast its client is.
+    pub(crate) pace: Pace,
     /// Whether epoll knows it, and then whether for writing.
     pub(crate) registered: Option<bool>,
     /// It is in the queue of those to be looked at.
@@ -105,6 +108,7 @@ impl Connection {
             intake: None,
             phase: Phase::Head,
             outbox: Outbox::default(),
+            pace: Pace::default(),
             registered: None,
             queued: false,
             served: false,
@@ -159,6 +163,7 @@ impl Connection {
                 Err(_) => return Progress::Gone,
             };
             intake.filled += count;
+            self.pace.count(count);
             let outcome = match self.phase {
                 Phase::Head => self.parse(intake, settings),
                 Phase::Proxy(versions) => self.parse_proxy(versions, intake, settings),

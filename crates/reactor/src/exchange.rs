@@ -12,7 +12,7 @@ use crate::connection::{Connection, Phase};
 use crate::deadlines::Patience;
 use crate::peer::Peer;
 use crate::proxied::Proxied;
-use crate::reactor::Reactor;
+use crate::reactor::{Notice, Reactor};
 use crate::slab::Token;
 
 /// A complete request.
@@ -74,13 +74,16 @@ impl Reactor {
         }
     }
 
-    /// Sends parts of a response in order. What the socket does not take now is copied and sent later.
+    /// Sends parts of a response in order. What the socket does not take now is copied, to memory or to a file, and sent
+    /// later. When more is in memory than [`crate::Settings::response_buffer_bytes`] no file would take it.
     ///
     /// # Errors
     /// The client is gone; [`Reactor::finish`] with [`After::Abort`] is all that is left.
     pub fn send(&mut self, token: Token, parts: &[&[u8]]) -> Result<(), Errno> {
         let connection = self.slab.get_mut(token).ok_or(Errno::PIPE)?;
-        connection.outbox.send(connection.fd.as_fd(), parts)
+        connection.outbox.send(connection.fd.as_fd(), parts, self.settings.room())?;
+        self.notice_spill(token);
+        Ok(())
     }
 
     /// Sends the last parts of a response after which the connection closes. [`Reactor::finish`] has to follow at once: the
@@ -91,7 +94,17 @@ impl Reactor {
     /// As [`Reactor::send`].
     pub fn send_last(&mut self, token: Token, parts: &[&[u8]]) -> Result<(), Errno> {
         let connection = self.slab.get_mut(token).ok_or(Errno::PIPE)?;
-        connection.outbox.send_last(connection.fd.as_fd(), parts)
+        connection.outbox.send_last(connection.fd.as_fd(), parts, self.settings.room())?;
+        self.notice_spill(token);
+        Ok(())
+    }
+
+    /// Tells the operator when a response could not be put aside in a file.
+    fn notice_spill(&mut self, token: Token) {
+        let error = self.slab.get_mut(token).and_then(|connection| connection.outbox.take_trouble());
+        if let Some(error) = error {
+            self.notices.push_back(Notice::CannotStoreResponse(error));
+        }
     }
 
     /// Sends a part of a file behind what was sent before, without reading it into memory.

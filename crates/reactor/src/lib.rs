@@ -32,6 +32,7 @@ mod deadlines;
 mod exchange;
 mod intake;
 mod outbox;
+mod pace;
 mod peer;
 mod poller;
 mod proxied;
@@ -39,6 +40,7 @@ mod reactor;
 mod retire;
 mod settings;
 mod slab;
+mod spill;
 
 pub use body::Body;
 pub use date::HttpDate;

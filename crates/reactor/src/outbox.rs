@@ -1,23 +1,29 @@
 //! What a client has not taken yet of its response. Bytes are copied here only when the socket is full, so a response
-//! that fits goes out straight from the application's memory.
+//! that fits goes out straight from the application's memory. What does not fit into the room of memory goes to a file
+//! without a name (see [`crate::spill`]), so that neither the application nor the memory waits for a slow client.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
+use crate::spill::{Room, Spill};
+
 /// Parts that one sendmsg(2) takes; far below the kernel's 1,024, since the array lies on the stack.
 const BATCH: usize = 64;
 /// The most that one sendfile(2) is asked for, so that a fast reader of a large file does not hold up the others.
 const FILE_BYTES_AT_ONCE: usize = 1 << 20;
+/// What is over the room of memory is collected to this before it is written to a file: small pieces would cost a call each.
+const BATCH_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 enum Segment {
     Bytes { bytes: Vec<u8>, at: usize },
     File { file: File, offset: u64, left: u64 },
+    Spill(Spill),
 }
 
 /// The queue of one connection.
@@ -25,6 +31,10 @@ enum Segment {
 pub(crate) struct Outbox {
     segments: VecDeque<Segment>,
     queued_bytes: usize,
+    /// How many bytes were taken late, by [`Outbox::flush`], since somebody asked.
+    flushed_bytes: usize,
+    /// Why nothing can go to a file, and whether somebody was told.
+    trouble: Option<(io::Error, bool)>,
 }
 
 impl Outbox {
@@ -37,32 +47,90 @@ impl Outbox {
         self.queued_bytes
     }
 
+    /// Returns how many bytes the client took late since this was asked.
+    pub(crate) fn take_flushed(&mut self) -> usize {
+        std::mem::take(&mut self.flushed_bytes)
+    }
+
     /// Sends `parts` in order behind what is queued; keeps a copy of what the socket does not take now.
-    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<(), Errno> {
-        self.send_with(fd, parts, SendFlags::NOSIGNAL)
+    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Room) -> Result<(), Errno> {
+        self.send_with(fd, parts, room, SendFlags::NOSIGNAL)
     }
 
     /// As [`Outbox::send`], for what the connection's end follows at once: the kernel holds the last segment back until
     /// then, and sends both as one. See send(2), `MSG_MORE`.
-    pub(crate) fn send_last(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<(), Errno> {
-        self.send_with(fd, parts, SendFlags::NOSIGNAL | SendFlags::MORE)
+    pub(crate) fn send_last(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Room) -> Result<(), Errno> {
+        self.send_with(fd, parts, room, SendFlags::NOSIGNAL | SendFlags::MORE)
     }
 
-    fn send_with(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], flags: SendFlags) -> Result<(), Errno> {
-        let mut sent = 0;
-        if self.is_empty() {
-            sent = send_now(fd, parts, flags)?;
+    fn send_with(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Room, flags: SendFlags) -> Result<(), Errno> {
+        if !self.is_empty() {
+            // The client may have taken some: a stream whose client was slow once must not wait for its end.
+            self.flush(fd)?;
         }
-        let mut skip = sent;
+        let mut skip = 0;
+        if self.is_empty() {
+            skip = send_now(fd, parts, flags)?;
+        }
+        let rest = parts.iter().map(|part| part.len()).sum::<usize>() - skip;
+        if rest == 0 {
+            return Ok(());
+        }
+        let fits = self.queued_bytes + rest <= room.memory_bytes;
+        let small = self.segments.len() > 1 && self.tail_bytes() + rest < BATCH_BYTES;
+        let to_file = !fits && !small && room.file_bytes > 0 && self.trouble.is_none() && self.make_spill(room);
         for part in parts {
-            if skip >= part.len() {
-                skip -= part.len();
-            } else {
-                self.keep(&part[skip..]);
-                skip = 0;
-            }
+            let (sent, part) = part.split_at(skip.min(part.len()));
+            skip -= sent.len();
+            let written = if to_file { self.spill(part, room) } else { 0 };
+            self.keep(&part[written..]);
         }
         Ok(())
+    }
+
+    /// Takes what the operator should know of: a response could not be put aside in a file.
+    pub(crate) fn take_trouble(&mut self) -> Option<io::Error> {
+        let (error, told) = self.trouble.as_mut().filter(|(_, told)| !told)?;
+        *told = true;
+        Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+    }
+
+    /// Returns the bytes at the end of the queue that lie in memory behind a file.
+    fn tail_bytes(&self) -> usize {
+        match self.segments.back() {
+            Some(Segment::Bytes { bytes, .. }) if self.segments.len() > 1 => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// Has the queue end with a spill, which takes over the tail in memory. False when there can be none.
+    fn make_spill(&mut self, room: Room) -> bool {
+        let tail = match self.segments.back() {
+            Some(Segment::Bytes { .. }) if self.segments.len() > 1 => self.segments.pop_back(),
+            _ => None,
+        };
+        if !matches!(self.segments.back(), Some(Segment::Spill(_))) {
+            match Spill::new() {
+                Ok(spill) => self.segments.push_back(Segment::Spill(spill)),
+                Err(error) => self.trouble = Some((error, false)),
+            }
+        }
+        if let Some(Segment::Bytes { bytes, at }) = tail {
+            self.queued_bytes -= bytes.len() - at;
+            let written = self.spill(&bytes[at..], room);
+            self.keep(&bytes[at + written..]);
+        }
+        self.trouble.is_none()
+    }
+
+    /// Appends to the spill at the end of the queue as much as it takes.
+    fn spill(&mut self, bytes: &[u8], room: Room) -> usize {
+        let Some(Segment::Spill(spill)) = self.segments.back_mut() else { return 0 };
+        let (written, outcome) = spill.append(bytes, room);
+        if let Err(error) = outcome {
+            self.trouble = Some((error, false));
+        }
+        written
     }
 
     /// Queues a part of a file and sends what the socket takes now.
@@ -82,6 +150,7 @@ impl Outbox {
                         Ok(count) => {
                             *at += count;
                             self.queued_bytes -= count;
+                            self.flushed_bytes += count;
                         }
                         Err(Errno::AGAIN) => return Ok(()),
                         Err(Errno::INTR) => {}
@@ -91,12 +160,33 @@ impl Outbox {
                         continue;
                     }
                 }
+                Segment::Spill(spill) => {
+                    let ask = spill.left(FILE_BYTES_AT_ONCE);
+                    if ask == 0 {
+                        // The disk was full before it took anything.
+                        self.segments.pop_front();
+                        continue;
+                    }
+                    match rustix::fs::sendfile(fd, &spill.file, Some(&mut spill.offset), ask) {
+                        Ok(0) => return Err(Errno::IO),
+                        Ok(count) => self.flushed_bytes += count,
+                        Err(Errno::AGAIN) => return Ok(()),
+                        Err(Errno::INTR) => {}
+                        Err(errno) => return Err(errno),
+                    }
+                    if spill.offset < spill.end {
+                        continue;
+                    }
+                }
                 Segment::File { file, offset, left } => {
                     let ask = usize::try_from(*left).unwrap_or(usize::MAX).min(FILE_BYTES_AT_ONCE);
                     match rustix::fs::sendfile(fd, &*file, Some(offset), ask) {
                         // The file became shorter than announced: the client must see that the body is incomplete.
                         Ok(0) => return Err(Errno::IO),
-                        Ok(count) => *left -= count as u64,
+                        Ok(count) => {
+                            *left -= count as u64;
+                            self.flushed_bytes += count;
+                        }
                         Err(Errno::AGAIN) => return Ok(()),
                         Err(Errno::INTR) => {}
                         Err(errno) => return Err(errno),
@@ -112,6 +202,9 @@ impl Outbox {
     }
 
     fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
         self.queued_bytes += rest.len();
         if let Some(Segment::Bytes { bytes, .. }) = self.segments.back_mut() {
             bytes.extend_from_slice(rest);
@@ -168,6 +261,8 @@ mod tests {
     use std::os::fd::{AsFd, OwnedFd};
     use std::os::unix::net::UnixStream;
 
+    const ROOM: Room = Room { memory_bytes: 16 << 20, file_bytes: 1 << 30 };
+
     fn pair() -> (OwnedFd, UnixStream) {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)
@@ -183,7 +278,7 @@ mod tests {
         let pieces: Vec<Vec<u8>> = (0..300_usize).map(|n| vec![n as u8; n * 37 % 9_000]).collect();
         let parts: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
         let mut outbox = Outbox::default();
-        outbox.send(ours.as_fd(), &parts).unwrap();
+        outbox.send(ours.as_fd(), &parts, ROOM).unwrap();
         assert!(outbox.queued_bytes() > 0, "the socket took all of it; the test proves nothing");
         let want = pieces.concat();
         let mut got = vec![0; want.len()];
@@ -202,7 +297,7 @@ mod tests {
         file.write_all(&vec![b'f'; 2_000_000]).unwrap();
         file.rewind().unwrap();
         let mut outbox = Outbox::default();
-        outbox.send(ours.as_fd(), &[b"head"]).unwrap();
+        outbox.send(ours.as_fd(), &[b"head"], ROOM).unwrap();
         outbox.send_file(ours.as_fd(), file.try_clone().unwrap(), 10, 1_999_990).unwrap();
         let mut got = vec![0; 1_999_994];
         let mut filled = 0;
@@ -214,10 +309,61 @@ mod tests {
         assert_eq!(outbox.send_file(ours.as_fd(), file, 1_999_999, 2), Err(Errno::IO));
     }
 
+    /// Sends pieces, takes them back, and returns the most that was in memory.
+    fn through(pieces: &[Vec<u8>], room: Room) -> usize {
+        let (ours, mut theirs) = pair();
+        let mut outbox = Outbox::default();
+        let mut most = 0;
+        for piece in pieces {
+            outbox.send(ours.as_fd(), &[&piece[..piece.len() / 2], &piece[piece.len() / 2..]], room).unwrap();
+            most = most.max(outbox.queued_bytes());
+        }
+        let want = pieces.concat();
+        let mut got = vec![0; want.len()];
+        let mut filled = 0;
+        while filled < got.len() {
+            filled += theirs.read(&mut got[filled..]).unwrap();
+            outbox.flush(ours.as_fd()).unwrap();
+        }
+        assert!(got == want && outbox.is_empty() && outbox.queued_bytes() == 0);
+        most
+    }
+
+    #[test]
+    fn what_memory_has_no_room_for_goes_through_a_file_in_order() {
+        let small: Vec<Vec<u8>> = (0..3_000_usize).map(|n| vec![n as u8; 1_000 + n % 700]).collect();
+        let large = vec![vec![b'a'; 9_000_000], vec![b'b'; 10], vec![b'c'; 3_000_000]];
+        let room = Room { memory_bytes: 100_000, file_bytes: 1 << 30 };
+        for pieces in [&small, &large] {
+            let most = through(pieces, room);
+            assert!((1..=100_000 + BATCH_BYTES).contains(&most), "{most} bytes were in memory");
+        }
+        // When the file has its bytes, memory takes the rest: the caller sees it and waits.
+        let most = through(&large, Room { memory_bytes: 100_000, file_bytes: 1_000_000 });
+        assert!(most > 1_000_000, "{most}");
+        assert!(through(&large, Room { memory_bytes: 100_000, file_bytes: 0 }) > 1_000_000);
+    }
+
+    #[test]
+    fn a_client_that_was_slow_once_gets_the_next_piece_at_once() {
+        for memory_bytes in [0, 16 << 20] {
+            let (ours, mut theirs) = pair();
+            let mut outbox = Outbox::default();
+            let room = Room { memory_bytes, ..ROOM };
+            outbox.send(ours.as_fd(), &[&vec![b'a'; 400_000]], room).unwrap();
+            assert!(!outbox.is_empty());
+            let mut got = vec![0; 400_000];
+            while !outbox.is_empty() {
+                theirs.read_exact(&mut got[..1_000]).unwrap();
+                outbox.send(ours.as_fd(), &[b"b"], room).unwrap();
+            }
+        }
+    }
+
     #[test]
     fn a_client_that_left_is_an_error_not_a_signal() {
         let (ours, theirs) = pair();
         drop(theirs);
-        assert_eq!(Outbox::default().send(ours.as_fd(), &[b"x", b"y"]), Err(Errno::PIPE));
+        assert_eq!(Outbox::default().send(ours.as_fd(), &[b"x", b"y"], ROOM), Err(Errno::PIPE));
     }
 }

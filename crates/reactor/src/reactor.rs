@@ -11,6 +11,7 @@ use crate::connection::{Phase, Progress};
 use crate::date::HttpDate;
 use crate::deadlines::{Deadlines, Patience};
 use crate::intake::Pool;
+use crate::pace::Pace;
 use crate::poller::{Events, Poller, Source};
 use crate::settings::Settings;
 use crate::slab::{Slab, Token};
@@ -39,6 +40,9 @@ pub enum Notice {
     CannotAccept(Errno),
     /// A request body could not be stored in a temporary file.
     CannotStoreBody(io::Error),
+    /// What a slow client has not taken of a response could not be stored in a temporary file: it stays in memory, and the
+    /// application waits for that client.
+    CannotStoreResponse(io::Error),
     /// A connection without the proxy's header was closed: what was wrong. Told once until one has it.
     NoProxyHeader(&'static str),
 }
@@ -199,10 +203,7 @@ impl Reactor {
         self.resume_accepting(now);
         while let Some((index, kind)) = self.deadlines.take_due(now) {
             let Some(token) = self.slab.token_at(index) else { continue };
-            match kind {
-                Patience::Head | Patience::Body => self.refuse(token, 408),
-                Patience::Fresh | Patience::Idle | Patience::Write | Patience::Discard => self.close(token),
-            }
+            self.give_up_on(token, kind);
         }
         None
     }
@@ -249,6 +250,7 @@ impl Reactor {
         }
         match connection.read(&mut self.pool, &self.settings) {
             Progress::Request => {
+                connection.pace = Pace::default();
                 self.proxy_missing &= connection.proxied.is_none();
                 self.deadlines.clear(token.index);
                 return true;
@@ -298,9 +300,26 @@ impl Reactor {
             }
             connection.registered = Some(write);
         }
+        let now = now_ms();
+        if !self.deadlines.is_set(token.index, patience) {
+            connection.pace.restart(patience, now);
+        } else {
+            connection.pace.count(connection.outbox.take_flushed());
+            if connection.pace.is_too_slow(patience, &self.settings, now) {
+                return self.give_up_on(token, patience);
+            }
+        }
         // Bytes of a proxy's header do not start the first patience anew: it may be dripped, but not for ever.
         if patience != Patience::Fresh || !self.deadlines.is_set(token.index, Patience::Fresh) {
-            self.deadlines.set(token.index, patience, now_ms());
+            self.deadlines.set(token.index, patience, now);
+        }
+    }
+
+    /// Ends a connection whose client was too slow at this.
+    fn give_up_on(&mut self, token: Token, patience: Patience) {
+        match patience {
+            Patience::Head | Patience::Body => self.refuse(token, 408),
+            Patience::Fresh | Patience::Idle | Patience::Write | Patience::Discard => self.close(token),
         }
     }
 }

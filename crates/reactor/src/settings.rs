@@ -2,6 +2,8 @@
 
 use http1::Limits;
 
+use crate::spill::Room;
+
 /// The settings of one reactor. Times are in milliseconds, sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -12,6 +14,11 @@ pub struct Settings {
     pub pipeline: u32,
     /// Bodies up to this size stay in memory, longer ones go to an unlinked file. Default 114,688 (Unicorn, nginx-like).
     pub body_buffer_bytes: usize,
+    /// How much of a response that its client has not taken yet is kept in memory; the rest goes to an unlinked file.
+    /// Default 1,048,576.
+    pub response_buffer_bytes: usize,
+    /// How much of a response may be in a file; then the application waits for the client. Default 1 GiB (nginx).
+    pub response_file_bytes: u64,
     /// How long a connection may be idle between requests. Default 75,000 (nginx), above the 60 s of load balancers.
     /// 0 closes after each response.
     pub keepalive_ms: u64,
@@ -21,9 +28,25 @@ pub struct Settings {
     pub body_ms: u64,
     /// How long a client may take nothing of a response. Default 60,000 (nginx).
     pub write_ms: u64,
+    /// How many bytes of a head a client must send per second, on average, once the grace is over. 0 asks for nothing.
+    /// Default 240 (Kestrel).
+    pub head_rate: u64,
+    /// The same for a body. Default 240 (Kestrel).
+    pub body_rate: u64,
+    /// How many bytes of a response a client must take per second. Default 240 (Kestrel).
+    pub write_rate: u64,
+    /// How long a head, a body or a response may take before its rate counts. Default 20,000 (Kestrel: 5,000; a client on
+    /// a bad line may lose its first segments).
+    pub rate_grace_ms: u64,
     /// How long a closed connection's unread input is read and thrown away. Default 2,000; nginx waits up to 5 s
     /// between reads.
     pub discard_ms: u64,
+}
+
+impl Settings {
+    pub(crate) fn room(&self) -> Room {
+        Room { memory_bytes: self.response_buffer_bytes, file_bytes: self.response_file_bytes }
+    }
 }
 
 impl Default for Settings {
@@ -32,10 +55,16 @@ impl Default for Settings {
             limits: Limits::default(),
             pipeline: 1_000,
             body_buffer_bytes: 114_688,
+            response_buffer_bytes: 1 << 20,
+            response_file_bytes: 1 << 30,
             keepalive_ms: 75_000,
             head_ms: 60_000,
             body_ms: 60_000,
             write_ms: 60_000,
+            head_rate: 240,
+            body_rate: 240,
+            write_rate: 240,
+            rate_grace_ms: 20_000,
             discard_ms: 2_000,
         }
     }

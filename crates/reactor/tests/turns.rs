@@ -145,14 +145,22 @@ fn a_worker_that_retires_serves_what_it_has_and_ends() {
 
 #[test]
 fn a_response_that_the_socket_does_not_take_is_written_while_others_are_served() {
-    let mut worker = Worker::new(Settings::default());
+    // In memory, and in a file.
+    for response_buffer_bytes in [64 << 20, 1 << 20] {
+        write_late(Settings { response_buffer_bytes, ..Settings::default() });
+    }
+}
+
+fn write_late(settings: Settings) {
+    let in_memory = settings.response_buffer_bytes > 20_000_000;
+    let mut worker = Worker::new(settings);
     let mut slow = worker.connect();
     ask(&mut slow, "/slow");
     let (token, _) = worker.next().unwrap();
     let body = vec![b'x'; 20_000_000];
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n";
     worker.reactor.send(token, &[head, &body]).unwrap();
-    assert!(worker.reactor.queued_bytes(token) > 0);
+    assert_eq!(worker.reactor.queued_bytes(token) > 0, in_memory);
     worker.reactor.finish(token, After::KeepAlive);
     let mut other = worker.connect();
     ask(&mut other, "/other");

@@ -210,6 +210,17 @@ impl Connection {
         bytes.len()
     }
 
+    /// Reads at most `most` bytes and pauses. Returns how many it were; 0 when the server has closed or reset.
+    #[track_caller]
+    pub fn take_some(&mut self, most: usize, pause: Duration) -> usize {
+        let mut buffer = vec![0; most];
+        let count = self.read(&mut buffer, Instant::now() + crate::patience()).unwrap_or(0);
+        // Nothing can become readable in an empty pipe: a pause that needs no sleep.
+        let (nothing, _writer) = std::io::pipe().expect("a pipe");
+        crate::process::readable(nothing.as_fd(), Instant::now() + pause);
+        count
+    }
+
     /// The port of this end; 0 on a UNIX socket.
     #[must_use]
     pub fn local_port(&self) -> u16 {

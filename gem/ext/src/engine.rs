@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) early_hints: bool,
     pub(crate) check_client: bool,
     pub(crate) write_ms: u64,
+    /// How much of a response may be in memory before the application waits for the client.
+    pub(crate) response_buffer_bytes: usize,
     /// For the heads of responses, reused.
     buffer: RefCell<Vec<u8>>,
     /// The process that serves.
@@ -86,7 +88,7 @@ impl Engine {
         let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
 
         let connections = connection_settings(ruby, settings)?;
-        let write_ms = connections.write_ms;
+        let (write_ms, response_buffer_bytes) = (connections.write_ms, connections.response_buffer_bytes);
         let reactor = Reactor::new(connections).map_err(|error| system_error(ruby, "epoll_create", &error))?;
         let watched = control.with_channel(ruby, |channel| reactor.watch_control(std::os::fd::AsFd::as_fd(channel)))?;
         watched.map_err(|error| system_error(ruby, "control", &error))?;
@@ -108,6 +110,7 @@ impl Engine {
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
             check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
             write_ms,
+            response_buffer_bytes,
             buffer: RefCell::default(),
             pid: Cell::new(std::process::id()),
             page,
@@ -308,6 +311,7 @@ fn tell(ruby: &Ruby, events: Value, notice: &Notice) {
     let text = match notice {
         Notice::CannotAccept(errno) => format!("cannot accept connections, trying again: {errno}"),
         Notice::CannotStoreBody(error) => format!("cannot store a request body: {error}"),
+        Notice::CannotStoreResponse(error) => format!("cannot store a response, waiting for its client: {error}"),
         Notice::NoProxyHeader(reason) => format!("closed a connection that has to come from a proxy: {reason}"),
     };
     report_text(ruby, events, text);

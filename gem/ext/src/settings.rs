@@ -33,10 +33,16 @@ pub(crate) fn connection_settings(ruby: &Ruby, settings: RHash) -> Result<Settin
         limits: limits(ruby, settings)?,
         pipeline: setting(ruby, settings, "pipeline_limit")?.unwrap_or(defaults.pipeline),
         body_buffer_bytes: number("client_body_buffer_size", defaults.body_buffer_bytes)?,
+        response_buffer_bytes: number("response_buffer_size", defaults.response_buffer_bytes)?,
+        response_file_bytes: setting(ruby, settings, "response_file_limit")?.unwrap_or(defaults.response_file_bytes),
         keepalive_ms: ms("keepalive_timeout", defaults.keepalive_ms)?,
         head_ms: ms("header_timeout", defaults.head_ms)?,
         body_ms: ms("body_timeout", defaults.body_ms)?,
         write_ms: ms("write_timeout", defaults.write_ms)?,
+        head_rate: setting(ruby, settings, "minimum_header_rate")?.unwrap_or(defaults.head_rate),
+        body_rate: setting(ruby, settings, "minimum_body_rate")?.unwrap_or(defaults.body_rate),
+        write_rate: setting(ruby, settings, "minimum_write_rate")?.unwrap_or(defaults.write_rate),
+        rate_grace_ms: ms("minimum_rate_grace", defaults.rate_grace_ms)?,
         discard_ms: defaults.discard_ms,
     })
 }

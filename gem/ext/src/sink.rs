@@ -16,10 +16,10 @@ use crate::serve::{Exchange, flow};
 
 /// Bodies up to this size are copied behind the head: one small copy is cheaper than the kernel's gathering.
 const COPIED_BYTES: usize = 8 * 1024;
+/// More than the room for responses that may be in memory.
+const SLACK_BYTES: usize = 64 * 1024;
 /// Files up to this size are read and sent with the head.
 const SMALL_FILE_BYTES: u64 = 64 * 1024;
-/// A body that yields pieces is not asked for more while the client has so much yet to take.
-const QUEUE_BYTES: usize = 1 << 20;
 
 /// Where the pieces of one body go.
 pub(crate) struct Sink<'e, 'x> {
@@ -130,7 +130,11 @@ impl<'e, 'x> Sink<'e, 'x> {
             self.exchange.core.reactor.borrow_mut().send(self.exchange.token, parts)
         });
         self.gone |= outcome.is_err();
-        Ok(())
+        if self.gone {
+            return Ok(());
+        }
+        // There was no file to put it aside.
+        protect(|rb| self.wait_for_client(rb)).map(drop)
     }
 
     /// Sends a file without reading it into memory, unless it is small.
@@ -253,7 +257,8 @@ impl<'e, 'x> Sink<'e, 'x> {
 
     /// Waits, without the interpreter's lock, until a slow client has taken enough. False when it takes nothing more.
     fn wait_for_client(&mut self, rb: Rb<'_>) -> bool {
-        self.drain(rb, QUEUE_BYTES)
+        // A little more is collected there before it goes to a file.
+        self.drain(rb, self.exchange.core.response_buffer_bytes + SLACK_BYTES)
     }
 
     /// Waits until at most `allowed` bytes are queued.

@@ -1,0 +1,64 @@
+//! Who sends or takes too little. The deadlines between bytes let a client go on for hours with a byte now and then; this
+//! asks for a number of bytes per second as well, on average since it began to send this head or body or to take this
+//! response. Who was fast may pause, as honest clients on bad lines do.
+//!
+//! It is looked at when bytes have come, so that it needs no timer: who sends nothing at all has a deadline.
+
+use crate::deadlines::Patience;
+use crate::settings::Settings;
+
+/// How far a connection came with what it does now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    since_ms: u64,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Notes that something new begins, to be waited for like this. What came with the beginning counts.
+    pub(crate) fn restart(&mut self, patience: Patience, now_ms: u64) {
+        self.since_ms = now_ms;
+        if !matches!(patience, Patience::Head | Patience::Body) {
+            self.bytes = 0;
+        }
+    }
+
+    /// Notes that bytes came, or went.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// Tells whether the client is too slow at this.
+    pub(crate) fn is_too_slow(&self, patience: Patience, settings: &Settings, now_ms: u64) -> bool {
+        let rate = match patience {
+            Patience::Head => settings.head_rate,
+            Patience::Body => settings.body_rate,
+            Patience::Write => settings.write_rate,
+            Patience::Fresh | Patience::Idle | Patience::Discard => 0,
+        };
+        let elapsed_ms = now_ms.saturating_sub(self.since_ms);
+        elapsed_ms > settings.rate_grace_ms && self.bytes.saturating_mul(1_000) < rate.saturating_mul(elapsed_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_counts_once_the_grace_is_over() {
+        let settings = Settings { head_rate: 0, body_rate: 100, rate_grace_ms: 2_000, ..Settings::default() };
+        let mut pace = Pace::default();
+        pace.restart(Patience::Body, 10_000);
+        let slow = |pace: &Pace, now_ms| pace.is_too_slow(Patience::Body, &settings, now_ms);
+        assert!(!slow(&pace, 12_000));
+        assert!(slow(&pace, 12_001));
+        assert!(!pace.is_too_slow(Patience::Head, &settings, 12_001), "no rate is asked for");
+        assert!(!pace.is_too_slow(Patience::Idle, &settings, u64::MAX));
+        pace.count(1_000);
+        assert!(!slow(&pace, 20_000), "who was fast may pause");
+        assert!(slow(&pace, 20_001));
+        pace.restart(Patience::Write, 20_001);
+        assert!(!slow(&pace, 20_002) && slow(&pace, 30_000), "what was sent does not pay for what is taken");
+    }
+}

@@ -1,0 +1,125 @@
+//! Promise: a client that is slow, in either direction, costs no worker, and one that is too slow is sent away; a disk
+//! that is full costs the one request that needs it.
+
+use std::time::Duration;
+
+use testkit::output::Mark;
+use testkit::{Connection, Request, Server};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn who_drips_a_head_or_a_body_is_answered_408_though_it_never_pauses_for_long() {
+    let config = "minimum_rate_grace 1\nminimum_header_rate 100\nminimum_body_rate 100";
+    let mut server = Server::builder().config(config).start();
+    let body = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n{}", "x".repeat(9999));
+    let chunked =
+        format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}", "1\r\nx\r\n".repeat(999));
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X: y\r\n".repeat(50));
+    for (at_once, dripped) in [("", &*head), body.split_at(60), chunked.split_at(70)] {
+        let mut connection = server.connect();
+        connection.send(at_once);
+        let sent = connection.drip(dripped.as_bytes(), Duration::from_millis(50));
+        assert!(sent < dripped.len(), "all of it was taken: {at_once}{dripped}");
+        let response = connection.receive();
+        assert_eq!((response.status, response.keep_alive), (408, false));
+    }
+    // Who sent much at once may pause.
+    let mut connection = server.connect();
+    let (fast, slow) = body.split_at(body.len() - 30);
+    connection.send(fast);
+    connection.drip(slow.as_bytes(), Duration::from_millis(70));
+    assert_eq!(connection.receive().status, 200);
+    server.stop();
+}
+
+#[test]
+fn who_takes_a_response_too_slowly_is_closed() {
+    let config = "minimum_rate_grace 0.5\nminimum_write_rate 100_000_000";
+    let mut server = Server::builder().config(config).start();
+    let mut connection = server.connect();
+    connection.send(Request::get("/big?kib=40000").bytes());
+    let mut got = 0;
+    while got < 40_000 * 1024 {
+        // It reads on, in small portions.
+        let more = connection.take_some(64 * 1024, Duration::from_millis(20));
+        if more == 0 {
+            break;
+        }
+        got += more;
+    }
+    assert!(got < 40_000 * 1024, "all of it came");
+    server.stop();
+}
+
+#[test]
+fn a_large_response_frees_its_worker_at_once_and_little_memory_is_used() {
+    let mut server = Server::builder().start();
+    let worker = server.workers()[0].pid;
+    // Warm: Ruby has the strings, the allocator has its arenas.
+    assert_eq!(server.get("/big?kib=20480").body.len(), 20 * MIB);
+    let before = testkit::procfs::memory(worker).rss_kib;
+    let mut slow: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+    for connection in &mut slow {
+        connection.send(Request::get("/big?kib=20480").close().bytes());
+        // There is one worker: it can only answer when it does not wait for that client.
+        assert_eq!(server.get("/").status, 200);
+    }
+    let grown = testkit::procfs::memory(worker).rss_kib.saturating_sub(before);
+    assert!(grown < 40 * 1024, "ten slow readers of 20 MiB took {grown} KiB");
+    for connection in &mut slow {
+        let response = connection.receive();
+        assert_eq!((response.status, response.body.len()), (200, 20 * MIB));
+        assert!(response.body.chunks(16).all(|piece| piece == b"0123456789abcdef"));
+    }
+    server.stop();
+}
+
+/// A server whose temporary files are on a disk of 2 MiB.
+fn with_small_disk(config: &str) -> Server {
+    let program = testkit::program::path();
+    let script = format!(
+        "#!/bin/bash\nexport TMPDIR=\"$TEST_DIR/tmp\"\nmkdir -p \"$TMPDIR\"\n\
+         exec unshare -rm bash -c 'mount -t tmpfs -o size=2m none \"$TMPDIR\" && exec {:?} \"$@\"' - \"$@\"\n",
+        program
+    );
+    let directory = tempfile::tempdir().expect("a temporary directory").keep();
+    let wrapper = directory.join("licorne");
+    std::fs::write(&wrapper, script).expect("it can be written");
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let server = Server::builder().program(&wrapper).config(config).start();
+    std::fs::remove_dir_all(directory).expect("it is ours");
+    server
+}
+
+#[test]
+fn a_full_disk_costs_the_request_whose_body_needs_it_and_no_other() {
+    let mut server = with_small_disk("");
+    let large = Request::post("/echo", vec![b'x'; 4 * MIB]);
+    for _ in 0..3 {
+        assert_eq!(server.request(large.clone()).status, 500);
+        assert_eq!(server.request(Request::post("/echo", vec![b'x'; MIB])).status, 200);
+        assert_eq!(server.get("/").status, 200);
+    }
+    server.wait_for(Mark::default(), "cannot store a request body: No space left");
+    server.stop();
+}
+
+#[test]
+fn a_full_disk_makes_the_application_wait_for_a_slow_client_and_nothing_is_lost() {
+    let mut server = with_small_disk("response_buffer_size 100_000");
+    for target in ["/big?kib=20480", "/stream?lines=1000000"] {
+        let mark = server.mark();
+        let mut connection = server.connect();
+        connection.send(Request::get(target).close().bytes());
+        let response = connection.receive();
+        if target.starts_with("/big") {
+            // The other may be as fast as its client.
+            server.wait_for(mark, "cannot store a response, waiting for its client: No space left");
+        }
+        assert_eq!(response.status, 200);
+        assert!(response.body.len() > 10_000_000, "{target}: {}", response.body.len());
+        assert_eq!(server.get("/").status, 200);
+    }
+    server.stop();
+}
