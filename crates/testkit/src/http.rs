@@ -63,6 +63,18 @@ impl Request {
             .field("Content-Type", "application/octet-stream")
     }
 
+    /// A POST request of a form (application/x-www-form-urlencoded), as a browser sends it.
+    #[must_use]
+    pub fn form(target: &str, values: &[(&str, &str)]) -> Request {
+        let pairs: Vec<String> =
+            values.iter().map(|(name, value)| format!("{}={}", form_encoded(name), form_encoded(value))).collect();
+        let body = pairs.join("&").into_bytes();
+        let length = body.len().to_string();
+        Request { body, ..Request::new("POST", target) }
+            .field("Content-Length", &length)
+            .field("Content-Type", "application/x-www-form-urlencoded")
+    }
+
     /// A POST request of a form with one file in it (RFC 7578), as a browser sends it.
     #[must_use]
     pub fn upload(target: &str, name: &str, content: &[u8]) -> Request {
@@ -105,6 +117,15 @@ impl Request {
         bytes.extend_from_slice(&self.body);
         bytes
     }
+}
+
+/// Everything but letters and digits as `%` and two hexadecimal digits.
+fn form_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// Why no whole response came.
