@@ -208,6 +208,34 @@ fn a_server_that_is_part_of_the_release_follows_the_link_too() {
 }
 
 #[test]
+fn an_upgrade_in_place_brings_the_server_of_the_next_release() {
+    let deployment = Deployment::new();
+    for number in 1..=3 {
+        testkit::program::install_gem(&deployment.path(&format!("releases/{number}/vendor/licorne")));
+    }
+    let server = deployment.server_of("current", Path::new("vendor/licorne/libexec/licorne"));
+    let mut server = server.config("upgrade :in_place").start();
+    let program = |server: &Server| fs::read_link(format!("/proc/{}/exe", server.pid())).expect("it runs");
+    let load = server.load().clients(2).start();
+    for number in [2, 3] {
+        deployment.deploy(number);
+        deployment.delete(number - 1);
+        let finished = server.ctl(["upgrade", "--wait"]);
+        assert_eq!(finished.code(), 0, "{finished:#?}");
+        deployment.assert_serves(&server, number);
+        // The program itself is that of the release, and so is what its molds load.
+        let release = deployment.path(&format!("releases/{number}"));
+        assert_eq!(program(&server), release.join("vendor/licorne/libexec/licorne"));
+        let family = server.family();
+        let mold = family.iter().find(|process| process.title.contains(" mold ")).expect("a mold").pid;
+        let maps = fs::read_to_string(format!("/proc/{mold}/maps")).expect("it runs");
+        assert!(maps.contains(&format!("{}/vendor/licorne/lib/licorne/licorne_ext.so", release.display())), "{maps}");
+    }
+    load.stop().assert_no_failure();
+    server.stop();
+}
+
+#[test]
 fn a_gemfile_outside_of_the_releases_stays() {
     let deployment = Deployment::new();
     let gemfile = deployment.path("shared/Gemfile");

@@ -1,6 +1,6 @@
 //! The end of this program in an upgrade in place: what it holds is described, and the next one executed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -29,7 +29,11 @@ impl Shell {
             return;
         }
         self.forward_log();
-        self.log.info(format_args!("executing {:?} in place", self.options.program_path));
+        self.log.info(format_args!(
+            "executing {:?} in place (in {})",
+            self.command_line(&next.place.path),
+            next.place.directory.display()
+        ));
         let held = sys::image::hold_signals();
         let unheard = self.signals.take().into_iter().map(|delivered| delivered.signal);
         let unheard: Vec<Signal> = unheard.filter(|signal| *signal != Signal::Chld).collect();
@@ -49,11 +53,15 @@ impl Shell {
     /// Returns what went wrong.
     fn try_execute(&mut self, next: &Passed, unheard: &[Signal]) -> String {
         let mut kept = Inheritance::default();
-        let prepared = self.prepare_execution(next, unheard, &mut kept);
-        match prepared {
-            Ok(environment) => next.image.execute(&self.command_line(), &environment).chain(),
-            Err(text) => text,
-        }
+        let environment = match self.prepare_execution(next, unheard, &mut kept) {
+            Ok(environment) => environment,
+            Err(text) => return text,
+        };
+        let _back = match sys::image::enter(&next.place.directory) {
+            Ok(back) => back,
+            Err(error) => return error.chain(),
+        };
+        next.image.execute(&self.command_line(&next.place.path), &environment).chain()
     }
 
     fn prepare_execution(
@@ -84,9 +92,9 @@ impl Shell {
     }
 
     /// The arguments, the first of which is the program's name.
-    fn command_line(&self) -> Vec<OsString> {
+    fn command_line(&self, program: &OsStr) -> Vec<OsString> {
         let arguments = self.options.arguments.iter().map(OsString::from);
-        std::iter::once(self.options.program_path.clone()).chain(arguments).collect()
+        std::iter::once(program.to_owned()).chain(arguments).collect()
     }
 
     /// All that the next program has to know. `unheard` signals were received and are its to act upon.
@@ -115,7 +123,6 @@ impl Shell {
             way_back: self.way_back(),
             pid: sys::process::own_pid(),
             started_ns: self.started_ns,
-            program_path: Bytes(self.options.program_path.as_bytes().to_vec()),
             directory: bytes(&self.options.directory),
             places: places.iter().map(|path| bytes(path)).collect(),
             configured_places: configured_places.iter().map(|path| bytes(path)).collect(),
@@ -190,7 +197,8 @@ impl Shell {
     }
 
     fn way_back(&self) -> WayBack {
-        let arguments = self.command_line().into_iter().map(|word| Bytes(word.into_vec())).collect();
+        let arguments =
+            self.command_line(&self.options.program_path).into_iter().map(|word| Bytes(word.into_vec())).collect();
         let environment = std::env::vars_os().map(|(name, value)| variable(name, value)).collect();
         WayBack { program: -1, arguments, environment, descriptors: Vec::new() }
     }

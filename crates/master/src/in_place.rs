@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use supervisor::{Event, Way};
 use sys::channel::{Channel, Received};
@@ -43,14 +44,25 @@ pub(crate) enum Replacement {
         channel: Channel,
         /// What it prints.
         output: File,
+        place: Place,
     },
     /// It may be executed.
     Passed(Passed),
 }
 
+/// How and where a program is called.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The program as it is called: `argv[0]`.
+    pub(crate) path: OsString,
+    /// The directory that it starts in.
+    pub(crate) directory: PathBuf,
+}
+
 /// A program that has passed its preflight.
 #[derive(Debug)]
 pub(crate) struct Passed {
+    pub(crate) place: Place,
     pub(crate) image: Image,
     /// Its variables, `NAME=value`.
     pub(crate) environment: Vec<OsString>,
@@ -102,7 +114,7 @@ impl Shell {
         program.arguments.extend(self.options.arguments.iter().map(OsString::from));
         program.clear = true;
         program.set = self.successor_environment(json, &directory, &moves)?;
-        program.directory = Some(directory);
+        program.directory = Some(directory.clone());
         let (ours, theirs) = Channel::pair().map_err(chain)?;
         // What it gets to read is what it would be handed, but for the numbers of descriptors.
         let state = self.describe(&mut |fd| Ok(std::os::fd::AsRawFd::as_raw_fd(&fd)), &[])?;
@@ -112,7 +124,7 @@ impl Shell {
         let output = sys::memory::scratch("licorne-preflight").map_err(chain)?;
         program.inherit = vec![(output.as_fd(), 1), (output.as_fd(), 2), (theirs.as_fd(), CHANNEL_FD)];
         let pid = program.spawn().map_err(chain)?;
-        Ok(Replacement::Preflight { pid, channel: ours, output })
+        Ok(Replacement::Preflight { pid, channel: ours, output, place: Place { path, directory } })
     }
 
     /// Whether this was the preflight.
@@ -122,12 +134,12 @@ impl Shell {
 
     /// The preflight has ended: what it said counts.
     pub(crate) fn preflight_exited(&mut self, exited: Exited) {
-        let Replacement::Preflight { channel, output, .. } =
+        let Replacement::Preflight { channel, output, place, .. } =
             std::mem::replace(&mut self.replacement, Replacement::None)
         else {
             return;
         };
-        match judge(exited, &channel) {
+        match judge(exited, &channel, place) {
             Ok(passed) => {
                 self.replacement = Replacement::Passed(passed);
                 self.event(Event::PreflightPassed);
@@ -155,7 +167,7 @@ impl Shell {
 }
 
 /// Whether the program may take over, or why not.
-fn judge(exited: Exited, channel: &Channel) -> Result<Passed, String> {
+fn judge(exited: Exited, channel: &Channel, place: Place) -> Result<Passed, String> {
     let answer = match channel.try_recv() {
         Ok(Received::Datagram(bytes, descriptors)) => Some((bytes, descriptors)),
         Ok(Received::Empty | Received::End) | Err(_) => None,
@@ -171,5 +183,5 @@ fn judge(exited: Exited, channel: &Channel) -> Result<Passed, String> {
     preflight::check(&answer)?;
     let image = descriptors.into_iter().next().ok_or("it did not say which program it is")?;
     let environment = answer.environment.into_iter().map(|variable| OsString::from_vec(variable.0)).collect();
-    Ok(Passed { image: Image::from_fd(image), environment })
+    Ok(Passed { place, image: Image::from_fd(image), environment })
 }

@@ -102,8 +102,7 @@ impl Shell {
         if handed.pid != sys::process::own_pid() {
             return Err(format!("the state is for process {}", handed.pid));
         }
-        let options =
-            Options { program_path: os_string(&handed.program_path), directory: path(&handed.directory), ..options };
+        let options = Options { directory: path(&handed.directory), ..options };
         sys::image::set_name(&options.program_name());
         let config = Self::config(&options, handed.started_ns);
         let supervisor = Supervisor::restore(config, handed.decisions.clone()).map_err(|error| error.to_string())?;
@@ -138,9 +137,6 @@ impl Shell {
         way_back::close();
         let own = [handed.way_back.program].into_iter().chain(state_number());
         sys::image::release(handed.way_back.descriptors.iter().copied().chain(own));
-        if let Ok((directory, _)) = self.find_directory() {
-            let _ = std::env::set_current_dir(directory);
-        }
         self.show_title("master");
         match std::env::var(way_back::REASON_VARIABLE) {
             Ok(why) => {

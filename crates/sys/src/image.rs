@@ -126,6 +126,28 @@ pub fn release(numbers: impl IntoIterator<Item = RawFd>) {
     }
 }
 
+/// The directory that this process was in; it is in it again when this is dropped.
+#[derive(Debug)]
+pub struct Back(OwnedFd);
+
+/// Goes to a directory: the program that is executed starts in it. The one before need not have a name any more.
+///
+/// # Errors
+/// It cannot be entered.
+pub fn enter(directory: &std::path::Path) -> Result<Back> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let here = rustix::fs::open(".", flags, Mode::empty()).map_err(Error::path("open", "."))?;
+    rustix::process::chdir(directory).map_err(Error::path("chdir", directory))?;
+    Ok(Back(here))
+}
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        // Where it was a moment ago it may be again.
+        let _ = rustix::process::fchdir(&self.0);
+    }
+}
+
 /// Signals that are held back, until this is dropped.
 #[derive(Debug)]
 pub struct Held(libc::sigset_t);

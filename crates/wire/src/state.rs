@@ -27,8 +27,6 @@ pub struct State<D> {
     pub pid: u32,
     /// When the server was started.
     pub started_ns: u64,
-    /// The program as it is called: `argv[0]`.
-    pub program_path: Bytes,
     /// The directory that the server was started in, symbolic links kept.
     pub directory: Bytes,
     /// Where that directory has led.

@@ -4,6 +4,7 @@ require "licorne/native"
 require "licorne/boot"
 require "licorne/configurator"
 require "licorne/double_fork"
+require "licorne/exec"
 require "licorne/exit_status"
 require "licorne/failure"
 require "licorne/logs"
@@ -18,8 +19,6 @@ require "licorne/preparation"
 require "licorne/compat"
 
 module Licorne
-  autoload :Exec, "licorne/exec"
-
   # The main of a mold: it evaluates the configuration, loads the application if it is to be preloaded, and forks a
   # worker whenever the master asks. Only its control socket moves it.
   class Mold
