@@ -56,6 +56,19 @@ pub enum Herded {
 }
 
 impl Herded {
+    /// The application and its surroundings alone, for a test that has a command line of its own.
+    #[must_use]
+    pub fn application(self) -> Builder {
+        let app = match self {
+            Herded::Unicorn | Herded::Licorne => App::rackup(RUBY_APP),
+            Herded::Gunicorn | Herded::GunicornOfToday => App::file("app.py", PYTHON_APP),
+        };
+        // `-u licorne` starts the `licorne` of PATH.
+        let directory = program::path().parent().expect("a file is in a directory").display().to_string();
+        let path = format!("{directory}:{}", std::env::var("PATH").unwrap_or_default());
+        Server::builder().app(app).workers(2).env("PATH", &path)
+    }
+
     /// A herder with this server, with `options` of the herder's before `--`.
     ///
     /// The application's `X-Generation` is what the file `generation` says, `g1` without one; it does not boot when that
@@ -63,7 +76,6 @@ impl Herded {
     #[must_use]
     pub fn builder(self, options: &[&str]) -> Builder {
         let gunicorn = gunicorn_of_today().display().to_string();
-        let licorne = program::path().display().to_string();
         let (which, arguments): (&[&str], &[&str]) = match self {
             Herded::Unicorn => (&["-u", "unicorn"], &["-c", "{dir}/config.rb", "-E", "none", "-l", "{dir}/web.sock"]),
             // A program that takes unicorn's flags would do as well, but then it would be herded as a Unicorn.
@@ -71,15 +83,8 @@ impl Herded {
             Herded::Gunicorn => (&["-u", "gunicorn"], &["-w", "2", "-b", "unix:{dir}/web.sock", "app:app"]),
             Herded::GunicornOfToday => (&["-g", &gunicorn], &["-w", "2", "-b", "unix:{dir}/web.sock", "app:app"]),
         };
-        let app = match self {
-            Herded::Unicorn | Herded::Licorne => App::rackup(RUBY_APP),
-            Herded::Gunicorn | Herded::GunicornOfToday => App::file("app.py", PYTHON_APP),
-        };
-        // `-u licorne` starts the `licorne` of PATH.
-        let directory = PathBuf::from(licorne).parent().expect("a file is in a directory").display().to_string();
-        let path = format!("{directory}:{}", std::env::var("PATH").unwrap_or_default());
         let all = [&["herd"], which, options, &["--"], arguments].concat();
-        Server::builder().app(app).workers(2).env("PATH", &path).exactly(&all)
+        self.application().exactly(&all)
     }
 }
 
@@ -95,6 +100,14 @@ impl Server {
     pub fn wait_for_herd(&self) -> u32 {
         let line = self.wait_for(crate::output::Mark::default(), "booted (PID ");
         pid_of(&line)
+    }
+
+    /// The process ids of those whose title contains this.
+    #[must_use]
+    pub fn titled_with(&self, text: &str) -> Vec<u32> {
+        let family = self.family();
+        let found = family.iter().filter(|process| process.title.contains(text) && !process.title.contains("unshare"));
+        found.map(|process| process.pid).collect()
     }
 
     /// Runs `licorne herd reload` on this herder.

@@ -33,6 +33,8 @@ pub struct Builder {
     unix_listeners: usize,
     name_listeners: bool,
     exact: Option<Vec<String>>,
+    files: Vec<(String, String)>,
+    links: Vec<String>,
 }
 
 impl Default for Builder {
@@ -51,6 +53,8 @@ impl Default for Builder {
             unix_listeners: 0,
             name_listeners: true,
             exact: None,
+            files: Vec::new(),
+            links: Vec::new(),
         }
     }
 }
@@ -109,6 +113,20 @@ impl Builder {
         Builder { exact, tcp_listeners: 0, ..self }
     }
 
+    /// Writes a file into the test's directory, with `{dir}` for its path in the text.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Builder {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// Makes the program under test known by another name in the test's directory.
+    #[must_use]
+    pub fn link(mut self, name: &str) -> Builder {
+        self.links.push(name.to_owned());
+        self
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Builder {
@@ -160,6 +178,15 @@ impl Builder {
         let directory = TempDir::with_prefix("licorne-").expect("a temporary directory");
         let app_directory = directory.path().join("app");
         self.app.install(&app_directory);
+        for (name, text) in &self.files {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().expect("it is in the directory")).expect("the directory can be written");
+            fs::write(path, text.replace("{dir}", &directory.path().display().to_string()))
+                .expect("the test's directory can be written");
+        }
+        for name in &self.links {
+            std::os::unix::fs::symlink(program::path(), directory.path().join(name)).expect("a link can be made");
+        }
         let (listeners, mut endpoints) = self.bind(&directory);
         if self.exact.is_some() {
             endpoints.push(Endpoint::Unix(directory.path().join("web.sock")));
