@@ -7,7 +7,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy unit doctest minitest test-ruby33 bench clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy unit doctest minitest fuzz test-ruby33 bench clean
 
 all: build
 
@@ -37,7 +37,7 @@ build:
 	@[ -e $(RELEASE)/../../gem/lib ] || ln -sfn "$(CURDIR)/gem" $(TARGET)/gem
 
 # nextest comes last: its summary is the line to look at.
-test: setup build doctest minitest test-ruby33 unit
+test: setup build doctest minitest fuzz test-ruby33 unit
 	@echo "make test: everything passed"
 
 # Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start).
@@ -46,6 +46,10 @@ unit:
 
 doctest:
 	cargo test --doc --locked --workspace --exclude licorne_ext
+
+# Some seconds of each fuzz target; `bin/fuzz 600` is a long run.
+fuzz:
+	bin/fuzz 3
 
 minitest:
 	@ruby -Igem/lib -I$(RUBYLIB_DIR) -Igem/test -e 'Dir["gem/test/**/*_test.rb"].sort.each { |f| require File.expand_path(f) }'

@@ -1,7 +1,10 @@
-//! Writes the cases of the corpus of `http1` as seeds into `fuzz/corpus/`.
+//! Writes what the targets begin with: the cases of the corpus of `http1`, and headers and messages made here. The
+//! folder that gets a folder for each target is the argument, `fuzz/corpus` without one.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use wire::Message;
 
 #[path = "../../crates/http1/tests/support/corpus.rs"]
 #[allow(dead_code, missing_docs)]
@@ -9,20 +12,56 @@ mod corpus;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let place = std::env::args_os().nth(1).map_or_else(|| root.join("corpus"), PathBuf::from);
     let cases = corpus::load_from(&root.join("../crates/http1/corpus"));
-    for target in ["connection", "head", "chunked"] {
-        let folder = root.join("corpus").join(target);
-        fs::create_dir_all(&folder).expect("the corpus folder can be made");
-        for (index, case) in cases.iter().enumerate() {
-            let end_of_head = case.send.windows(4).position(|window| window == b"\r\n\r\n");
-            let seed = match (target, end_of_head) {
-                ("chunked", Some(end)) => &case.send[end + 4..],
-                ("chunked", None) => continue,
-                _ => &case.send[..],
-            };
-            if seed.len() < 4_096 {
-                fs::write(folder.join(format!("seed-{index}")), seed).expect("a seed can be written");
-            }
-        }
+    for case in &cases {
+        let end_of_head = case.send.windows(4).position(|window| window == b"\r\n\r\n").map(|end| end + 4);
+        let body = end_of_head.map(|end| &case.send[end..]).unwrap_or_default();
+        let last_chunk = body.windows(3).position(|window| window == b"0\r\n").map(|at| &body[at + 3..]);
+        write(&place, "connection", &case.send);
+        write(&place, "head", &case.send);
+        write(&place, "chunked", body);
+        write(&place, "trailer", last_chunk.unwrap_or_default());
+    }
+    for header in PROXY {
+        write(&place, "proxy", header);
+    }
+    let text = || String::from("text");
+    for message in [
+        Message::Fork {
+            slot: 1,
+            generation: 2,
+            seat: 3,
+            names: vec![text(), text()],
+            proxies: vec![text(), String::new()],
+        },
+        Message::WorkerExited { slot: Some(1), pid: 2, status: 9 },
+        Message::Settings { json: "{}".into() },
+        Message::Retire { drain: true, linger_ms: 500 },
+        Message::Failed { text: text() },
+        Message::Ready,
+    ] {
+        write(&place, "wire", &message.encode());
+    }
+}
+
+const PROXY: &[&[u8]] = &[
+    b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n",
+    b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\nGET / HTTP/1.1\r\n",
+    b"PROXY UNKNOWN\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\xdc\x04\x01\xbb",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x240000000000000000111111111111111100112233",
+];
+
+fn write(place: &Path, target: &str, bytes: &[u8]) {
+    let folder = place.join(target);
+    fs::create_dir_all(&folder).expect("the corpus folder can be made");
+    if !bytes.is_empty() && bytes.len() < 4_096 {
+        // The name is the content's, so that a second run writes nothing twice.
+        let sum = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+        fs::write(folder.join(format!("seed-{sum:016x}")), bytes).expect("a seed can be written");
     }
 }

@@ -1,7 +1,13 @@
 //! The PROXY protocol: every case fed whole, byte by byte, and with trailing bytes.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 use http1::proxy::{Ends, Header, V1_BYTES, V2_BYTES, Versions, parse};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+#[path = "support/announced.rs"]
+mod announced;
 
 /// What must become of some bytes.
 enum Want {
@@ -138,4 +144,39 @@ fn headers_of_version_2_are_read_or_refused() {
         check(bytes, Versions::Any, want);
         check(bytes, Versions::V1, &Refused);
     }
+}
+
+proptest! {
+    /// Pieces of headers in any order, cut anywhere: the parser means what a plain reference says.
+    #[test]
+    fn headers_mean_what_a_plain_reference_says(pieces in vec(piece(), 0..12), cut in 0..200_usize) {
+        let bytes = pieces.concat();
+        announced::check(&bytes);
+        announced::check(&bytes[..cut.min(bytes.len())]);
+    }
+}
+
+/// Something that a header may hold, rightly or not.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        select(vec![
+            &b"PROXY "[..],
+            b"TCP4",
+            b"TCP6",
+            b"UNKNOWN",
+            b" ",
+            b"\r\n",
+            b"192.0.2.1",
+            b"::1",
+            b"65535",
+            b"0",
+            b"\r\n\r\n\0\r\nQUIT\n",
+            b"\x21\x11\0\x0c",
+            b"\x20\x21\0\x24",
+            b"\x21\x31\0\xd8",
+            b"\x21\0\0\0",
+        ])
+        .prop_map(<[u8]>::to_vec),
+        vec(any::<u8>(), 0..40),
+    ]
 }
