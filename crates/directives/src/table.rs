@@ -400,10 +400,17 @@ const SERVER: &[Directive] = &[
             "keepalive_linger",
             Kind::Number { min: 0.0 },
             Default::Int(2),
-            "How long idle kept-alive connections may stay on a worker that retires, so that a client that is about to \
-             send its next request is still served.",
+            "How long idle kept-alive connections may stay on a worker that retires while no other worker takes them, so \
+             that a client that is about to send its next request is still served.",
         )
     },
+    licorne(
+        "worker_connections",
+        integer(1),
+        Default::Int(10_000),
+        "How many connections one worker keeps open at once, but never more than its limit of descriptors allows; the one \
+         that has been idle for longest makes room for the next.",
+    ),
     licorne(
         "drop_underscore_headers",
         Kind::Boolean,

@@ -12,7 +12,7 @@ use crate::inherited::NAMES_VARIABLE;
 use crate::runtime::{RUBY_VARIABLE, Runtime};
 
 /// Variables that are between a supervisor and the master, and none of the application's business.
-pub(crate) const PRIVATE_VARIABLES: [&str; 14] = [
+pub(crate) const PRIVATE_VARIABLES: [&str; 15] = [
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_PIDFDID",
@@ -24,6 +24,7 @@ pub(crate) const PRIVATE_VARIABLES: [&str; 14] = [
     "WATCHDOG_PID",
     "FDSTORE",
     READY_VARIABLE,
+    crate::queue::VARIABLE,
     RUBY_VARIABLE,
     STATE_VARIABLE,
     sys::way_back::REASON_VARIABLE,

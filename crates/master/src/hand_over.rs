@@ -127,6 +127,7 @@ impl Shell {
             places: places.iter().map(|path| bytes(path)).collect(),
             configured_places: configured_places.iter().map(|path| bytes(path)).collect(),
             scoreboard: number(self.scoreboard.as_fd())?,
+            queue: Some(self.queue_ends(number)?),
             listeners: sockets.iter().map(|bound| self.listener(bound, number)).collect::<sys::Result<_>>()?,
             listens_on: places_of(&self.listeners, &sockets),
             settings: self.settings.as_ref().map(|settings| settings.told.clone()).unwrap_or_default(),
@@ -139,6 +140,11 @@ impl Shell {
             oom_kills: self.oom_kills,
             decisions,
         })
+    }
+
+    fn queue_ends(&self, number: &mut Number<'_>) -> sys::Result<[i32; 2]> {
+        let [receive, send] = self.queue.ends();
+        Ok([number(receive)?, number(send)?])
     }
 
     /// Every socket that anything of this server refers to, once.

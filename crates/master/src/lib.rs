@@ -44,6 +44,7 @@ mod log;
 mod notify;
 mod perform;
 mod preflight;
+mod queue;
 mod release;
 mod runtime;
 mod settings;

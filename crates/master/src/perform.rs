@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use supervisor::{Action, Event, FailureReason, Generation, KillReason, SlotId, WorkerId};
 use sys::channel::Channel;
@@ -19,13 +20,16 @@ use crate::listeners::Bound;
 use crate::release::{self, Move};
 use crate::shell::Shell;
 
+/// How long a worker keeps connections that it is to give away and that nobody takes.
+const HAND_OVER_LINGER: Duration = Duration::from_secs(10);
+
 impl Shell {
     pub(crate) fn perform(&mut self, action: Action) {
         match action {
             Action::StartMold { generation } => self.start_mold(generation),
             Action::Proceed { generation } => self.tell_mold(generation, &Message::Proceed),
             Action::RetireMold { generation } => {
-                self.tell_mold(generation, &Message::Retire { drain: false, linger_ms: 0 });
+                self.tell_mold(generation, &Message::Retire { drain: false, hand_over: false, linger_ms: 0 });
             }
             Action::KillMold { generation } => {
                 if let Some(mold) = self.molds.get(&generation) {
@@ -40,7 +44,7 @@ impl Shell {
             }
             Action::Rollback { generation } => self.roll_back(generation),
             Action::Fork { worker, slot, generation } => self.fork(worker, slot, generation),
-            Action::Retire { worker, drain } => self.retire(worker, drain),
+            Action::Retire { worker, drain, hand_over } => self.retire(worker, drain, hand_over),
             Action::Abandon { worker } => self.signal_worker(worker, Kill::Quit),
             Action::Quick { worker } => self.signal_worker(worker, Kill::Int),
             Action::Kill { worker, why } => self.kill_worker(worker, why),
@@ -158,6 +162,7 @@ impl Shell {
             proxies: mold.listeners.iter().map(proxy).collect(),
         };
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd()];
+        descriptors.extend(self.queue.ends());
         descriptors.extend(mold.listeners.iter().map(|bound| bound.socket.as_fd()));
         if !mold.link.send(&message, &descriptors) {
             seat.release();
@@ -176,12 +181,17 @@ impl Shell {
         })
     }
 
-    fn retire(&mut self, id: WorkerId, drain: bool) {
-        let linger = self.settings.as_ref().map_or(0, |settings| settings.linger.as_millis());
-        // Who drains leaves nobody behind that an idle connection could wait for.
-        let linger_ms = if drain { 0 } else { u32::try_from(linger).unwrap_or(u32::MAX) };
+    fn retire(&mut self, id: WorkerId, drain: bool, hand_over: bool) {
+        let linger = match &self.settings {
+            // As long as the full queue of a busy server may take to be emptied.
+            Some(settings) if hand_over => HAND_OVER_LINGER.min(settings.timeout),
+            // Who drains leaves nobody behind that an idle connection could wait for.
+            Some(settings) if !drain => settings.linger,
+            _ => Duration::ZERO,
+        };
+        let linger_ms = u32::try_from(linger.as_millis()).unwrap_or(u32::MAX);
         if let Some(worker) = self.workers.get(&id) {
-            worker.link.send(&Message::Retire { drain, linger_ms }, &[]);
+            worker.link.send(&Message::Retire { drain, hand_over, linger_ms }, &[]);
         }
     }
 
@@ -252,7 +262,7 @@ impl Shell {
 
     fn serving(&mut self) {
         self.log.info("master process ready");
-        self.succession.tell_ready();
+        self.succession.tell_ready(self.queue.inherited);
         if let Some(reporter) = self.reporter.take() {
             reporter.ready();
         }

@@ -24,6 +24,7 @@ use crate::inherited::{Announced, Inherited};
 use crate::listeners::Listeners;
 use crate::log::Log;
 use crate::notify::Notify;
+use crate::queue::Queue;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::succession::Succession;
@@ -43,6 +44,8 @@ pub(crate) struct Shell {
     pub(crate) supervisor: Supervisor,
     pub(crate) signals: Signals,
     pub(crate) scoreboard: Shared,
+    /// Where workers give connections to each other.
+    pub(crate) queue: Queue,
     /// Which seats of the scoreboard are taken.
     pub(crate) seats: Vec<bool>,
     pub(crate) molds: BTreeMap<Generation, Mold>,
@@ -154,7 +157,7 @@ impl Shell {
         let signals = Signals::listen().map_err(chain)?;
         sys::process::become_subreaper().map_err(chain)?;
         let scoreboard = Shared::create("licorne-scoreboard", scoreboard::BYTES).map_err(chain)?;
-        let mut shell = Self::assemble(options, runtime, signals, scoreboard);
+        let mut shell = Self::assemble(options, runtime, signals, scoreboard, Queue::open().map_err(chain)?);
         shell.inherited = Inherited::adopt(announced, &shell.log)?;
         shell.succession = Succession::after(successor::origin());
         shell.notify = Notify::from_environment(shell.succession.origin.is_some(), &shell.log);
@@ -164,7 +167,13 @@ impl Shell {
     }
 
     /// A master that has nothing yet.
-    pub(crate) fn assemble(options: Options, runtime: Runtime, signals: Signals, scoreboard: Shared) -> Self {
+    pub(crate) fn assemble(
+        options: Options,
+        runtime: Runtime,
+        signals: Signals,
+        scoreboard: Shared,
+        queue: Queue,
+    ) -> Self {
         let title = Title::claim();
         let started_ns = sys::clock::monotonic_ns();
         Self {
@@ -173,6 +182,7 @@ impl Shell {
             supervisor: Supervisor::new(Self::config(&options, started_ns)),
             signals,
             scoreboard,
+            queue,
             seats: vec![false; scoreboard::SEATS],
             molds: BTreeMap::new(),
             workers: BTreeMap::new(),

@@ -27,6 +27,8 @@ use crate::successor::Successor;
 const RESTART: u8 = 75;
 /// What the new master says when it serves.
 const READY: &[u8] = b"ready";
+/// The same, when its workers also take connections from the queue of the old one's.
+const READY_TO_TAKE_OVER: &[u8] = b"ready, queue shared";
 /// What the old master says when it hands the unit over.
 const YOURS: &[u8] = b"yours";
 
@@ -46,7 +48,10 @@ pub(crate) struct Succession {
 /// Whether the successor has said that it serves, or is silent for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    Ready,
+    Ready {
+        /// Whether its workers take connections from ours.
+        takes_over: bool,
+    },
     Nothing,
     End,
 }
@@ -54,7 +59,8 @@ pub(crate) enum Heard {
 /// Hears what a successor says.
 pub(crate) fn hear(successor: &Channel) -> Heard {
     match successor.try_recv() {
-        Ok(Received::Datagram(bytes, _)) if bytes == READY => Heard::Ready,
+        Ok(Received::Datagram(bytes, _)) if bytes == READY => Heard::Ready { takes_over: false },
+        Ok(Received::Datagram(bytes, _)) if bytes == READY_TO_TAKE_OVER => Heard::Ready { takes_over: true },
         Ok(Received::Datagram(..) | Received::Empty) => Heard::Nothing,
         Ok(Received::End) | Err(_) => Heard::End,
     }
@@ -67,9 +73,9 @@ impl Succession {
     }
 
     /// Tells the master before this one that this one serves. One that is gone by now needs no telling.
-    pub(crate) fn tell_ready(&self) {
+    pub(crate) fn tell_ready(&self, takes_over: bool) {
         if let Some(origin) = &self.origin {
-            let _ = origin.send(READY, &[]);
+            let _ = origin.send(if takes_over { READY_TO_TAKE_OVER } else { READY }, &[]);
         }
     }
 }

@@ -18,6 +18,7 @@ use wire::Message;
 use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
 use crate::in_place::Replacement;
 use crate::inherited::NAMES_VARIABLE;
+use crate::queue::{self, Queue};
 use crate::release::{self, Move};
 use crate::shell::Shell;
 use crate::succession::{self, Heard};
@@ -147,10 +148,13 @@ impl Shell {
             self.listeners.iter().map(|bound| bound.activated_as.as_deref().unwrap_or_default()).collect();
         program.set.push((NAMES_VARIABLE.into(), names.join(":").into()));
         program.set.push((READY_VARIABLE.into(), ready_number.to_string().into()));
+        let [receive, send] = [ready_number + 1, ready_number + 2];
+        program.set.push((queue::VARIABLE.into(), Queue::variable(receive, send).into()));
         program.set.extend(self.notify.variables());
         program.directory = Some(directory.clone());
         program.inherit = self.listeners.iter().map(|bound| bound.socket.as_fd()).zip(numbers).collect();
         program.inherit.push((theirs.as_fd(), ready_number));
+        program.inherit.extend(self.queue.ends().into_iter().zip([receive, send]));
         self.log.info(format_args!(
             "executing {:?} (in {})",
             std::iter::once(path.to_string_lossy().into_owned())
@@ -196,7 +200,7 @@ impl Shell {
     pub(crate) fn hear_successor(&mut self) {
         while let Successor::Running { link: slot @ Some(_), .. } = &mut self.successor {
             match slot.as_ref().map_or(Heard::End, succession::hear) {
-                Heard::Ready => self.event(Event::SuccessorReady),
+                Heard::Ready { takes_over } => self.event(Event::SuccessorReady { takes_over }),
                 Heard::Nothing => return,
                 // It left, and its exit will be reaped; or it is another program and has closed what it does not know.
                 Heard::End => *slot = None,

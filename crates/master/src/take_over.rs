@@ -27,6 +27,7 @@ use crate::control_server::ControlServer;
 use crate::inherited::{Inherited, NAMELESS};
 use crate::listeners::{Bound, Listeners};
 use crate::notify::Notify;
+use crate::queue::Queue;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::shell::Shell;
@@ -109,7 +110,12 @@ impl Shell {
         let scoreboard = Shared::map(adopt(handed.scoreboard)?).map_err(|error| error.chain())?;
         let (sockets, inherited) = take_listeners(&handed.listeners)?;
         let settings = Settings::parse(&handed.settings)?;
-        let mut shell = Self::assemble(options, runtime, Signals::listen().map_err(|error| error.chain())?, scoreboard);
+        let queue = match handed.queue {
+            Some([receive, send]) => Queue::of_ends(adopt(receive)?, adopt(send)?),
+            None => Queue::open().map_err(|error| error.chain())?,
+        };
+        let signals = Signals::listen().map_err(|error| error.chain())?;
+        let mut shell = Self::assemble(options, runtime, signals, scoreboard, queue);
         shell.supervisor = supervisor;
         shell.inherited = inherited;
         shell.log.set_forward(settings.custom_logger);

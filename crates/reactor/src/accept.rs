@@ -55,6 +55,10 @@ impl Listeners {
         self.paused_until_ms
     }
 
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_until_ms.is_some()
+    }
+
     fn accept_one(&mut self, index: usize) -> Outcome {
         let Some(listener) = self.list.get_mut(index) else { return Outcome::Nobody };
         match rustix::net::acceptfrom_with(&listener.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
@@ -116,7 +120,10 @@ impl Reactor {
 
     /// Accepts one connection from a listener that may have one.
     pub(crate) fn accept(&mut self) -> Option<Token> {
-        if self.listeners.paused_until_ms.is_some() {
+        if self.listeners.paused_until_ms.is_some() || !self.listeners.list.iter().any(|listener| listener.ready) {
+            return None;
+        }
+        if self.slab.len() >= self.settings.connections && !self.somebody_has_room() {
             return None;
         }
         let count = self.listeners.list.len();
@@ -149,12 +156,43 @@ impl Reactor {
             self.listeners.in_trouble = true;
             self.notices.push_back(Notice::CannotAccept(errno));
         }
-        let longest = self.deadlines.longest(Patience::Idle).or_else(|| self.deadlines.longest(Patience::Fresh));
-        if let Some(token) = longest.and_then(|index| self.slab.token_at(index)) {
-            return self.close(token);
+        if !self.make_room() {
+            self.pause_accepting();
         }
+    }
+
+    /// Closes the connection that has been idle for longest. False when there is none.
+    fn make_room(&mut self) -> bool {
+        let longest = self.deadlines.longest(Patience::Idle).or_else(|| self.deadlines.longest(Patience::Fresh));
+        let Some(token) = longest.and_then(|index| self.slab.token_at(index)) else { return false };
+        self.close(token);
+        true
+    }
+
+    /// Makes room for somebody who waits in a backlog, if anybody does. False: nobody is to be accepted now.
+    fn somebody_has_room(&mut self) -> bool {
+        for listener in self.listeners.list.iter_mut().filter(|listener| listener.ready) {
+            listener.ready = has_somebody(&listener.fd);
+        }
+        self.listeners.list.iter().any(|listener| listener.ready) && self.has_room()
+    }
+
+    /// Makes room for one more connection. Without any, newcomers are left alone for a moment.
+    pub(crate) fn has_room(&mut self) -> bool {
+        let room = self.slab.len() < self.settings.connections || self.make_room();
+        if !room {
+            self.pause_accepting();
+        }
+        room
+    }
+
+    /// Stops watching for newcomers for a moment.
+    fn pause_accepting(&mut self) {
         for listener in &self.listeners.list {
             self.poller.delete(listener.fd.as_fd());
+        }
+        if let Some(queue) = &self.queue {
+            self.poller.delete(queue.as_fd());
         }
         self.listeners.paused_until_ms = Some(now_ms() + PAUSE_MS);
     }
@@ -164,6 +202,15 @@ impl Reactor {
             return;
         }
         self.listeners.paused_until_ms = None;
+        self.watch_newcomers();
+    }
+
+    /// Has epoll tell of newcomers.
+    pub(crate) fn watch_newcomers(&mut self) {
+        if let Some(queue) = self.queue.as_mut().filter(|_| !self.handing_over) {
+            let _ = self.poller.add(queue.as_fd(), Source::Queue, false);
+            queue.set_ready();
+        }
         for (index, listener) in self.listeners.list.iter_mut().enumerate() {
             // If this fails there is no memory; accepting is tried below anyway, and again after each wait.
             let _ = self.poller.add(listener.fd.as_fd(), Source::Listener(index), false);

@@ -129,12 +129,16 @@ impl Connection {
     }
 
     fn read_into(&mut self, intake: &mut Intake, settings: &Settings) -> Progress {
-        // What is left of the previous request comes first.
-        if matches!(self.phase, Phase::Head)
-            && intake.filled > 0
-            && let Some(progress) = self.parse(intake, settings)
-        {
-            return progress;
+        // What is left of the previous request, or came with the connection from another worker, comes first.
+        if intake.filled > 0 {
+            let progress = match self.phase {
+                Phase::Head => self.parse(intake, settings),
+                Phase::Proxy(versions) => self.parse_proxy(versions, intake, settings),
+                _ => None,
+            };
+            if let Some(progress) = progress {
+                return progress;
+            }
         }
         for _ in 0..READS_AT_ONCE {
             let room = match &self.phase {
@@ -273,6 +277,16 @@ impl Connection {
             self.phase = Phase::Complete(Content::Apart(sink.finish()));
         }
         Some(Progress::Request)
+    }
+
+    /// The request was complete when it came from another worker, which had taken its body out of what it received.
+    pub(crate) fn body_came_apart(&mut self, body: Body, limits: &Limits) {
+        let Some(intake) = &mut self.intake else { return };
+        // A head that does not pass here, by other limits, is refused when the connection is looked at.
+        if let Ok(Some(head)) = intake.parser.parse(&intake.buffer[..intake.filled], limits) {
+            intake.next = head.len;
+            self.phase = Phase::Complete(Content::Apart(body));
+        }
     }
 
     /// Takes the body of the complete request.

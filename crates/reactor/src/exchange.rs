@@ -138,6 +138,7 @@ impl Reactor {
 
     /// Ends a response that was sent. What the client has not taken yet is written while others are served.
     pub fn finish(&mut self, token: Token, after: After) {
+        self.serving = self.serving.filter(|serving| *serving != token);
         let Some(connection) = self.slab.get_mut(token) else { return };
         if after == After::Abort {
             // Not merely closed: a child that the application forked may hold the descriptor, and the client would wait.
@@ -153,6 +154,7 @@ impl Reactor {
 
     /// Gives the connection away with what was received behind the request.
     pub fn detach(&mut self, token: Token) -> Option<(OwnedFd, Vec<u8>)> {
+        self.serving = self.serving.filter(|serving| *serving != token);
         let (connection, rest) = self.remove(token)?;
         Some((connection.fd, rest))
     }

@@ -16,6 +16,7 @@ const EVENTS: usize = 256;
 const SPECIAL: u64 = 1 << 63;
 const CONTROL: u64 = SPECIAL | 1 << 62;
 const WAKE: u64 = CONTROL | 1;
+const QUEUE: u64 = CONTROL | 2;
 
 /// What became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(crate) enum Source {
     Connection(Token),
     Listener(usize),
     Control,
+    Queue,
     Wake,
 }
 
@@ -32,6 +34,7 @@ impl Source {
             Self::Connection(token) => token.to_u64(),
             Self::Listener(index) => SPECIAL | index as u64,
             Self::Control => CONTROL,
+            Self::Queue => QUEUE,
             Self::Wake => WAKE,
         }
     }
@@ -39,6 +42,7 @@ impl Source {
     fn from_u64(word: u64) -> Self {
         match word {
             CONTROL => Self::Control,
+            QUEUE => Self::Queue,
             WAKE => Self::Wake,
             word if word & SPECIAL != 0 => Self::Listener((word & u64::from(u32::MAX)) as usize),
             word => Self::Connection(Token::from_u64(word)),
@@ -130,8 +134,8 @@ impl Poller {
 
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, source: Source, write: bool) -> io::Result<()> {
         let flags = match source {
-            // Wakes one idle worker for a new connection instead of all of them.
-            Source::Listener(_) => EventFlags::IN | EventFlags::EXCLUSIVE,
+            // Wakes one idle worker for a connection instead of all of them.
+            Source::Listener(_) | Source::Queue => EventFlags::IN | EventFlags::EXCLUSIVE,
             _ => interest(write),
         };
         Ok(epoll::add(&self.0.epoll, fd, EventData::new_u64(source.to_u64()), flags)?)

@@ -10,6 +10,7 @@ use crate::accept::Listeners;
 use crate::connection::{Phase, Progress};
 use crate::date::HttpDate;
 use crate::deadlines::{Deadlines, Patience};
+use crate::handoff::{Queue, RETRY_MS};
 use crate::intake::Pool;
 use crate::pace::Pace;
 use crate::poller::{Events, Poller, Source};
@@ -45,6 +46,8 @@ pub enum Notice {
     CannotStoreResponse(io::Error),
     /// A connection without the proxy's header was closed: what was wrong. Told once until one has it.
     NoProxyHeader(&'static str),
+    /// A connection that another worker gave away could not be taken, and is lost.
+    CannotTakeOver(String),
 }
 
 /// All connections of a worker.
@@ -57,6 +60,14 @@ pub struct Reactor {
     pub(crate) deadlines: Deadlines,
     pub(crate) runnable: VecDeque<Token>,
     pub(crate) retiring: bool,
+    /// The queue between the workers.
+    pub(crate) queue: Option<Queue>,
+    /// It retires, and others take what it has.
+    pub(crate) handing_over: bool,
+    /// When to offer again what the queue did not take.
+    pub(crate) offer_at_ms: Option<u64>,
+    /// The connection whose request was handed out.
+    pub(crate) serving: Option<Token>,
     pub(crate) give_up_at_ms: Option<u64>,
     pub(crate) notices: VecDeque<Notice>,
     pub(crate) pool: Pool,
@@ -67,6 +78,8 @@ pub struct Reactor {
     accepts_in_a_row: u32,
     /// The last connection that had to begin with a proxy's header did not.
     proxy_missing: bool,
+    /// Whether the queue is asked before the listeners: they take turns.
+    queue_first: bool,
     /// Nothing was served since epoll was asked, so nobody can have been overlooked.
     polled: bool,
     control_ready: bool,
@@ -92,6 +105,10 @@ impl Reactor {
             slab: Slab::default(),
             runnable: VecDeque::new(),
             retiring: false,
+            queue: None,
+            handing_over: false,
+            offer_at_ms: None,
+            serving: None,
             give_up_at_ms: None,
             notices: VecDeque::new(),
             pool: Pool::default(),
@@ -100,6 +117,7 @@ impl Reactor {
             batch: 0,
             accepts_in_a_row: 0,
             proxy_missing: false,
+            queue_first: false,
             polled: false,
             control_ready: false,
             settings,
@@ -133,7 +151,7 @@ impl Reactor {
     pub fn keeps_alive(&self, token: Token) -> bool {
         let row = self.slab.get(token).map_or(0, |connection| connection.pipelined);
         let limit = self.settings.pipeline;
-        !self.retiring && self.settings.keepalive_ms > 0 && (limit == 0 || row < limit)
+        (!self.retiring || self.handing_over) && self.settings.keepalive_ms > 0 && (limit == 0 || row < limit)
     }
 
     /// Returns the current time as the `Date` field shows it.
@@ -158,23 +176,26 @@ impl Reactor {
                 if let Some(token) = self.runnable.pop_front()
                     && self.look_at(token)
                 {
-                    self.polled = false;
-                    return Turn::Request(token);
+                    return self.hand_out(token);
                 }
                 continue;
             }
             if self.accepts_in_a_row < ACCEPTS_IN_A_ROW
-                && let Some(token) = self.accept()
+                && let Some(token) = self.newcomer()
             {
                 self.accepts_in_a_row += 1;
                 if self.look_at(token) {
-                    self.polled = false;
-                    return Turn::Request(token);
+                    return self.hand_out(token);
                 }
                 continue;
             }
             if self.retiring && self.slab.len() == 0 {
-                return Turn::Retired;
+                // What others gave away before they learned that nobody is left.
+                match self.last_look() {
+                    Some(token) if self.look_at(token) => return self.hand_out(token),
+                    Some(_) => continue,
+                    None => return Turn::Retired,
+                }
             }
             if !self.runnable.is_empty() || self.accepts_in_a_row >= ACCEPTS_IN_A_ROW {
                 return Turn::Wait(Some(0));
@@ -185,9 +206,26 @@ impl Reactor {
         }
     }
 
+    fn hand_out(&mut self, token: Token) -> Turn {
+        self.polled = false;
+        self.serving = Some(token);
+        Turn::Request(token)
+    }
+
+    /// Takes a connection from a backlog or from another worker, in turns.
+    fn newcomer(&mut self) -> Option<Token> {
+        let token = if self.queue_first {
+            self.take_over().or_else(|| self.accept())
+        } else {
+            self.accept().or_else(|| self.take_over())
+        };
+        self.queue_first ^= token.is_some();
+        token
+    }
+
     /// Decides how long to wait, or closes those whose patience is over (`None`: look again).
     fn wait_or_expire(&mut self) -> Option<Turn> {
-        let times = [self.deadlines.earliest(), self.listeners.resume_at_ms(), self.give_up_at_ms];
+        let times = [self.deadlines.earliest(), self.listeners.resume_at_ms(), self.give_up_at_ms, self.offer_at_ms];
         let Some(due) = times.into_iter().flatten().min() else { return Some(Turn::Wait(None)) };
         let now = now_ms();
         if due > now {
@@ -199,6 +237,9 @@ impl Reactor {
         }
         if self.give_up_at_ms.is_some_and(|at| at <= now) {
             return Some(Turn::Retired);
+        }
+        if self.offer_at_ms.is_some_and(|at| at <= now) {
+            self.hand_over_all();
         }
         self.resume_accepting(now);
         while let Some((index, kind)) = self.deadlines.take_due(now) {
@@ -224,6 +265,11 @@ impl Reactor {
                 }
                 Source::Listener(index) => self.listeners.set_ready(index),
                 Source::Control => self.control_ready = true,
+                Source::Queue => {
+                    if let Some(queue) = &mut self.queue {
+                        queue.set_ready();
+                    }
+                }
                 Source::Wake => self.poller.drain_wake(),
             }
         }
@@ -253,7 +299,7 @@ impl Reactor {
                 connection.pace = Pace::default();
                 self.proxy_missing &= connection.proxied.is_none();
                 self.deadlines.clear(token.index);
-                return true;
+                return !(self.handing_over && self.hand_over(token));
             }
             Progress::Wait(patience) => self.wait_for(token, patience),
             Progress::Yield => self.queue(token),
@@ -285,6 +331,13 @@ impl Reactor {
 
     /// Has epoll tell when a connection can go on, and starts its patience anew.
     pub(crate) fn wait_for(&mut self, token: Token, patience: Patience) {
+        let between = matches!(patience, Patience::Fresh | Patience::Idle | Patience::Head);
+        if self.handing_over && between {
+            if self.hand_over(token) {
+                return;
+            }
+            self.offer_at_ms.get_or_insert_with(|| now_ms() + RETRY_MS);
+        }
         let Some(connection) = self.slab.get_mut(token) else { return };
         let write = patience == Patience::Write;
         if connection.registered != Some(write) {

@@ -12,6 +12,8 @@ pub struct Settings {
     /// How many requests in a row may have been received before the response to the one before was taken; then the
     /// connection is closed. 0 is no limit. Default 1,000 (nginx closes after as many requests, however they came).
     pub pipeline: u32,
+    /// How many connections may be open at once; then the one that has been idle for longest makes room. Default 10,000.
+    pub connections: usize,
     /// Bodies up to this size stay in memory, longer ones go to an unlinked file. Default 114,688 (Unicorn, nginx-like).
     pub body_buffer_bytes: usize,
     /// How much of a response that its client has not taken yet is kept in memory; the rest goes to an unlinked file.
@@ -54,6 +56,7 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             pipeline: 1_000,
+            connections: 10_000,
             body_buffer_bytes: 114_688,
             response_buffer_bytes: 1 << 20,
             response_file_bytes: 1 << 30,

@@ -71,6 +71,11 @@ impl Slab {
         slot.connection.as_ref().map(|_| Token { index, generation: slot.generation })
     }
 
+    /// Returns how many places there are, taken or free: all indexes are below.
+    pub(crate) fn places(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use reactor::{After, Events, Poller, Reactor, Settings, Token, Turn};
+use reactor::{After, Events, Leave, Poller, Reactor, Settings, Token, Turn};
 
 struct Worker {
     reactor: Reactor,
@@ -137,7 +137,7 @@ fn a_worker_that_retires_serves_what_it_has_and_ends() {
     worker.serve(1);
     let mut waiting: Vec<TcpStream> = (0..20).map(|_| worker.connect()).collect();
     waiting.iter_mut().for_each(|client| ask(client, "/waiting"));
-    worker.reactor.retire(true, 20);
+    worker.reactor.retire(Leave { drain: true, hand_over: false, linger_ms: 20 });
     assert_eq!(worker.serve(20), vec!["/waiting"; 20]);
     assert!(worker.next().is_none());
     assert_eq!(worker.reactor.connections(), 0);

@@ -67,6 +67,8 @@ pub enum Action {
         worker: WorkerId,
         /// Whether to serve first what waits in the backlog: this server accepts nothing any more.
         drain: bool,
+        /// Whether other workers take its connections. It may be asked again when that is no longer so.
+        hand_over: bool,
     },
     /// Tell a worker that has not reported ready to leave at once. Send what a worker that has become ready in this very
     /// moment takes for [`Action::Retire`], so that no begun request is cut off (SIGQUIT, which while booting means exit).

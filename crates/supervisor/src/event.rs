@@ -111,7 +111,10 @@ pub enum Event {
     /// The new master program runs.
     SuccessorStarted,
     /// The new master program serves.
-    SuccessorReady,
+    SuccessorReady {
+        /// Whether its workers take connections that ours give away.
+        takes_over: bool,
+    },
     /// The new master program was reaped. Once for each [`Event::SuccessorStarted`].
     SuccessorExited,
     /// The new master program could not be started.

@@ -147,16 +147,16 @@ impl Fleet {
     }
 
     /// Asks a worker that serves to finish and leave, and one that boots to leave; others were asked already.
-    pub(crate) fn dismiss(&mut self, now: Instant, id: WorkerId) {
+    pub(crate) fn dismiss(&mut self, now: Instant, id: WorkerId, hand_over: bool) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.state {
             WorkerState::Serving { since } => {
-                worker.state =
-                    WorkerState::Retiring { deadline: now + worker.allowance, overdue: KillReason::RetireTimeout };
+                let deadline = now + worker.allowance;
+                worker.state = WorkerState::Retiring { deadline, overdue: KillReason::RetireTimeout, hand_over };
                 if now.since(since) >= LIVED {
                     self.back_offs.remove(&worker.slot);
                 }
-                self.emit(Action::Retire { worker: id, drain: false });
+                self.emit(Action::Retire { worker: id, drain: false, hand_over });
             }
             WorkerState::Booting { .. } => self.abandon(now, id),
             WorkerState::Retiring { .. }
@@ -164,6 +164,18 @@ impl Fleet {
             | WorkerState::Quitting { .. }
             | WorkerState::Killed { .. } => {}
         }
+    }
+
+    /// Nobody takes connections any more: tells those who give theirs away to keep them.
+    pub(crate) fn withdraw_takers(&mut self, drain: bool) {
+        let mut asked = Vec::new();
+        for (id, worker) in &mut self.workers {
+            if let WorkerState::Retiring { hand_over: hand_over @ true, .. } = &mut worker.state {
+                *hand_over = false;
+                asked.push(Action::Retire { worker: *id, drain, hand_over: false });
+            }
+        }
+        asked.into_iter().for_each(|action| self.emit(action));
     }
 
     /// Tells a worker that boots to leave.

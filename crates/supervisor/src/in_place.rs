@@ -107,7 +107,7 @@ impl Up {
                 return fleet.emit(Action::Preflight);
             }
             (Successor::InPlace(_), _) => FailureReason::UpgradeUnderWay,
-            (Successor::Booting { .. } | Successor::Serving, _) => FailureReason::SuccessorAlreadyRunning,
+            (Successor::Booting { .. } | Successor::Serving { .. }, _) => FailureReason::SuccessorAlreadyRunning,
             (Successor::Absent, _) => FailureReason::ReloadUnderWay,
         };
         fleet.refuse_upgrade(ticket, refused);
@@ -146,7 +146,7 @@ impl Fleet {
     pub(crate) fn preflight_deadline(&self) -> Option<Instant> {
         match &self.successor {
             Successor::InPlace(InPlace { stage: Stage::Preflight { deadline }, .. }) => Some(*deadline),
-            Successor::InPlace(_) | Successor::Absent | Successor::Booting { .. } | Successor::Serving => None,
+            Successor::InPlace(_) | Successor::Absent | Successor::Booting { .. } | Successor::Serving { .. } => None,
         }
     }
 

@@ -24,9 +24,14 @@ impl Supervisor {
                 assert!(boots(fleet, *generation), "the first mold boots");
                 assert!(fleet.workers.is_empty(), "no worker without a mold");
             }
-            State::Up(up) => check_up(fleet, up),
+            State::Up(up) => {
+                check_up(fleet, up);
+                assert!(up.has_takers(fleet) || !fleet.any(Worker::gives_away), "nobody takes what is given away");
+            }
             State::Stopping(_) => {
                 assert_eq!(booting, 0, "no mold boots during a stop");
+                let takers = fleet.successor.takes_over();
+                assert!(takers || !fleet.any(Worker::gives_away), "nobody takes what is given away");
                 assert!(!fleet.any(Worker::boots), "no worker boots during a stop");
                 assert!(!fleet.workers.is_empty() || !fleet.molds.is_empty(), "a stop ends when nothing is left");
             }

@@ -38,6 +38,9 @@ impl Up {
                 up.recover_mold(fleet, now);
                 up.thin_out(fleet, now);
                 up.fill(fleet, now);
+                if !up.has_takers(fleet) {
+                    fleet.withdraw_takers(false);
+                }
                 (State::Up(up), false)
             }
             state => (state, again),
@@ -53,6 +56,11 @@ impl Up {
         if free && self.line.source == Source::Lost && self.line.back_off.not_before <= now {
             self.line.source = Source::Booting(fleet.start_mold(now));
         }
+    }
+
+    /// Whether workers that leave have somebody to give their connections to: workers that serve, or will.
+    pub(crate) fn has_takers(&self, fleet: &Fleet) -> bool {
+        self.target > 0 || fleet.successor.takes_over()
     }
 
     /// Sends away whoever is not wanted any more.
@@ -82,7 +90,7 @@ impl Up {
                 }
             };
             if superfluous {
-                fleet.dismiss(now, id);
+                fleet.dismiss(now, id, self.has_takers(fleet));
             }
         }
     }

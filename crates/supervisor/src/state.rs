@@ -88,7 +88,7 @@ impl State {
                 request_overdue(fleet, worker);
                 self
             }
-            Event::SuccessorReady => self.successor_ready(fleet, now),
+            Event::SuccessorReady { takes_over } => self.successor_ready(fleet, now, takes_over),
             Event::SuccessorExited => {
                 fleet.successor_gone(FailureReason::SuccessorExited);
                 self
@@ -233,7 +233,7 @@ impl State {
                         (now + worker.allowance, KillReason::RetireTimeout)
                     }
                 };
-                worker.state = WorkerState::Retiring { deadline, overdue };
+                worker.state = WorkerState::Retiring { deadline, overdue, hand_over: false };
             }
             WorkerState::Serving { .. }
             | WorkerState::Retiring { .. }
@@ -346,7 +346,7 @@ fn asks_for_change(event: Event) -> bool {
         | Event::WorkerExited { .. }
         | Event::RequestOverdue { .. }
         | Event::SuccessorStarted
-        | Event::SuccessorReady
+        | Event::SuccessorReady { .. }
         | Event::SuccessorExited
         | Event::SuccessorFailed
         | Event::PreflightPassed

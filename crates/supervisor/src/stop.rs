@@ -124,15 +124,16 @@ impl Stop {
         let deadline = now + self.plan.timeout;
         self.stage = Stage::Graceful { deadline };
         fleet.emit(Action::StopListening);
+        let hand_over = fleet.successor.takes_over();
         let mut asked = Vec::new();
         for (id, worker) in &mut fleet.workers {
             match worker.state {
                 WorkerState::Serving { .. } => {
-                    worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout };
-                    asked.push(Action::Retire { worker: *id, drain: true });
+                    worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout, hand_over };
+                    asked.push(Action::Retire { worker: *id, drain: true, hand_over });
                 }
-                WorkerState::Retiring { deadline: later, .. } if later > deadline => {
-                    worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout };
+                WorkerState::Retiring { deadline: later, hand_over, .. } if later > deadline => {
+                    worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout, hand_over };
                 }
                 WorkerState::Booting { .. }
                 | WorkerState::Retiring { .. }
@@ -172,6 +173,9 @@ impl Stop {
     pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> State {
         if self.delays() && !self.has_to_wait(fleet, now) {
             self.drain(fleet, now);
+        }
+        if !fleet.successor.takes_over() {
+            fleet.withdraw_takers(true);
         }
         if !fleet.workers.is_empty() {
             return State::Stopping(self);

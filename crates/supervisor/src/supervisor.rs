@@ -190,7 +190,7 @@ impl Supervisor {
         match self.fleet.successor {
             Successor::Absent => SuccessorPhase::Absent,
             Successor::Booting { .. } => SuccessorPhase::Booting,
-            Successor::Serving => SuccessorPhase::Serving,
+            Successor::Serving { .. } => SuccessorPhase::Serving,
             Successor::InPlace(_) => SuccessorPhase::InPlace,
         }
     }

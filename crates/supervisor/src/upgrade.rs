@@ -26,9 +26,19 @@ pub(crate) enum Successor {
         quit_deferred: bool,
     },
     /// It serves.
-    Serving,
+    Serving {
+        /// Whether its workers take connections that ours give away.
+        takes_over: bool,
+    },
     /// There is none: a program is to take this one's place.
     InPlace(InPlace),
+}
+
+impl Successor {
+    /// Whether its workers take connections that ours give away.
+    pub(crate) fn takes_over(&self) -> bool {
+        matches!(self, Self::Serving { takes_over: true })
+    }
 }
 
 impl Fleet {
@@ -39,7 +49,7 @@ impl Fleet {
                 self.successor = Successor::Booting { tickets: ticket.into_iter().collect(), quit_deferred: false };
                 self.emit(Action::StartSuccessor);
             }
-            Successor::Booting { .. } | Successor::Serving => {
+            Successor::Booting { .. } | Successor::Serving { .. } => {
                 self.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning);
             }
             Successor::InPlace(_) => self.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay),
@@ -55,7 +65,7 @@ impl Fleet {
                 }
                 true
             }
-            Successor::Absent | Successor::Serving | Successor::InPlace(_) => false,
+            Successor::Absent | Successor::Serving { .. } | Successor::InPlace(_) => false,
         }
     }
 
@@ -74,7 +84,7 @@ impl Fleet {
                     self.log(Fact::QuitDropped);
                 }
             }
-            Successor::Serving => self.log(Fact::SuccessorGone { ready: true }),
+            Successor::Serving { .. } => self.log(Fact::SuccessorGone { ready: true }),
         }
         self.emit(Action::SuccessorLeft);
     }
@@ -86,7 +96,7 @@ impl Fleet {
                 *quit_deferred = false;
                 mem::take(tickets)
             }
-            Successor::Absent | Successor::Serving | Successor::InPlace(_) => Vec::new(),
+            Successor::Absent | Successor::Serving { .. } | Successor::InPlace(_) => Vec::new(),
         };
         self.answer(&mut waiting, Err(FailureReason::Stopping));
         self.leave_in_place();
@@ -95,13 +105,13 @@ impl Fleet {
 
 impl State {
     /// The successor serves.
-    pub(crate) fn successor_ready(self, fleet: &mut Fleet, now: Instant) -> Self {
-        match mem::replace(&mut fleet.successor, Successor::Serving) {
+    pub(crate) fn successor_ready(self, fleet: &mut Fleet, now: Instant, takes_over: bool) -> Self {
+        match mem::replace(&mut fleet.successor, Successor::Serving { takes_over }) {
             other @ (Successor::Absent | Successor::InPlace(_)) => {
                 fleet.successor = other;
                 self
             }
-            Successor::Serving => self,
+            Successor::Serving { .. } => self,
             Successor::Booting { mut tickets, quit_deferred } => {
                 fleet.log(Fact::SuccessorReady);
                 fleet.answer(&mut tickets, Ok(()));

@@ -44,6 +44,8 @@ pub enum WorkerState {
         deadline: Instant,
         /// What is said of it then.
         overdue: KillReason,
+        /// Whether others take its connections.
+        hand_over: bool,
     },
     /// Said that it cannot boot, or was told to leave before it was ready.
     Abandoned {
@@ -75,6 +77,18 @@ impl Worker {
         }
     }
 
+    /// Whether it retires and others take its connections.
+    pub(crate) fn gives_away(&self) -> bool {
+        match self.state {
+            WorkerState::Retiring { hand_over, .. } => hand_over,
+            WorkerState::Booting { .. }
+            | WorkerState::Serving { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => false,
+        }
+    }
+
     /// Whether it is on its way to become ready.
     pub fn boots(&self) -> bool {
         match self.state {
@@ -91,7 +105,7 @@ impl Worker {
     pub(crate) fn deadline(&self) -> Option<(Instant, KillReason)> {
         match self.state {
             WorkerState::Booting { deadline } => Some((deadline, KillReason::BootTimeout)),
-            WorkerState::Retiring { deadline, overdue } => Some((deadline, overdue)),
+            WorkerState::Retiring { deadline, overdue, .. } => Some((deadline, overdue)),
             WorkerState::Abandoned { deadline } | WorkerState::Quitting { deadline } => {
                 Some((deadline, KillReason::QuickStopTimeout))
             }

@@ -45,6 +45,14 @@ impl Channel {
         Ok((Self(a), Self(b)))
     }
 
+    /// Has what is sent here wait in up to so many bytes, as far as the kernel allows. See socket(7), `SO_SNDBUFFORCE`
+    /// and `net.core.wmem_max`.
+    pub fn enlarge(&self, bytes: usize) {
+        if rustix::net::sockopt::set_socket_send_buffer_size_force(&self.0, bytes).is_err() {
+            let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.0, bytes);
+        }
+    }
+
     /// Takes over an end that was inherited.
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self(fd)
@@ -93,20 +101,39 @@ impl Channel {
 
     fn recv_with(&self, flags: RecvFlags) -> Result<Received> {
         let mut bytes = vec![0; DATAGRAM_BYTES];
-        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut descriptors = Vec::new();
+        match self.recv_into(flags, &mut bytes, &mut descriptors)? {
+            None => Ok(Received::Empty),
+            Some(0) => Ok(Received::End),
+            Some(count) => {
+                bytes.truncate(count);
+                Ok(Received::Datagram(bytes, descriptors))
+            }
+        }
+    }
+
+    /// Takes one datagram, if one is waiting, into a buffer of the caller's; returns its length. 0 is the end.
+    ///
+    /// # Errors
+    /// As [`Channel::try_recv`]; the buffer counts as the limit.
+    pub fn try_recv_into(&self, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> Result<Option<usize>> {
+        self.recv_into(RecvFlags::DONTWAIT, buffer, descriptors)
+    }
+
+    fn recv_into(&self, flags: RecvFlags, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> Result<Option<usize>> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = flags | RecvFlags::CMSG_CLOEXEC;
         let got = loop {
-            match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
+            match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut control, flags) {
                 Ok(got) => break got,
-                Err(Errno::AGAIN) => return Ok(Received::Empty),
+                Err(Errno::AGAIN) => return Ok(None),
                 // The peer left with messages of ours unread. Linux says so once, before it gives out what the peer had
                 // sent: its last words.
                 Err(Errno::CONNRESET) => {}
                 Err(errno) => return Err(Error::call("recvmsg")(errno)),
             }
         };
-        let mut descriptors = Vec::new();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = message {
                 descriptors.extend(fds);
@@ -115,11 +142,7 @@ impl Channel {
         if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(Error::call("recvmsg")(Errno::MSGSIZE));
         }
-        if got.bytes == 0 {
-            return Ok(Received::End);
-        }
-        bytes.truncate(got.bytes);
-        Ok(Received::Datagram(bytes, descriptors))
+        Ok(Some(got.bytes))
     }
 }
 

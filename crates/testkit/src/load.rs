@@ -257,6 +257,14 @@ impl Report {
         assert_eq!(self.failed(), 0, "attempts failed: {self:#?}");
     }
 
+    /// Asserts that no attempt failed and that the server closed no connection: each of so many clients has the one that
+    /// it began with.
+    #[track_caller]
+    pub fn assert_kept(&self, clients: usize) {
+        self.assert_no_failure();
+        assert_eq!((self.connections, self.stale), (clients, 0), "the server closed connections: {self:#?}");
+    }
+
     /// Asserts that no attempt failed, and that the server left no gap longer than `limit`.
     ///
     /// A gap is the pause until a client asks again, and then the wait: so the wait must be shorter by that pause.

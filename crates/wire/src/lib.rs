@@ -1,4 +1,5 @@
-//! The messages that travel between master, mold and worker, and the state that one master program hands to the next.
+//! The messages that travel between master, mold and worker and from worker to worker, and the state that one master program
+//! hands to the next.
 //!
 //! Each message is one datagram of a `SOCK_SEQPACKET` socket pair: a version byte, a kind byte, then the fields in the
 //! order in which they are declared, integers little-endian, strings and lists behind a `u32` count.
@@ -18,10 +19,12 @@ extern crate alloc;
 extern crate std;
 
 mod codec;
+mod handoff;
 mod message;
 pub mod state;
 
 pub use codec::DecodeError;
+pub use handoff::{BodyApart, Bytes, HANDOFF_VERSION, Handoff, INLINE_BYTES, Proxy};
 pub use message::{Message, Severity, VERSION};
 
 /// The largest message that either side sends, in bytes: well below the kernel's default socket buffer (212,992).

@@ -35,7 +35,8 @@ pub enum Message {
     },
     /// The settings were applied (paths writable, listeners bound): load the application if it is to be preloaded.
     Proceed,
-    /// Fork one worker. Attached: the worker's control socket, then one listener for each name.
+    /// Fork one worker. Attached: the worker's control socket, the two ends of the queue between workers (the one to
+    /// receive from first), then one listener for each name.
     Fork {
         /// The worker number that hooks see as `worker.nr`.
         slot: u32,
@@ -85,7 +86,9 @@ pub enum Message {
     Retire {
         /// Whether to serve first what waits in the listeners' backlog (nobody else will).
         drain: bool,
-        /// How long kept-alive connections may stay idle before they are closed, in milliseconds.
+        /// Whether others take its connections from the queue. Otherwise it serves what is in the queue.
+        hand_over: bool,
+        /// How long connections that nobody takes may stay idle before they are closed, in milliseconds.
         linger_ms: u32,
     },
 
@@ -150,8 +153,9 @@ impl Message {
                 w.u8(*severity as u8);
                 w.string(text);
             }
-            Self::Retire { drain, linger_ms } => {
+            Self::Retire { drain, hand_over, linger_ms } => {
                 w.u8(u8::from(*drain));
+                w.u8(u8::from(*hand_over));
                 w.u32(*linger_ms);
             }
             Self::ForkFailed { slot, text } => {
@@ -196,7 +200,7 @@ impl Message {
             7 => Self::BeforeExec,
             8 => Self::Log { severity: severity(r.u8()?)?, text: r.string()? },
             9 => Self::ReopenLogs,
-            10 => Self::Retire { drain: r.flag()?, linger_ms: r.u32()? },
+            10 => Self::Retire { drain: r.flag()?, hand_over: r.flag()?, linger_ms: r.u32()? },
             11 => Self::Settings { json: r.string()? },
             12 => Self::ExecEnvironment { json: r.string()? },
             13 => Self::ForkFailed { slot: r.u32()?, text: r.string()? },
@@ -267,7 +271,7 @@ mod tests {
             Message::BeforeExec,
             Message::Log { severity: Severity::Fatal, text: text.clone() },
             Message::ReopenLogs,
-            Message::Retire { drain: true, linger_ms: 1500 },
+            Message::Retire { drain: true, hand_over: false, linger_ms: 1500 },
             Message::Settings { json: String::new() },
             Message::ExecEnvironment { json: "{}".to_string() },
             Message::ForkFailed { slot: u32::MAX, text: text.clone() },
@@ -302,13 +306,14 @@ mod tests {
         let fork = Message::Fork { slot: 1, generation: 2, seat: 3, names: vec!["a".to_string()], proxies: vec![] };
         let bytes = [1, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0];
         assert_eq!(fork.encode(), bytes);
-        assert_eq!(Message::Retire { drain: true, linger_ms: 256 }.encode(), [1, 10, 1, 0, 1, 0, 0]);
+        let retire = Message::Retire { drain: true, hand_over: false, linger_ms: 256 };
+        assert_eq!(retire.encode(), [1, 10, 1, 0, 0, 1, 0, 0]);
     }
 
     #[test]
     fn another_version_or_kind_is_named_in_the_error() {
         assert_eq!(Message::decode(&[2, 1]), Err(DecodeError::Version(2)));
         assert_eq!(Message::decode(&[1, 99]), Err(DecodeError::Kind(99)));
-        assert_eq!(Message::decode(&[1, 10, 2, 0, 0, 0, 0]), Err(DecodeError::Value(2)));
+        assert_eq!(Message::decode(&[1, 10, 2, 0, 0, 0, 0, 0]), Err(DecodeError::Value(2)));
     }
 }

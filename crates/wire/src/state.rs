@@ -35,6 +35,10 @@ pub struct State<D> {
     pub configured_places: Vec<Bytes>,
     /// The scoreboard.
     pub scoreboard: i32,
+    /// The ends of the queue between workers, the one to receive from first. Programs that speak the same messages
+    /// ([`Preflight::messages`]) speak the same in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<[i32; 2]>,
     /// All sockets that it listens on.
     pub listeners: Vec<Listener>,
     /// Those of the generation in force, as places in `listeners`.

@@ -153,8 +153,9 @@ fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Valu
             "log"
         }
         Message::ReopenLogs => "reopen_logs",
-        Message::Retire { drain, linger_ms } => {
+        Message::Retire { drain, hand_over, linger_ms } => {
             set("drain", if drain { ruby.qtrue().as_value() } else { ruby.qfalse().as_value() })?;
+            set("hand_over", if hand_over { ruby.qtrue().as_value() } else { ruby.qfalse().as_value() })?;
             set("linger_ms", number(linger_ms.into()))?;
             "retire"
         }

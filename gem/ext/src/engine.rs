@@ -8,7 +8,7 @@ use magnus::{
     Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args,
     typed_data::Obj,
 };
-use reactor::{Events, Notice, Poller, Reactor, Token, Turn, Waker};
+use reactor::{Events, Leave, Notice, Poller, Reactor, Token, Turn, Waker};
 use scoreboard::{Seat, State};
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
@@ -73,6 +73,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Engine", ruby.class_object())?;
     class.define_singleton_method("new", function!(Engine::new, 1))?;
     class.define_method("add_listener", method!(Engine::add_listener, -1))?;
+    class.define_method("join_queue", method!(Engine::join_queue, 2))?;
     class.define_method("run", method!(Engine::run, 2))?;
     class.define_method("retire", method!(Engine::retire, 0))?;
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
@@ -135,6 +136,13 @@ impl Engine {
         outcome.map_err(|error| system_error(ruby, "add_listener", &error))
     }
 
+    /// Adopts the two ends of the queue between workers.
+    fn join_queue(ruby: &Ruby, this: &Self, receive: i32, send: i32) -> Result<(), Error> {
+        let adopt = |number| ffi::adopt_descriptor(number).map_err(|error| system_error(ruby, "join_queue", &error));
+        let outcome = this.core.get(ruby).reactor.borrow_mut().join_queue(adopt(send)?, adopt(receive)?);
+        outcome.map_err(|error| system_error(ruby, "join_queue", &error))
+    }
+
     /// Has [`Engine::run`] finish what was begun and return. Only sets a flag: it may be called from a trap.
     fn retire(ruby: &Ruby, this: &Self) {
         let core = this.core.get(ruby);
@@ -164,7 +172,7 @@ impl Engine {
         let mut happened = Events::default();
         loop {
             if core.retire_asked.take() {
-                core.retire(false, core.linger_ms);
+                core.retire(Leave { drain: false, hand_over: false, linger_ms: core.linger_ms });
             }
             let turn = core.reactor.borrow_mut().turn();
             // Before the wait, which may be long.
@@ -231,8 +239,8 @@ impl Core {
         if self.reactor.borrow().is_retiring() { State::Retiring } else { State::Idle }
     }
 
-    fn retire(&self, drain: bool, linger_ms: u64) {
-        self.reactor.borrow_mut().retire(drain, linger_ms);
+    fn retire(&self, leave: Leave) {
+        self.reactor.borrow_mut().retire(leave);
         self.seat(|seat| seat.set_state(State::Retiring));
     }
 
@@ -254,7 +262,9 @@ impl Core {
         loop {
             match channel.try_recv() {
                 Ok(Received::Datagram(bytes, _)) => match Message::decode(&bytes) {
-                    Ok(Message::Retire { drain, linger_ms }) => self.retire(drain, linger_ms.into()),
+                    Ok(Message::Retire { drain, hand_over, linger_ms }) => {
+                        self.retire(Leave { drain, hand_over, linger_ms: linger_ms.into() });
+                    }
                     Ok(Message::ReopenLogs) => reopen_logs(events)?,
                     // Others are for molds.
                     Ok(_) => {}
@@ -264,7 +274,7 @@ impl Core {
                 Ok(Received::End) | Err(_) => {
                     self.orphaned.set(true);
                     self.reactor.borrow_mut().forget_control(channel);
-                    self.retire(true, 0);
+                    self.retire(Leave { drain: true, hand_over: false, linger_ms: 0 });
                     self.reactor.borrow_mut().give_up_after(self.timeout_ms);
                     return Ok(());
                 }
@@ -313,6 +323,7 @@ fn tell(ruby: &Ruby, events: Value, notice: &Notice) {
         Notice::CannotStoreBody(error) => format!("cannot store a request body: {error}"),
         Notice::CannotStoreResponse(error) => format!("cannot store a response, waiting for its client: {error}"),
         Notice::NoProxyHeader(reason) => format!("closed a connection that has to come from a proxy: {reason}"),
+        Notice::CannotTakeOver(text) => format!("a connection of another worker is lost: {text}"),
     };
     report_text(ruby, events, text);
 }

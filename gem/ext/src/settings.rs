@@ -5,6 +5,9 @@ use http1::forwarded::Trusted;
 use magnus::{Error, RHash, Ruby, TryConvert, prelude::*};
 use reactor::Settings;
 
+/// Descriptors that are no connections: the application's own, bodies in files, our own.
+const RESERVE: usize = 128;
+
 /// Returns a setting, by its name as String (JSON) or Symbol.
 ///
 /// # Errors
@@ -32,6 +35,7 @@ pub(crate) fn connection_settings(ruby: &Ruby, settings: RHash) -> Result<Settin
     Ok(Settings {
         limits: limits(ruby, settings)?,
         pipeline: setting(ruby, settings, "pipeline_limit")?.unwrap_or(defaults.pipeline),
+        connections: number("worker_connections", defaults.connections)?.min(descriptors()),
         body_buffer_bytes: number("client_body_buffer_size", defaults.body_buffer_bytes)?,
         response_buffer_bytes: number("response_buffer_size", defaults.response_buffer_bytes)?,
         response_file_bytes: setting(ruby, settings, "response_file_limit")?.unwrap_or(defaults.response_file_bytes),
@@ -45,6 +49,12 @@ pub(crate) fn connection_settings(ruby: &Ruby, settings: RHash) -> Result<Settin
         rate_grace_ms: ms("minimum_rate_grace", defaults.rate_grace_ms)?,
         discard_ms: defaults.discard_ms,
     })
+}
+
+/// How many connections the limit of descriptors allows, with some left for everything else. See getrlimit(2).
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).map_or(usize::MAX, |limit| limit.saturating_sub(RESERVE).max(1))
 }
 
 /// Reads whose word counts; `None`: the configuration does not say.

@@ -17,9 +17,9 @@ module Licorne
     def fresh_worker(inheritance)
       state = { boot: inheritance.boot.to_h, nr: inheritance.worker.nr, seat: inheritance.seat,
                 control: inheritance.control.fileno, scoreboard: inheritance.scoreboard,
-                listeners: inheritance.listeners, pid: inheritance.server.pid,
+                queue: inheritance.queue, listeners: inheritance.listeners, pid: inheritance.server.pid,
                 worker_processes: inheritance.server.worker_processes }
-      fds = [state[:control], state[:scoreboard], *state[:listeners].map(&:first)].to_h { |fd| [fd, fd] }
+      fds = [state[:control], state[:scoreboard], *state[:queue], *state[:listeners].map(&:first)].to_h { |fd| [fd, fd] }
       ENV[VARIABLE] = [Marshal.dump(state)].pack("m0")
       exec(RbConfig.ruby, *load_path, "-r", "licorne/mold", "-e", "Licorne::Mold.start", **fds)
     end
@@ -28,7 +28,7 @@ module Licorne
     def resume
       state = Marshal.load(ENV.delete(VARIABLE).unpack1("m0"))
       control = Native::Control.new(state[:control])
-      [state[:scoreboard], *state[:listeners].map(&:first)].each { |fd| Native.set_cloexec(fd) }
+      [state[:scoreboard], *state[:queue], *state[:listeners].map(&:first)].each { |fd| Native.set_cloexec(fd) }
       Signals.deaf
       prepare(state, control)
     end
@@ -72,7 +72,7 @@ module Licorne
       WorkerProcess.new(WorkerProcess::Inheritance.new(
         boot: boot, configurator: prepared.configurator, settings: prepared.settings, server: server,
         worker: Worker.new(state[:nr]), control: control, scoreboard: state[:scoreboard], seat: state[:seat],
-        listeners: state[:listeners], app: prepared.app
+        queue: state[:queue], listeners: state[:listeners], app: prepared.app
       ))
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
       control.send_message(:failed, text: Failure.text(e))

@@ -147,13 +147,16 @@ module Licorne
     # Returns the worker in the new process, nil in the mold.
     def fork_worker(message)
       control = Native::Control.new(message[:fds].first)
-      listeners = message[:fds].drop(1).zip(message[:names], message[:proxies])
+      queue = message[:fds][1, 2]
+      listeners = message[:fds].drop(3).zip(message[:names], message[:proxies])
       worker = Worker.new(message[:slot])
       @server.listener_names = message[:names]
-      return become_worker(worker, control, listeners, message) if before_fork(worker) && double_fork(worker, control)
+      if before_fork(worker) && double_fork(worker, control)
+        return become_worker(worker, control, queue, listeners, message)
+      end
 
       control.close
-      listeners.each { |fd, _| IO.for_fd(fd).close }
+      [*queue, *listeners.map(&:first)].each { |fd| IO.for_fd(fd).close }
       nil
     end
 
@@ -182,12 +185,12 @@ module Licorne
       false
     end
 
-    def become_worker(worker, control, listeners, message)
+    def become_worker(worker, control, queue, listeners, message)
       @control.close
       inheritance = WorkerProcess::Inheritance.new(
         boot: @boot, configurator: @prepared.configurator, settings: @prepared.settings, server: @server,
-        worker: worker, control: control, scoreboard: @scoreboard, seat: message[:seat], listeners: listeners,
-        app: @prepared.app
+        worker: worker, control: control, scoreboard: @scoreboard, seat: message[:seat], queue: queue,
+        listeners: listeners, app: @prepared.app
       )
       Exec.fresh_worker(inheritance) if @prepared.settings["worker_exec"]
       WorkerProcess.new(inheritance)

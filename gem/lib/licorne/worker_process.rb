@@ -7,10 +7,10 @@ require "licorne/signals"
 module Licorne
   # The main of a worker, from the fork to its end.
   class WorkerProcess
-    # What a mold hands to the worker that it forks. `listeners` are triples of descriptor, name and version of the PROXY
-    # protocol; `app` is nil unless it was preloaded.
+    # What a mold hands to the worker that it forks. `queue` are the ends of the queue between workers, `listeners` are
+    # triples of descriptor, name and version of the PROXY protocol; `app` is nil unless it was preloaded.
     Inheritance = Struct.new(:boot, :configurator, :settings, :server, :worker, :control, :scoreboard, :seat,
-                             :listeners, :app, keyword_init: true)
+                             :queue, :listeners, :app, keyword_init: true)
 
     def initialize(inheritance)
       @boot = inheritance.boot
@@ -90,6 +90,7 @@ module Licorne
     def build_engine
       engine = Native::Engine.new(control: @control, scoreboard: @inheritance.scoreboard, seat: @inheritance.seat,
                                   settings: engine_settings, env: RackEnv::DEFAULTS)
+      engine.join_queue(*@inheritance.queue)
       @inheritance.listeners.each { |fd, name, proxy| engine.add_listener(fd, name, proxy) }
       @server.own_listeners.each { |socket, name, proxy| engine.add_listener(socket.fileno, name, proxy) }
       @engine = engine

@@ -18,6 +18,7 @@ class MoldProcess
     start(theirs)
     theirs.close
     @scoreboard = sealed_memory
+    @queue = Socket.pair(:UNIX, :SEQPACKET)
     defaults = { generation: 4, program: "licorne", argv: %w[-c u.rb], program_path: "/usr/bin/licorne",
                  cwd: directory, config_file: "u.rb", rackup: "config.ru" }
     @wire.send(:boot, [@scoreboard], json: defaults.merge(boot))
@@ -34,9 +35,9 @@ class MoldProcess
   # Has a worker forked that serves these listeners. Returns it once the process between has told its pid.
   def fork(slot, listeners = [])
     ours, theirs = Wire.pair
-    @wire.send(:fork, [theirs, *listeners], slot: slot, generation: 4, seat: slot,
-                                            names: listeners.map { |socket| name_of(socket) },
-                                            proxies: listeners.map { "" })
+    @wire.send(:fork, [theirs, *@queue, *listeners], slot: slot, generation: 4, seat: slot,
+                                                     names: listeners.map { |socket| name_of(socket) },
+                                                     proxies: listeners.map { "" })
     theirs.close
     @workers << ours
     Child.new(ours, ours.expect(:forked)[:pid])
@@ -57,7 +58,7 @@ class MoldProcess
   def stop
     [@wire, *@workers].each(&:close)
     wait if @pid
-    @scoreboard.close
+    [@scoreboard, *@queue].each(&:close)
   end
 
   private

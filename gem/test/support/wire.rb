@@ -9,7 +9,7 @@ class Wire
   KINDS = {
     boot: [1, %i[json]], proceed: [2, []], fork: [3, %i[slot generation seat names proxies]],
     worker_exited: [4, %i[slot pid status]], worker_processes: [5, %i[count]], pid_path: [6, %i[path]],
-    before_exec: [7, []], log: [8, %i[severity text]], reopen_logs: [9, []], retire: [10, %i[drain linger_ms]],
+    before_exec: [7, []], log: [8, %i[severity text]], reopen_logs: [9, []], retire: [10, %i[drain hand_over linger_ms]],
     settings: [11, %i[json]], exec_environment: [12, %i[json]], fork_failed: [13, %i[slot text]], ready: [14, []],
     failed: [15, %i[text]], forked: [16, %i[pid]]
   }.freeze
@@ -67,7 +67,7 @@ class Wire
     when :names then [value.size].pack("V") + value.map { |item| text(item) }.join
     when :proxies then encode(kind, :names, value || [])
     when :severity then [value].pack("C")
-    when :drain then [value ? 1 : 0].pack("C")
+    when :drain, :hand_over then [value ? 1 : 0].pack("C")
     when :slot then kind == :worker_exited ? [value ? 1 : 0, value || 0].pack("CV") : [value].pack("V")
     else [value].pack("l<")
     end

@@ -149,7 +149,7 @@ fn events_about_strangers_change_nothing() {
         Event::MoldFailed { generation },
         Event::MoldExited { generation },
         Event::SuccessorStarted,
-        Event::SuccessorReady,
+        Event::SuccessorReady { takes_over: false },
         Event::SuccessorExited,
         Event::SuccessorFailed,
         Event::Start,

@@ -128,11 +128,16 @@ fn fork(worker: u32, slot: u32, generation: u32) -> Action {
 }
 
 fn retire(worker: u32) -> Action {
-    Action::Retire { worker: WorkerId(worker), drain: false }
+    Action::Retire { worker: WorkerId(worker), drain: false, hand_over: true }
+}
+
+/// Nobody is left to take its connections.
+fn retire_alone(worker: u32) -> Action {
+    Action::Retire { worker: WorkerId(worker), drain: false, hand_over: false }
 }
 
 fn drain(worker: u32) -> Action {
-    Action::Retire { worker: WorkerId(worker), drain: true }
+    Action::Retire { worker: WorkerId(worker), drain: true, hand_over: false }
 }
 
 fn abandon(worker: u32) -> Action {

@@ -3,11 +3,23 @@
 use super::*;
 
 #[test]
+fn workers_give_their_connections_to_a_successor_that_takes_them() {
+    let mut rig = Rig::serving(1);
+    rig.signal(Signal::Usr2);
+    rig.tell(Event::SuccessorStarted);
+    rig.tell(Event::SuccessorReady { takes_over: true });
+    let give_away = Action::Retire { worker: WorkerId(1), drain: true, hand_over: true };
+    assert_eq!(rig.signal(Signal::Quit), [Action::StopListening, give_away]);
+    // It is gone before the worker is.
+    assert_eq!(rig.tell(Event::SuccessorExited), [Action::SuccessorLeft, drain(1)]);
+}
+
+#[test]
 fn upgrade_starts_a_successor_and_succeeds_when_that_serves() {
     let mut rig = Rig::serving(1);
     assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(1), way: None }), [Action::StartSuccessor]);
     assert_eq!(rig.tell(Event::SuccessorStarted), []);
-    assert_eq!(rig.tell(Event::SuccessorReady), [outcome(1, Ok(()))]);
+    assert_eq!(rig.tell(Event::SuccessorReady { takes_over: false }), [outcome(1, Ok(()))]);
 }
 
 #[test]
@@ -17,7 +29,7 @@ fn second_upgrade_is_refused_while_a_successor_lives() {
     let refused = [outcome(1, Err(FailureReason::SuccessorAlreadyRunning))];
     assert_eq!(rig.tell(Event::Upgrade { ticket: Ticket(1), way: None }), refused);
     rig.tell(Event::SuccessorStarted);
-    rig.tell(Event::SuccessorReady);
+    rig.tell(Event::SuccessorReady { takes_over: false });
     assert_eq!(rig.signal(Signal::Usr2), []);
     assert_eq!(rig.facts[rig.facts.len() - 1], Fact::SuccessorAlreadyRunning);
 }
@@ -40,7 +52,7 @@ fn successor_that_leaves_later_gives_the_pid_path_back() {
     let mut rig = Rig::serving(1);
     rig.signal(Signal::Usr2);
     rig.tell(Event::SuccessorStarted);
-    rig.tell(Event::SuccessorReady);
+    rig.tell(Event::SuccessorReady { takes_over: false });
     assert_eq!(rig.tell(Event::SuccessorExited), [Action::SuccessorLeft]);
     assert!(rig.supervisor.readyz());
 }
@@ -55,7 +67,7 @@ fn quit_waits_until_the_successor_serves() {
     assert_eq!(rig.facts, [Fact::QuitDeferred]);
     assert_eq!(rig.tell(died(1)), [fork(2, 0, 1)], "it serves on");
     rig.tell(ready(2));
-    assert_eq!(rig.tell(Event::SuccessorReady), [Action::StopListening, drain(2)]);
+    assert_eq!(rig.tell(Event::SuccessorReady { takes_over: false }), [Action::StopListening, drain(2)]);
 }
 
 #[test]
@@ -82,7 +94,7 @@ fn term_int_and_stop_do_not_wait_for_the_successor() {
         rig.tell(Event::Upgrade { ticket: Ticket(1), way: None });
         rig.tell(Event::SuccessorStarted);
         assert_eq!(rig.tell(event), [refused, Action::StopListening, last]);
-        assert_eq!(rig.tell(Event::SuccessorReady), []);
+        assert_eq!(rig.tell(Event::SuccessorReady { takes_over: false }), []);
     }
 }
 
@@ -91,7 +103,7 @@ fn quit_stops_at_once_when_the_successor_serves() {
     let mut rig = Rig::serving(1);
     rig.signal(Signal::Usr2);
     rig.tell(Event::SuccessorStarted);
-    rig.tell(Event::SuccessorReady);
+    rig.tell(Event::SuccessorReady { takes_over: false });
     assert_eq!(rig.signal(Signal::Quit), [Action::StopListening, drain(1)]);
 }
 
@@ -104,7 +116,7 @@ fn without_a_configuration_file_hup_and_reload_do_what_usr2_does() {
     rig.tell(Event::SuccessorFailed);
     assert_eq!(rig.tell(Event::Reload { ticket: Ticket(1) }), [Action::StartSuccessor]);
     rig.tell(Event::SuccessorStarted);
-    assert_eq!(rig.tell(Event::SuccessorReady), [outcome(1, Ok(()))]);
+    assert_eq!(rig.tell(Event::SuccessorReady { takes_over: false }), [outcome(1, Ok(()))]);
 }
 
 #[test]
@@ -112,7 +124,7 @@ fn roll_back_of_an_upgrade_brings_the_workers_back() {
     let mut rig = Rig::serving(1);
     rig.signal(Signal::Usr2);
     rig.tell(Event::SuccessorStarted);
-    rig.tell(Event::SuccessorReady);
+    rig.tell(Event::SuccessorReady { takes_over: false });
     rig.signal(Signal::Winch { honoured: true });
     rig.tell(left(1));
     assert_eq!(rig.tell(HUP), [count(1), start_mold(2), fork(2, 0, 1)]);

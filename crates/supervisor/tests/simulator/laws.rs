@@ -143,7 +143,7 @@ impl Laws {
                 self.way_back = self.way_back.saturating_sub(1);
             }
             Event::Signal(Signal::Winch { honoured: true }) => (self.floor, self.way_back) = (0, 0),
-            Event::SuccessorReady if self.quit_deferred => self.want_stop(now, false),
+            Event::SuccessorReady { .. } if self.quit_deferred => self.want_stop(now, false),
             Event::SuccessorExited | Event::SuccessorFailed => self.quit_deferred = false,
             Event::Upgrade { ticket, way } => {
                 let way = way.or(self.plan().map(|plan| plan.upgrade));
@@ -199,10 +199,14 @@ impl Laws {
                 assert_eq!(supervisor.generation(), Some(generation), "workers come from the mold in force");
                 self.check_budget(slot, generation, supervisor, workers);
             }
-            Action::Retire { worker, drain } => {
+            Action::Retire { worker, drain, hand_over } => {
                 let worker = &workers[&worker];
-                assert!(worker.serves(), "only workers that serve retire");
                 assert_eq!(drain, self.stop.is_some(), "who drains is a stop");
+                if worker.gives_away {
+                    assert!(worker.asked == Asked::Retire && !hand_over, "asked again only when the takers are gone");
+                    return;
+                }
+                assert!(worker.serves(), "only workers that serve retire");
                 if !drain {
                     self.check_replaced(worker, supervisor, workers);
                 }

@@ -62,6 +62,8 @@ pub(crate) struct Worker {
     pub(crate) told_ready: bool,
     /// What the supervisor asked for, the hardest of it.
     pub(crate) asked: Asked,
+    /// Whether it was told that others take its connections.
+    pub(crate) gives_away: bool,
     /// Whether somebody else sent it away.
     pub(crate) sent_away: bool,
     /// What is left in the backlog for it, when it is asked to drain.
@@ -122,6 +124,7 @@ impl Worker {
             life: WorkerLife::Unborn,
             told_ready: false,
             asked: Asked::Nothing,
+            gives_away: false,
             sent_away: false,
             backlog: 0,
             request: None,

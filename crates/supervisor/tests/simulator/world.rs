@@ -213,7 +213,7 @@ impl World {
             Next::SuccessorServes(number) => {
                 if self.successor == Some((number, false)) {
                     self.successor = Some((number, true));
-                    self.tell(Event::SuccessorReady);
+                    self.tell(Event::SuccessorReady { takes_over: number % 2 == 0 });
                 }
             }
             Next::Calm => self.note(|| "from now on all is well".to_string()),
@@ -317,8 +317,13 @@ impl World {
                     if alive { Next::WorkerBorn(worker) } else { Next::Tell(Event::ForkFailed { worker }) },
                 );
             }
-            Action::Retire { worker, drain } => {
+            Action::Retire { worker, drain, hand_over } => {
+                let again = self.workers[&worker].asked == Asked::Retire;
                 let process = self.ask(worker, Asked::Retire);
+                process.gives_away = hand_over;
+                if again {
+                    return;
+                }
                 process.backlog = if drain { u32::try_from(process.dice.below(4)).unwrap() } else { 0 };
                 self.leave_when_free(worker);
             }

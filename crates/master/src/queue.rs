@@ -1,0 +1,87 @@
+//! The queue through which workers give connections to each other. The master only keeps it: so connections outlive
+//! the worker that gave them away, and the one that was to take them.
+//!
+//! The two masters of an upgrade share one queue, if both speak the same version: the new one finds the ends in
+//! `LICORNE_QUEUE_FD` (`version:receive,send`), and says whether it took them when it says that it serves.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use sys::channel::Channel;
+use wire::HANDOFF_VERSION;
+
+/// The variable that names the ends.
+pub(crate) const VARIABLE: &str = "LICORNE_QUEUE_FD";
+/// How much the queue holds: some thousands of idle connections, where the kernel allows it.
+const BYTES: usize = 4 << 20;
+
+/// Both ends.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    receive: OwnedFd,
+    send: OwnedFd,
+    /// Whether it is the queue of the master before this one, too.
+    pub(crate) inherited: bool,
+}
+
+impl Queue {
+    /// Takes the queue of the master before this one, or makes one.
+    ///
+    /// # Errors
+    /// No descriptors or memory left.
+    pub(crate) fn open() -> sys::Result<Self> {
+        let named = std::env::var(VARIABLE).ok();
+        if let Some((receive, send)) = named.as_deref().and_then(numbers) {
+            // Taken in either case: what is not used is closed here.
+            let ends = (sys::spawn::inherited(receive), sys::spawn::inherited(send));
+            if let ((Some(receive), Some(send)), true) = (ends, named.is_some_and(|text| speaks(&text))) {
+                return Ok(Self { receive, send, inherited: true });
+            }
+        }
+        let (receive, send) = Channel::pair()?;
+        send.enlarge(BYTES);
+        Ok(Self { receive: receive.into_fd(), send: send.into_fd(), inherited: false })
+    }
+
+    /// The queue of the program in whose place this one was executed.
+    pub(crate) fn of_ends(receive: OwnedFd, send: OwnedFd) -> Self {
+        Self { receive, send, inherited: false }
+    }
+
+    /// The end to receive from, and the end to send to.
+    pub(crate) fn ends(&self) -> [BorrowedFd<'_>; 2] {
+        [self.receive.as_fd(), self.send.as_fd()]
+    }
+
+    /// What the variable says when the ends have these numbers.
+    pub(crate) fn variable(receive: i32, send: i32) -> String {
+        format!("{HANDOFF_VERSION}:{receive},{send}")
+    }
+}
+
+fn speaks(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(version, _)| version.parse() == Ok(HANDOFF_VERSION))
+}
+
+fn numbers(text: &str) -> Option<(i32, i32)> {
+    let (receive, send) = text.split_once(':')?.1.split_once(',')?;
+    Some((receive.parse().ok()?, send.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_names_version_and_ends() {
+        let text = Queue::variable(7, 8);
+        assert_eq!(text, "1:7,8");
+        assert_eq!(numbers(&text), Some((7, 8)));
+        assert!(speaks(&text));
+        for other in ["2:7,8", "", "7,8", "x:1,2"] {
+            assert!(!speaks(other), "{other:?}");
+        }
+        for broken in ["", "1", "1:7", "1:7,x", "7,8"] {
+            assert_eq!(numbers(broken), None, "{broken:?}");
+        }
+    }
+}

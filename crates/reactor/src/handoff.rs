@@ -1,0 +1,260 @@
+//! Connections that go from one worker to another: the queue that all workers share.
+//!
+//! A connection that waits for its next request, reads a head, or has a complete request can go. What was received goes
+//! with it and is parsed again on the other side; no state of a parser crosses. When the queue does not take a connection
+//! it stays where it is. One that lies in the queue is nobody's: no time limit looks at it until somebody takes it.
+//!
+//! A worker takes from the queue as it accepts: only when it has nothing else to serve. See `wire::Handoff` for the
+//! message.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use http1::proxy::Versions;
+use rustix::fs::MemfdFlags;
+use sys::channel::Channel;
+use wire::{BodyApart, Bytes, Handoff, INLINE_BYTES, Proxy};
+
+use crate::body::Body;
+use crate::connection::{Connection, Content, Phase};
+use crate::peer::Peer;
+use crate::poller::Source;
+use crate::proxied::Proxied;
+use crate::reactor::{Notice, Reactor, now_ms};
+use crate::slab::Token;
+
+/// Room for a message: what is inline, and the fields before it.
+const MESSAGE_BYTES: usize = INLINE_BYTES + 64;
+/// How soon a full queue is tried again.
+pub(crate) const RETRY_MS: u64 = 5;
+
+/// The queue's two ends, as one worker has them.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    send: Channel,
+    receive: Channel,
+    /// Something may be in it.
+    ready: bool,
+    /// Where messages are received, reused.
+    buffer: Vec<u8>,
+}
+
+impl Queue {
+    pub(crate) fn set_ready(&mut self) {
+        self.ready = true;
+    }
+}
+
+impl AsFd for Queue {
+    /// What tells when there is something in it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.receive.as_fd()
+    }
+}
+
+/// What goes with a connection beside the facts.
+struct Luggage {
+    received: Vec<u8>,
+    body: Option<(BodyApart, File)>,
+}
+
+impl Reactor {
+    /// Joins the queue through which workers give connections to each other.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn join_queue(&mut self, send: OwnedFd, receive: OwnedFd) -> io::Result<()> {
+        let receive = Channel::from_fd(receive);
+        self.poller.add(receive.as_fd(), Source::Queue, false)?;
+        self.queue = Some(Queue { send: Channel::from_fd(send), receive, ready: false, buffer: Vec::new() });
+        Ok(())
+    }
+
+    /// Tells whether somebody may take what this worker gives away.
+    pub(crate) fn may_hand_over(&self) -> bool {
+        self.queue.is_some() && (!self.retiring || self.handing_over)
+    }
+
+    /// Gives a connection to whoever takes it. False: it stays.
+    pub(crate) fn hand_over(&mut self, token: Token) -> bool {
+        if !self.may_hand_over() || self.serving == Some(token) {
+            return false;
+        }
+        let (Some(queue), Some(connection)) = (&self.queue, self.slab.get(token)) else { return false };
+        if !connection.can_go() || send(&queue.send, connection).is_err() {
+            return false;
+        }
+        self.close(token);
+        true
+    }
+
+    /// Gives away all connections that can go. Those that the queue does not take are offered again soon.
+    pub(crate) fn hand_over_all(&mut self) {
+        self.offer_at_ms = None;
+        for index in 0..self.slab.places() {
+            let Some(token) = self.slab.token_at(index) else { continue };
+            let can_go = self.slab.get(token).is_some_and(Connection::can_go) && self.serving != Some(token);
+            if can_go && !self.hand_over(token) {
+                self.offer_at_ms = Some(now_ms() + RETRY_MS);
+                return;
+            }
+        }
+    }
+
+    /// Takes a connection from the queue.
+    pub(crate) fn take_over(&mut self) -> Option<Token> {
+        if self.handing_over || self.listeners.is_paused() || !self.queue.as_ref().is_some_and(|queue| queue.ready) {
+            return None;
+        }
+        // The kernel drops descriptors that do not fit, and with them the connection.
+        if !self.has_room() {
+            return None;
+        }
+        let queue = self.queue.as_mut()?;
+        queue.buffer.resize(MESSAGE_BYTES, 0);
+        let mut descriptors = Vec::new();
+        let outcome = queue.receive.try_recv_into(&mut queue.buffer, &mut descriptors);
+        let count = match outcome {
+            Ok(Some(count)) if count > 0 => count,
+            Ok(_) => {
+                queue.ready = false;
+                return None;
+            }
+            Err(error) => {
+                self.notices.push_back(Notice::CannotTakeOver(error.chain()));
+                return None;
+            }
+        };
+        let unpacked = Handoff::decode(&queue.buffer[..count])
+            .map_err(|error| io::Error::other(error.to_string()))
+            .and_then(|handoff| unpack(&handoff, descriptors, self.settings.body_buffer_bytes));
+        match unpacked {
+            Ok((mut connection, received, body)) => {
+                if !received.is_empty() {
+                    let mut intake = self.pool.take();
+                    intake.reserve(received.len());
+                    intake.buffer[..received.len()].copy_from_slice(&received);
+                    intake.filled = received.len();
+                    connection.intake = Some(intake);
+                }
+                if let Some(body) = body {
+                    connection.body_came_apart(body, &self.settings.limits);
+                }
+                Some(self.slab.insert(connection))
+            }
+            Err(error) => {
+                self.notices.push_back(Notice::CannotTakeOver(error.to_string()));
+                None
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Tells whether another worker could go on with it.
+    fn can_go(&self) -> bool {
+        matches!(self.phase, Phase::Proxy(_) | Phase::Head | Phase::Complete(_)) && self.outbox.is_empty()
+    }
+}
+
+fn send(queue: &Channel, connection: &Connection) -> io::Result<()> {
+    let luggage = pack(connection)?;
+    let aside = if luggage.received.len() > INLINE_BYTES { Some(in_memory_file(&luggage.received)?) } else { None };
+    let received = match aside {
+        Some(_) => Bytes::Descriptor(u32::try_from(luggage.received.len()).map_err(io::Error::other)?),
+        None => Bytes::Inline(&luggage.received),
+    };
+    let proxy = match (&connection.phase, connection.proxied.as_deref()) {
+        (Phase::Proxy(Versions::V1), _) => Proxy::Awaited(Some(1)),
+        (Phase::Proxy(Versions::V2), _) => Proxy::Awaited(Some(2)),
+        (Phase::Proxy(Versions::Any), _) => Proxy::Awaited(None),
+        (_, Some(&Proxied { source, destination })) => Proxy::Said { source, destination },
+        (_, None) => Proxy::Silent,
+    };
+    let handoff = Handoff {
+        served: connection.served,
+        peer: connection.peer.ip(),
+        proxy,
+        pipelined: connection.pipelined,
+        body: luggage.body.as_ref().map(|(body, _)| *body),
+        received,
+    };
+    let mut descriptors = vec![connection.as_fd()];
+    descriptors.extend(aside.as_ref().map(AsFd::as_fd));
+    descriptors.extend(luggage.body.as_ref().map(|(_, file)| file.as_fd()));
+    queue.send(&handoff.encode(), &descriptors).map_err(|error| io::Error::other(error.chain()))
+}
+
+fn pack(connection: &Connection) -> io::Result<Luggage> {
+    let Some(intake) = &connection.intake else { return Ok(Luggage { received: Vec::new(), body: None }) };
+    let body = match &connection.phase {
+        Phase::Complete(Content::Apart(Body::Memory(bytes))) => {
+            Some((BodyApart { in_file: false, length: bytes.len() as u64 }, in_memory_file(bytes)?))
+        }
+        Phase::Complete(Content::Apart(Body::File { file, bytes })) => {
+            Some((BodyApart { in_file: true, length: *bytes }, file.try_clone()?))
+        }
+        _ => None,
+    };
+    let received = if body.is_some() {
+        // Between the head and the next request lie some bytes of the body.
+        let head = intake.parser.head().len;
+        [&intake.buffer[..head], &intake.buffer[intake.next..intake.filled]].concat()
+    } else {
+        intake.buffer[..intake.filled].to_vec()
+    };
+    Ok(Luggage { received, body })
+}
+
+/// Puts bytes into memory that a descriptor stands for. See memfd_create(2).
+fn in_memory_file(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("licorne-handoff", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// A connection, what was received, and a body that is complete.
+type Unpacked = (Connection, Vec<u8>, Option<Body>);
+
+fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize) -> io::Result<Unpacked> {
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || descriptors.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
+    let fd = next()?;
+    let received = match handoff.received {
+        Bytes::Inline(bytes) => bytes.to_vec(),
+        Bytes::Descriptor(length) => read_whole(&File::from(next()?), length as usize)?,
+    };
+    let body = match handoff.body {
+        None => None,
+        Some(BodyApart { in_file, length }) => {
+            let file = File::from(next()?);
+            let fits = usize::try_from(length).ok().filter(|length| !in_file && *length <= memory_limit);
+            Some(match fits {
+                Some(length) => Body::Memory(read_whole(&file, length)?),
+                None => Body::File { file, bytes: length },
+            })
+        }
+    };
+    let mut connection = Connection::new(fd, handoff.peer.map_or(Peer::Local, Peer::Ip));
+    connection.served = handoff.served;
+    connection.pipelined = handoff.pipelined;
+    match handoff.proxy {
+        Proxy::Silent => {}
+        Proxy::Said { source, destination } => connection.proxied = Some(Box::new(Proxied { source, destination })),
+        Proxy::Awaited(version) => connection.expect_proxy(match version {
+            Some(1) => Versions::V1,
+            Some(_) => Versions::V2,
+            None => Versions::Any,
+        }),
+    }
+    Ok((connection, received, body))
+}
+
+fn read_whole(file: &File, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}

@@ -1,0 +1,326 @@
+//! Connections that go from one worker to another, with real sockets and without Ruby.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use reactor::{After, Body, Events, Leave, Reactor, Settings, Token, Turn};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+const GIVE_AWAY: Leave = Leave { drain: false, hand_over: true, linger_ms: 10_000 };
+const STAY: Leave = Leave { drain: false, hand_over: false, linger_ms: 0 };
+
+/// The two ends of a queue, which the test keeps as a master does.
+struct Queue {
+    receive: OwnedFd,
+    send: OwnedFd,
+}
+
+impl Queue {
+    fn new() -> Self {
+        let (receive, send) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        Self { receive, send }
+    }
+}
+
+struct Worker {
+    reactor: Reactor,
+    events: Events,
+    listener: TcpListener,
+}
+
+impl Worker {
+    fn new(queue: &Queue, settings: Settings) -> Self {
+        let mut reactor = Reactor::new(settings).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        reactor.add_listener(listener.try_clone().unwrap().into(), None).unwrap();
+        reactor.join_queue(queue.send.try_clone().unwrap(), queue.receive.try_clone().unwrap()).unwrap();
+        Self { reactor, events: Events::default(), listener }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        client
+    }
+
+    /// Goes on until there is a request, or nothing is left.
+    fn next(&mut self) -> Option<(Token, String)> {
+        self.next_until(|_| false)
+    }
+
+    /// The same, or until it would wait and `enough` holds.
+    fn next_until(&mut self, enough: impl Fn(&Reactor) -> bool) -> Option<(Token, String)> {
+        loop {
+            match self.reactor.turn() {
+                Turn::Request(token) => {
+                    let request = self.reactor.request(token).unwrap();
+                    let path = String::from_utf8(request.head.path.of(request.buffer).to_vec()).unwrap();
+                    return Some((token, path));
+                }
+                Turn::Wait(_) if enough(&self.reactor) => return None,
+                Turn::Wait(timeout_ms) => {
+                    self.reactor.poller().wait(&mut self.events, timeout_ms);
+                    self.reactor.absorb(&mut self.events);
+                }
+                Turn::Control => unreachable!("no control socket is watched"),
+                Turn::Retired => return None,
+            }
+        }
+    }
+
+    fn answer(&mut self, token: Token) {
+        let after = if self.reactor.keeps_alive(token) { After::KeepAlive } else { After::Close };
+        self.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]).unwrap();
+        self.reactor.finish(token, after);
+    }
+
+    fn serve(&mut self, count: usize) -> Vec<String> {
+        (0..count)
+            .map(|_| {
+                let (token, path) = self.next().unwrap();
+                self.answer(token);
+                path
+            })
+            .collect()
+    }
+}
+
+fn two() -> (Queue, Worker, Worker) {
+    let queue = Queue::new();
+    let (one, other) = (Worker::new(&queue, Settings::default()), Worker::new(&queue, Settings::default()));
+    (queue, one, other)
+}
+
+fn ask(client: &mut TcpStream, path: &str) {
+    write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+}
+
+#[track_caller]
+fn expect_ok(client: &mut TcpStream) {
+    let mut bytes = [0; 40];
+    client.read_exact(&mut bytes).unwrap();
+    assert!(bytes.ends_with(b"\r\n\r\nok"), "{}", bytes.escape_ascii());
+}
+
+#[test]
+fn an_idle_connection_of_a_worker_that_leaves_is_served_by_another() {
+    let (_queue, mut one, mut other) = two();
+    let mut client = one.connect();
+    ask(&mut client, "/1");
+    one.serve(1);
+    expect_ok(&mut client);
+    one.reactor.retire(GIVE_AWAY);
+    assert!(one.next().is_none(), "nothing is left");
+    ask(&mut client, "/2");
+    let (token, path) = other.next().unwrap();
+    assert_eq!(path, "/2");
+    let request = other.reactor.request(token).unwrap();
+    assert_eq!(request.peer.to_string(), "127.0.0.1");
+    other.answer(token);
+    expect_ok(&mut client);
+}
+
+#[test]
+fn what_was_received_goes_along() {
+    let (_queue, mut one, mut other) = two();
+    // The beginning of a head, of which some more follows the connection; and a request that is complete.
+    let mut half = one.connect();
+    half.write_all(b"GET /half HTTP/1.1\r\nHo").unwrap();
+    let mut whole = one.connect();
+    ask(&mut whole, "/whole");
+    let (held, path) = one.next().unwrap();
+    assert_eq!(path, "/whole");
+    ask(&mut whole, "/pipelined");
+    assert!(one.next_until(|reactor| reactor.connections() == 2).is_none());
+    one.reactor.retire(GIVE_AWAY);
+    assert_eq!(one.reactor.connections(), 1, "the one that is served stays");
+    one.answer(held);
+    assert!(one.next().is_none());
+    half.write_all(b"st: a\r\n\r\n").unwrap();
+    let mut paths = other.serve(2);
+    paths.sort();
+    assert_eq!(paths, ["/half", "/pipelined"]);
+    expect_ok(&mut whole);
+    expect_ok(&mut whole);
+    expect_ok(&mut half);
+}
+
+/// Sends this request in pieces, so that its body is kept apart, and has it handed over.
+fn hand_over_with_body(settings: Settings, request: &[u8]) -> (Vec<u8>, bool) {
+    let queue = Queue::new();
+    let (mut one, mut other) = (Worker::new(&queue, settings.clone()), Worker::new(&queue, settings));
+    let mut held = one.connect();
+    ask(&mut held, "/held");
+    let (token, _) = one.next().unwrap();
+    one.answer(token);
+    let mut client = one.connect();
+    client.set_nodelay(true).unwrap();
+    let (first, rest) = request.split_at(request.len() / 2);
+    client.write_all(first).unwrap();
+    assert!(one.next_until(|reactor| reactor.connections() == 2).is_none());
+    one.reactor.retire(GIVE_AWAY);
+    let rest = rest.to_vec();
+    let writer = std::thread::spawn(move || {
+        client.write_all(&rest).unwrap();
+        write!(client, "GET /behind HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        client
+    });
+    assert!(one.next().is_none(), "it reads the body to its end and gives it away");
+    let (token, path) = other.next().unwrap();
+    assert_eq!(path, "/body");
+    let length = other.reactor.request(token).unwrap().body_bytes;
+    let (bytes, in_file) = match other.reactor.take_body(token) {
+        Body::Empty => (Vec::new(), false),
+        Body::Memory(bytes) => (bytes, false),
+        Body::File { file, bytes } => {
+            let mut content = vec![0; bytes as usize];
+            file.read_exact_at(&mut content, 0).unwrap();
+            (content, true)
+        }
+    };
+    assert_eq!(bytes.len() as u64, length);
+    other.answer(token);
+    assert_eq!(other.serve(1), ["/behind"]);
+    let mut client = writer.join().unwrap();
+    expect_ok(&mut client);
+    expect_ok(&mut client);
+    (bytes, in_file)
+}
+
+#[test]
+fn bodies_go_along_in_memory_and_in_files() {
+    for (length, in_file) in [(10, false), (100_000, false), (400_000, true)] {
+        let body: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+        let mut request = format!("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        request.extend(&body);
+        let got = hand_over_with_body(Settings::default(), &request);
+        assert!(got == (body, in_file), "{length} bytes");
+    }
+    let mut request = b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..100 {
+        request.extend(b"10\r\n0123456789abcdef\r\n");
+    }
+    request.extend(b"0\r\n\r\n");
+    let got = hand_over_with_body(Settings::default(), &request);
+    assert_eq!(got, (b"0123456789abcdef".repeat(100), false));
+}
+
+#[test]
+fn more_than_a_message_carries_goes_along_in_a_descriptor() {
+    let queue = Queue::new();
+    let settings = Settings { pipeline: 0, ..Settings::default() };
+    let (mut one, mut other) = (Worker::new(&queue, settings.clone()), Worker::new(&queue, settings));
+    let mut client = one.connect();
+    ask(&mut client, "/first");
+    let (token, _) = one.next().unwrap();
+    let flood = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2_000);
+    let writer = {
+        let mut client = client.try_clone().unwrap();
+        std::thread::spawn(move || client.write_all(&flood).unwrap())
+    };
+    one.answer(token);
+    let (token, _) = one.next().unwrap();
+    one.reactor.retire(GIVE_AWAY);
+    one.answer(token);
+    assert!(one.next().is_none());
+    let reader = std::thread::spawn(move || (0..2_001).for_each(|_| expect_ok(&mut client)));
+    assert_eq!(other.serve(1_999), vec!["/next"; 1_999]);
+    reader.join().unwrap();
+    writer.join().unwrap();
+}
+
+#[test]
+fn what_the_queue_does_not_take_stays_and_is_offered_again() {
+    let (queue, mut one, mut other) = two();
+    // The least that the kernel allows: a few messages.
+    rustix::net::sockopt::set_socket_send_buffer_size(&queue.send, 1).unwrap();
+    let mut clients: Vec<TcpStream> = (0..60).map(|_| one.connect()).collect();
+    clients.iter_mut().for_each(|client| ask(client, "/1"));
+    one.serve(60);
+    clients.iter_mut().for_each(expect_ok);
+    one.reactor.retire(GIVE_AWAY);
+    let left = one.reactor.connections();
+    assert!(left > 0, "the queue took all; the test proves nothing");
+    while one.reactor.connections() > 0 {
+        let before = one.reactor.connections();
+        other.reactor.poller().wait(&mut other.events, None);
+        other.reactor.absorb(&mut other.events);
+        assert!(other.next_until(|_| true).is_none());
+        assert!(one.next_until(|reactor| reactor.connections() < before).is_none());
+    }
+    clients.iter_mut().for_each(|client| ask(client, "/2"));
+    assert_eq!(other.serve(60), vec!["/2"; 60]);
+    clients.iter_mut().for_each(expect_ok);
+}
+
+#[test]
+fn who_leaves_last_serves_what_is_in_the_queue() {
+    let (_queue, mut one, mut other) = two();
+    let mut client = one.connect();
+    ask(&mut client, "/1");
+    one.serve(1);
+    ask(&mut client, "/2");
+    one.reactor.retire(GIVE_AWAY);
+    assert!(one.next().is_none());
+    other.reactor.retire(STAY);
+    assert_eq!(other.serve(1), ["/2"]);
+    assert!(other.next().is_none());
+    expect_ok(&mut client);
+    expect_ok(&mut client);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "nobody is left to keep it");
+}
+
+#[test]
+fn at_the_limit_of_connections_the_longest_idle_one_makes_room() {
+    let queue = Queue::new();
+    let mut worker = Worker::new(&queue, Settings { connections: 3, ..Settings::default() });
+    let mut clients: Vec<TcpStream> = (0..3).map(|_| worker.connect()).collect();
+    for client in &mut clients {
+        ask(client, "/");
+        worker.serve(1);
+        expect_ok(client);
+    }
+    let mut fourth = worker.connect();
+    ask(&mut fourth, "/fourth");
+    assert_eq!(worker.serve(1), ["/fourth"]);
+    expect_ok(&mut fourth);
+    assert_eq!(worker.reactor.connections(), 3);
+    assert_eq!(clients[0].read(&mut [0]).unwrap(), 0, "the first was idle for longest");
+    ask(&mut clients[1], "/second");
+    assert_eq!(worker.serve(1), ["/second"]);
+}
+
+#[test]
+fn at_the_limit_without_an_idle_connection_nobody_is_accepted_and_nothing_spins() {
+    let queue = Queue::new();
+    let mut worker = Worker::new(&queue, Settings { connections: 2, ..Settings::default() });
+    let mut begun: Vec<TcpStream> = (0..2).map(|_| worker.connect()).collect();
+    begun.iter_mut().for_each(|client| client.write_all(b"GET / HTTP/1.1\r\n").unwrap());
+    assert!(worker.next_until(|reactor| reactor.connections() == 2).is_none());
+    let mut third = worker.connect();
+    ask(&mut third, "/third");
+    let (mut pauses, mut waits) = (0, 0);
+    while pauses < 3 {
+        match worker.reactor.turn() {
+            Turn::Wait(timeout_ms) => {
+                waits += 1;
+                pauses += usize::from(timeout_ms.is_some_and(|ms| (1..=100).contains(&ms)));
+                assert!(waits <= 20, "it spins");
+                worker.reactor.poller().wait(&mut worker.events, timeout_ms);
+                worker.reactor.absorb(&mut worker.events);
+            }
+            turn => panic!("{turn:?}"),
+        }
+    }
+    begun[0].write_all(b"Host: a\r\nConnection: close\r\n\r\n").unwrap();
+    let (token, path) = worker.next().unwrap();
+    assert_eq!(path, "/");
+    worker.reactor.finish(token, After::Close);
+    assert_eq!(worker.serve(1), ["/third"]);
+    expect_ok(&mut third);
+}
