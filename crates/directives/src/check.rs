@@ -47,6 +47,7 @@ pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
 
         (Kind::Logger, _) => Ok(value.clone()),
         (Kind::Listen, _) => listen(value),
+        (Kind::Address, _) => address(name, value),
         (Kind::Networks, _) => networks(name, value),
         (Kind::User, _) => user(value),
     }
@@ -92,6 +93,16 @@ fn listen(value: &Value) -> Result<Value, String> {
     let checked: Result<Vec<_>, String> =
         options.iter().map(|(name, value)| Ok((name.clone(), listener::check_option(name, value)?))).collect();
     Ok(Value::List(vec![address.clone(), Value::Map(checked?)]))
+}
+
+/// `admin_listen 9293` or `"127.0.0.1:9293"`; what it means the master knows.
+fn address(name: &str, value: &Value) -> Result<Value, String> {
+    match value {
+        Value::Nil => Ok(Value::Nil),
+        Value::Text(text) if !text.is_empty() => Ok(value.clone()),
+        Value::Int(port) if (0..=65_535).contains(port) => Ok(Value::Text(format!("{port}"))),
+        other => Err(format!("not an address: {name}={}", other.inspect())),
+    }
 }
 
 /// `trusted_proxies '10.0.0.0/8'` or a list of such.

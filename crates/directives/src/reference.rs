@@ -64,6 +64,7 @@ fn values(directive: &Directive) -> String {
         Kind::Hook { arity } => format!("block of {arity} argument{}", if arity == 1 { "" } else { "s" }),
         Kind::Logger => "object that answers debug, info, warn, error, fatal".into(),
         Kind::Listen => "address, options".into(),
+        Kind::Address => "address or port".into(),
         Kind::Networks => "addresses and networks, `:unix`".into(),
         Kind::User => "name, optional group".into(),
     }

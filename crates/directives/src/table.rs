@@ -59,6 +59,8 @@ pub enum Kind {
     Logger,
     /// An address and a map of listener options; see [`crate::OPTIONS`].
     Listen,
+    /// One address to listen on, or a port; `nil` is none.
+    Address,
     /// Addresses and networks: one or a list. `:unix` is allowed.
     Networks,
     /// A user name and, optionally, a group name.
@@ -77,6 +79,7 @@ impl Kind {
             Self::Hook { .. } => "hook",
             Self::Logger => "logger",
             Self::Listen => "listen",
+            Self::Address => "address",
             Self::Networks => "networks",
             Self::User => "user",
         }
@@ -425,6 +428,13 @@ const SERVER: &[Directive] = &[
             "How SIGUSR2 brings in a new program: a second master beside the old one, or in place under the same pid.",
         )
     },
+    licorne(
+        "admin_listen",
+        Kind::Address,
+        Default::Unset,
+        "Where `/livez`, `/readyz`, `/status` and `/metrics` are answered, by a process of their own, however busy the \
+         workers are.",
+    ),
     Directive {
         reloadable: false,
         ..licorne(

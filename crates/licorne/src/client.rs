@@ -20,7 +20,7 @@ pub(crate) const WHICH: [Switch; 4] = [
 #[derive(Debug)]
 pub(crate) struct Command {
     path: PathBuf,
-    flags: Vec<&'static str>,
+    given: Vec<(&'static str, String)>,
 }
 
 impl Command {
@@ -30,9 +30,9 @@ impl Command {
     /// The arguments are wrong, or no master is found.
     pub(crate) fn parse(name: &str, arguments: &[String], own: &[Switch]) -> Result<Option<Self>, String> {
         let all: Vec<Switch> = own.iter().chain(&WHICH).copied().collect();
-        let (mut path, mut flags) = (None, Vec::new());
-        for given in parse(arguments, &all)? {
-            match given {
+        let (mut path, mut given) = (None, Vec::new());
+        for item in parse(arguments, &all)? {
+            match item {
                 Given::Option("help", _) => {
                     println!("Usage: licorne {name} [options]\n{}", help(&all));
                     return Ok(None);
@@ -42,17 +42,27 @@ impl Command {
                 Given::Option("pid", value) => {
                     path = Some(of_pid(value.parse().map_err(|_| format!("invalid argument: --pid {value}"))?)?);
                 }
-                Given::Option(flag, _) => flags.push(flag),
+                Given::Option(name, value) => given.push((name, value)),
                 Given::Argument(word) => return Err(format!("licorne {name}: what is `{word}`?")),
             }
         }
         let path = path.map_or_else(only_one, Ok)?;
-        Ok(Some(Self { path, flags }))
+        Ok(Some(Self { path, given }))
     }
 
     /// Whether a flag was given.
     pub(crate) fn has(&self, flag: &str) -> bool {
-        self.flags.contains(&flag)
+        self.value(flag).is_some()
+    }
+
+    /// The value that an option was given last; empty for a flag.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.given.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Where the master's control socket is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Sends the request and hands each answer to `hear`, until it returns a value or the master is gone (`None`).

@@ -7,12 +7,13 @@
 //! | `guise` | as which program it was called, and what that one's options are |
 //! | `serve` | Unicorn's command line, then the master |
 //! | `client` | finds a master's control socket and talks to it |
-//! | `reload`, `stop`, `status` | one subcommand each |
+//! | `reload`, `stop`, `status`, `admin` | one subcommand each |
 //!
 //! `licorne herd` is the crate of that name.
 //!
 //! Exit statuses: 0 done; 1 it failed, and standard error says why.
 
+mod admin;
 mod client;
 mod guise;
 mod options;
@@ -74,6 +75,7 @@ fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, String> {
             "upgrade" => reload::upgrade(rest),
             "stop" => stop::run(rest),
             "status" => status::run(rest),
+            "admin" => admin::run(rest),
             _ => serve::run(guise, arguments),
         },
         _ => serve::run(guise, arguments),

@@ -23,10 +23,12 @@
 //! | `succession` | two masters in one unit of a service manager |
 //! | `control`, `control_server` | the control socket, as both ends see it, and the master's end |
 //! | `status` | the state as JSON |
+//! | `admin` | the process that answers health checks |
 //! | `watch` | request deadlines, read from the scoreboard |
 //! | `log` | lines as Ruby's Logger writes them |
 //! | `runtime` | which Ruby, and where the gem's files are |
 
+mod admin;
 mod anchor;
 mod boot;
 mod children;

@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) linger: Duration,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) control: Option<PathBuf>,
+    /// Where health and metrics are answered.
+    pub(crate) admin_listen: Option<String>,
     pub(crate) stdout_path: Option<PathBuf>,
     pub(crate) stderr_path: Option<PathBuf>,
     pub(crate) working_directory: Option<PathBuf>,
@@ -74,6 +76,7 @@ impl Settings {
             linger: seconds(&value, "keepalive_linger", 2.0)?,
             pid: path(&value, "pid")?,
             control: path(&value, "control")?,
+            admin_listen: value["admin_listen"].as_str().map(str::to_string),
             stdout_path: path(&value, "stdout_path")?,
             stderr_path: path(&value, "stderr_path")?,
             working_directory: path(&value, "working_directory")?,

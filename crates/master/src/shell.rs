@@ -14,6 +14,7 @@ use sys::signals::{Signal, Signals};
 use sys::title::Title;
 use wire::Message;
 
+use crate::admin::Admin;
 use crate::anchor::Anchors;
 use crate::boot::Options;
 use crate::children::{Heard, Mold, Worker};
@@ -66,6 +67,8 @@ pub(crate) struct Shell {
     /// The last boot failure that a mold or worker told: message and backtrace.
     pub(crate) failure: Option<String>,
     pub(crate) successor: Successor,
+    /// The process that answers health checks.
+    pub(crate) admin: Admin,
     /// The program that is to take this one's place.
     pub(crate) replacement: Replacement,
     /// Whether it is to be executed as soon as nothing else is to be done.
@@ -196,6 +199,7 @@ impl Shell {
             tickets: 0,
             failure: None,
             successor: Successor::None,
+            admin: Admin::default(),
             replacement: Replacement::None,
             executes: false,
             supervised: in_place::is_supervised(),
@@ -241,6 +245,7 @@ impl Shell {
                 continue;
             }
             self.notify();
+            self.tend_admin();
             // Another service that is started on the same sockets may have made them blocking.
             self.inherited.activated.iter().for_each(|bound| bound.socket.unblock());
             self.sleep();
@@ -469,6 +474,8 @@ impl Shell {
             self.worker_exited(id, exited);
         } else if self.successor.pid() == Some(exited.pid) {
             self.successor_exited(exited);
+        } else if self.admin.exited(exited.pid) {
+            self.admin_exited(exited);
         } else if self.is_preflight(exited.pid) {
             self.preflight_exited(exited);
         }

@@ -1,0 +1,119 @@
+//! What is answered to which path, given the master's status.
+
+use serde_json::Value;
+
+use crate::metrics;
+
+/// A response: status, content type, content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The content type.
+    pub content_type: &'static str,
+    /// The content.
+    pub content: String,
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+impl Response {
+    fn text(status: u16, content: &str) -> Self {
+        Self { status, content_type: TEXT, content: format!("{content}\n") }
+    }
+
+    /// The bytes of the response; without its content for HEAD.
+    pub fn bytes(&self, head_only: bool) -> Vec<u8> {
+        let reason = match self.status {
+            200 => "OK",
+            400 => "Bad Request",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            _ => "Service Unavailable",
+        };
+        let content = if head_only { "" } else { &self.content };
+        format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+             Connection: close\r\n\r\n{content}",
+            self.status,
+            self.content_type,
+            self.content.len(),
+        )
+        .into_bytes()
+    }
+}
+
+/// Answers a request, given its head. `status` asks the master; it is only called for paths that need it.
+pub fn answer(head: &str, status: impl FnOnce() -> Option<Value>) -> (Response, bool) {
+    let line = head.lines().next().unwrap_or_default();
+    let words: Vec<&str> = line.split(' ').collect();
+    let [method, target, version] = words.as_slice() else {
+        return (Response::text(400, "not HTTP"), false);
+    };
+    if !version.starts_with("HTTP/1.") {
+        return (Response::text(400, "not HTTP/1"), false);
+    }
+    let head_only = *method == "HEAD";
+    if !head_only && *method != "GET" {
+        return (Response::text(405, "GET and HEAD only"), false);
+    }
+    let path = target.split('?').next().unwrap_or_default();
+    let response = match path {
+        "/livez" | "/readyz" | "/status" | "/metrics" => match status() {
+            None => Response::text(503, "the master does not answer"),
+            Some(status) => known(path, &status),
+        },
+        _ => Response::text(404, "try /livez, /readyz, /status or /metrics"),
+    };
+    (response, head_only)
+}
+
+fn known(path: &str, status: &Value) -> Response {
+    match path {
+        "/livez" => Response::text(200, "alive"),
+        "/readyz" if status["ready"] == true => Response::text(200, "ready"),
+        "/readyz" => Response::text(503, &format!("not ready: {}", status["phase"].as_str().unwrap_or("unknown"))),
+        "/status" => Response { status: 200, content_type: "application/json", content: format!("{status:#}\n") },
+        _ => Response {
+            status: 200,
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            content: metrics::text(status),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_path_and_method_has_its_answer() {
+        #[track_caller]
+        fn check(line: &str, status: Option<Value>, want: u16) {
+            assert_eq!(answer(&format!("{line}\r\nHost: x"), || status).0.status, want, "{line}");
+        }
+        let ready = || Some(json!({ "ready": true, "phase": "serving" }));
+        let leaving = || Some(json!({ "ready": false, "phase": "delaying" }));
+        check("GET /readyz HTTP/1.1", ready(), 200);
+        check("HEAD /readyz?verbose HTTP/1.0", ready(), 200);
+        check("GET /readyz HTTP/1.1", leaving(), 503);
+        check("GET /livez HTTP/1.1", leaving(), 200);
+        check("GET /livez HTTP/1.1", None, 503);
+        check("GET /status HTTP/1.1", leaving(), 200);
+        check("GET /metrics HTTP/1.1", ready(), 200);
+        check("GET / HTTP/1.1", None, 404);
+        check("POST /readyz HTTP/1.1", ready(), 405);
+        check("GET /readyz", ready(), 400);
+        check("GET /readyz SSH-2.0", ready(), 400);
+        check("", ready(), 400);
+    }
+
+    #[test]
+    fn a_head_has_the_length_and_not_the_content() {
+        let (response, head_only) = answer("HEAD /livez HTTP/1.1", || Some(json!({})));
+        assert!(head_only);
+        let text = String::from_utf8(response.bytes(head_only)).unwrap();
+        assert!(text.contains("Content-Length: 6\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+    }
+}

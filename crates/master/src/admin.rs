@@ -1,0 +1,102 @@
+//! The process that answers health checks: started when there is something to say, replaced when its address changes,
+//! stopped when a successor answers in its stead.
+//!
+//! It holds the reading end of a pipe; when this master ends, or executes another program, it leaves.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use supervisor::SuccessorPhase;
+use sys::process::{Exited, Kill};
+use sys::spawn::Program;
+
+use crate::boot::PRIVATE_VARIABLES;
+use crate::shell::Shell;
+
+/// One that ends sooner than this cannot do its work, and is not started again before the settings change.
+const WORTH_A_RESTART_NS: u64 = 1_000_000_000;
+
+/// The process, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Admin {
+    running: Option<Running>,
+    /// The address with which it failed.
+    failed: Option<String>,
+}
+
+#[derive(Debug)]
+struct Running {
+    pid: u32,
+    listen: String,
+    since_ns: u64,
+    told_to_leave: bool,
+    /// Its end is how the process learns of this one's.
+    _pipe: OwnedFd,
+}
+
+impl Admin {
+    /// Whether this process id is its own.
+    pub(crate) fn exited(&self, pid: u32) -> bool {
+        self.running.as_ref().is_some_and(|running| running.pid == pid)
+    }
+}
+
+impl Shell {
+    /// Starts or stops the process, as the settings and the state want it.
+    pub(crate) fn tend_admin(&mut self) {
+        let wanted = self.settings.as_ref().and_then(|settings| settings.admin_listen.clone());
+        let wanted = wanted.filter(|_| self.speaks_for_itself());
+        if let Some(running) = &mut self.admin.running {
+            if wanted.as_ref() != Some(&running.listen) && !running.told_to_leave {
+                running.told_to_leave = true;
+                let pid = running.pid;
+                self.kill(pid, Kill::Term);
+            }
+            return;
+        }
+        let Some(listen) = wanted.filter(|listen| self.admin.failed.as_ref() != Some(listen)) else { return };
+        match self.start_admin(&listen) {
+            Ok(running) => self.admin = Admin { running: Some(running), failed: None },
+            Err(text) => {
+                self.log.error(format_args!("admin_listen={listen}: {text}"));
+                self.admin.failed = Some(listen);
+            }
+        }
+    }
+
+    /// Of two masters one answers: the old one until the new one is ready, then the new one.
+    fn speaks_for_itself(&self) -> bool {
+        let is_new = self.succession.origin.is_some() && !self.supervisor.readyz();
+        let is_old = self.supervisor.successor() == SuccessorPhase::Serving && !self.supervisor.readyz();
+        !is_new && !is_old
+    }
+
+    fn start_admin(&self, listen: &str) -> Result<Running, String> {
+        let control = self.control.path().ok_or("there is no control socket to ask")?;
+        let (read, write) = sys::spawn::pipe().map_err(|error| error.chain())?;
+        let mut program = Program::new("/proc/self/exe");
+        program.arguments = vec![
+            "admin".into(),
+            "--with-parent".into(),
+            "--listen".into(),
+            listen.into(),
+            "--control".into(),
+            control.into(),
+        ];
+        program.unset = PRIVATE_VARIABLES.iter().map(Into::into).collect();
+        program.inherit = vec![(read.as_fd(), 0)];
+        let pid = program.spawn().map_err(|error| error.chain())?;
+        let since_ns = sys::clock::monotonic_ns();
+        Ok(Running { pid, listen: listen.to_string(), since_ns, told_to_leave: false, _pipe: write })
+    }
+
+    pub(crate) fn admin_exited(&mut self, exited: Exited) {
+        let Some(running) = self.admin.running.take() else { return };
+        if running.told_to_leave {
+            return;
+        }
+        self.log.error(format_args!("reaped {} admin", exited.ruby_inspect()));
+        if sys::clock::monotonic_ns().saturating_sub(running.since_ns) < WORTH_A_RESTART_NS {
+            self.admin.failed = Some(running.listen);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Promise: `/livez`, `/readyz`, `/status` and `/metrics` are answered however busy the workers are, and `/readyz` fails
+//! before anything else does.
+
+use rustix::process::Signal;
+use testkit::output::Mark;
+use testkit::process::{Watch, signal};
+use testkit::{Builder, Connection, Endpoint, Gate, Request, Response, Server};
+
+const LISTEN: &str = "admin_listen File.join(ENV.fetch('TEST_DIR'), 'admin.sock')";
+
+fn builder() -> Builder {
+    Server::builder().config(LISTEN)
+}
+
+fn admin(server: &Server) -> Endpoint {
+    Endpoint::Unix(server.file("admin.sock"))
+}
+
+/// The answer, once somebody answers.
+#[track_caller]
+fn ask(server: &Server, path: &str) -> Response {
+    let endpoint = admin(server);
+    server.eventually("the admin process", || {
+        let deadline = std::time::Instant::now() + testkit::patience();
+        let mut connection = Connection::connect(&endpoint, testkit::patience()).ok()?;
+        // One that is just being replaced may leave without an answer.
+        connection.try_send(&Request::get(path).close().bytes(), deadline).ok()?;
+        connection.try_receive("GET", deadline).ok()
+    })
+}
+
+#[track_caller]
+fn wait_for_status(server: &Server, path: &str, status: u16) {
+    server.eventually(path, || (ask(server, path).status == status).then_some(()));
+}
+
+#[test]
+fn health_is_told_while_every_worker_is_busy() {
+    let mut server = builder().workers(1).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    assert_eq!((ask(&server, "/livez").status, ask(&server, "/readyz").status), (200, 200));
+    let status: serde_json::Value = serde_json::from_str(&ask(&server, "/status").text()).expect("JSON");
+    assert_eq!(status["workers"][0]["request"]["line"], "GET /wait");
+    let metrics = ask(&server, "/metrics").text();
+    assert!(metrics.contains("licorne_workers{state=\"busy\"} 1\n"), "{metrics}");
+    assert_eq!(ask(&server, "/nowhere").status, 404);
+    assert_eq!(gate.release(held).status, 200);
+    server.stop();
+}
+
+#[test]
+fn readiness_ends_while_requests_are_still_served() {
+    let mut server = builder().workers(1).config("shutdown_delay 600").start();
+    wait_for_status(&server, "/readyz", 200);
+    server.signal(Signal::TERM);
+    wait_for_status(&server, "/readyz", 503);
+    assert_eq!(ask(&server, "/livez").status, 200);
+    assert_eq!(server.get("/").status, 200, "requests are served until the delay is over");
+    server.signal(Signal::INT);
+    assert!(server.wait_for_exit().success());
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_process_that_is_killed_is_replaced_and_its_address_may_change() {
+    let mut server = builder().workers(1).start();
+    wait_for_status(&server, "/livez", 200);
+    let first = *server.titled("admin").first().expect("the admin process");
+    // Old enough to be worth a restart: it has answered, which it does for as long as it takes.
+    server.eventually("a second of age", || (uptime(&server) >= 2).then_some(()));
+    signal(first, Signal::KILL).expect("it is there");
+    wait_for_status(&server, "/readyz", 200);
+    let second = *server.titled("admin").first().expect("another one");
+    assert_ne!(first, second);
+    let config = std::fs::read_to_string(server.file("config.rb")).expect("a configuration");
+    server.write("config.rb", &config.replace("admin.sock", "other.sock"));
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    let other = Endpoint::Unix(server.file("other.sock"));
+    server.eventually("the other address", || {
+        let mut connection = Connection::connect(&other, testkit::patience()).ok()?;
+        (connection.request(&Request::get("/readyz").close()).status == 200).then_some(())
+    });
+    assert!(Watch::on(second).is_none_or(|watch| watch.wait(testkit::patience())));
+    server.stop();
+}
+
+fn uptime(server: &Server) -> u64 {
+    let status: serde_json::Value = serde_json::from_str(&ask(server, "/status").text()).expect("JSON");
+    status["uptime_s"].as_u64().expect("a number")
+}
+
+#[test]
+fn it_goes_on_over_an_upgrade_in_place() {
+    let mut server = builder().workers(1).config("upgrade :in_place").start();
+    wait_for_status(&server, "/readyz", 200);
+    let first = Watch::on(*server.titled("admin").first().expect("the admin process")).expect("it is there");
+    let finished = server.ctl(["upgrade", "--wait"]);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    assert!(first.wait(testkit::patience()), "the old one leaves");
+    wait_for_status(&server, "/readyz", 200);
+    server.stop();
+}
+
+#[test]
+fn an_address_that_cannot_be_bound_costs_the_service_nothing() {
+    let mut server = Server::builder().workers(1).config("admin_listen '/nowhere/admin.sock'").start();
+    server.wait_for(Mark::default(), "admin");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
