@@ -41,6 +41,10 @@ pub(crate) fn prepare(
     mut wait: impl FnMut(f64) -> bool,
 ) -> Result<Listeners, String> {
     let mut wanted: Listeners = inherited.activated.clone();
+    // A configuration that names none means those that there are.
+    if settings.listeners.is_empty() {
+        wanted.extend(inherited.handed_over.iter().cloned());
+    }
     for (text, options) in &settings.listeners {
         if let Some(name) = text.strip_prefix(BY_NAME) {
             apply_by_name(name, options, inherited, log)?;

@@ -46,6 +46,8 @@ pub(crate) struct Notify {
     silent: bool,
     told: Told,
     status: String,
+    /// What the summary was made of: when this changes it is made anew at once.
+    outline: Option<(Phase, SuccessorPhase, usize)>,
     /// Half of the time after which the manager takes this master for dead.
     ping_every_ns: Option<u64>,
     next_ping_ns: u64,
@@ -60,6 +62,8 @@ pub(crate) struct Notify {
     requests: u64,
     /// Why the last reload failed, if it did.
     reload_failure: Option<String>,
+    /// Why the first boot failed, if it did.
+    boot_failure: Option<String>,
 }
 
 impl Notify {
@@ -138,10 +142,9 @@ impl Notify {
         self.reload_failure = failure.and_then(|text| text.lines().next()).map(str::to_string);
     }
 
-    /// Says why there will be no service.
+    /// Remembers why there will be no service, for the summary.
     pub(crate) fn boot_failed(&mut self, why: &str) {
-        let line = why.lines().next().unwrap_or_default();
-        self.tell_status(format!("Failed to boot: {line}"), "");
+        self.boot_failure = Some(format!("Failed to boot: {}", why.lines().next().unwrap_or_default()));
     }
 
     /// Puts these sockets into the unit's store, and takes out what is not among them; `before` may be there already.
@@ -258,7 +261,9 @@ impl Shell {
             self.notify.extend_until_ns = Some(now_ns.saturating_add(limit));
         }
         message.push_str(&self.notify.due(now_ns));
-        if changed || now_ns >= self.notify.next_status_ns || state != Told::Ready {
+        let outline = (self.supervisor.phase(), self.supervisor.successor(), self.supervisor.workers().count());
+        let differs = self.notify.outline.replace(outline) != Some(outline);
+        if differs || now_ns >= self.notify.next_status_ns {
             self.notify.next_status_ns = now_ns + STATUS_EVERY_NS;
             let status = self.summary();
             self.notify.tell_status(status, &message);
@@ -269,6 +274,9 @@ impl Shell {
 
     /// One line for `systemctl status`.
     fn summary(&self) -> String {
+        if let Some(failure) = &self.notify.boot_failure {
+            return failure.clone();
+        }
         let (mut serving, mut busy) = (0, 0);
         let mut requests = self.notify.requests;
         for (id, worker) in self.supervisor.workers() {

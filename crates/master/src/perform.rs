@@ -39,7 +39,9 @@ impl Shell {
             Action::Commit { generation } => self.commit(generation),
             Action::Settle { .. } => {
                 self.before = None;
-                let before = std::mem::take(&mut self.inherited.handed_over);
+                let before = self.inherited.handed_over.clone();
+                let listeners = &self.listeners;
+                self.inherited.handed_over.retain(|bound| listeners.iter().any(|kept| Rc::ptr_eq(kept, bound)));
                 self.notify.store(&self.listeners, &before, &self.log);
             }
             Action::Rollback { generation } => self.roll_back(generation),

@@ -315,6 +315,7 @@ impl Shell {
         for exited in exits {
             self.exited(exited);
         }
+        self.look_after_successor();
         self.hear_clients();
         let due = self.supervisor.next_deadline().is_some_and(|at| at <= now());
         if due {

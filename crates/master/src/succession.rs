@@ -3,7 +3,8 @@
 //! systemd follows one process, the unit's main process, and takes its end for the unit's. During an upgrade that is the
 //! old master. It hands the unit over as its last act, to a new master that serves (`MAINPID=`): until then whatever
 //! befalls the new one changes nothing, and from then on the new one is systemd's own child, watched and restarted.
-//! The old one sends, since systemd believes nobody else (`NotifyAccess=main`).
+//! The old one sends, since systemd believes nobody else (`NotifyAccess=main`), and the new one is started as a child of
+//! systemd: a main process that is not its own it would kill without waiting (`KillMode=mixed`).
 //!
 //! | what happens | what follows |
 //! |---|---|
@@ -146,9 +147,12 @@ impl Shell {
         if code != 0 || !self.notify.is_main() || !self.hands_over() {
             return self.leave(code);
         }
-        if let Successor::Running { pid, link } = &self.successor {
-            let (pid, told) = (*pid, link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok()));
-            if told && self.notify.hand_over(pid) {
+        if let Successor::Running { pid, link, .. } = &self.successor {
+            let pid = *pid;
+            // The manager first: whatever the new master says then comes after this, and is listened to.
+            let handed = self.notify.hand_over(pid);
+            let told = link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok());
+            if handed && told {
                 self.log.info(format_args!("the unit is left to the new master PID:{pid}"));
             }
         } else {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use supervisor::Event;
 use sys::channel::Channel;
+use sys::pidfd::Pidfd;
 use sys::process::Exited;
 use sys::spawn::Program;
 use wire::Message;
@@ -38,6 +39,8 @@ pub(crate) enum Successor {
         pid: u32,
         /// Where it tells that it serves, and is told when it is the unit's main process; `None` after its end.
         link: Option<Channel>,
+        /// What tells of its end, when it is not this master's child.
+        handle: Option<Pidfd>,
     },
 }
 
@@ -49,11 +52,12 @@ impl Successor {
         }
     }
 
-    pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Running { link: Some(link), .. } => Some(link.as_fd()),
-            _ => None,
-        }
+    pub(crate) fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let (link, handle) = match self {
+            Self::Running { link, handle, .. } => (link.as_ref(), handle.as_ref()),
+            Self::None | Self::Preparing => (None, None),
+        };
+        link.map(AsFd::as_fd).into_iter().chain(handle.map(AsFd::as_fd))
     }
 }
 
@@ -162,8 +166,13 @@ impl Shell {
                 .collect::<Vec<_>>(),
             directory.display()
         ));
-        let pid = program.spawn().map_err(|error| error.chain())?;
-        Ok(Successor::Running { pid, link: Some(ours) })
+        // In a unit it is the service manager's child from the beginning: of a main process that is not its own child
+        // systemd would not know the end, and would not wait for it in a stop.
+        let beside = self.notify.is_main();
+        let spawned = if beside { program.spawn_beside() } else { program.spawn() };
+        let pid = spawned.map_err(|error| error.chain())?;
+        let handle = if beside { Some(Pidfd::open(pid).ok_or("the new master died at once")?) } else { None };
+        Ok(Successor::Running { pid, link: Some(ours), handle })
     }
 
     /// The variables of the new program: those that `before_exec` left behind, the old release's made the new one's.
@@ -202,14 +211,28 @@ impl Shell {
             match slot.as_ref().map_or(Heard::End, succession::hear) {
                 Heard::Ready { takes_over } => self.event(Event::SuccessorReady { takes_over }),
                 Heard::Nothing => return,
-                // It left, and its exit will be reaped; or it is another program and has closed what it does not know.
+                // It left, and its exit will be seen; or it is another program and has closed what it does not know.
                 Heard::End => *slot = None,
             }
         }
     }
 
+    /// Looks whether a successor that is not this master's child is gone.
+    pub(crate) fn look_after_successor(&mut self) {
+        if let Successor::Running { pid, handle: Some(handle), .. } = &self.successor
+            && handle.has_exited()
+        {
+            self.log.error(format_args!("the new master PID:{pid} is gone"));
+            self.successor_gone();
+        }
+    }
+
     pub(crate) fn successor_exited(&mut self, exited: Exited) {
         self.log.error(format_args!("reaped {} exec()-ed", exited.ruby_inspect()));
+        self.successor_gone();
+    }
+
+    fn successor_gone(&mut self) {
         // It may have said that it serves just before it died.
         self.hear_successor();
         self.successor = Successor::None;

@@ -54,6 +54,48 @@ impl<'a> Program<'a> {
     /// # Errors
     /// The program cannot be executed, the directory not be entered, no process be made.
     pub fn spawn(&self) -> Result<u32> {
+        let child = self.command().spawn().map_err(|source| self.failed(source))?;
+        Ok(child.id())
+    }
+
+    /// Starts it as a child of this process's own parent, beside this process, and returns its process id. It is that
+    /// parent who reaps it. See clone(2), `CLONE_PARENT`.
+    ///
+    /// # Errors
+    /// As [`Program::spawn`].
+    ///
+    /// # Panics
+    /// Never; but call it only while the process has a single thread, else locks that others hold stay locked for ever.
+    pub fn spawn_beside(&self) -> Result<u32> {
+        let mut command = self.command();
+        let (reader, writer) = pipe()?;
+        let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+        // SAFETY: without CLONE_VM this is a fork (the stack is null: the child goes on on its copy of this one), and the
+        // caller promises a single thread, so that the child may run any code.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+        if pid == 0 {
+            let error = command.exec();
+            let _ = rustix::io::write(&writer, &error.raw_os_error().unwrap_or(0).to_ne_bytes());
+            // SAFETY: _exit(2) runs no destructors, which belong to the original process.
+            unsafe { libc::_exit(127) };
+        }
+        if pid < 0 {
+            return Err(self.failed(std::io::Error::last_os_error()));
+        }
+        drop(writer);
+        let mut errno = [0; 4];
+        // The end of the pipe without a word: it was executed.
+        match rustix::io::retry_on_intr(|| rustix::io::read(&reader, &mut errno)) {
+            Ok(4) => Err(self.failed(std::io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
+            _ => Ok(u32::try_from(pid).unwrap_or(0)),
+        }
+    }
+
+    fn failed(&self, source: std::io::Error) -> Error {
+        Error::Path { call: "exec", path: PathBuf::from(&self.path), source }
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments);
         if self.clear {
@@ -89,9 +131,7 @@ impl<'a> Program<'a> {
         // SAFETY: between fork and exec the closure makes only async-signal-safe calls (signal-safety(7)): signal,
         // sigprocmask, setsid, fcntl and dup2, and allocates nothing.
         unsafe { command.pre_exec(prepare) };
-        let child =
-            command.spawn().map_err(|source| Error::Path { call: "exec", path: PathBuf::from(&self.path), source })?;
-        Ok(child.id())
+        command
     }
 }
 
@@ -172,6 +212,21 @@ mod tests {
             rustix::process::WaitOptions::empty(),
         )
         .unwrap();
+    }
+
+    #[test]
+    fn a_program_beside_this_one_has_the_same_parent() {
+        let (reader, writer) = pipe().unwrap();
+        let mut program = Program::new("sh");
+        program.arguments = vec!["-c".into(), "echo $PPID >&3".into()];
+        program.inherit = vec![(writer.as_fd(), 3)];
+        program.spawn_beside().unwrap();
+        drop(writer);
+        let mut text = String::new();
+        std::fs::File::from(reader).read_to_string(&mut text).unwrap();
+        assert_eq!(text.trim(), rustix::process::getppid().unwrap().as_raw_nonzero().to_string());
+        let missing = Program::new("/no/such/program").spawn_beside().unwrap_err();
+        assert!(missing.chain().contains("/no/such/program"), "{}", missing.chain());
     }
 
     #[test]

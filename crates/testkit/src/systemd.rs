@@ -221,9 +221,14 @@ impl Systemd {
         &self.journal
     }
 
-    /// The journal's end, for a later [`Systemd::wait_for`].
+    /// The journal's end, for a later [`Systemd::wait_for`]. What was logged before is before it: a line of this test's
+    /// own is waited for, since the journal takes its time.
     #[must_use]
+    #[track_caller]
     pub fn mark(&self) -> Mark {
+        let from = self.journal.mark();
+        self.run(["systemd-cat", "echo", "── mark ──"]);
+        self.wait_for(from, "── mark ──");
         self.journal.mark()
     }
 
@@ -285,7 +290,8 @@ impl Systemd {
         for process in self.processes() {
             eprintln!("process: {} (child of {}, {}) {}", process.pid, process.parent, process.state, process.title);
         }
-        eprintln!("journal:\n{}\n━━━━", self.journal.text());
+        let whole = self.run(["journalctl", "--no-pager", "--quiet", "--output=short-precise"]).stdout;
+        eprintln!("journal:\n{whole}\n━━━━");
         self.directory.take().map(TempDir::keep);
     }
 }
