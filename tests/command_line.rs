@@ -57,7 +57,7 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
     ("licorne -l", 1, &["missing argument: -l (OptionParser::MissingArgument)"]),
     ("licorne --config-file", 1, &["missing argument: --config-file (OptionParser::MissingArgument)"]),
     ("licorne -p abc", 1, &["invalid argument: -p abc (OptionParser::InvalidArgument)"]),
-    ("licorne -p=9000", 1, &["invalid argument: -p =9000 (OptionParser::InvalidArgument)"]),
+    ("licorne -p=9000", 1, &["invalid argument: -p=9000 (OptionParser::InvalidArgument)"]),
     ("licorne --e x", 1, &["ambiguous option: --e (OptionParser::AmbiguousOption)"]),
     ("licorne --daemonize=yes", 1, &["needless argument: --daemonize=yes (OptionParser::NeedlessArgument)"]),
     ("licorne -c nowhere.rb", 1, &["No such file or directory @ rb_sysopen - nowhere.rb (Errno::ENOENT)"]),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use testkit::process::{Watch, signal};
 use testkit::upgrade::RECIPE;
-use testkit::{App, Server, procfs};
+use testkit::{App, Connection, Endpoint, Request, Server, procfs};
 
 /// The longest time without a success that is promised.
 const GAP: Duration = Duration::from_millis(50);
@@ -72,6 +72,35 @@ fn both_masters_serve_until_one_is_told_to_quit() {
     load.wait_for_successes(20);
     load.stop().assert_flawless(GAP);
     assert!(!server.file("server.pid.oldbin").exists());
+    server.stop_successor(new);
+}
+
+#[test]
+fn an_inherited_listener_outlives_a_lost_mold_and_goes_with_a_reload() {
+    let extra = "listen File.join(ENV.fetch('TEST_DIR'), 'extra.sock')";
+    let mut server = Server::builder().config(extra).start();
+    let endpoint = Endpoint::Unix(server.file("extra.sock"));
+    let config = std::fs::read_to_string(server.file("config.rb")).expect("the configuration");
+    server.write("config.rb", &config.replace(extra, ""));
+    let (old, mark) = (server.pid(), server.mark());
+    server.signal(Signal::USR2);
+    let new = server.new_master(old);
+    server.wait_for(mark, "worker=0 ready");
+    server.signal(Signal::QUIT);
+    assert!(server.wait_for_exit().success());
+
+    let mold = server.titled("mold")[0];
+    signal(mold, Signal::KILL).expect("the mold is there");
+    server.eventually("a new mold", || server.titled("mold").into_iter().find(|pid| *pid != mold));
+    let mark = server.mark();
+    signal(server.workers()[0].pid, Signal::KILL).expect("the worker is there");
+    server.wait_for(mark, "worker=0 ready");
+    assert_eq!(Connection::open(&endpoint).request(&Request::get("/").close()).status, 200);
+
+    signal(new, Signal::HUP).expect("the master is there");
+    server.wait_for(mark, "serves alone");
+    server
+        .eventually("the end of the listener", || (!procfs::listens_on_path(&server.file("extra.sock"))).then_some(()));
     server.stop_successor(new);
 }
 

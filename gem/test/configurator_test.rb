@@ -116,7 +116,7 @@ class ConfiguratorTest < Minitest::Test
 
   def test_a_working_directory_that_is_not_there_is_named
     error = assert_raises(ArgumentError) { configure("working_directory '/no/such'") }
-    assert_match(%r{\Au\.rb:1: working_directory: No such file or directory .* - /no/such\z}, error.message)
+    assert_match(%r{\Au\.rb:1: config_file=u\.rb would not be accessible in working_directory=/no/such\z}, error.message)
   end
 
   def test_a_relative_config_file_must_be_in_the_working_directory

@@ -221,6 +221,16 @@ class NativeResponseTest < NativeCase
     assert_equal "own: words\n", client.read
   end
 
+  def test_an_error_after_a_hijack_ends_the_connection
+    server = serve do |env|
+      GC.disable
+      env["rack.hijack"].call.write("begun")
+      raise "and broken"
+    end
+    assert_equal "begun", exchange(server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_includes server.stop, "app_error RuntimeError: and broken\n"
+  end
+
   def test_a_partial_hijack_gets_the_socket_behind_the_head
     log = IO.pipe
     server = serve do |_|

@@ -17,6 +17,19 @@ class RackupOptionsTest < Minitest::Test
     assert_equal [["warn"], %w[require set], %w[include a:b], %w[eval 1]], options.effects
   end
 
+  def test_version_and_environment_are_those_of_the_program
+    require "licorne/compat"
+    write("config.ru", "#\\ -E staging -v\n")
+    { "licorne" => "licorne v#{Licorne::VERSION}\n",
+      "unicorn_rails" => "unicorn_rails v6.1.0 (licorne v#{Licorne::VERSION})\n" }.each do |program, version|
+      said, = capture_io { assert_raises(SystemExit) { Licorne::RackupOptions.read("config.ru", program: program) } }
+      assert_equal version, said
+    end
+    assert_equal %w[staging staging], ENV.values_at("RACK_ENV", "RAILS_ENV")
+  ensure
+    ENV.delete("RAILS_ENV")
+  end
+
   def test_the_environment_is_set_at_once
     read("#\\ -E staging")
     assert_equal "staging", ENV.fetch("RACK_ENV")

@@ -137,10 +137,6 @@ pub(crate) const UPGRADE: &[Listed] = &[
         ],
     },
     Listed {
-        heading: "Inherited listeners are logged first",
-        rows: &[("USR2 with a broken configuration, end", "log: I inherited addr=ADDR fd=N", "1", "2")],
-    },
-    Listed {
         heading: "Reloads and upgrades tell how they go",
         rows: &[
             ("*", "log: I gen=2 serves alone", "0", "1"),
@@ -175,12 +171,3 @@ pub(crate) const UPGRADE: &[Listed] = &[
         ],
     },
 ];
-
-/// See [`Listed`].
-pub(crate) const LOGS: &[Listed] = &[Listed {
-    heading: "Inherited listeners are logged first",
-    rows: &[
-        ("USR1, end", "log: I inherited addr=ADDR fd=N", "0", "1"),
-        ("USR1, old.log", "I inherited addr=ADDR fd=N", "logged", "0"),
-    ],
-}];

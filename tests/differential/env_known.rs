@@ -47,11 +47,19 @@ pub(crate) const KNOWN: &[Listed] = &[
         ],
     },
     Listed {
+        heading: "Later versions are served as HTTP/1.1",
+        rows: &[
+            ("GET /x HTTP/1.2", "HTTP_VERSION", "\"HTTP/1.2\"", "\"HTTP/1.1\""),
+            ("GET /x HTTP/1.2", "HTTP_VERSION (string)", "ASCII-8BIT", "US-ASCII frozen"),
+            ("GET /x HTTP/1.2", "SERVER_PROTOCOL", "\"HTTP/1.2\"", "\"HTTP/1.1\""),
+            ("GET /x HTTP/1.2", "SERVER_PROTOCOL (string)", "ASCII-8BIT", "US-ASCII frozen"),
+        ],
+    },
+    Listed {
         heading: "Malformed and ambiguous requests are refused",
         rows: &[
             ("", "(status)", "200 OK", "400 Bad Request"),
             ("GET * HTTP/1.1", "(status)", "200 OK", "400 Bad Request"),
-            ("GET /x HTTP/1.2", "(status)", "200 OK", "505 HTTP Version Not Supported"),
             ("GET /x HTTP/2.0", "(status)", "200 OK", "505 HTTP Version Not Supported"),
             ("GET http://user:secret@other.example/x HTTP/1.1", "(status)", "200 OK", "400 Bad Request"),
             ("GET http://user@other.example/x HTTP/1.1", "(status)", "200 OK", "400 Bad Request"),

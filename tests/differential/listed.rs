@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::compare::Listed;
 
 const TABLES: &[&[Listed]] = &[
-    crate::changes_known::LOGS,
     crate::changes_known::RELOAD,
     crate::changes_known::UPGRADE,
     crate::command_line_known::KNOWN,

@@ -85,7 +85,10 @@ const ALONE: &[&str] = &[
 ];
 
 /// See [`Listed`].
-pub(crate) const KNOWN: &[Listed] = &[];
+pub(crate) const KNOWN: &[Listed] = &[Listed {
+    heading: "Sockets of a service manager keep their backlog",
+    rows: &[("*", "127.0.0.1 backlog", "1024", "128"), ("together", "127.0.0.1 backlog", "1024 1024", "1024 128")],
+}];
 
 /// The facts of each listener, without what a descriptor is numbered.
 fn facts(server: &Server, endpoint: &Endpoint) -> Vec<(String, String)> {

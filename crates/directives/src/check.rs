@@ -230,6 +230,12 @@ mod tests {
             ("listen", Value::Nil, "not an address: listen=nil"),
             ("listen", Value::Int(99_999), "not a port: listen=99999"),
             ("listen", listener(Value::Int(1), &[("backlog", text("5"))]), "not an integer: backlog=\"5\""),
+            (
+                "listen",
+                listener(Value::Int(1), &[("backlogg", Value::Int(5))]),
+                "unknown option of listen: backlogg (did you mean backlog?)",
+            ),
+            ("listen", listener(Value::Int(1), &[("fast", Value::Nil)]), "unknown option of listen: fast"),
             ("listen", listener(Value::Int(1), &[("tcp_nodelay", Value::Int(1))]), "not boolean: tcp_nodelay=1"),
             ("listen", listener(Value::Int(1), &[("delay", text("x"))]), "not numeric: delay=\"x\""),
         ];

@@ -101,12 +101,22 @@ pub const OPTIONS: &[Option] = &[
     option("delay", OptionKind::Numeric, Transport::Both, "0.5", "Seconds between tries."),
 ];
 
-/// Checks one option. An unknown one passes, since Unicorn ignores them; see [`nearest_option`].
+/// An option of Unicorn's for another system.
+const ELSEWHERE: &str = "accept_filter";
+
+/// Checks one option.
 ///
 /// # Errors
-/// The text to raise, which names the option and the value.
+/// The text to raise, which names the option and the value; of an unknown one the nearest.
 pub fn check_option(name: &str, value: &Value) -> Result<Value, String> {
-    let kind = OPTIONS.iter().find(|option| option.name == name).map_or(OptionKind::Any, |option| option.kind);
+    let kind = match OPTIONS.iter().find(|option| option.name == name) {
+        Some(option) => option.kind,
+        None if name == ELSEWHERE => OptionKind::Any,
+        None => {
+            let hint = nearest_option(name).map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+            return Err(format!("unknown option of listen: {name}{hint}"));
+        }
+    };
     match (kind, value) {
         (OptionKind::Any, _)
         | (OptionKind::Integer, Value::Int(_) | Value::Nil | Value::Bool(false))

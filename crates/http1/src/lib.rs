@@ -48,7 +48,7 @@
 //! | `Transfer-Encoding` in HTTP/1.0, or beside `Content-Length` | 400 | accepts |
 //! | any coding but `chunked` | 501 | ignores |
 //! | `CONNECT`, methods of more than 20 characters | 501 | 400 |
-//! | versions other than 1.0 and 1.1; HTTP/0.9 | 505; 400 | accepts |
+//! | major versions other than 1; HTTP/0.9 | 505; 400 | accepts |
 //! | `Expect` other than `100-continue` in HTTP/1.1 | 417 | accepts |
 //! | trailer fields that frame or route | 400 | merges most |
 //! | heads over a limit; targets | 431; 414 | 413 or 400; 414 |

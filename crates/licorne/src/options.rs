@@ -11,7 +11,7 @@ pub(crate) struct Switch {
     pub(crate) short: Option<char>,
     /// The name.
     pub(crate) long: &'static str,
-    /// What its value is called, if it takes one.
+    /// What its value is called, if it takes one. A `PORT` is a number.
     pub(crate) value: Option<&'static str>,
     /// What it does, for `--help`.
     pub(crate) help: &'static str,
@@ -47,8 +47,8 @@ pub(crate) fn parse(arguments: &[String], switches: &[Switch]) -> Result<Vec<Giv
             let value = match (switch.value, glued) {
                 (None, None) => String::new(),
                 (None, Some(_)) => return Err(format!("needless argument: {word} (OptionParser::NeedlessArgument)")),
-                (Some(_), Some(value)) => value,
-                (Some(_), None) => rest.next().ok_or_else(|| missing(&word))?,
+                (Some(_), Some(value)) => checked(switch, value, "=", &format!("--{name}"))?,
+                (Some(_), None) => checked(switch, rest.next().ok_or_else(|| missing(&word))?, " ", &word)?,
             };
             given.push(Given::Option(switch.long, value));
         } else if word.len() > 1 && word.starts_with('-') {
@@ -81,9 +81,10 @@ fn cluster(
             continue;
         }
         let glued = characters.as_str();
+        let option = format!("-{letter}");
         let value = match glued.is_empty() {
-            false => glued.to_string(),
-            true => rest.next().ok_or_else(|| missing(&format!("-{letter}")))?,
+            false => checked(switch, glued.to_string(), "", &option)?,
+            true => checked(switch, rest.next().ok_or_else(|| missing(&option))?, " ", &option)?,
         };
         given.push(Given::Option(switch.long, value));
         break;
@@ -100,6 +101,24 @@ fn find_long<'a>(name: &str, switches: &'a [Switch]) -> Result<&'a Switch, Strin
         (Some(one), None) => Ok(one),
         (Some(_), Some(_)) => Err(format!("ambiguous option: --{name} (OptionParser::AmbiguousOption)")),
         (None, _) => Err(format!("invalid option: --{name} (OptionParser::InvalidOption)")),
+    }
+}
+
+/// Refuses a value that is none for this option, which were written with `between` them.
+fn checked(switch: &Switch, value: String, between: &str, option: &str) -> Result<String, String> {
+    if switch.value == Some("PORT") && port(&value).is_none() {
+        return Err(format!("invalid argument: {option}{between}{value} (OptionParser::InvalidArgument)"));
+    }
+    Ok(value)
+}
+
+/// Ruby's idea of an Integer argument: decimal, `0x…`, `0…` for octal, `_` between digits.
+pub(crate) fn port(text: &str) -> Option<u16> {
+    let digits = text.replace('_', "");
+    match digits.strip_prefix("0x") {
+        Some(hex) => u16::from_str_radix(hex, 16).ok(),
+        None if digits.len() > 1 && digits.starts_with('0') => u16::from_str_radix(&digits[1..], 8).ok(),
+        None => digits.parse().ok(),
     }
 }
 
@@ -173,5 +192,25 @@ mod tests {
         check("--nope", "invalid option: --nope (OptionParser::InvalidOption)");
         check("-l", "missing argument: -l (OptionParser::MissingArgument)");
         check("--daemonize=1", "needless argument: --daemonize=1 (OptionParser::NeedlessArgument)");
+    }
+
+    #[test]
+    fn ports_read_as_ruby_integers() {
+        for (text, want) in [("9000", Some(9000)), ("0x10", Some(16)), ("010", Some(8)), ("9_000", Some(9000))] {
+            assert_eq!(port(text), want, "{text}");
+        }
+        for text in ["abc", "=9000", "70000", ""] {
+            assert_eq!(port(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_told_as_it_was_written() {
+        let switch = [Switch { short: Some('p'), long: "port", value: Some("PORT"), help: "" }];
+        for line in ["-p=9000", "-p abc", "--port=abc", "--port abc"] {
+            let words: Vec<String> = line.split(' ').map(str::to_string).collect();
+            let told = format!("invalid argument: {line} (OptionParser::InvalidArgument)");
+            assert_eq!(parse(&words, &switch), Err(told));
+        }
     }
 }

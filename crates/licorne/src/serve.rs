@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use master::{Options, RubyOption, Runtime};
 
 use crate::guise::Guise;
-use crate::options::{Given, parse};
+use crate::options::{Given, parse, port};
 
 /// Where `unicorn_rails -D` has its pid file when nothing else is said.
 const RAILS_PID: &str = "tmp/pids/unicorn.pid";
@@ -17,19 +18,44 @@ const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 /// # Errors
 /// The command line is wrong, or the gem's files are missing.
 pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, String> {
-    match read(guise, arguments)? {
-        Asked::Help => print!("{}", guise.usage()),
-        Asked::Version => println!("{}", guise.version()),
+    let (text, before, ruby) = match read(guise, arguments)? {
+        Asked::Help(before, ruby) => (guise.usage(), before, ruby),
+        Asked::Version(before, ruby) => (format!("{}\n", guise.version()), before, ruby),
         Asked::Server(options, ruby) => return Ok(master::run(*options, Runtime::find(ruby)?)),
+    };
+    let status = if before.is_empty() { 0 } else { evaluate(&before, ruby)? };
+    if status == 0 {
+        print!("{text}");
     }
-    Ok(0)
+    Ok(status)
+}
+
+/// Runs Ruby with these options, as they act before one that only prints; its exit status.
+fn evaluate(options: &[RubyOption], ruby: Option<OsString>) -> Result<u8, String> {
+    let mut command = Command::new(ruby.unwrap_or_else(|| "ruby".into()));
+    let mut evaluates = false;
+    for option in options {
+        match option {
+            RubyOption::Eval(code) => command.arg("-e").arg(code),
+            RubyOption::Require(library) => command.arg("-r").arg(library),
+            RubyOption::Include(path) => command.arg("-I").arg(path),
+            RubyOption::Debug => command.arg("-d"),
+            RubyOption::Warn => command.arg("-w"),
+        };
+        evaluates |= matches!(option, RubyOption::Eval(_));
+    }
+    if !evaluates {
+        command.args(["-e", ""]);
+    }
+    let status = command.status().map_err(|error| format!("cannot run ruby: {error}"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// Says to the master that runs whether this program could take its place with this command line.
 pub(crate) fn preflight(guise: Guise, arguments: &[String]) -> u8 {
     let trouble = match read(guise, arguments) {
         Ok(Asked::Server(_, ruby)) => Runtime::find(ruby).err(),
-        Ok(Asked::Help | Asked::Version) => Some("the command line asks for no server".to_string()),
+        Ok(Asked::Help(..) | Asked::Version(..)) => Some("the command line asks for no server".to_string()),
         Err(text) => Some(text),
     };
     master::preflight(trouble)
@@ -37,8 +63,10 @@ pub(crate) fn preflight(guise: Guise, arguments: &[String]) -> u8 {
 
 /// What a command line asks for.
 enum Asked {
-    Help,
-    Version,
+    /// After these options, with this Ruby.
+    Help(Vec<RubyOption>, Option<OsString>),
+    /// Likewise.
+    Version(Vec<RubyOption>, Option<OsString>),
     /// And the Ruby to run, when it is named.
     Server(Box<Options>, Option<OsString>),
 }
@@ -58,8 +86,8 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     for given in parse(arguments, &guise.switches())? {
         match given {
             Given::Argument(word) => rackup = rackup.or(Some(word)),
-            Given::Option("help", _) => return Ok(Asked::Help),
-            Given::Option("version", _) => return Ok(Asked::Version),
+            Given::Option("help", _) => return Ok(Asked::Help(options.ruby_options, ruby)),
+            Given::Option("version", _) => return Ok(Asked::Version(options.ruby_options, ruby)),
             Given::Option("ruby", value) => ruby = Some(value.into()),
             Given::Option(name, value) => apply(&mut options, name, value)?,
         }
@@ -82,7 +110,7 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
         "debug" => options.ruby_options.push(RubyOption::Debug),
         "warn" => options.ruby_options.push(RubyOption::Warn),
         "host" => options.host = Some(value),
-        "port" => options.port = Some(port(&value)?),
+        "port" => options.port = port(&value),
         "env" => options.environment = Some(value),
         "no-default-middleware" => options.no_default_middleware = true,
         "daemonize" => options.daemonize = true,
@@ -116,18 +144,6 @@ fn asks_for_background(rackup: &str, guise: Guise) -> bool {
     parse(&words, &guise.switches()).is_ok_and(|given| given.iter().any(daemonize))
 }
 
-/// Ruby's idea of an Integer argument: decimal, `0x…`, `0…` for octal, `_` between digits.
-fn port(text: &str) -> Result<u16, String> {
-    let invalid = || format!("invalid argument: -p {text} (OptionParser::InvalidArgument)");
-    let digits = text.replace('_', "");
-    let number = match digits.strip_prefix("0x") {
-        Some(hex) => u16::from_str_radix(hex, 16),
-        None if digits.len() > 1 && digits.starts_with('0') => u16::from_str_radix(&digits[1..], 8),
-        None => digits.parse(),
-    };
-    number.map_err(|_| invalid())
-}
-
 /// The current directory as the user sees it: `PWD`, when that is the same place, keeps symbolic links (`current`).
 fn start_directory() -> Result<PathBuf, String> {
     let real = std::env::current_dir().map_err(|error| format!("the current directory is gone: {error}"))?;
@@ -146,19 +162,4 @@ fn rooted(program: OsString) -> OsString {
 fn absolute(path: impl Into<PathBuf>) -> PathBuf {
     let path = path.into();
     std::path::absolute(&path).unwrap_or(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_read_as_ruby_integers() {
-        for (text, want) in [("9000", Some(9000)), ("0x10", Some(16)), ("010", Some(8)), ("9_000", Some(9000))] {
-            assert_eq!(port(text).ok(), want, "{text}");
-        }
-        for text in ["abc", "=9000", "70000", ""] {
-            assert_eq!(port(text), Err(format!("invalid argument: -p {text} (OptionParser::InvalidArgument)")));
-        }
-    }
 }

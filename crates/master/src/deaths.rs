@@ -12,8 +12,10 @@ use crate::successor::Successor;
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
         let told = self.molds.remove(&generation).is_some_and(|mold| mold.failed);
-        if let (Ending::Exit(code), Some(status)) = (exited.ending(), &mut self.boot_exit) {
-            *status = u8::try_from(code).unwrap_or(*status);
+        // `exit! 4` in the configuration says nothing before.
+        let unsaid = self.settings.is_none() && exited.ending() != Ending::Exit(0);
+        if let (Ending::Exit(code), true) = (exited.ending(), unsaid || self.boot_exit.is_some()) {
+            self.boot_exit = u8::try_from(code).ok().or(self.boot_exit);
         }
         if exited.ending() != Ending::Exit(0) && !told {
             self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));

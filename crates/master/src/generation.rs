@@ -32,6 +32,7 @@ impl Shell {
         let first = self.settings.is_none();
         if first {
             self.enter(&settings)?;
+            std::mem::take(&mut self.inherited.lines).iter().for_each(|line| self.log.info(line));
         }
         let own = sys::process::own_pid();
         match &settings.pid {
@@ -63,7 +64,8 @@ impl Shell {
             self.signal(delivered.signal);
         }
         let mut listeners = prepared?;
-        if first {
+        // A mold that takes the place of a lost one changes nothing; only a reload can leave them out.
+        if self.supervisor.reloads_to() != Some(generation) {
             for bound in &self.inherited.handed_over {
                 if !listeners.iter().any(|other| std::rc::Rc::ptr_eq(other, bound)) {
                     listeners.push(std::rc::Rc::clone(bound));

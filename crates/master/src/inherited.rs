@@ -30,6 +30,8 @@ pub(crate) struct Inherited {
     pub(crate) handed_over: Listeners,
     /// From the unit's store, where a master that is gone has put them: those that nobody asks for are dropped.
     pub(crate) stored: Listeners,
+    /// What is to be logged of them, as soon as it is known where the log is.
+    pub(crate) lines: Vec<String>,
 }
 
 /// What `LISTEN_FDS` announces to this process: how many sockets, and their names.
@@ -59,7 +61,7 @@ impl Announced {
 }
 
 impl Inherited {
-    /// Adopts what was announced, and what `UNICORN_FD` names, and logs each.
+    /// Adopts what was announced, and what `UNICORN_FD` names, and notes a line for each.
     ///
     /// # Errors
     /// A number that is no listening socket.
@@ -71,14 +73,16 @@ impl Inherited {
         for number in handed_over.split(',').filter(|text| !text.is_empty()) {
             let fd = number.parse().map_err(|_| format!("UNICORN_FD={handed_over}: {number} is no number"))?;
             match names.next() {
-                Some(name) if !name.is_empty() => inherited.activated.push(adopt(fd, Some(name), log)?),
-                _ => inherited.handed_over.push(adopt(fd, None, log)?),
+                Some(name) if !name.is_empty() => {
+                    inherited.activated.push(adopt(fd, Some(name), log, &mut inherited.lines)?)
+                }
+                _ => inherited.handed_over.push(adopt(fd, None, log, &mut inherited.lines)?),
             }
         }
         for (fd, index) in (FIRST_FD..FIRST_FD.saturating_add(announced.count)).zip(0..) {
             match announced.names.get(index).map_or(NAMELESS, String::as_str) {
-                name if name.starts_with(STORED) => inherited.stored.push(adopt(fd, None, log)?),
-                name => inherited.activated.push(adopt(fd, Some(name), log)?),
+                name if name.starts_with(STORED) => inherited.stored.push(adopt(fd, None, log, &mut inherited.lines)?),
+                name => inherited.activated.push(adopt(fd, Some(name), log, &mut inherited.lines)?),
             }
         }
         Ok(inherited)
@@ -95,13 +99,13 @@ pub(crate) fn store_name(bound: &Bound) -> String {
     format!("{STORED}{}", bound.socket.name().replace(':', "_"))
 }
 
-fn adopt(fd: i32, activated_as: Option<&str>, log: &Log) -> Result<Rc<Bound>, String> {
+fn adopt(fd: i32, activated_as: Option<&str>, log: &Log, lines: &mut Vec<String>) -> Result<Rc<Bound>, String> {
     let socket = Listener::adopt(fd).map_err(|error| format!("{} (Errno::EBADF)", error.chain()))?;
     match activated_as {
         Some(name) if name != NAMELESS => {
-            log.info(format_args!("inherited addr={} fd={fd} name={name}", socket.name()));
+            lines.push(format!("inherited addr={} fd={fd} name={name}", socket.name()));
         }
-        _ => log.info(format_args!("inherited addr={} fd={fd}", socket.name())),
+        _ => lines.push(format!("inherited addr={} fd={fd}", socket.name())),
     }
     let bound = Bound::new(socket, None, activated_as.map(str::to_string));
     bound.apply(&Options::default(), log);

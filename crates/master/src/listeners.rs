@@ -52,7 +52,7 @@ pub(crate) fn prepare(
         }
         let address = Address::parse(text).map_err(|error| {
             log.fatal(format_args!("error adding listener addr={text}"));
-            format!("{} (ArgumentError)", error.chain())
+            error.as_ruby()
         })?;
         let known = present.iter().chain(&inherited.handed_over).chain(&inherited.stored).chain(&wanted);
         let bound = match known.into_iter().find(|bound| bound.serves(&address)) {
@@ -137,14 +137,14 @@ fn bind(address: Address, options: &Options, log: &Log, wait: &mut impl FnMut(f6
                 log.error(format_args!("adding listener failed addr={address} (in use)"));
                 let tries = if left < 0 { "infinite".to_string() } else { (left - 1).max(0).to_string() };
                 if left == 0 || !wait(options.delay) {
-                    return Err(format!("Address already in use - bind(2) for {address} (Errno::EADDRINUSE)"));
+                    return Err(error.as_ruby());
                 }
                 log.error(format_args!("retrying in {} seconds ({tries} tries left)", options.delay));
                 left -= i64::from(left > 0);
             }
             Err(error) => {
                 log.fatal(format_args!("error adding listener addr={address}"));
-                return Err(error.chain());
+                return Err(error.as_ruby());
             }
         }
     }

@@ -150,6 +150,17 @@ impl Supervisor {
         }
     }
 
+    /// The generation that a reload is booting.
+    pub fn reloads_to(&self) -> Option<Generation> {
+        match &self.state {
+            State::Up(up) => match up.course {
+                Course::Preparing { next, .. } => Some(next),
+                Course::FirstFork { .. } | Course::Steady | Course::Rolling(_) | Course::Draining(_) => None,
+            },
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => None,
+        }
+    }
+
     /// How many workers are wanted.
     pub fn worker_processes(&self) -> u32 {
         match &self.state {

@@ -56,6 +56,23 @@ impl Error {
         move |source| Self::Path { call, path, source: source.into() }
     }
 
+    /// The message that Ruby has for it: `Address already in use - bind(2) for 0.0.0.0:80 (Errno::EADDRINUSE)`.
+    pub fn as_ruby(&self) -> String {
+        let Self::Path { call, path, source } = self else { return format!("{} (ArgumentError)", self.chain()) };
+        let text = source.to_string();
+        let text = text.split(" (os error ").next().unwrap_or(&text);
+        match source.raw_os_error() {
+            Some(number) => {
+                let name = nix::errno::Errno::from_raw(number);
+                format!("{text} - {call}(2) for {} (Errno::{name:?})", path.display())
+            }
+            None if *call == "getaddrinfo" => {
+                format!("getaddrinfo: {} (SocketError)", text.rsplit(": ").next().unwrap_or(text))
+            }
+            None => format!("{text} (ArgumentError)"),
+        }
+    }
+
     /// The text with all its causes, in one line.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -66,5 +83,22 @@ impl Error {
             cause = error.source();
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rubys_words_for_an_error_have_its_class() {
+        let refused = Error::path("bind", "192.0.2.1:80")(std::io::Error::from_raw_os_error(99));
+        let text = "Cannot assign requested address - bind(2) for 192.0.2.1:80 (Errno::EADDRNOTAVAIL)";
+        assert_eq!(refused.as_ruby(), text);
+        let unknown = std::io::Error::other("failed to lookup address information: Name or service not known");
+        let unknown = Error::path("getaddrinfo", "a.invalid:80")(unknown);
+        assert_eq!(unknown.as_ruby(), "getaddrinfo: Name or service not known (SocketError)");
+        let address = Error::Address("foo.sock".to_string());
+        assert_eq!(address.as_ruby(), "Don't know how to bind: foo.sock (ArgumentError)");
     }
 }

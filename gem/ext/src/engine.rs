@@ -1,6 +1,7 @@
 //! `Licorne::Native::Engine`: the loop of a worker.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http1::proxy::Versions;
@@ -20,7 +21,7 @@ use crate::env::Template;
 use crate::ffi::{self, Escape, Locked, protect};
 use crate::input::Input;
 use crate::serve::serve;
-use crate::settings::{connection_settings, milliseconds, setting, trusted_proxies};
+use crate::settings::{connection_settings, milliseconds, reasons, setting, trusted_proxies};
 use crate::system_error;
 
 /// Buffers larger than this are not kept.
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) early_hints: bool,
     pub(crate) check_client: bool,
     pub(crate) write_ms: u64,
+    /// The reason phrases that Rack has otherwise than the registry.
+    pub(crate) reasons: BTreeMap<u16, Vec<u8>>,
     /// How much of a response may be in memory before the application waits for the client.
     pub(crate) response_buffer_bytes: usize,
     /// For the heads of responses, reused.
@@ -109,6 +112,7 @@ impl Engine {
             empty_input: ffi::keep(ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value()),
             running: Cell::new(None),
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
+            reasons: reasons(ruby, arguments)?,
             check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
             write_ms,
             response_buffer_bytes,

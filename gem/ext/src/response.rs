@@ -197,9 +197,10 @@ fn compose(
     bad: &mut Vec<(Vec<u8>, BadField)>,
 ) -> End {
     // Known statuses have their own; Unicorn's users may invent others.
-    let reason = match reason_phrase(answer.code) {
-        "" => with_bytes(answer.status, reason_of),
-        _ => None,
+    let reason = match (exchange.core.reasons.get(&answer.code), reason_phrase(answer.code)) {
+        (Some(reason), _) => Some(reason.clone()),
+        (None, "") => with_bytes(answer.status, reason_of),
+        (None, _) => None,
     };
     let mut writer = {
         let mut reactor = exchange.core.reactor.borrow_mut();

@@ -12,7 +12,7 @@ use sys::clock::monotonic_ns;
 use crate::engine::{Core, Running, report};
 use crate::env::Parts;
 use crate::ffi::{Escape, Flow, Locked, element, fixnum, ids, is_array, is_plain_array, length, protect};
-use crate::hijack::EarlyHints;
+use crate::hijack::{EarlyHints, close_socket};
 use crate::input::Input;
 use crate::response::{Outcome, respond};
 
@@ -167,7 +167,10 @@ impl Exchange<'_> {
         let Some(exception) = escape.standard_error() else { return Ended::Escaped(escape) };
         report(self.events, "app_error", exception);
         self.core.seat(|seat| seat.count_server_error());
-        if !self.is_hijacked() {
+        if let Some(socket) = self.core.running.get().and_then(|running| running.socket) {
+            // Whoever failed has not handed it on to anybody, and no other owner would close it before a collection.
+            close_socket(socket);
+        } else {
             let mut reactor = self.core.reactor.borrow_mut();
             let mut response = Vec::with_capacity(160);
             write_error(&mut response, 500, reactor.date());

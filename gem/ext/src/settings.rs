@@ -1,7 +1,11 @@
 //! What the configuration says, read from the Hash that the mold made of it. What is missing has its default.
 
+use std::collections::BTreeMap;
+
 use http1::Limits;
 use http1::forwarded::Trusted;
+use http1::response::reason_phrase;
+use magnus::r_hash::ForEach;
 use magnus::{Error, RHash, Ruby, TryConvert, prelude::*};
 use reactor::Settings;
 
@@ -88,4 +92,18 @@ fn limits(ruby: &Ruby, settings: RHash) -> Result<Limits, Error> {
         chunk_extension: size("chunk_extension_limit", defaults.chunk_extension)?,
         trailer_section: size("trailer_limit", defaults.trailer_section)?,
     })
+}
+
+/// What Rack calls statuses (`reasons:`, a Hash of Integer and String), where the registry calls them otherwise.
+pub(crate) fn reasons(ruby: &Ruby, arguments: RHash) -> Result<BTreeMap<u16, Vec<u8>>, Error> {
+    let mut reasons = BTreeMap::new();
+    if let Some(table) = setting::<RHash>(ruby, arguments, "reasons")? {
+        table.foreach(|code: u16, reason: String| {
+            if reason_phrase(code) != reason {
+                reasons.insert(code, reason.into_bytes());
+            }
+            Ok(ForEach::Continue)
+        })?;
+    }
+    Ok(reasons)
 }

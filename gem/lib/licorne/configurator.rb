@@ -106,10 +106,11 @@ module Licorne
     # Acts at once, so that what follows in the file can use relative paths.
     def working_directory(path)
       path = File.expand_path(check(:working_directory, path))
-      Dir.chdir(path)
-      if @config_file && !File.readable?(@config_file)
+      # Read again at each reload, from there.
+      if @config_file && !File.readable?(File.expand_path(@config_file, path))
         mistake("config_file=#{@config_file} would not be accessible in working_directory=#{path}")
       end
+      Dir.chdir(path)
       @start_ctx[:cwd] = ENV["PWD"] = path
       @set[:working_directory] = path
     rescue SystemCallError => e

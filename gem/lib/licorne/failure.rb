@@ -27,11 +27,13 @@ module Licorne
     module_function
 
     # "message (Class)", and the backtrace below it without our own frames, one per line; then the causes likewise.
-    def text(exception)
-      lines = [summary(exception), *frames(exception)]
-      seen = [exception]
-      while (exception = exception.cause) && !seen.include?(exception)
-        seen << exception
+    # Of an `abort` whose message was `seen` already, on the same standard error, the status alone.
+    def text(exception, seen: false)
+      seen &&= exception.is_a?(SystemExit)
+      lines = [seen ? "exit with status #{exception.status}" : summary(exception), *frames(exception)]
+      told = [exception]
+      while (exception = exception.cause) && !told.include?(exception)
+        told << exception
         lines << "caused by: #{summary(exception)}" << frames(exception)
       end
       utf8(lines.flatten.join("\n"))

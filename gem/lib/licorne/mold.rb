@@ -73,13 +73,17 @@ module Licorne
       @prepared.finish
       Signals.deaf # the configuration may have set traps
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
-      tell(:failed, text: meant?(e) ? "" : Failure.text(e))
+      tell(:failed, text: meant?(e) ? "" : Failure.text(e, seen: first?))
       exit(Failure.status(e))
     end
 
     # `exit` in a configuration, and `-v` or `-h` in a rackup file, have said what there is to say.
     def meant?(exception)
-      @boot&.generation == 1 && exception.is_a?(SystemExit) && exception.success?
+      first? && exception.is_a?(SystemExit) && exception.success?
+    end
+
+    def first?
+      @boot&.generation == 1
     end
 
     def wait_until_applied

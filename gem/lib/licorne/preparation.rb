@@ -22,7 +22,7 @@ module Licorne
       @configurator = Configurator.new(start_ctx: Server::START_CTX, config_file: @boot.config_file)
       @configurator.evaluate
       make_rails_directories if @boot.rails
-      rackup_options = RackupOptions.read(@boot.rackup)
+      rackup_options = RackupOptions.read(@boot.rackup, program: File.basename(@boot.program))
       options.apply(rackup_options.effects)
       @settings = Settings.new(boot: @boot, configurator: @configurator, rackup_options: rackup_options,
                                start_ctx: Server::START_CTX).to_h

@@ -18,19 +18,20 @@ module Licorne
 
     attr_reader :listeners, :host, :port, :effects
 
-    # Reads the file's options; none if it is not a `.ru` or has no such line.
-    def self.read(path)
+    # Reads the file's options; none if it is not a `.ru` or has no such line. `program` is what the server was called as.
+    def self.read(path, program: "licorne")
       raise ConfigError, "rackup file (#{path}) not readable" unless File.readable?(path) && File.file?(path)
-      return new([], path) unless path.end_with?(".ru")
+      return new([], path, program) unless path.end_with?(".ru")
 
       File.foreach(path, encoding: Encoding::BINARY).with_index(1) do |line, number|
-        return new(line.delete_prefix("#\\").split, "#{path}:#{number}") if line.start_with?("#\\")
+        return new(line.delete_prefix("#\\").split, "#{path}:#{number}", program) if line.start_with?("#\\")
       end
-      new([], path)
+      new([], path, program)
     end
 
-    def initialize(words, place)
+    def initialize(words, place, program)
       @place = place
+      @program = program
       @listeners = []
       @effects = []
       @daemonize = false
@@ -80,7 +81,7 @@ module Licorne
       when :host then @host = value
       when :port then @port = port_number(value, word)
       when :daemonize then @daemonize = true
-      when :env then ENV["RACK_ENV"] = value
+      when :env then ENV[@program == "unicorn_rails" ? "RAILS_ENV" : "RACK_ENV"] = value
       when :eval, :require, :include, :debug, :warn then @effects << [option.to_s, value].compact
       when :version, :help then say_and_exit(option)
       when :server then warn("#{@place}: -s/--server has no effect here, it only exists for compatibility with rackup")
@@ -95,8 +96,14 @@ module Licorne
 
     def say_and_exit(option)
       require "licorne/version"
-      puts(option == :version ? "licorne v#{VERSION}" : "Usage: licorne [options] [rackup config file]")
+      puts(option == :version ? version : "Usage: #{@program} [options] [rackup config file]")
       exit(0)
+    end
+
+    # As the program itself says it.
+    def version
+      own = "licorne v#{VERSION}"
+      @program.start_with?("unicorn") ? "#{@program} v#{Unicorn::Const::UNICORN_VERSION} (#{own})" : own
     end
 
     def fail_with(text)

@@ -89,7 +89,7 @@ module Licorne
 
     def build_engine
       engine = Native::Engine.new(control: @control, scoreboard: @inheritance.scoreboard, seat: @inheritance.seat,
-                                  settings: engine_settings, env: RackEnv::DEFAULTS)
+                                  settings: engine_settings, env: RackEnv::DEFAULTS, reasons: reasons)
       engine.join_queue(*@inheritance.queue)
       @inheritance.listeners.each { |fd, name, proxy| engine.add_listener(fd, name, proxy) }
       @server.own_listeners.each { |socket, name, proxy| engine.add_listener(socket.fileno, name, proxy) }
@@ -102,6 +102,11 @@ module Licorne
 
     def engine_settings
       @settings.merge({ "header_limit" => Configurator.header_limit }.compact)
+    end
+
+    # Rack calls some statuses otherwise from release to release.
+    def reasons
+      defined?(Rack::Utils::HTTP_STATUS_CODES) ? Rack::Utils::HTTP_STATUS_CODES : {}
     end
 
     def report(exception)

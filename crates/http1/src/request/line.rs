@@ -93,7 +93,7 @@ fn method_end(line: &[u8], start: usize) -> Result<Option<usize>, Reject> {
 /// The length of the version and the CRLF behind it.
 const VERSION_AND_END: usize = 10;
 
-/// Reads `HTTP/1.1` CRLF, and accepts no other versions than 1.1 and 1.0.
+/// Reads `HTTP/1.1` CRLF, and accepts no other major version than 1.
 #[inline]
 fn version(rest: &[u8]) -> Result<Option<Version>, Reject> {
     match rest.first_chunk() {
@@ -103,7 +103,8 @@ fn version(rest: &[u8]) -> Result<Option<Version>, Reject> {
     }
 }
 
-/// Tells a version that is not complete from one that is malformed (400) or not supported (505).
+/// Tells a version that is not complete from one that is malformed (400) or not supported (505). A higher minor version
+/// is served as the highest that is known (RFC 9110, section 2.5).
 #[cold]
 fn other_version(rest: &[u8]) -> Result<Option<Version>, Reject> {
     for (&byte, &expected) in rest.iter().zip(b"HTTP/0.0\r\n") {
@@ -112,7 +113,11 @@ fn other_version(rest: &[u8]) -> Result<Option<Version>, Reject> {
             return Err(Reject::bad("malformed version or end of the request line"));
         }
     }
-    if rest.len() < VERSION_AND_END { Ok(None) } else { Err(Reject::new(505, "only HTTP/1.0 and HTTP/1.1")) }
+    match rest.get(..VERSION_AND_END) {
+        None => Ok(None),
+        Some(version) if version[5] == b'1' => Ok(Some(Version::Http11)),
+        Some(_) => Err(Reject::new(505, "only HTTP/1")),
+    }
 }
 
 /// Takes the target apart. It holds no blanks and no controls.

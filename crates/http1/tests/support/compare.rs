@@ -33,12 +33,15 @@ pub fn head_with_naive(bytes: &[u8], limits: &Limits) {
     }
 }
 
-/// What our parser accepts, `httparse` accepts alike. The reverse does not hold.
+/// What our parser accepts, `httparse` accepts alike, but for versions above 1.1. The reverse does not hold.
 pub fn head_with_httparse(bytes: &[u8], limits: &Limits) {
     let mut parser = HeadParser::new();
     let Ok(Some(head)) = parser.parse(bytes, limits) else { return };
     if std::str::from_utf8(head.target.of(bytes)).is_err() {
         // It refuses these, Unicorn does not.
+        return;
+    }
+    if bytes[..head.len].split(|&byte| byte == b'\r').next().is_some_and(|line| matches!(line, [.., b'2'..=b'9'])) {
         return;
     }
     let mut fields = [httparse::EMPTY_HEADER; 100];

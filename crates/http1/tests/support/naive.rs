@@ -40,6 +40,8 @@ fn interpret(lines: &[&[u8]], len: usize) -> Option<Naive> {
     let http11 = match version {
         b"HTTP/1.1" => true,
         b"HTTP/1.0" => false,
+        // Nobody has defined these (RFC 9110, section 2.5).
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => true,
         _ => return None,
     };
     if !is_token(method) || method.len() > 20 || method == b"CONNECT" || !is_target(target, method) {
