@@ -15,13 +15,14 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
   spec.requirements = ["Rust 1.88 or later, and libclang, to build it"]
 
-  crates = %w[supervisor http1 wire scoreboard directives sys master reactor licorne]
+  crates = %w[supervisor http1 wire scoreboard directives sys master reactor admin herd licorne]
   spec.files = Dir.chdir(__dir__) do
     Dir[
       "Cargo.{toml,lock}", "README.md", "CHANGELOG.md", "LICENSE-*",
       "crates/{#{crates.join(",")}}/{Cargo.toml,src/**/*.rs}",
+      "deploy/**/*", # what `licorne init` prints
       "gem/{lib,compat}/**/*.rb", "gem/exe/*", "gem/ext/{Cargo.toml,extconf.rb,src/**/*.rs}"
-    ]
+    ].select { |path| File.file?(path) }
   end
   spec.require_paths = ["gem/lib"]
   spec.bindir = "gem/exe"

@@ -8,6 +8,7 @@
 //! | `serve` | Unicorn's command line, then the master |
 //! | `client` | finds a master's control socket and talks to it |
 //! | `reload`, `stop`, `status`, `admin` | one subcommand each |
+//! | `init` | the files of `deploy/`, filled in |
 //!
 //! `licorne herd` is the crate of that name.
 //!
@@ -16,6 +17,7 @@
 mod admin;
 mod client;
 mod guise;
+mod init;
 mod options;
 mod reload;
 mod serve;
@@ -76,6 +78,7 @@ fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, String> {
             "stop" => stop::run(rest),
             "status" => status::run(rest),
             "admin" => admin::run(rest),
+            "init" => init::run(rest),
             _ => serve::run(guise, arguments),
         },
         _ => serve::run(guise, arguments),

@@ -145,7 +145,7 @@ fn asks_for_background(rackup: &str, guise: Guise) -> bool {
 }
 
 /// The current directory as the user sees it: `PWD`, when that is the same place, keeps symbolic links (`current`).
-fn start_directory() -> Result<PathBuf, String> {
+pub(crate) fn start_directory() -> Result<PathBuf, String> {
     let real = std::env::current_dir().map_err(|error| format!("the current directory is gone: {error}"))?;
     let Some(logical) = std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute()) else {
         return Ok(real);

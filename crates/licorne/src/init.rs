@@ -1,0 +1,219 @@
+//! `licorne init WHAT`: the files of `deploy/`, filled in for the application in the current directory.
+//!
+//! The files hold examples that work as they are; here the examples' names are replaced. What was found, and where, is
+//! said on standard error.
+
+use std::path::Path;
+
+use crate::options::{Given, Switch, help, parse};
+
+/// What can be printed: its name, where it goes, and the file.
+struct Kind {
+    name: &'static str,
+    place: &'static str,
+    text: &'static str,
+}
+
+const fn kind(name: &'static str, place: &'static str, text: &'static str) -> Kind {
+    Kind { name, place, text }
+}
+
+macro_rules! deploy {
+    ($path:literal) => {
+        include_str!(concat!("../../../deploy/", $path))
+    };
+}
+
+const KINDS: &[Kind] = &[
+    kind("systemd", "/etc/systemd/system/licorne.service", deploy!("systemd/licorne.service")),
+    kind("systemd-socket", "/etc/systemd/system/licorne.socket", deploy!("systemd/licorne.socket")),
+    kind("supervisord", "/etc/supervisor/conf.d/licorne.conf", deploy!("supervisord/licorne.conf")),
+    kind("runit", "/etc/sv/licorne/run", deploy!("runit/licorne/run")),
+    kind("s6", "licorne/run in the scan directory", deploy!("s6/licorne/run")),
+    kind("kubernetes", "licorne.yaml", deploy!("kubernetes/licorne.yaml")),
+    kind("nginx", "/etc/nginx/conf.d/licorne.conf", deploy!("nginx/licorne.conf")),
+    kind("haproxy", "/etc/haproxy/haproxy.cfg", deploy!("haproxy/haproxy.cfg")),
+    kind("capistrano", "lib/capistrano/tasks/licorne.rake", deploy!("capistrano/licorne.rake")),
+    kind("logrotate", "/etc/logrotate.d/licorne", deploy!("logrotate/licorne")),
+    kind("init-script", "/etc/init.d/licorne", deploy!("init/licorne")),
+];
+
+const SWITCHES: [Switch; 7] = [
+    Switch { short: None, long: "name", value: Some("NAME"), help: "what the service is called (licorne)" },
+    Switch { short: None, long: "directory", value: Some("PATH"), help: "the application (here)" },
+    Switch { short: None, long: "user", value: Some("NAME"), help: "whom it runs as (you)" },
+    Switch { short: Some('c'), long: "config-file", value: Some("FILE"), help: "its configuration" },
+    Switch { short: None, long: "socket", value: Some("PATH"), help: "where it listens (as the file says)" },
+    Switch { short: None, long: "program", value: Some("PATH"), help: "the licorne to run (this one)" },
+    Switch { short: Some('h'), long: "help", value: None, help: "Show this message" },
+];
+
+/// The words that stand for the service's name in the files, where `licorne` does not mean the program.
+const NAMED: &[&str] = &[
+    "[program:licorne]",
+    "signal HUP licorne",
+    "signal USR2 licorne",
+    "signal USR1 licorne",
+    "supervisorctl stop licorne",
+    "--now licorne",
+    "licorne.socket",
+    "licorne.service",
+    "/etc/sv/licorne",
+    "sv hup licorne",
+    "sv 1 licorne",
+    "sv 2 licorne",
+    "sv down licorne",
+    "s6-svc -h licorne",
+    "s6-svc -1 licorne",
+    "s6-svc -2 licorne",
+    "s6-svc -d licorne",
+    "/var/log/licorne",
+    "/etc/logrotate.d/licorne",
+    "pids/licorne.pid",
+    "name: licorne",
+    "app: licorne",
+    "upstream licorne",
+    "http://licorne",
+    "@licorne;",
+    "@licorne {",
+    "backend licorne",
+    "Provides:          licorne",
+    "update-rc.d licorne",
+];
+
+/// What the examples are replaced by.
+struct Facts {
+    name: String,
+    directory: String,
+    user: String,
+    config: String,
+    socket: Option<String>,
+    pid: Option<String>,
+    program: String,
+}
+
+/// Runs `licorne init`.
+///
+/// # Errors
+/// The arguments are wrong.
+pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
+    let (mut asked, mut given) = (None, Vec::new());
+    for item in parse(arguments, &SWITCHES)? {
+        match item {
+            Given::Option("help", _) => {
+                println!("{}", usage());
+                return Ok(0);
+            }
+            Given::Option(name, value) => given.push((name, value)),
+            Given::Argument(word) if asked.is_none() => asked = Some(word),
+            Given::Argument(word) => return Err(format!("licorne init: what is `{word}`?")),
+        }
+    }
+    let asked = asked.ok_or_else(usage)?;
+    let kind = KINDS.iter().find(|kind| kind.name == asked);
+    let kind = kind.ok_or_else(|| format!("licorne init: there is no `{asked}`\n{}", usage()))?;
+    let facts = Facts::find(&given)?;
+    eprintln!("# {} (-c {}) as {}, for {}", facts.directory, facts.config, facts.user, facts.named(kind.place));
+    print!("{}", facts.fill(kind.text));
+    Ok(0)
+}
+
+fn usage() -> String {
+    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    format!("Usage: licorne init {} [options]\n{}", names.join("|"), help(&SWITCHES))
+}
+
+impl Facts {
+    fn find(given: &[(&'static str, String)]) -> Result<Self, String> {
+        let value = |name: &str| given.iter().rev().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
+        let directory = match value("directory") {
+            Some(path) => path,
+            None => crate::serve::start_directory()?.display().to_string(),
+        };
+        let config = value("config-file").unwrap_or_else(|| {
+            let found = ["config/licorne.rb", "config/unicorn.rb"];
+            let found = found.iter().find(|file| Path::new(&directory).join(file).exists());
+            found.copied().unwrap_or("config/licorne.rb").to_string()
+        });
+        let text = std::fs::read_to_string(Path::new(&directory).join(&config)).unwrap_or_default();
+        let user = value("user").or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "app".into());
+        let program = value("program").or_else(|| Some(std::env::current_exe().ok()?.display().to_string()));
+        Ok(Self {
+            name: value("name").unwrap_or_else(|| "licorne".into()),
+            user,
+            socket: value("socket").or_else(|| literal(&text, "listen")),
+            pid: literal(&text, "pid"),
+            program: program.unwrap_or_else(|| "/usr/local/bin/licorne".into()),
+            directory,
+            config,
+        })
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let mut text = text.to_string();
+        if let Some(pid) = &self.pid {
+            text = text.replace("/srv/app/current/tmp/pids/licorne.pid", pid);
+        }
+        if let Some(socket) = &self.socket {
+            text = text.replace("/run/licorne.sock", socket);
+        }
+        text = self.named(&text);
+        for marked in ["User=", "user=", "LOGIN=", "chpst -u ", "s6-setuidgid "] {
+            // `app` is an example here, and part of other words elsewhere.
+            text = text.replace(&format!("{marked}app\n"), &format!("{marked}{}\n", self.user));
+            text = text.replace(&format!("{marked}app "), &format!("{marked}{} ", self.user));
+        }
+        text.replace("/usr/local/bin/licorne", &self.program)
+            .replace("/srv/app/current", &self.directory)
+            .replace("config/unicorn.rb", &self.config)
+    }
+
+    fn named(&self, text: &str) -> String {
+        let name = |text: String, word: &&str| text.replace(*word, &word.replace("licorne", &self.name));
+        if self.name == "licorne" { text.to_string() } else { NAMED.iter().fold(text.to_string(), name) }
+    }
+}
+
+/// The absolute path that a directive is given as a literal, if it is.
+fn literal(config: &str, directive: &str) -> Option<String> {
+    config.lines().find_map(|line| {
+        let rest = line.trim_start().strip_prefix(directive)?.trim_start_matches([' ', '(']);
+        let quote = rest.chars().next().filter(|quote| "'\"".contains(*quote))?;
+        let value = rest[1..].split(quote).next()?;
+        let path = value.strip_prefix("unix:").unwrap_or(value);
+        (path.starts_with('/') && !path.contains("#{")).then(|| path.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literal_paths_of_a_configuration_are_found() {
+        let config = "listen 8080\nlisten 'unix:/run/a.sock', backlog: 5\npid \"/run/a.pid\"\n";
+        assert_eq!(literal(config, "listen").as_deref(), Some("/run/a.sock"));
+        assert_eq!(literal(config, "pid").as_deref(), Some("/run/a.pid"));
+        assert_eq!(literal("listen \"#{root}/x\"", "listen"), None);
+    }
+
+    #[test]
+    fn no_example_is_left_in_what_is_printed() {
+        let facts = Facts {
+            name: "shop".into(),
+            directory: "/opt/shop".into(),
+            user: "seller".into(),
+            config: "config/x.rb".into(),
+            socket: Some("/run/shop/web.sock".into()),
+            pid: Some("/run/shop/pid".into()),
+            program: "/opt/bin/server".into(),
+        };
+        for kind in KINDS {
+            let text = facts.fill(kind.text);
+            for example in ["/srv/app", "config/unicorn.rb", "/usr/local/bin/licorne", "User=app", "LOGIN=app"] {
+                assert!(!text.contains(example), "{}: {example} in\n{text}", kind.name);
+            }
+        }
+        assert_eq!(facts.named("/etc/logrotate.d/licorne"), "/etc/logrotate.d/shop");
+    }
+}

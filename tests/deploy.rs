@@ -1,0 +1,180 @@
+//! Promise: what `licorne init` prints for an application is accepted by the program that it is for.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use testkit::process::{Finished, run};
+use testkit::{patience, program};
+
+/// An application in a directory of its own.
+fn application() -> TempDir {
+    let directory = TempDir::with_prefix("licorne-").expect("a temporary directory");
+    let here = directory.path();
+    for part in ["config", "log", "public", "run"] {
+        std::fs::create_dir(here.join(part)).expect("made");
+    }
+    let at = here.display();
+    let config = format!("listen \"{at}/run/web.sock\"\npid \"{at}/run/web.pid\"\nworker_processes 1\n");
+    std::fs::write(here.join("config/licorne.rb"), config).expect("written");
+    std::fs::write(here.join("config.ru"), "run ->(_env) { [200, {}, ['ok']] }\n").expect("written");
+    directory
+}
+
+/// Prints a file for the application, and stores it as `name` there.
+#[track_caller]
+fn init(application: &TempDir, what: &str, name: &str) -> String {
+    let mut command = Command::new(program::path());
+    command.args(["init", what, "--user", "www-data", "--name", "shop"]).current_dir(application.path());
+    let finished = run(command.env("PWD", application.path()), patience());
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    assert!(!finished.stdout.contains("/srv/app"), "{}", finished.stdout);
+    std::fs::write(application.path().join(name), &finished.stdout).expect("written");
+    finished.stdout
+}
+
+#[track_caller]
+fn check(application: &TempDir, words: &[&str]) -> Finished {
+    let finished = run(Command::new(words[0]).args(&words[1..]).current_dir(application.path()), patience());
+    assert!(finished.status.success(), "{words:?}: {finished:#?}");
+    finished
+}
+
+#[test]
+fn systemd_accepts_its_units() {
+    let app = application();
+    let unit = init(&app, "systemd", "shop.service");
+    assert!(unit.contains("User=www-data") && unit.contains("config/licorne.rb"), "{unit}");
+    init(&app, "systemd-socket", "shop.socket");
+    let finished = check(&app, &["systemd-analyze", "verify", "--man=no", "./shop.service", "./shop.socket"]);
+    assert!(!finished.stderr.contains("shop."), "{finished:#?}");
+}
+
+#[test]
+fn supervisord_accepts_its_section() {
+    let app = application();
+    let section = init(&app, "supervisord", "shop.conf");
+    assert!(section.contains("[program:shop]") && section.contains("user=www-data"), "{section}");
+    let at = app.path().display();
+    let main = format!(
+        "[supervisord]\nlogfile={at}/log/x\npidfile={at}/x.pid\n[unix_http_server]\nfile={at}/x.sock\n[include]\nfiles={at}/shop.conf\n"
+    );
+    std::fs::write(app.path().join("supervisord.conf"), main).expect("written");
+    // Its own parser, without a daemon.
+    let parse = "import supervisor.options as o, sys; s = o.ServerOptions(); \
+                 s.realize(args=['-c', sys.argv[1]]); \
+                 print([c.name for g in s.process_group_configs for c in g.process_configs])";
+    let finished = check(&app, &["/usr/bin/python3", "-c", parse, "supervisord.conf"]);
+    assert_eq!(finished.stdout.trim(), "['shop']");
+}
+
+#[test]
+fn shells_accept_their_scripts() {
+    let app = application();
+    for what in ["runit", "s6", "init-script"] {
+        let script = init(&app, what, "script");
+        assert!(script.contains("www-data"), "{what}: {script}");
+        check(&app, &["sh", "-n", "script"]);
+    }
+    assert!(init(&app, "init-script", "script").contains(&format!("PID={}/run/web.pid", app.path().display())));
+}
+
+#[test]
+fn nginx_accepts_its_server() {
+    let app = application();
+    let server = init(&app, "nginx", "server.conf");
+    assert!(server.contains(&format!("unix:{}/run/web.sock", app.path().display())), "{server}");
+    let main = "pid x.pid;\nerror_log stderr;\nevents {}\nhttp { access_log off; client_body_temp_path log; proxy_temp_path log; \
+                fastcgi_temp_path log; uwsgi_temp_path log; scgi_temp_path log; include server.conf; }\n";
+    std::fs::write(app.path().join("nginx.conf"), main).expect("written");
+    check(&app, &["nginx", "-t", "-p", &app.path().display().to_string(), "-c", "nginx.conf"]);
+}
+
+#[test]
+fn haproxy_accepts_its_configuration() {
+    let app = application();
+    init(&app, "haproxy", "haproxy.cfg");
+    let finished = check(&app, &["haproxy", "-c", "-f", "haproxy.cfg"]);
+    assert!(!finished.stderr.contains("WARNING"), "{finished:#?}");
+}
+
+#[test]
+fn logrotate_accepts_its_rules() {
+    let app = application();
+    std::fs::write(app.path().join("log/web.log"), "line\n").expect("written");
+    let rules = init(&app, "logrotate", "rules");
+    assert!(rules.contains(&format!("kill -USR1 \"$(cat {}/run/web.pid)\"", app.path().display())), "{rules}");
+    let finished = check(&app, &["logrotate", "-d", "-s", "state", "rules"]);
+    assert!(!finished.stderr.contains("error:"), "{finished:#?}");
+}
+
+#[test]
+fn ruby_accepts_the_tasks() {
+    let app = application();
+    init(&app, "capistrano", "licorne.rake");
+    check(&app, &["ruby", "-wc", "licorne.rake"]);
+    // The part of Capistrano's language that the file uses, for real by Rake.
+    let names = r#"
+        require "rake"; extend Rake::DSL
+        def set(*) = nil
+        def after(*) = nil
+        load "licorne.rake"
+        puts Rake::Task.tasks.map(&:name)
+    "#;
+    let finished = check(&app, &["ruby", "-e", names]);
+    let tasks = ["licorne:reload", "licorne:start", "licorne:stop", "licorne:upgrade"];
+    assert_eq!(finished.stdout.lines().collect::<Vec<_>>(), tasks);
+}
+
+/// Fields of the Kubernetes file, as a Ruby expression over `pod` sees them.
+#[test]
+fn kubernetes_gets_what_a_stop_without_a_lost_request_needs() {
+    let app = application();
+    init(&app, "kubernetes", "app.yaml");
+    let fields = r#"
+        require "psych"; require "json"
+        deployment, service = Psych.load_stream(File.read("app.yaml"))
+        pod = deployment["spec"]["template"]["spec"]; web = pod["containers"][0]
+        drain = web["lifecycle"]["preStop"]["exec"]["command"][1].to_i
+        puts [deployment["kind"], service["kind"], web["readinessProbe"]["httpGet"]["path"], web["livenessProbe"]["httpGet"]["path"],
+              web["startupProbe"]["httpGet"]["port"], drain >= 5, pod["terminationGracePeriodSeconds"] > drain + 60,
+              deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"],
+              deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"],
+              web["ports"].map { |port| port["name"] }, web["command"]].to_json
+    "#;
+    let got: serde_json::Value =
+        serde_json::from_str(&check(&app, &["ruby", "-e", fields]).stdout).expect("one line of JSON");
+    let want = serde_json::json!([
+        "Deployment",
+        "Service",
+        "/readyz",
+        "/livez",
+        "admin",
+        true,
+        true,
+        0,
+        true,
+        ["http", "admin"],
+        ["licorne", "-c", "config/licorne.rb"]
+    ]);
+    assert_eq!(got, want);
+}
+
+#[test]
+fn an_unknown_kind_is_refused_with_those_that_are_known() {
+    let finished = testkit::process::licorne(["init", "upstart"]);
+    assert_eq!(finished.code(), 1);
+    assert!(finished.stderr.contains("there is no `upstart`") && finished.stderr.contains("systemd|"), "{finished:#?}");
+}
+
+/// The files that are printed as they are in the repository: what they show as examples is consistent.
+#[test]
+fn every_file_of_deploy_is_printed_or_belongs_to_one_that_is() {
+    let deploy = program::repository().join("deploy");
+    let usage = testkit::process::licorne(["init", "--help"]).stdout;
+    for entry in std::fs::read_dir(deploy).expect("deploy/").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(usage.contains(name.split('-').next().unwrap_or(&name)), "{name} is not in:\n{usage}");
+    }
+    assert!(Path::new(&program::path()).exists());
+}
