@@ -432,6 +432,21 @@ fn logs_pid_file_control_socket_and_scaling_go_on_after_an_upgrade() {
 }
 
 #[test]
+fn health_checks_are_answered_during_upgrades() {
+    let mut server = builder().config("admin_listen File.expand_path('../admin.sock')").start();
+    let admin = testkit::Endpoint::Unix(server.file("admin.sock"));
+    server.eventually("somebody who answers", || procfs::listens_on_path(&server.file("admin.sock")).then_some(()));
+    let checks = testkit::load::Plan::new(&admin).request(testkit::Request::get("/readyz")).clients(2).start();
+    for _ in 0..5 {
+        upgrade(&server);
+        checks.wait_for_successes(10);
+    }
+    checks.stop().assert_no_failure();
+    server.eventually("one process that answers", || (server.titled("admin").len() <= 1).then_some(()));
+    server.stop();
+}
+
+#[test]
 fn a_client_that_has_asked_for_half_a_request_is_answered_by_the_new_program() {
     let mut server = builder().config("control File.expand_path('../control.sock')").start();
     let mut client = UnixStream::connect(server.file("control.sock")).expect("it listens");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use testkit::output::Mark;
 use testkit::process::{self, Finished, Watch, signal};
-use testkit::supervised::Supervisor;
+use testkit::supervised::{Supervisor, dockerfile};
 use testkit::{App, Gate, Server, procfs};
 
 /// The longest time without a success that is promised.
@@ -135,6 +135,50 @@ fn a_supervisor_starts_a_master_that_was_killed_again() {
 }
 
 // ── the first process of a pid namespace ──
+
+/// What a Dockerfile may say. See its reference, "Overview".
+const INSTRUCTIONS: &[&str] = &[
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+#[test]
+fn the_dockerfile_is_one() {
+    let path = testkit::program::repository().join("deploy/docker/Dockerfile");
+    let text = std::fs::read_to_string(path).expect("it is there");
+    // A backslash continues a line; comments stand alone.
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let joined = lines.join("\n").replace("\\\n", " ");
+    let instructions: Vec<(&str, &str)> =
+        joined.lines().filter(|line| !line.is_empty()).map(|line| line.split_once(' ').expect("words")).collect();
+    let stages: Vec<&str> = instructions.iter().filter(|(name, _)| *name == "FROM").map(|(_, rest)| *rest).collect();
+    assert_eq!((instructions[0].0, stages.len()), ("FROM", 2));
+    for (name, rest) in &instructions {
+        assert!(INSTRUCTIONS.contains(name) && !rest.trim().is_empty(), "{name} {rest}");
+        if let Some(stage) = rest.strip_prefix("--from=").filter(|_| *name == "COPY") {
+            let stage = stage.split(' ').next().unwrap_or_default();
+            assert!(stages[0].ends_with(&format!("AS {stage}")) || stage.contains(':'), "where is stage {stage}?");
+        }
+    }
+    assert_eq!(dockerfile("STOPSIGNAL"), "SIGTERM", "the signal of the tests below");
+    // CMD has the exec form, or `Supervisor::none` could not start it.
+    let _ = Supervisor::none();
+}
 
 #[test]
 fn the_first_process_is_upgraded_and_reloaded_twenty_times_each() {

@@ -22,6 +22,7 @@ const TABLES: &[&[Listed]] = &[
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("Requests are buffered", "rack", "slow_clients_keep_nobody_waiting"),
     ("A harder signal hastens a stop", "signals", "a_repeated_stop_is_the_same_stop_and_a_harder_one_is_harder"),
+    ("USR2 keeps the pid under a supervisor", "in_place", "the_way_is_chosen_by_who_watches"),
     (
         "Workers that die while booting are started with growing delays",
         "deaths",

@@ -45,6 +45,7 @@ pub enum WorkerState {
         /// What is said of it then.
         overdue: KillReason,
         /// Whether others take its connections.
+        #[serde(default)]
         hand_over: bool,
     },
     /// Said that it cannot boot, or was told to leave before it was ready.

@@ -62,7 +62,8 @@ fill_in s6/licorne/run > "$TEST_DIR/service/run"
 exec s6-supervise "$TEST_DIR/service"
 "#;
 
-const FIRST_PROCESS: &str = r#"exec unshare --pid --fork --mount-proc --kill-child=KILL "$LICORNE" "$@""#;
+/// `$image` is what the Dockerfile starts.
+const FIRST_PROCESS: &str = r#"exec unshare --pid --fork --mount-proc --kill-child=KILL $image"#;
 
 /// What keeps a server running.
 #[derive(Debug)]
@@ -90,10 +91,17 @@ impl Supervisor {
         Supervisor::by(S6)
     }
 
-    /// None: the master is the first process of a pid namespace, as in a container.
+    /// None: the master is the first process of a pid namespace, as in a container, and started by what `CMD` of
+    /// `deploy/docker/Dockerfile` says.
     #[must_use]
+    #[track_caller]
     pub fn none() -> Supervisor {
-        Supervisor::by(FIRST_PROCESS)
+        let words: Vec<String> = serde_json::from_str(&dockerfile("CMD")).expect("CMD has the exec form");
+        let line = words.join(" ");
+        let line = line.strip_prefix("bundle exec ").expect("Bundler finds the program");
+        let called = line.replace("licorne -c config/unicorn.rb", "$LICORNE $arguments");
+        assert_ne!(called, line, "the Dockerfile starts the program as the other files do");
+        Supervisor::by(&format!("image=\"{called}\"\n{FIRST_PROCESS}"))
     }
 
     fn by(script: &str) -> Supervisor {
@@ -116,6 +124,15 @@ impl Supervisor {
         let builder = builder.env("LICORNE", &program::path().display().to_string());
         builder.env("DEPLOY", &program::repository().join("deploy").display().to_string())
     }
+}
+
+/// What `deploy/docker/Dockerfile` says last by this instruction.
+#[must_use]
+#[track_caller]
+pub fn dockerfile(instruction: &str) -> String {
+    let text = fs::read_to_string(program::repository().join("deploy/docker/Dockerfile")).expect("it is there");
+    let said = text.lines().rev().find_map(|line| line.strip_prefix(instruction)?.strip_prefix(' '));
+    said.unwrap_or_else(|| panic!("the Dockerfile lacks {instruction}")).to_owned()
 }
 
 impl Server {
