@@ -17,6 +17,8 @@ mod command_line;
 mod command_line_known;
 #[path = "differential/compare.rs"]
 mod compare;
+#[path = "differential/daemon.rs"]
+mod daemon;
 #[path = "differential/directives.rs"]
 mod directives;
 #[path = "differential/directives_known.rs"]

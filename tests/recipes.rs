@@ -49,6 +49,65 @@ fn the_old_master_gives_up_its_workers_one_by_one() {
 }
 
 #[test]
+fn a_wrapped_process_client_is_called_around_each_request() {
+    let config = r##"
+module Around
+  def process_client(client)
+    trace = ->(text) { File.write(File.join(ENV.fetch("TEST_DIR"), "trace"), "#{text}\n", mode: "a") }
+    trace.call("before #{client.inspect}")
+    super
+    trace.call("after")
+  end
+
+  def proc_name(tag)
+    super("mine #{tag}")
+  end
+end
+Unicorn::HttpServer.prepend(Around)
+"##;
+    let app = "trace = File.join(ENV.fetch('TEST_DIR'), 'trace')
+        run ->(_env) { File.write(trace, \"served\\n\", mode: 'a'); [200, {}, ['ok']] }";
+    for preload in [true, false] {
+        let mut server = Server::builder().app(App::rackup(app)).preload(preload).config(config).start();
+        assert_eq!(server.titled("mine").len(), 1);
+        let mut connection = server.connect();
+        for _ in 0..2 {
+            assert_eq!(connection.request(&Request::get("/")).text(), "ok");
+        }
+        server.stop();
+        let trace = fs::read_to_string(server.file("trace")).expect("a trace");
+        assert_eq!(trace, "before nil\nserved\nafter\n".repeat(2), "preload {preload}");
+    }
+}
+
+#[test]
+fn methods_of_a_master_in_ruby_are_redefined_in_vain() {
+    let config = r##"
+class Unicorn::HttpServer
+  def master_sleep(seconds) = File.write(File.join(ENV.fetch("TEST_DIR"), "slept"), "")
+  def kill_worker(signal, pid) = nil
+end
+timeout 3
+"##;
+    let mut server = Server::builder().config(config).start();
+    let mut gate = Gate::new(&server);
+    let mut held = gate.hold(&server);
+    assert_eq!(held.connection.read_to_end(), b"");
+    server.wait_for(Mark::default(), "killing");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+    assert!(!server.file("slept").exists());
+}
+
+#[test]
+fn a_server_made_by_hand_is_refused_with_the_reason() {
+    let config = "Unicorn::HttpServer.new(->(_env) { [200, {}, []] }, listeners: ['127.0.0.1:0']).start.join";
+    let mut server = Server::builder().config(config).launch();
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    server.wait_for(Mark::default(), "licorne cannot be embedded*(ArgumentError)");
+}
+
+#[test]
 fn before_exec_changes_the_environment_of_the_next_master() {
     let config = r##"
 before_exec do |server|

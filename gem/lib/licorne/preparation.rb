@@ -28,6 +28,7 @@ module Licorne
                                start_ctx: Server::START_CTX).to_h
       @server = Server.new(configurator: @configurator, settings: @settings)
       @server.pid = @settings["pid"]
+      @server.title = @boot.method(:title)
       @server.listener_names = listener_names
     end
 

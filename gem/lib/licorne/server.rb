@@ -21,6 +21,8 @@ module Licorne
     attr_reader :logger, :pid, :own_listeners
     # What a worker does from here to its end; see `worker_loop`.
     attr_writer :worker_main
+    # Makes a process title of a tag.
+    attr_writer :title
     attr_writer :stdout_path, :stderr_path, :listener_names
 
     class << self
@@ -32,7 +34,12 @@ module Licorne
       attr_writer :current
     end
 
-    def initialize(configurator:, settings:, logger: nil)
+    # `others` are those of a program that would start a server by itself.
+    def initialize(*others, configurator: nil, settings: nil, logger: nil, **options)
+      unless others.empty? && options.empty? && configurator
+        raise ArgumentError, "licorne cannot be embedded: its master is a program, which loads a rackup file"
+      end
+
       @config = configurator
       @own_listeners = []
       @listener_names = []
@@ -90,6 +97,17 @@ module Licorne
     def worker_loop(_worker)
       @worker_main.call
     end
+
+    # Names this process. Configurations redefine it.
+    def proc_name(tag)
+      $0 = @title.call(tag)
+    end
+
+    # See ProcessClient. Those who wrap it get no socket: that is the engine's.
+    def process_client(_client)
+      Fiber.yield
+    end
+    PROCESS_CLIENT = instance_method(:process_client).source_location.freeze
 
     def value_of_settings?(name, value)
       respond_to?(:"#{name}=") && !Configurator::HOOKS.include?(name.to_sym) && name != "pid" && name != "logger" &&

@@ -2,6 +2,7 @@
 
 require "licorne/app_loader"
 require "licorne/events"
+require "licorne/process_client"
 require "licorne/signals"
 
 module Licorne
@@ -34,7 +35,7 @@ module Licorne
 
     def serve
       boot_or_fail
-      outcome = @engine.run(@app, @events)
+      outcome = @engine.run(ProcessClient.around(@app, @server), @events)
       @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") if outcome == :orphaned
     end
 
@@ -54,7 +55,7 @@ module Licorne
 
     def prepare
       install_traps
-      $0 = @boot.title("worker[#{@worker.nr}]")
+      @server.send(:proc_name, "worker[#{@worker.nr}]")
       Server::START_CTX.clear
       Configurator::RACKUP.clear
       fill_listeners
