@@ -105,7 +105,7 @@ impl Guise {
     pub(crate) fn usage(self) -> String {
         let name = self.name();
         let commands = match self {
-            Self::Licorne => "       licorne reload|upgrade|stop|status|admin|herd|init [--help]\n",
+            Self::Licorne => "       licorne reload|upgrade|stop|status|switch|admin|herd|init [--help]\n",
             Self::Unicorn | Self::UnicornRails => "",
         };
         format!(

@@ -9,6 +9,7 @@
 //! | `client` | finds a master's control socket and talks to it |
 //! | `reload`, `stop`, `status`, `admin` | one subcommand each |
 //! | `init` | the files of `deploy/`, filled in |
+//! | `switch` | from one of two masters behind the same systemd sockets to the other |
 //!
 //! `licorne herd` is the crate of that name.
 //!
@@ -23,6 +24,7 @@ mod reload;
 mod serve;
 mod status;
 mod stop;
+mod switch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -76,6 +78,7 @@ fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, String> {
             "reload" => reload::reload(rest),
             "upgrade" => reload::upgrade(rest),
             "stop" => stop::run(rest),
+            "switch" => switch::run(rest),
             "status" => status::run(rest),
             "admin" => admin::run(rest),
             "init" => init::run(rest),

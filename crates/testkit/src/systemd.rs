@@ -109,6 +109,12 @@ impl Systemd {
         self.directory().join(name)
     }
 
+    /// Where this side finds a path of inside.
+    #[must_use]
+    pub fn path(&self, inside: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{inside}", self.init.pid))
+    }
+
     /// Replaces a file of the test's directory in one step.
     #[track_caller]
     pub fn write(&self, name: &str, text: &str) {

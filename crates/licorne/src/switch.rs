@@ -1,0 +1,120 @@
+//! `licorne switch`: from one of two masters behind the same systemd sockets to the other, without a gap.
+//!
+//! It asks systemctl(1) for what a person would ask: start the other one, which returns when that serves, then stop the
+//! first one, which finishes what it has begun. When the new one does not start, the old one has not been touched.
+
+use std::process::{Command, Stdio};
+
+use crate::options::{Given, Switch, help, parse};
+
+const SWITCHES: [Switch; 2] = [
+    Switch { short: Some('i'), long: "instances", value: Some("A,B"), help: "the two instances (default: 1,2)" },
+    Switch { short: Some('h'), long: "help", value: None, help: "Show this message" },
+];
+/// The template of `deploy/systemd/two-masters`.
+const TEMPLATE: &str = "licorne";
+
+/// Runs `licorne switch`.
+///
+/// # Errors
+/// The arguments are wrong, systemctl is missing, or the new master does not start.
+pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
+    let (mut template, mut instances) = (TEMPLATE.to_string(), "1,2".to_string());
+    for given in parse(arguments, &SWITCHES)? {
+        match given {
+            Given::Option("help", _) => {
+                println!("Usage: licorne switch [options] [unit]\n{}", help(&SWITCHES));
+                return Ok(0);
+            }
+            Given::Option(_, value) => instances = value,
+            Given::Argument(word) => template = word.trim_end_matches(".service").trim_end_matches('@').to_string(),
+        }
+    }
+    let (a, b) = instances.split_once(',').ok_or_else(|| format!("--instances {instances}: two names, as in 1,2"))?;
+    let unit = |instance: &str| format!("{template}@{instance}.service");
+    let units = [unit(a), unit(b)];
+    let (old, new) = choose(&units, [since(&units[0])?, since(&units[1])?]);
+    if !systemctl(&["start", new])? {
+        let why = property(new, "StatusText")?;
+        // It would be tried again and again, beside the one that serves.
+        systemctl(&["stop", "--quiet", new])?;
+        let serves_on = old.map(|old| format!("; {old} serves on")).unwrap_or_default();
+        return Err(format!("switch failed: {new} did not start{serves_on}\n{why}\nsee: journalctl -u {new}"));
+    }
+    if let Some(old) = old
+        // Quietly: that the sockets can still start it is what they are for.
+        && !systemctl(&["stop", "--quiet", old])?
+    {
+        return Err(format!("{new} serves, but {old} could not be stopped: see journalctl -u {old}"));
+    }
+    match old {
+        Some(old) => println!("{new} serves, {old} has left"),
+        None => println!("{new} serves"),
+    }
+    Ok(0)
+}
+
+/// Which unit is to leave, if any, and which is to serve, by the moments since when they are active. When both are, an
+/// earlier switch was interrupted: the younger one is the new one.
+fn choose(units: &[String; 2], since: [Option<u64>; 2]) -> (Option<&str>, &str) {
+    let [a, b] = units;
+    match since {
+        [None, None] => (None, a),
+        [Some(_), None] => (Some(a), b),
+        [None, Some(_)] => (Some(b), a),
+        [Some(first), Some(second)] if first <= second => (Some(a), b),
+        [Some(_), Some(_)] => (Some(b), a),
+    }
+}
+
+/// Since when a unit is active, in microseconds after the machine's start; `None` when it is not.
+fn since(unit: &str) -> Result<Option<u64>, String> {
+    let active = matches!(property(unit, "ActiveState")?.as_str(), "active" | "reloading");
+    let moment = property(unit, "ActiveEnterTimestampMonotonic")?.parse().unwrap_or(0);
+    Ok(active.then_some(moment))
+}
+
+fn property(unit: &str, name: &str) -> Result<String, String> {
+    let output =
+        command().args(["show", unit, "--value", "-p", name]).stdin(Stdio::null()).output().map_err(missing)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+/// Whether it succeeded. What it prints, the user sees.
+fn systemctl(arguments: &[&str]) -> Result<bool, String> {
+    command().args(arguments).stdin(Stdio::null()).status().map(|status| status.success()).map_err(missing)
+}
+
+fn command() -> Command {
+    let mut command = Command::new("systemctl");
+    // As an ordinary user one means the user's own units.
+    if sys::process::own_uid() != 0 {
+        command.arg("--user");
+    }
+    command.arg("--no-pager");
+    command
+}
+
+fn missing(error: std::io::Error) -> String {
+    format!("systemctl: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_that_does_not_serve_is_next_and_of_two_the_younger_stays() {
+        let units = ["x@1.service".to_string(), "x@2.service".to_string()];
+        let (a, b) = (units[0].as_str(), units[1].as_str());
+        for (since, want) in [
+            ([None, None], (None, a)),
+            ([Some(5), None], (Some(a), b)),
+            ([None, Some(5)], (Some(b), a)),
+            ([Some(5), Some(7)], (Some(a), b)),
+            ([Some(7), Some(5)], (Some(b), a)),
+        ] {
+            assert_eq!(choose(&units, since), want);
+        }
+    }
+}
