@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use testkit::load::Plan;
 use testkit::process::signal;
 use testkit::upgrade::RECIPE;
-use testkit::{App, Load, Server};
+use testkit::{App, Connection, Gate, Load, Request, Server, procfs};
 
 /// Clients of each kind.
 const CLIENTS: usize = 6;
@@ -47,8 +47,8 @@ fn twenty_reloads_close_no_connection() {
 #[test]
 fn idle_connections_outlive_a_reload_and_serve_a_request_after_it() {
     let mut server = Server::builder().workers(1).unix_listeners(1).start();
-    let mut idle: Vec<_> = (0..100).map(|n| testkit::Connection::open(&server.endpoints()[n % 2])).collect();
-    let request = testkit::Request::get("/pid");
+    let mut idle: Vec<_> = (0..100).map(|n| Connection::open(&server.endpoints()[n % 2])).collect();
+    let request = Request::get("/pid");
     let before = idle.iter_mut().map(|connection| connection.request(&request).text()).collect::<Vec<_>>();
     server.signal(Signal::HUP);
     wait_for_generation(&server, 2, 1);
@@ -60,7 +60,7 @@ fn idle_connections_outlive_a_reload_and_serve_a_request_after_it() {
         assert_ne!(before, now);
     }
     // Who asks is known to the worker that took over.
-    let env = testkit::Request::get("/env");
+    let env = Request::get("/env");
     assert!(idle[0].request(&env).text().contains("REMOTE_ADDR=\"127.0.0.1\""));
     server.stop();
 }
@@ -89,11 +89,11 @@ fn an_upgrade_closes_no_connection() {
     let old = server.pid();
     let loads = keeping(&server);
     let mut idle = server.connect();
-    assert_eq!(idle.request(&testkit::Request::get("/")).status, 200);
+    assert_eq!(idle.request(&Request::get("/")).status, 200);
     server.signal(Signal::USR2);
     let new = server.new_master(old);
     assert!(server.wait_for_exit().success(), "the old master");
-    assert_eq!(idle.request(&testkit::Request::get("/")).status, 200);
+    assert_eq!(idle.request(&Request::get("/")).status, 200);
     assert_kept(loads);
     server.stop_successor(new);
 }
@@ -131,7 +131,7 @@ fn an_application_does_not_learn_of_the_queue() {
 fn a_killed_worker_takes_no_connection_of_another_with_it() {
     let mut server = Server::builder().workers(3).start();
     let mut own: Vec<_> = (0..30).map(|_| server.connect()).collect();
-    let request = testkit::Request::get("/pid");
+    let request = Request::get("/pid");
     let homes: Vec<String> = own.iter_mut().map(|connection| connection.request(&request).text()).collect();
     let victim = server.workers()[0].pid;
     signal(victim, Signal::KILL).expect("it is there");
@@ -143,5 +143,178 @@ fn a_killed_worker_takes_no_connection_of_another_with_it() {
     for (connection, _) in others {
         assert_eq!(connection.request(&request).status, 200);
     }
+    server.stop();
+}
+
+/// Connections of which some belong to each worker, and the workers' pids as each connection told them.
+fn spread(server: &Server, endpoint: usize, count: usize) -> Vec<(Connection, u32)> {
+    let open = || {
+        let mut connection = Connection::open(&server.endpoints()[endpoint]);
+        let home = connection.request(&Request::get("/pid")).text().trim().parse().expect("a pid");
+        (connection, home)
+    };
+    server.eventually("connections of each worker", || {
+        let all: Vec<_> = (0..count).map(|_| open()).collect();
+        let workers = server.workers();
+        workers.iter().all(|worker| all.iter().any(|(_, home)| *home == worker.pid)).then_some(all)
+    })
+}
+
+#[test]
+fn connections_of_a_worker_in_a_long_call_are_served_by_another() {
+    let mut server = Server::builder().workers(2).unix_listeners(1).start();
+    let mut gate = Gate::new(&server);
+    for endpoint in 0..2 {
+        let mut all = spread(&server, endpoint, 20);
+        let held = gate.hold(&server);
+        // Those of the held worker only: nobody else could answer them.
+        all.retain(|(_, home)| *home == held.worker);
+        let upload = vec![7_u8; 50_000];
+        let large = vec![8_u8; 300_000];
+        let digest =
+            |connection: &mut Connection, body: &[u8]| connection.request(&Request::post("/echo", body)).text();
+        for (number, (connection, home)) in all.iter_mut().enumerate() {
+            match number % 4 {
+                0 => assert!(digest(connection, &upload).starts_with("50000 ")),
+                1 => assert!(digest(connection, &large).starts_with("300000 ")),
+                2 => assert!(connection.request(&Request::get("/env")).text().contains("REMOTE_ADDR=\"127.0.0.1\"")),
+                _ => {}
+            }
+            assert_ne!(connection.request(&Request::get("/pid")).text(), format!("{home}\n"));
+        }
+        assert_eq!(gate.release(held).status, 200);
+        for (connection, _) in &mut all {
+            assert_eq!(connection.request(&Request::get("/")).status, 200);
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn a_head_that_comes_in_pieces_during_a_long_call_is_answered() {
+    let mut server = Server::builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let mut all = spread(&server, 0, 20);
+    let held = gate.hold(&server);
+    all.retain(|(_, home)| *home == held.worker);
+    let [(connection, _), (other, _), ..] = all.as_mut_slice() else { panic!("too few connections") };
+    connection.send("GET /pid HTTP/1.1\r\nHo");
+    // By now the first piece was read.
+    assert_eq!(other.request(&Request::get("/")).status, 200);
+    connection.send("st: example.com\r\n\r\n");
+    assert_ne!(connection.receive().text(), format!("{}\n", held.worker));
+    assert_eq!(gate.release(held).status, 200);
+    server.stop();
+}
+
+#[test]
+fn when_all_workers_are_busy_requests_wait_for_the_first_that_is_free() {
+    let mut server = Server::builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let mut all = spread(&server, 0, 20);
+    let (one, other) = (gate.hold(&server), gate.hold(&server));
+    assert_ne!(one.worker, other.worker);
+    all.iter_mut().for_each(|(connection, _)| connection.send(Request::get("/pid").bytes()));
+    // Whoever of the two comes free serves all of them, those of the other too.
+    gate.open();
+    let served: Vec<String> = all.iter_mut().map(|(connection, _)| connection.receive().text()).collect();
+    assert!(served.iter().all(|pid| *pid == served[0]), "{served:?}");
+    gate.open();
+    for mut held in [one, other] {
+        assert_eq!(held.connection.receive().status, 200);
+    }
+    server.stop();
+}
+
+#[test]
+fn a_stop_serves_what_waits_in_the_queue() {
+    let mut server = Server::builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let mut all = spread(&server, 0, 20);
+    let (one, other) = (gate.hold(&server), gate.hold(&server));
+    all.iter_mut().for_each(|(connection, _)| connection.send(Request::get("/pid").bytes()));
+    server.eventually("both stand-ins at work", || {
+        let threads = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        [one.worker, other.worker].into_iter().all(|pid| threads(pid) > 1).then_some(())
+    });
+    let held_by_master = || procfs::descriptors(server.pid()).len();
+    let before = held_by_master();
+    server.signal(Signal::QUIT);
+    server.eventually("the master without its listener", || (held_by_master() < before).then_some(()));
+    gate.open();
+    // The first that is free serves all that waits and leaves; one line of the gate is for the other.
+    server.eventually("one of the two gone", || (server.workers().len() == 1).then_some(()));
+    gate.open();
+    for (connection, _) in &mut all {
+        assert_eq!(connection.receive().status, 200);
+    }
+    for mut held in [one, other] {
+        assert_eq!(held.connection.receive().status, 200);
+    }
+    assert!(server.wait_for_exit().success());
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn an_application_forks_while_somebody_stands_in() {
+    let app = r##"
+run lambda { |env|
+  case env["PATH_INFO"]
+  when "/block"
+    # Long enough for the other thread to be at work.
+    sleep 0.02
+    pid = fork { GC.start; exit!(7) }
+    [200, {}, ["#{Process.wait2(pid).last.exitstatus}"]]
+  when "/return"
+    sleep 0.02
+    # The child comes back out of the call.
+    pid = fork
+    return [200, {}, ["the child
+"]] unless pid
+    [200, {}, ["#{Process.wait2(pid).last.exitstatus}"]]
+  else [200, {}, ["#{Process.pid}"]]
+  end
+}
+"##;
+    let mut server = Server::builder().app(App::rackup(app)).workers(1).start();
+    let mut others: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    others.iter_mut().for_each(|connection| assert_eq!(connection.request(&Request::get("/")).status, 200));
+    let mut asking = server.connect();
+    for _ in 0..20 {
+        others.iter_mut().for_each(|connection| connection.send("GET / HTTP/1.1\r\nHost: a"));
+        assert_eq!(asking.request(&Request::get("/block")).text(), "7");
+        others.iter_mut().for_each(|connection| connection.send("\r\n\r\n"));
+        assert_eq!(asking.request(&Request::get("/return")).text(), "0");
+        for connection in &mut others {
+            assert_eq!(connection.receive().text(), server.workers()[0].pid.to_string());
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn connections_that_went_from_worker_to_worker_leave_no_descriptor_behind() {
+    let mut server = Server::builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let count = || server.workers().iter().map(|worker| procfs::descriptors(worker.pid).len()).collect::<Vec<_>>();
+    let round = |gate: &mut Gate| {
+        let mut all = spread(&server, 0, 12);
+        let held = gate.hold(&server);
+        for (connection, _) in &mut all {
+            assert_eq!(connection.request(&Request::post("/echo", vec![1_u8; 200_000])).status, 200);
+        }
+        gate.release(held);
+    };
+    round(&mut gate);
+    let before = server.eventually("connections closed", || {
+        let now = count();
+        (now == count()).then_some(now)
+    });
+    for _ in 0..5 {
+        round(&mut gate);
+    }
+    server.eventually("the descriptors that were there before", || {
+        (count().iter().sum::<usize>() <= before.iter().sum()).then_some(())
+    });
     server.stop();
 }

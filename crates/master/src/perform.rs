@@ -171,6 +171,7 @@ impl Shell {
             return Err("the mold does not answer".to_string());
         }
         self.seats[number] = true;
+        scoreboard::note_in_use(self.scoreboard.words(), number);
         Ok(Worker {
             pid: None,
             link: Link::new(ours),

@@ -188,12 +188,7 @@ impl Reactor {
 
     /// Stops watching for newcomers for a moment.
     fn pause_accepting(&mut self) {
-        for listener in &self.listeners.list {
-            self.poller.delete(listener.fd.as_fd());
-        }
-        if let Some(queue) = &self.queue {
-            self.poller.delete(queue.as_fd());
-        }
+        self.unwatch_newcomers();
         self.listeners.paused_until_ms = Some(now_ms() + PAUSE_MS);
     }
 
@@ -203,6 +198,16 @@ impl Reactor {
         }
         self.listeners.paused_until_ms = None;
         self.watch_newcomers();
+    }
+
+    /// Has epoll not tell of newcomers.
+    pub(crate) fn unwatch_newcomers(&self) {
+        for listener in &self.listeners.list {
+            self.poller.delete(listener.fd.as_fd());
+        }
+        if let Some(queue) = &self.queue {
+            self.poller.delete(queue.as_fd());
+        }
     }
 
     /// Has epoll tell of newcomers.

@@ -18,14 +18,18 @@
 //! up around it. A connection is registered with epoll only when it has to wait; a client that sends its request at
 //! once and wants the connection closed costs accept, receive, send and close.
 //!
+//! The worker keeps its reactor in a [`Desk`], and lends it to a helper thread while the application works: see
+//! `stand_in`. Connections go to other workers and come from them through a queue: see `handoff`.
+//!
 //! # Invariants
 //! - One request at a time is handed out; the next turn comes after [`Reactor::finish`] or [`Reactor::detach`].
-//! - A worker accepts only in [`Reactor::turn`], so a busy worker never accepts.
+//! - A worker accepts, and takes from the queue, only in [`Reactor::turn`], so a busy worker never takes new work.
 //! - No deadline, no timer: without connections the timeout is infinite.
 #![forbid(unsafe_code)]
 
 mod accept;
 mod body;
+mod colleagues;
 mod connection;
 mod date;
 mod deadlines;
@@ -42,6 +46,7 @@ mod retire;
 mod settings;
 mod slab;
 mod spill;
+mod stand_in;
 
 pub use body::Body;
 pub use date::HttpDate;
@@ -53,3 +58,4 @@ pub use reactor::{Notice, Reactor, Turn};
 pub use retire::Leave;
 pub use settings::Settings;
 pub use slab::Token;
+pub use stand_in::{Access, Desk};

@@ -119,6 +119,34 @@ impl Poller {
         let _ = epoll::wait(&self.0.epoll, rustix::buffer::spare_capacity(&mut events.0), timeout.as_ref());
     }
 
+    /// The same for the helper thread: `relief` ends the wait too, and is read.
+    ///
+    /// It asks poll(2) first: of what epoll gives to one waiter, another that waits as well hears nothing.
+    pub(crate) fn wait_or(&self, relief: BorrowedFd<'_>, events: &mut Events, timeout_ms: Option<u64>) {
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.0.epoll.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(relief, PollFlags::IN),
+        ];
+        let timeout = timeout_ms.map(timespec);
+        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+        if !fds[1].revents().is_empty() {
+            let _ = rustix::io::read(relief, &mut [0; 8]);
+        }
+        events.0.clear();
+        if !fds[0].revents().is_empty() {
+            self.wait(events, Some(0));
+        }
+    }
+
+    /// Has the waker interrupt [`Poller::wait`], or not.
+    pub(crate) fn watch_wake(&self, watch: bool) {
+        if watch {
+            let _ = epoll::add(&self.0.epoll, &self.0.wake, EventData::new_u64(WAKE), EventFlags::IN);
+        } else {
+            self.delete(self.0.wake.as_fd());
+        }
+    }
+
     /// Waits until `fd` takes bytes, its peer is gone, the waker is used or `timeout_ms` has passed.
     /// Returns whether `fd` is worth a try.
     pub fn wait_writable(&self, fd: BorrowedFd<'_>, timeout_ms: u64) -> bool {
@@ -126,8 +154,14 @@ impl Poller {
             PollFd::from_borrowed_fd(fd, PollFlags::OUT),
             PollFd::from_borrowed_fd(self.0.wake.as_fd(), PollFlags::IN),
         ];
-        match rustix::event::poll(&mut fds, Some(&timespec(timeout_ms))) {
-            Ok(_) | Err(Errno::INTR) => !fds[0].revents().is_empty(),
+        let outcome = rustix::event::poll(&mut fds, Some(&timespec(timeout_ms)));
+        let (writable, woken) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+        if woken {
+            // Otherwise the next wait would end at once.
+            self.drain_wake();
+        }
+        match outcome {
+            Ok(_) | Err(Errno::INTR) => writable,
             Err(_) => true,
         }
     }

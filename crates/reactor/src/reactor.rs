@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use crate::accept::Listeners;
+use crate::colleagues::Colleagues;
 use crate::connection::{Phase, Progress};
 use crate::date::HttpDate;
 use crate::deadlines::{Deadlines, Patience};
@@ -16,9 +18,12 @@ use crate::pace::Pace;
 use crate::poller::{Events, Poller, Source};
 use crate::settings::Settings;
 use crate::slab::{Slab, Token};
+use sys::memory::Shared;
 
 /// How many connections are accepted and served in a row before the others, and the control socket, are asked.
 const ACCEPTS_IN_A_ROW: u32 = 16;
+/// Longer than this nobody waits for others of the same batch while another worker is idle.
+const LONG_BATCH_NS: u64 = 2_000_000;
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// What the caller is to do next.
@@ -66,6 +71,15 @@ pub struct Reactor {
     pub(crate) handing_over: bool,
     /// When to offer again what the queue did not take.
     pub(crate) offer_at_ms: Option<u64>,
+    /// The control socket, while it is watched.
+    control: Option<OwnedFd>,
+    /// The worker is in a long call; somebody stands in.
+    away: bool,
+    /// Who else may be idle.
+    colleagues: Option<Colleagues>,
+    /// When the first request of this batch began, and the last moment that was told (CLOCK_MONOTONIC, ns).
+    batch_began_ns: Option<u64>,
+    now_ns: u64,
     /// The connection whose request was handed out.
     pub(crate) serving: Option<Token>,
     pub(crate) give_up_at_ms: Option<u64>,
@@ -108,6 +122,11 @@ impl Reactor {
             queue: None,
             handing_over: false,
             offer_at_ms: None,
+            control: None,
+            away: false,
+            colleagues: None,
+            batch_began_ns: None,
+            now_ns: 0,
             serving: None,
             give_up_at_ms: None,
             notices: VecDeque::new(),
@@ -133,13 +152,18 @@ impl Reactor {
     ///
     /// # Errors
     /// Those of epoll_ctl(2).
-    pub fn watch_control(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.poller.add(fd, Source::Control, false)
+    pub fn watch_control(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let fd = fd.try_clone_to_owned()?;
+        self.poller.add(fd.as_fd(), Source::Control, false)?;
+        self.control = Some(fd);
+        Ok(())
     }
 
     /// Stops watching a control socket, for instance because its end was read.
-    pub fn forget_control(&self, fd: impl AsFd) {
-        self.poller.delete(fd.as_fd());
+    pub fn forget_control(&mut self) {
+        if let Some(fd) = self.control.take() {
+            self.poller.delete(fd.as_fd());
+        }
     }
 
     /// Returns how many connections are open.
@@ -175,6 +199,7 @@ impl Reactor {
                 self.batch -= 1;
                 if let Some(token) = self.runnable.pop_front()
                     && self.look_at(token)
+                    && !(self.is_batch_long() && self.somebody_is_idle() && self.hand_over(token))
                 {
                     return self.hand_out(token);
                 }
@@ -204,6 +229,25 @@ impl Reactor {
                 return wait;
             }
         }
+    }
+
+    /// Tells when something was looked at the clock for: a request's beginning, and its end.
+    pub fn note_time(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        self.batch_began_ns.get_or_insert(now_ns);
+    }
+
+    /// Tells where the other workers show what they do, and which seat is this one's.
+    pub fn watch_colleagues(&mut self, page: Arc<Shared>, seat: usize) {
+        self.colleagues = Some(Colleagues { page, seat });
+    }
+
+    fn is_batch_long(&self) -> bool {
+        self.batch_began_ns.is_some_and(|began| self.now_ns.saturating_sub(began) > LONG_BATCH_NS)
+    }
+
+    fn somebody_is_idle(&self) -> bool {
+        self.colleagues.as_ref().is_some_and(Colleagues::somebody_is_idle)
     }
 
     fn hand_out(&mut self, token: Token) -> Turn {
@@ -242,27 +286,27 @@ impl Reactor {
             self.hand_over_all();
         }
         self.resume_accepting(now);
+        self.expire(now);
+        None
+    }
+
+    /// Closes those whose patience is over.
+    fn expire(&mut self, now: u64) {
         while let Some((index, kind)) = self.deadlines.take_due(now) {
             let Some(token) = self.slab.token_at(index) else { continue };
             self.give_up_on(token, kind);
         }
-        None
     }
 
     /// Takes in what a wait brought.
     pub fn absorb(&mut self, events: &mut Events) {
         self.polled = true;
         self.accepts_in_a_row = 0;
+        self.batch_began_ns = None;
         for source in events.sources() {
             match source {
-                Source::Connection(token) => {
-                    if let Some(connection) = self.slab.get_mut(token)
-                        && !connection.queued
-                    {
-                        connection.queued = true;
-                        self.runnable.push_back(token);
-                    }
-                }
+                Source::Connection(token) if self.away && self.is_complete(token) => self.unwatch(token),
+                Source::Connection(token) => self.queue(token),
                 Source::Listener(index) => self.listeners.set_ready(index),
                 Source::Control => self.control_ready = true,
                 Source::Queue => {
@@ -275,6 +319,19 @@ impl Reactor {
         }
         self.batch = self.runnable.len();
         events.clear();
+    }
+
+    fn is_complete(&self, token: Token) -> bool {
+        self.slab.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Complete(_)))
+    }
+
+    /// Stops watching a connection whose request is not served yet: epoll would tell of the next one again and again.
+    fn unwatch(&mut self, token: Token) {
+        if let Some(connection) = self.slab.get_mut(token)
+            && connection.registered.take().is_some()
+        {
+            self.poller.delete(connection.as_fd());
+        }
     }
 
     /// Goes on with a connection. True when it has a complete request.
@@ -374,6 +431,62 @@ impl Reactor {
             Patience::Head | Patience::Body => self.refuse(token, 408),
             Patience::Fresh | Patience::Idle | Patience::Write | Patience::Discard => self.close(token),
         }
+    }
+}
+
+/// The worker is in a long call, and the helper thread stands in.
+impl Reactor {
+    /// Takes what is the worker's own out of the epoll set: a busy worker must not swallow what wakes an idle one.
+    pub(crate) fn step_back(&mut self) {
+        self.away = true;
+        self.poller.watch_wake(false);
+        if let Some(control) = &self.control {
+            self.poller.delete(control.as_fd());
+        }
+        self.unwatch_newcomers();
+    }
+
+    /// The worker is back. Returns whether anybody stood in.
+    pub(crate) fn step_in(&mut self) -> bool {
+        if !std::mem::take(&mut self.away) {
+            return false;
+        }
+        self.polled = false;
+        self.poller.watch_wake(true);
+        if let Some(control) = &self.control {
+            let _ = self.poller.add(control.as_fd(), Source::Control, false);
+        }
+        if !self.listeners.is_paused() {
+            self.watch_newcomers();
+        }
+        true
+    }
+
+    /// Looks at connections that can go on, and gives away those with complete requests. Stops when the worker is back.
+    /// Returns how many milliseconds to wait at most.
+    pub(crate) fn stand_in(&mut self, goes_on: impl Fn() -> bool) -> Option<u64> {
+        let mut ready = 0;
+        for _ in 0..self.runnable.len() {
+            if !goes_on() {
+                return Some(0);
+            }
+            let Some(token) = self.runnable.pop_front() else { break };
+            if self.look_at(token) && !self.hand_over(token) {
+                self.queue(token);
+                ready += 1;
+            }
+        }
+        let now = now_ms();
+        if self.offer_at_ms.is_some_and(|at| at <= now) {
+            self.hand_over_all();
+        }
+        self.expire(now);
+        if self.runnable.len() > ready {
+            return Some(0);
+        }
+        let again = (ready > 0 && self.may_hand_over()).then_some(now + RETRY_MS);
+        let due = [self.deadlines.earliest(), self.offer_at_ms, again].into_iter().flatten().min();
+        due.map(|due| due.saturating_sub(now))
     }
 }
 

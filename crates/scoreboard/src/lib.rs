@@ -16,7 +16,8 @@
 //!       8  server errors     (responses of status 500 and above, ever)
 //!       9  ready since       (CLOCK_MONOTONIC, ns)
 //!      10  line length       (bytes of the request line that follow)
-//!   11-15  reserved
+//!      11  asleep            (1 = waits for something to do)
+//!   12-15  reserved
 //!   16-63  request line      (at most 384 bytes, truncated)
 //! ```
 //!
@@ -37,7 +38,9 @@ pub const SEATS: usize = 1024;
 /// Words of 64 bits in a seat: eight cache lines.
 pub const SEAT_WORDS: usize = 64;
 /// Size of the whole page in bytes.
-pub const BYTES: usize = SEATS * SEAT_WORDS * 8;
+pub const BYTES: usize = (SEATS + 1) * SEAT_WORDS * 8;
+/// Behind the seats: how many of them are or were taken, the first ones. Written by the master.
+const IN_USE_WORD: usize = SEATS * SEAT_WORDS;
 
 const LINE_WORD: usize = 16;
 /// The longest request line that is kept, in bytes.
@@ -74,6 +77,18 @@ impl State {
 /// One seat of the page. The worker that owns it calls the `set_*` and request methods; others only read.
 #[derive(Clone, Copy)]
 pub struct Seat<'a>(&'a [AtomicU64]);
+
+/// How many seats are or were taken: whoever looks at all of them need not look further. 0 when the page does not say.
+pub fn seats_in_use(page: &[AtomicU64]) -> usize {
+    page.get(IN_USE_WORD).map_or(0, |word| word.load(Ordering::Relaxed) as usize).min(SEATS)
+}
+
+/// Notes that the seat with this number is taken.
+pub fn note_in_use(page: &[AtomicU64], number: usize) {
+    if let Some(word) = page.get(IN_USE_WORD) {
+        word.fetch_max(number as u64 + 1, Ordering::Relaxed);
+    }
+}
 
 /// The seat with this number.
 ///
@@ -115,6 +130,16 @@ impl Seat<'_> {
     /// Sets what the worker is doing.
     pub fn set_state(&self, state: State) {
         self.store(0, state as u64);
+    }
+
+    /// Whether the worker waits for something to do.
+    pub fn is_idle(&self) -> bool {
+        self.load(11) != 0 && self.state() == State::Idle
+    }
+
+    /// Notes that the worker begins, or ends, to wait for something to do.
+    pub fn set_asleep(&self, asleep: bool) {
+        self.store(11, u64::from(asleep));
     }
 
     /// The worker's process id.
@@ -286,6 +311,22 @@ mod tests {
         assert!(seat0.request_line().starts_with(b"POST xxx"));
         seat0.assign(0, 1);
         assert_eq!(seat0.request_line(), b"");
+    }
+
+    #[test]
+    fn who_is_idle_is_found_among_the_seats_in_use() {
+        let page = page(SEATS + 1);
+        assert_eq!(seats_in_use(&page), 0);
+        note_in_use(&page, 4);
+        note_in_use(&page, 2);
+        assert_eq!(seats_in_use(&page), 5);
+        let seat4 = seat(&page, 4).unwrap();
+        seat4.set_ready(1);
+        assert!(!seat4.is_idle());
+        seat4.set_asleep(true);
+        assert!(seat4.is_idle());
+        seat4.set_state(State::Retiring);
+        assert!(!seat4.is_idle());
     }
 
     #[test]

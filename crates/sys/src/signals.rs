@@ -79,6 +79,17 @@ pub struct Delivered {
     pub sender: Option<u32>,
 }
 
+/// Runs `start` with all signals blocked in this thread, for threads that it starts: those never handle any.
+/// See pthread_sigmask(3).
+pub fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    let before = nix::sys::signal::SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK);
+    let started = start();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    started
+}
+
 impl Signals {
     /// Installs the handlers of a master.
     ///

@@ -9,7 +9,7 @@ use magnus::{
     Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args,
     typed_data::Obj,
 };
-use reactor::{Events, Leave, Notice, Poller, Reactor, Token, Turn, Waker};
+use reactor::{Access, Desk, Events, Leave, Notice, Poller, Reactor, Token, Turn, Waker};
 use scoreboard::{Seat, State};
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
@@ -39,7 +39,7 @@ pub(crate) struct Running {
 
 /// What the engine's objects share. Only the thread that holds the interpreter's lock uses it.
 pub(crate) struct Core {
-    pub(crate) reactor: RefCell<Reactor>,
+    pub(crate) desk: Desk,
     pub(crate) poller: Poller,
     pub(crate) waker: Waker,
     pub(crate) template: Template,
@@ -54,10 +54,10 @@ pub(crate) struct Core {
     pub(crate) response_buffer_bytes: usize,
     /// For the heads of responses, reused.
     buffer: RefCell<Vec<u8>>,
-    /// The process that serves.
-    pid: Cell<u32>,
-    page: Shared,
+    page: Arc<Shared>,
     seat: usize,
+    /// Whether this is a child that has let go of its parent's connections.
+    abandoned: Cell<bool>,
     retire_asked: Cell<bool>,
     orphaned: Cell<bool>,
     linger_ms: u64,
@@ -93,21 +93,23 @@ impl Engine {
 
         let connections = connection_settings(ruby, settings)?;
         let (write_ms, response_buffer_bytes) = (connections.write_ms, connections.response_buffer_bytes);
-        let reactor = Reactor::new(connections).map_err(|error| system_error(ruby, "epoll_create", &error))?;
+        let mut reactor = Reactor::new(connections).map_err(|error| system_error(ruby, "epoll_create", &error))?;
         let watched = control.with_channel(ruby, |channel| reactor.watch_control(std::os::fd::AsFd::as_fd(channel)))?;
         watched.map_err(|error| system_error(ruby, "control", &error))?;
 
         let page = ffi::duplicate_descriptor(scoreboard).map_err(|error| system_error(ruby, "scoreboard", &error))?;
         let page = Shared::map(page).map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))?;
+        let page = Arc::new(page);
         if scoreboard::seat(page.words(), seat).is_none() {
             return Err(Error::new(ruby.exception_arg_error(), format!("the scoreboard has no seat {seat}")));
         }
+        reactor.watch_colleagues(Arc::clone(&page), seat);
         let drop_underscores = setting(ruby, settings, "drop_underscore_headers")?.unwrap_or(true);
         let poller = reactor.poller();
         let core = Core {
             waker: poller.waker(),
             poller,
-            reactor: RefCell::new(reactor),
+            desk: Desk::new(reactor).map_err(|error| system_error(ruby, "eventfd", &error))?,
             template: Template::new(ruby, env, !drop_underscores, trusted_proxies(ruby, settings)?)?,
             empty_input: ffi::keep(ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value()),
             running: Cell::new(None),
@@ -117,9 +119,9 @@ impl Engine {
             write_ms,
             response_buffer_bytes,
             buffer: RefCell::default(),
-            pid: Cell::new(std::process::id()),
             page,
             seat,
+            abandoned: Cell::new(false),
             retire_asked: Cell::new(false),
             orphaned: Cell::new(false),
             linger_ms: milliseconds(setting(ruby, settings, "keepalive_linger")?, 2_000),
@@ -136,14 +138,14 @@ impl Engine {
         let (number, _name) = arguments.required;
         let proxy = arguments.optional.0.flatten().as_deref().and_then(Versions::named);
         let fd = ffi::adopt_descriptor(number).map_err(|error| system_error(ruby, "add_listener", &error))?;
-        let outcome = this.core.get(ruby).reactor.borrow_mut().add_listener(fd, proxy);
+        let outcome = this.core.get(ruby).reactor().add_listener(fd, proxy);
         outcome.map_err(|error| system_error(ruby, "add_listener", &error))
     }
 
     /// Adopts the two ends of the queue between workers.
     fn join_queue(ruby: &Ruby, this: &Self, receive: i32, send: i32) -> Result<(), Error> {
         let adopt = |number| ffi::adopt_descriptor(number).map_err(|error| system_error(ruby, "join_queue", &error));
-        let outcome = this.core.get(ruby).reactor.borrow_mut().join_queue(adopt(send)?, adopt(receive)?);
+        let outcome = this.core.get(ruby).reactor().join_queue(adopt(send)?, adopt(receive)?);
         outcome.map_err(|error| system_error(ruby, "join_queue", &error))
     }
 
@@ -166,9 +168,9 @@ impl Engine {
     fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
         let core = this.core.get(ruby);
         serving(&this.core);
-        core.pid.set(std::process::id());
+        ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))?;
         core.seat(|seat| {
-            seat.set_pid(core.pid.get());
+            seat.set_pid(std::process::id());
             seat.set_ready(monotonic_ns());
         });
         let control = this.control.get(ruby);
@@ -178,7 +180,7 @@ impl Engine {
             if core.retire_asked.take() {
                 core.retire(Leave { drain: false, hand_over: false, linger_ms: core.linger_ms });
             }
-            let turn = core.reactor.borrow_mut().turn();
+            let turn = core.reactor().turn();
             // Before the wait, which may be long.
             while let Some(notice) = take_notice(core) {
                 tell(ruby, events, &notice);
@@ -207,7 +209,7 @@ pub(crate) fn running_engine() -> Option<Arc<Locked<Core>>> {
 }
 
 fn take_notice(core: &Core) -> Option<Notice> {
-    core.reactor.borrow_mut().take_notice()
+    core.reactor().take_notice()
 }
 
 impl Core {
@@ -235,29 +237,35 @@ impl Core {
     /// Tells whether this is a child that the application forked. It shares sockets, epoll and scoreboard with its
     /// parent, which goes on with the request, so it must leave all of them alone.
     pub(crate) fn is_forked(&self) -> bool {
-        std::process::id() != self.pid.get()
+        ffi::is_forked()
     }
 
-    /// What the seat shows between requests.
-    pub(crate) fn resting_state(&self) -> State {
-        if self.reactor.borrow().is_retiring() { State::Retiring } else { State::Idle }
+    /// Gives access to the connections, for a moment. A child that the application forked has none.
+    pub(crate) fn reactor(&self) -> Access<'_> {
+        if ffi::is_forked() && !self.abandoned.replace(true) {
+            self.desk.abandon();
+        }
+        self.desk.access()
     }
 
     fn retire(&self, leave: Leave) {
-        self.reactor.borrow_mut().retire(leave);
+        self.reactor().retire(leave);
         self.seat(|seat| seat.set_state(State::Retiring));
     }
 
     /// Waits for events: with the interpreter's lock while there is no need to sleep, without it to sleep.
     fn wait(&self, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(), Escape> {
-        let connections = self.reactor.borrow().connections() as u64;
+        let connections = self.reactor().connections() as u64;
         self.seat(|seat| seat.set_connections(connections));
         if timeout_ms == Some(0) {
             self.poller.wait(happened, timeout_ms);
         } else {
-            protect(|rb| rb.without_lock(&self.waker, || self.poller.wait(happened, timeout_ms)))?;
+            self.seat(|seat| seat.set_asleep(true));
+            let waited = protect(|rb| rb.without_lock(&self.waker, || self.poller.wait(happened, timeout_ms)));
+            self.seat(|seat| seat.set_asleep(false));
+            waited?;
         }
-        self.reactor.borrow_mut().absorb(happened);
+        self.reactor().absorb(happened);
         Ok(())
     }
 
@@ -277,9 +285,9 @@ impl Core {
                 Ok(Received::Empty) => return Ok(()),
                 Ok(Received::End) | Err(_) => {
                     self.orphaned.set(true);
-                    self.reactor.borrow_mut().forget_control(channel);
+                    self.reactor().forget_control();
                     self.retire(Leave { drain: true, hand_over: false, linger_ms: 0 });
-                    self.reactor.borrow_mut().give_up_after(self.timeout_ms);
+                    self.reactor().give_up_after(self.timeout_ms);
                     return Ok(());
                 }
             }

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 mod calls;
+mod forks;
 mod serials;
 mod strings;
 mod wait;
@@ -26,6 +27,7 @@ use magnus::{Error, Exception, Ruby, Value};
 use rb_sys::VALUE;
 
 pub(crate) use calls::{Flow, ids};
+pub(crate) use forks::{is_forked, watch_forks};
 pub(crate) use serials::{new_serial_object, serial_of};
 pub(crate) use strings::{
     element, fixnum, is_array, is_hash, is_plain_array, is_string, length, with_all_bytes, with_bytes,

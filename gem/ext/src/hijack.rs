@@ -51,7 +51,7 @@ fn hijack(ruby: &Ruby, object: Value) -> Result<Value, Error> {
     if let Some(socket) = running.socket {
         return Ok(socket);
     }
-    let (fd, _lost) = core.reactor.borrow_mut().detach(running.token).ok_or_else(over)?;
+    let (fd, _lost) = core.reactor().detach(running.token).ok_or_else(over)?;
     let socket = protect(|rb| ruby_socket(rb, fd)).map_err(Escape::into_error)??;
     core.running.set(Some(Running { socket: Some(socket), ..running }));
     let env = RHash::from_value(running.env).ok_or_else(over)?;
@@ -120,7 +120,7 @@ impl EarlyHints {
         })
         .map_err(Escape::into_error)?;
         finish_interim(&mut head);
-        let outcome = core.reactor.borrow_mut().send(running.token, &[&head]);
+        let outcome = core.reactor().send(running.token, &[&head]);
         outcome.map_err(|errno| system_error(ruby, "early hints", &errno.into()))
     }
 }

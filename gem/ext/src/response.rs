@@ -89,7 +89,7 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
     }
     let closed = exchange.close_body(answer.body);
     if let Some(after) = after {
-        exchange.core.reactor.borrow_mut().finish(exchange.token, after);
+        exchange.core.reactor().finish(exchange.token, after);
     }
     if answer.code >= 500 {
         exchange.core.seat(|seat| seat.count_server_error());
@@ -203,7 +203,7 @@ fn compose(
         (None, _) => None,
     };
     let mut writer = {
-        let mut reactor = exchange.core.reactor.borrow_mut();
+        let mut reactor = exchange.core.reactor();
         Writer::begin(head, exchange.asked, answer.code, reason.as_deref(), reactor.date())
     };
     drop(reason);

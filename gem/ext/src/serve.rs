@@ -7,6 +7,7 @@ use http1::request::Version;
 use http1::response::{Asked, write_error};
 use magnus::{Exception, Ruby, Value, prelude::*, typed_data::Obj};
 use reactor::{After, Body, Token};
+use scoreboard::State;
 use sys::clock::monotonic_ns;
 
 use crate::engine::{Core, Running, report};
@@ -35,46 +36,64 @@ pub(crate) fn serve(
     token: Token,
 ) -> Result<(), Escape> {
     let core = shared.get(ruby);
-    if core.check_client && core.reactor.borrow().client_left(token) {
-        core.reactor.borrow_mut().finish(token, After::Abort);
+    if core.check_client && core.reactor().client_left(token) {
+        core.reactor().finish(token, After::Abort);
         return Ok(());
     }
     let Some(asked) = begin(core, token) else { return Ok(()) };
     let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, file)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
+        core.desk.lend();
         let outcome = exchange.run(app);
-        if let Ended::Escaped(escape) = outcome {
-            if !core.is_forked() {
-                exchange.afterwards(&outcome);
-            }
-            return Err(escape);
+        if core.is_forked() {
+            return Err(if let Ended::Escaped(escape) = outcome { escape } else { exit(ruby) });
         }
         exchange.afterwards(&outcome);
+        if let Ended::Escaped(escape) = outcome {
+            return Err(escape);
+        }
         if let Some(file) = file.filter(|_| !exchange.is_hijacked()) {
             // Not left to the garbage collector: uploads would fill the disk until it runs.
             Input::close(ruby, &file);
         }
         Ok(())
     });
-    if outcome.is_err() {
-        if core.is_forked() {
-            return outcome;
-        }
-        core.reactor.borrow_mut().finish(token, After::Abort);
+    if core.is_forked() {
+        return outcome;
     }
+    core.desk.take_back();
+    let now_ns = monotonic_ns();
+    let mut reactor = core.reactor();
+    if outcome.is_err() {
+        reactor.finish(token, After::Abort);
+    }
+    reactor.note_time(now_ns);
+    let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
     core.running.set(None);
-    let state = core.resting_state();
-    core.seat(|seat| seat.end_request(monotonic_ns(), state));
+    core.seat(|seat| seat.end_request(now_ns, state));
     outcome
+}
+
+/// How a child that the application forked ends when it comes back out of the call: its parent goes on with the request,
+/// and it is no worker.
+fn exit(ruby: &Ruby) -> Escape {
+    let kernel = ruby.module_kernel().as_value();
+    match protect(|rb| rb.send(kernel, "exit", &[])) {
+        Err(escape) => escape,
+        // An application may have redefined it.
+        Ok(_) => std::process::exit(0),
+    }
 }
 
 /// Notes on the scoreboard what begins.
 fn begin(core: &Core, token: Token) -> Option<Asked> {
-    let reactor = core.reactor.borrow();
+    let now_ns = monotonic_ns();
+    let mut reactor = core.reactor();
+    reactor.note_time(now_ns);
     let request = reactor.request(token)?;
     core.seat(|seat| {
         let (head, buffer) = (request.head, request.buffer);
-        seat.begin_request(monotonic_ns(), head.method.of(buffer), head.target.of(buffer));
+        seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
     });
     Some(Asked::by(request.head, reactor.keeps_alive(token)))
 }
@@ -94,7 +113,7 @@ fn build_env(
 ) -> Result<(Value, Option<Obj<Input>>), Escape> {
     let core = shared.get(ruby);
     let serial = next_serial();
-    let body = core.reactor.borrow_mut().take_body(token);
+    let body = core.reactor().take_body(token);
     let in_file = matches!(body, Body::File { .. });
     let input = (!matches!(body, Body::Empty)).then(|| ruby.obj_wrap(Input::new(body)));
     let file = input.filter(|_| in_file);
@@ -109,7 +128,7 @@ fn build_env(
         }),
     };
     let env = {
-        let reactor = core.reactor.borrow();
+        let reactor = core.reactor();
         let Some(request) = reactor.request(token) else { return Ok((ruby.qnil().as_value(), None)) };
         let mut scratch = core.template.scratch(&request);
         let env = protect(|rb| core.template.build(rb, &request, &parts, &mut scratch));
@@ -164,14 +183,16 @@ impl Exchange<'_> {
 
     /// Answers 500 to what went wrong before any byte of a response was sent.
     fn fail(&self, escape: Escape) -> Ended {
-        let Some(exception) = escape.standard_error() else { return Ended::Escaped(escape) };
+        // What a child raises is its end, and not that of its parent's request.
+        let own = escape.standard_error().filter(|_| !self.core.is_forked());
+        let Some(exception) = own else { return Ended::Escaped(escape) };
         report(self.events, "app_error", exception);
         self.core.seat(|seat| seat.count_server_error());
         if let Some(socket) = self.core.running.get().and_then(|running| running.socket) {
             // Whoever failed has not handed it on to anybody, and no other owner would close it before a collection.
             close_socket(socket);
         } else {
-            let mut reactor = self.core.reactor.borrow_mut();
+            let mut reactor = self.core.reactor();
             let mut response = Vec::with_capacity(160);
             write_error(&mut response, 500, reactor.date());
             let after = match reactor.send(self.token, &[&response]) {

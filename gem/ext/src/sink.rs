@@ -126,9 +126,8 @@ impl<'e, 'x> Sink<'e, 'x> {
         }
         let head = std::mem::take(&mut self.pending);
         self.begun = true;
-        let outcome = with_all_bytes(array, &head, |parts| {
-            self.exchange.core.reactor.borrow_mut().send(self.exchange.token, parts)
-        });
+        let outcome =
+            with_all_bytes(array, &head, |parts| self.exchange.core.reactor().send(self.exchange.token, parts));
         self.gone |= outcome.is_err();
         if self.gone {
             return Ok(());
@@ -148,7 +147,7 @@ impl<'e, 'x> Sink<'e, 'x> {
             return;
         }
         self.flush_pending();
-        let mut reactor = self.exchange.core.reactor.borrow_mut();
+        let mut reactor = self.exchange.core.reactor();
         let outcome = file
             .try_clone()
             .map_err(|_| ())
@@ -221,7 +220,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         }
         self.begun = true;
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        let mut reactor = self.exchange.core.reactor.borrow_mut();
+        let mut reactor = self.exchange.core.reactor();
         let outcome = if bytes <= COPIED_BYTES {
             parts.iter().for_each(|part| self.pending.extend_from_slice(part));
             if self.last && self.ended {
@@ -265,13 +264,13 @@ impl<'e, 'x> Sink<'e, 'x> {
     fn drain(&mut self, rb: Rb<'_>, allowed: usize) -> bool {
         let core = self.exchange.core;
         let token = self.exchange.token;
-        let mut queued = core.reactor.borrow().queued_bytes(token);
+        let mut queued = core.reactor().queued_bytes(token);
         let mut since = monotonic_ns();
         while queued > allowed {
             // A descriptor of our own, since others may use the reactor meanwhile; owned by the sink, since the wait may
             // be left by a jump.
             if self.socket.is_none() {
-                self.socket = core.reactor.borrow().descriptor(token).and_then(|fd| fd.try_clone_to_owned().ok());
+                self.socket = core.reactor().descriptor(token).and_then(|fd| fd.try_clone_to_owned().ok());
             }
             let Some(socket) = &self.socket else {
                 self.gone = true;
@@ -280,7 +279,7 @@ impl<'e, 'x> Sink<'e, 'x> {
             rb.without_lock(&core.waker, || {
                 core.poller.wait_writable(socket.as_fd(), core.write_ms);
             });
-            let outcome = core.reactor.borrow_mut().flush(token);
+            let outcome = core.reactor().flush(token);
             match outcome {
                 Ok(now) if now < queued => {
                     queued = now;
@@ -305,10 +304,10 @@ impl<'e, 'x> Sink<'e, 'x> {
         let core = self.exchange.core;
         let drained = if self.gone { Ok(false) } else { protect(|rb| self.drain(rb, 0)) };
         if !matches!(drained, Ok(true)) {
-            core.reactor.borrow_mut().finish(self.exchange.token, reactor::After::Abort);
+            core.reactor().finish(self.exchange.token, reactor::After::Abort);
             return drained.map(drop);
         }
-        let Some((fd, _lost)) = core.reactor.borrow_mut().detach(self.exchange.token) else { return Ok(()) };
+        let Some((fd, _lost)) = core.reactor().detach(self.exchange.token) else { return Ok(()) };
         let socket = protect(|rb| ruby_socket(rb, fd))?;
         let socket = match socket {
             Ok(socket) => socket,

@@ -1,0 +1,258 @@
+//! Who drives the connections while the application works: a helper thread, which knows nothing of the application.
+//!
+//! The reactor is the worker's own. When a request goes to the application while other connections are open, the worker
+//! lends it: lays it where the helper finds it. A call that is short ends before the helper has looked twice, and has cost
+//! the worker an uncontended lock or two. During a long one the helper reads, writes and keeps time limits in the
+//! worker's stead, and gives connections with complete requests to other workers. It never accepts and never takes from
+//! the queue: a busy worker takes no new work.
+//!
+//! The helper is made when it is first needed. While the worker works it looks every 2 ms; when the worker has been idle
+//! for some looks, the helper sleeps until it is needed again: no timer runs in an idle server.
+//!
+//! A child that the application forks has no helper, and the lock may be held for ever there: see [`Desk::abandon`].
+
+use std::cell::{OnceCell, RefCell, RefMut};
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use rustix::event::EventfdFlags;
+
+use crate::poller::{Events, Poller};
+use crate::reactor::Reactor;
+use crate::settings::Settings;
+
+/// How often the helper looks while the worker works: a call that it sees twice is long.
+const LOOK: Duration = Duration::from_millis(2);
+/// After so many looks at an idle worker the helper sleeps.
+const IDLE_LOOKS: u32 = 5;
+/// It parses heads and copies bytes; nothing recurses.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// A worker's reactor, which it lends to a helper while the application works.
+#[derive(Debug)]
+pub struct Desk {
+    /// The reactor while it is not lent.
+    own: RefCell<Option<Box<Reactor>>>,
+    shared: Arc<Shared>,
+    /// The helper; `None` inside if it could not be made.
+    helper: OnceCell<Option<Thread>>,
+}
+
+/// What worker and helper share.
+#[derive(Debug)]
+struct Shared {
+    /// The reactor while it is lent.
+    lent: Mutex<Option<Box<Reactor>>>,
+    /// Counts beginnings and ends of calls: odd during one.
+    serial: AtomicU64,
+    /// The helper sleeps until somebody wakes it.
+    asleep: AtomicBool,
+    poller: Poller,
+    /// Ends the helper's wait for events when the worker is back.
+    relief: OwnedFd,
+}
+
+/// The reactor, as long as this is held.
+pub struct Access<'a>(Held<'a>);
+
+enum Held<'a> {
+    Own(RefMut<'a, Option<Box<Reactor>>>),
+    Lent(MutexGuard<'a, Option<Box<Reactor>>>),
+}
+
+const SOMEWHERE: &str = "the reactor is either lent or not";
+
+impl Deref for Access<'_> {
+    type Target = Reactor;
+
+    fn deref(&self) -> &Reactor {
+        match &self.0 {
+            Held::Own(own) => own.as_ref().expect(SOMEWHERE),
+            Held::Lent(lent) => lent.as_ref().expect(SOMEWHERE),
+        }
+    }
+}
+
+impl DerefMut for Access<'_> {
+    fn deref_mut(&mut self) -> &mut Reactor {
+        match &mut self.0 {
+            Held::Own(own) => own.as_mut().expect(SOMEWHERE),
+            Held::Lent(lent) => lent.as_mut().expect(SOMEWHERE),
+        }
+    }
+}
+
+impl fmt::Debug for Access<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl Desk {
+    /// Takes a reactor in charge.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn new(reactor: Reactor) -> io::Result<Self> {
+        let shared = Shared {
+            lent: Mutex::new(None),
+            serial: AtomicU64::new(0),
+            asleep: AtomicBool::new(false),
+            poller: reactor.poller(),
+            relief: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        };
+        Ok(Self { own: RefCell::new(Some(Box::new(reactor))), shared: Arc::new(shared), helper: OnceCell::new() })
+    }
+
+    /// Gives access to the reactor, lent or not. Hold it for a moment only: others may be waiting.
+    pub fn access(&self) -> Access<'_> {
+        let own = self.own.borrow_mut();
+        if own.is_some() { Access(Held::Own(own)) } else { Access(Held::Lent(self.shared.lock())) }
+    }
+
+    /// The application begins to work. Without other connections there is nothing to do meanwhile.
+    pub fn lend(&self) {
+        let mut own = self.own.borrow_mut();
+        if own.as_ref().is_none_or(|reactor| reactor.connections() < 2) {
+            return;
+        }
+        let Some(helper) = self.helper.get_or_init(|| start(&self.shared)) else { return };
+        *self.shared.lock() = own.take();
+        // Either the helper sees the new serial before it falls asleep, or we see that it sleeps.
+        self.shared.next_serial();
+        if self.shared.asleep.load(Ordering::SeqCst) {
+            self.shared.asleep.store(false, Ordering::SeqCst);
+            helper.unpark();
+        }
+    }
+
+    /// The application is done.
+    pub fn take_back(&self) {
+        let mut own = self.own.borrow_mut();
+        if own.is_some() {
+            return;
+        }
+        self.shared.next_serial();
+        let mut reactor = self.shared.lock().take();
+        if reactor.as_mut().is_some_and(|reactor| reactor.step_in()) {
+            let _ = rustix::io::write(&self.shared.relief, &1_u64.to_ne_bytes());
+        }
+        *own = reactor;
+    }
+
+    /// For a child that the application forked: from now on there are no connections here. Theirs are the parent's, who
+    /// goes on with them, and so are epoll and the lock, which nobody may ever give back.
+    pub fn abandon(&self) {
+        let Ok(empty) = Reactor::new(Settings::default()) else {
+            // Without descriptors there is no way on.
+            std::process::abort()
+        };
+        // Dropping it would touch the parent's epoll.
+        std::mem::forget(self.own.replace(Some(Box::new(empty))));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Reactor>>> {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Only the worker calls this.
+    fn next_serial(&self) {
+        self.serial.store(self.serial.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
+    }
+
+    fn is_at(&self, serial: u64) -> bool {
+        self.serial.load(Ordering::Acquire) == serial
+    }
+}
+
+fn start(shared: &Arc<Shared>) -> Option<Thread> {
+    let shared = Arc::clone(shared);
+    let start = || {
+        let thread = thread::Builder::new().name("connections".to_owned()).stack_size(STACK_BYTES);
+        thread.spawn(move || help(&shared))
+    };
+    // Signals are for the threads of the application.
+    sys::signals::without_signals(start).ok().map(|handle| handle.thread().clone())
+}
+
+fn help(shared: &Shared) -> ! {
+    let mut events = Events::default();
+    let mut seen = shared.serial.load(Ordering::Acquire);
+    let mut idle_looks = 0;
+    loop {
+        thread::park_timeout(LOOK);
+        if !shared.is_at(seen) {
+            seen = shared.serial.load(Ordering::Acquire);
+            idle_looks = 0;
+        } else if seen % 2 == 1 {
+            stand_in(shared, seen, &mut events);
+            idle_looks = 0;
+        } else {
+            idle_looks += 1;
+            if idle_looks == IDLE_LOOKS {
+                idle_looks = 0;
+                sleep(shared, seen);
+            }
+        }
+    }
+}
+
+/// Sleeps until the worker begins something.
+fn sleep(shared: &Shared, seen: u64) {
+    shared.asleep.store(true, Ordering::SeqCst);
+    if shared.serial.load(Ordering::SeqCst) == seen {
+        while shared.asleep.load(Ordering::SeqCst) {
+            thread::park();
+        }
+    }
+    shared.asleep.store(false, Ordering::SeqCst);
+}
+
+/// Drives the connections for as long as the call with this serial lasts.
+fn stand_in(shared: &Shared, serial: u64, events: &mut Events) {
+    let mut began = false;
+    let mut timeout_ms = Some(0);
+    loop {
+        {
+            let mut lent = shared.lock();
+            let Some(reactor) = lent.as_mut().filter(|_| shared.is_at(serial)) else { return };
+            if began {
+                reactor.absorb(events);
+                timeout_ms = reactor.stand_in(|| shared.is_at(serial));
+            } else {
+                reactor.step_back();
+                began = true;
+            }
+        }
+        shared.poller.wait_or(shared.relief.as_fd(), events, timeout_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reactor_is_accessible_whether_lent_or_not_and_a_forked_child_gets_an_empty_one() {
+        let desk = Desk::new(Reactor::new(Settings::default()).unwrap()).unwrap();
+        assert_eq!(desk.access().connections(), 0);
+        desk.lend();
+        assert!(desk.own.borrow().is_some(), "without connections nothing is lent");
+        *desk.shared.lock() = desk.own.take();
+        assert_eq!(desk.access().connections(), 0);
+        desk.take_back();
+        assert!(desk.own.borrow().is_some());
+        *desk.shared.lock() = desk.own.take();
+        let _held = desk.shared.lock();
+        desk.abandon();
+        assert_eq!(desk.access().connections(), 0);
+    }
+}
