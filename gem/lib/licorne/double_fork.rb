@@ -26,8 +26,9 @@ module Licorne
 
     def middle_process(control)
       told, telling = IO.pipe
+      middle = Process.pid
       pid = Process.fork
-      return worker_process(told, telling) unless pid
+      return worker_process(told, telling, middle) unless pid
 
       announce(control, pid)
       exit!(0)
@@ -36,10 +37,12 @@ module Licorne
     end
 
     # The worker begins when its pid is told, which the end of the pipe says: whatever it tells itself comes after that.
-    def worker_process(told, telling)
+    # The pipe ends a moment before the process between does, and hooks that ask for the parent must find the master.
+    def worker_process(told, telling, middle)
       telling.close
       told.read
       told.close
+      Thread.pass while Process.ppid == middle
       true
     end
 
