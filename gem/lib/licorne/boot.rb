@@ -16,6 +16,9 @@ module Licorne
       new(**defaults, **given)
     end
 
+    # Whether this is the boot of the server.
+    def first? = generation == 1
+
     # The process title: program, tag, the arguments as given, the generation.
     def title(tag)
       "#{program} #{[tag, *argv].join(" ")} (gen #{generation})"

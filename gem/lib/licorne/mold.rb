@@ -73,17 +73,13 @@ module Licorne
       @prepared.finish
       Signals.deaf # the configuration may have set traps
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
-      tell(:failed, text: meant?(e) ? "" : Failure.text(e, seen: first?))
+      tell(:failed, text: meant?(e) ? "" : Failure.text(e, seen: @boot&.first?))
       exit(Failure.status(e))
     end
 
     # `exit` in a configuration, and `-v` or `-h` in a rackup file, have said what there is to say.
     def meant?(exception)
-      first? && exception.is_a?(SystemExit) && exception.success?
-    end
-
-    def first?
-      @boot&.generation == 1
+      @boot&.first? && exception.is_a?(SystemExit) && exception.success?
     end
 
     def wait_until_applied
