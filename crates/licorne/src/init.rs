@@ -27,6 +27,16 @@ macro_rules! deploy {
 const KINDS: &[Kind] = &[
     kind("systemd", "/etc/systemd/system/licorne.service", deploy!("systemd/licorne.service")),
     kind("systemd-socket", "/etc/systemd/system/licorne.socket", deploy!("systemd/licorne.socket")),
+    kind(
+        "systemd-two-masters",
+        "/etc/systemd/system/licorne@.service",
+        deploy!("systemd/two-masters/licorne@.service"),
+    ),
+    kind(
+        "systemd-two-masters-socket",
+        "/etc/systemd/system/licorne.socket",
+        deploy!("systemd/two-masters/licorne.socket"),
+    ),
     kind("supervisord", "/etc/supervisor/conf.d/licorne.conf", deploy!("supervisord/licorne.conf")),
     kind("runit", "/etc/sv/licorne/run", deploy!("runit/licorne/run")),
     kind("s6", "licorne/run in the scan directory", deploy!("s6/licorne/run")),
@@ -58,6 +68,9 @@ const NAMED: &[&str] = &[
     "--now licorne",
     "licorne.socket",
     "licorne.service",
+    "licorne@1",
+    "licorne@2",
+    "licorne@.service",
     "/etc/sv/licorne",
     "sv hup licorne",
     "sv 1 licorne",

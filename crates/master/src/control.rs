@@ -95,10 +95,18 @@ pub fn default_path(pid: u32) -> PathBuf {
     if uid == 0 {
         return PathBuf::from(format!("/run/licorne/{pid}.sock"));
     }
+    if let Some(directory) = std::env::var("RUNTIME_DIRECTORY").ok().and_then(|list| first_directory(&list)) {
+        return directory.join(format!("{pid}.sock"));
+    }
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(runtime) if Path::new(&runtime).is_dir() => PathBuf::from(runtime).join(format!("licorne/{pid}.sock")),
         _ => PathBuf::from(format!("/tmp/licorne-{uid}/{pid}.sock")),
     }
+}
+
+/// The first of the directories that a unit of systemd has (`RuntimeDirectory=`), if it is there.
+fn first_directory(list: &str) -> Option<PathBuf> {
+    list.split(':').next().map(PathBuf::from).filter(|path| path.is_dir())
 }
 
 /// Where the socket of the master `pid` may be, whoever runs it: a root shell finds the master of a user, and a login
@@ -111,6 +119,8 @@ pub fn candidates(pid: u32) -> Vec<PathBuf> {
         PathBuf::from(format!("/run/user/{uid}/licorne/{pid}.sock")),
         PathBuf::from(format!("/tmp/licorne-{uid}/{pid}.sock")),
     ];
+    let of_unit = sys::process::variable_of(pid, "RUNTIME_DIRECTORY").and_then(|list| first_directory(&list));
+    all.extend(of_unit.map(|directory| directory.join(format!("{pid}.sock"))));
     all.dedup();
     all
 }

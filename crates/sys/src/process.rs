@@ -171,6 +171,13 @@ pub fn owner_of(pid: u32) -> Option<u32> {
     std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
 }
 
+/// A variable of the environment that a process was started with, if that may be looked at. See proc_pid_environ(5).
+pub fn variable_of(pid: u32, name: &str) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0).filter_map(|variable| std::str::from_utf8(variable).ok());
+    variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix('=').map(str::to_string))
+}
+
 /// Makes a directory that nobody else can enter; one that is there already must be ours.
 ///
 /// # Errors
