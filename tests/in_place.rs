@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::fifo::Fifo;
+use testkit::output::Mark;
 use testkit::process::{Finished, Watch, run, signal};
 use testkit::{App, Builder, Gate, Server, procfs, program};
 
@@ -215,6 +216,8 @@ const FAULTS: &[(&str, &str)] = &[
 #[test]
 fn a_program_that_fails_while_it_takes_over_gives_back_to_the_old_one() {
     let mut server = builder().config(PRELOAD).start();
+    // What an upgrade before has left must not lead a later one astray.
+    upgrade(&server);
     let load = server.load().start();
     for (fault, told) in FAULTS {
         let source = format!(
@@ -397,6 +400,52 @@ fn the_way_is_chosen_by_who_watches() {
     server.signal(Signal::QUIT);
     assert!(server.wait_for_exit().success());
     server.stop_successor(new);
+}
+
+#[test]
+fn a_daemon_is_upgraded_in_place_when_that_is_asked_for() {
+    let socket = "listen File.join(ENV.fetch('TEST_DIR'), 'd.sock')";
+    let daemon = Server::builder().app(App::rackup(APP)).tcp_listeners(0).arg("-D").config(socket);
+    let mut server = daemon.config("stderr_path File.join(ENV.fetch('TEST_DIR'), 'err.log')").launch();
+    assert!(server.wait_for_exit().success());
+    let master = server.pid_in_file("server.pid").expect("a pid file");
+    let load = testkit::load::Plan::new(&testkit::Endpoint::Unix(server.file("d.sock"))).start();
+    for number in 2..=3 {
+        server.write("generation", &format!("g{number}"));
+        let finished = server.ctl(["upgrade", "--wait", "--in-place"]);
+        assert_eq!(finished.code(), 0, "{finished:#?}");
+        load.wait_until_seen(&format!("g{number}"));
+        assert_eq!(server.pid_in_file("server.pid"), Some(master));
+    }
+    load.stop().assert_no_failure();
+    assert_eq!(procfs::descriptors(master).get(&1).map(String::as_str), Some("/dev/null"));
+    let watch = Watch::on(master).expect("the master is there");
+    watch.signal(Signal::QUIT);
+    assert!(watch.wait(testkit::patience()));
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_server_without_a_configuration_file_is_upgraded_in_place() {
+    let mut server = Server::builder().app(App::rackup(APP)).no_config().start();
+    server.write("generation", "g2");
+    let pid = server.pid().to_string();
+    let finished = testkit::process::licorne(["upgrade", "--wait", "--in-place", "--pid", &pid]);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    assert_eq!(server.get("/").field("X-Generation"), Some("g2"));
+    server.stop();
+}
+
+#[test]
+fn lines_go_through_the_logger_of_the_configuration_after_an_upgrade_too() {
+    let logger = "require 'logger'; logger Logger.new($stderr, formatter: ->(_, _, _, text) { \"mine: #{text}\\n\" })";
+    let mut server = Server::builder().app(App::rackup(APP)).config("upgrade :in_place").config(logger).launch();
+    server.wait_for(Mark::default(), "mine: master process ready");
+    let mark = server.mark();
+    upgrade(&server);
+    server.wait_for(mark, "mine: licorne * has taken over");
+    server.wait_for(mark, "mine: done reloading*");
+    server.stop();
 }
 
 #[test]

@@ -118,6 +118,55 @@ fn s6_stops_gracefully() {
     check_stop(&Supervisor::s6(), |server| drop(command(server, &["s6-svc", "-d"])));
 }
 
+/// A deployment with a link to its current release, where the server was started.
+struct Deployment(tempfile::TempDir);
+
+impl Deployment {
+    fn new() -> Deployment {
+        let deployment = Deployment(tempfile::TempDir::with_prefix("licorne-deployment-").expect("a directory"));
+        deployment.release(1);
+        deployment
+    }
+
+    fn current(&self) -> String {
+        self.0.path().join("current").display().to_string()
+    }
+
+    /// Makes a release and the link lead to it.
+    fn release(&self, number: u32) {
+        let release = self.0.path().join(format!("releases/{number}"));
+        std::fs::create_dir_all(&release).expect("it can be written");
+        let text = format!("run ->(_env) {{ [200, {{ 'X-Generation' => 'g{number}' }}, ['ok']] }}");
+        std::fs::write(release.join("config.ru"), text).expect("it can be written");
+        let new = self.0.path().join("new");
+        std::os::unix::fs::symlink(release, &new).expect("a link");
+        std::fs::rename(new, self.current()).expect("it can be renamed");
+    }
+}
+
+#[test]
+fn the_files_that_users_copy_follow_the_link_to_the_next_release() {
+    for supervisor in [Supervisor::supervisord(), Supervisor::runit(), Supervisor::s6()] {
+        let deployment = Deployment::new();
+        let mut server = supervisor.builder().env("APP_DIR", &deployment.current()).start();
+        let master = server.master();
+        assert_eq!(server.get("/").field("X-Generation"), Some("g1"));
+        for (number, sent) in [(2, Signal::HUP), (3, Signal::USR2), (4, Signal::HUP)] {
+            deployment.release(number);
+            let gone = deployment.0.path().join(format!("releases/{}", number - 1));
+            std::fs::remove_dir_all(gone).expect("it is there");
+            let mark = server.mark();
+            signal(master, sent).expect("the master is there");
+            server.wait_for(mark, "done reloading*");
+            assert_eq!(server.get("/").field("X-Generation"), Some(format!("g{number}").as_str()));
+        }
+        assert_eq!(server.master(), master);
+        server.signal(Signal::TERM);
+        assert!(server.wait_for_exit().success());
+        server.assert_nothing_is_left();
+    }
+}
+
 #[test]
 fn a_supervisor_starts_a_master_that_was_killed_again() {
     for supervisor in [Supervisor::runit(), Supervisor::s6()] {

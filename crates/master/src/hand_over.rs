@@ -205,7 +205,10 @@ impl Shell {
     fn way_back(&self) -> WayBack {
         let arguments =
             self.command_line(&self.options.program_path).into_iter().map(|word| Bytes(word.into_vec())).collect();
-        let environment = std::env::vars_os().map(|(name, value)| variable(name, value)).collect();
+        // Those of an upgrade before this one mean nothing any more, and of a name that is there twice the first counts.
+        let past = |name: &OsStr| name == STATE_VARIABLE || name == sys::way_back::REASON_VARIABLE;
+        let own = std::env::vars_os().filter(|(name, _)| !past(name));
+        let environment = own.map(|(name, value)| variable(name, value)).collect();
         WayBack { program: -1, arguments, environment, descriptors: Vec::new() }
     }
 }
