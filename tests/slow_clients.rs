@@ -94,7 +94,7 @@ fn with_small_disk(config: &str) -> Server {
 
 #[test]
 fn a_full_disk_costs_the_request_whose_body_needs_it_and_no_other() {
-    let mut server = with_small_disk("");
+    let mut server = with_small_disk("body_memory 0");
     let large = Request::post("/echo", vec![b'x'; 4 * MIB]);
     for _ in 0..3 {
         assert_eq!(server.request(large.clone()).status, 500);

@@ -52,7 +52,7 @@ class NativeInputTest < NativeCase
   end
 
   def test_the_limit_of_memory_is_a_setting_and_files_have_no_name
-    server = serve(settings: { "client_body_buffer_size" => 10 }) do |env|
+    server = serve(settings: { "client_body_buffer_size" => 10, "body_memory" => 0 }) do |env|
       links = Dir["/proc/self/fd/*"].map { |fd| File.readlink(fd) rescue "" } # rubocop:disable Style/RescueModifier
       [200, {}, [[env["rack.input"].read, links.count { |link| link.end_with?("(deleted)") && link.start_with?(Dir.tmpdir) }].inspect]]
     end
@@ -65,7 +65,7 @@ class NativeInputTest < NativeCase
     before = ENV.fetch("TMPDIR", nil)
     begin
       ENV["TMPDIR"] = "/nonexistent"
-      server = serve { [200, {}, ["ok"]] }
+      server = serve(settings: { "body_memory" => 0 }) { [200, {}, ["ok"]] }
     ensure
       ENV["TMPDIR"] = before
     end
@@ -135,7 +135,7 @@ class NativeInputTest < NativeCase
   end
 
   def test_files_are_given_back_after_the_response
-    server = serve(settings: { "client_body_buffer_size" => 10 }) do |env|
+    server = serve(settings: { "client_body_buffer_size" => 10, "body_memory" => 0 }) do |env|
       GC.disable
       open_files = Dir["/proc/self/fd/*"].filter_map { |fd| File.readlink(fd) if File.symlink?(fd) }
       unlinked = open_files.count { |name| name.start_with?(Dir.tmpdir) && name.end_with?("(deleted)") }

@@ -263,7 +263,17 @@ const SERVER: &[Directive] = &[
             "client_body_buffer_size",
             integer(0),
             Default::Int(114_688),
-            "Request bodies up to this size stay in memory; longer ones go to an unlinked temporary file.",
+            "Request bodies up to this size stay in memory in any case; see `body_memory` for longer ones.",
+        )
+    },
+    Directive {
+        unit: Some("bytes"),
+        ..licorne(
+            "body_memory",
+            integer(0),
+            Default::Int(16_777_216),
+            "Memory of one worker that request bodies above `client_body_buffer_size` share. A body that needs more than a \
+             quarter of it, or comes when it is taken, goes to an unlinked temporary file. 0 sends them all there.",
         )
     },
     unicorn(

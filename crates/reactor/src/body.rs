@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::shared_memory::{Allowance, Share};
+
 /// A complete request body.
 #[derive(Debug, Default)]
 pub enum Body {
@@ -14,7 +16,7 @@ pub enum Body {
     #[default]
     Empty,
     /// Content in memory.
-    Memory(Vec<u8>),
+    Memory(Memory),
     /// Content in an unlinked file, from its start.
     File {
         /// The file.
@@ -24,29 +26,71 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// Whether it holds what is scarce, so that the end of its request should be its own end.
+    pub fn is_large(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Memory(memory) => memory.share.is_some(),
+            Self::File { .. } => true,
+        }
+    }
+}
+
+/// Bytes in memory.
+#[derive(Debug, Default)]
+pub struct Memory {
+    bytes: Vec<u8>,
+    /// What they take of the memory that large bodies share.
+    share: Option<Box<Share>>,
+}
+
+impl Memory {
+    /// Returns how many bytes are allocated.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+impl std::ops::Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<Vec<u8>> for Memory {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, share: None }
+    }
+}
+
 /// Collects a body whose size may be unknown.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    memory: Vec<u8>,
+    memory: Memory,
     file: Option<File>,
     bytes: u64,
-    memory_limit: usize,
+    allowance: Allowance,
 }
 
 impl Sink {
-    /// Makes a sink that keeps at most `memory_limit` bytes in memory.
-    pub(crate) fn new(memory_limit: usize) -> Self {
-        Self { memory: Vec::new(), file: None, bytes: 0, memory_limit }
+    /// Makes a sink that keeps in memory what is allowed.
+    pub(crate) fn new(allowance: Allowance) -> Self {
+        Self { memory: Memory::default(), file: None, bytes: 0, allowance }
     }
 
     /// Makes a sink for a body of known size.
     ///
     /// # Errors
     /// No temporary file could be made.
-    pub(crate) fn with_size(bytes: u64, memory_limit: usize) -> io::Result<Self> {
-        let mut sink = Self::new(memory_limit);
+    pub(crate) fn with_size(bytes: u64, allowance: Allowance) -> io::Result<Self> {
+        let mut sink = Self::new(allowance);
         match usize::try_from(bytes) {
-            Ok(bytes) if bytes <= memory_limit => sink.memory.reserve_exact(bytes),
+            Ok(bytes) if sink.allowance.allows(&mut sink.memory.share, bytes) => {
+                sink.memory.bytes.reserve_exact(bytes);
+            }
             _ => sink.file = Some(unnamed_file()?),
         }
         Ok(sink)
@@ -61,14 +105,15 @@ impl Sink {
         if let Some(file) = &mut self.file {
             return file.write_all(bytes);
         }
-        if self.memory.len() + bytes.len() <= self.memory_limit {
-            self.memory.extend_from_slice(bytes);
+        let wanted = self.memory.len() + bytes.len();
+        if self.allowance.allows(&mut self.memory.share, wanted) {
+            self.memory.bytes.extend_from_slice(bytes);
             return Ok(());
         }
         let mut file = unnamed_file()?;
         file.write_all(&self.memory)?;
         file.write_all(bytes)?;
-        self.memory = Vec::new();
+        self.memory = Memory::default();
         self.file = Some(file);
         Ok(())
     }
@@ -110,11 +155,16 @@ pub(crate) fn unnamed_file() -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SharedMemory;
     use std::io::{Read, Seek};
+
+    fn allowance(each: usize, shared: usize) -> Allowance {
+        Allowance { each, shared: SharedMemory::new(shared) }
+    }
 
     #[test]
     fn a_body_moves_to_a_file_when_it_outgrows_memory() {
-        let mut sink = Sink::new(10);
+        let mut sink = Sink::new(allowance(10, 0));
         sink.push(b"12345").unwrap();
         sink.push(b"67890").unwrap();
         assert!(sink.file.is_none());
@@ -128,8 +178,28 @@ mod tests {
 
     #[test]
     fn a_size_known_beforehand_decides_at_once() {
-        assert!(Sink::with_size(10, 10).unwrap().file.is_none());
-        assert!(Sink::with_size(11, 10).unwrap().file.is_some());
-        assert!(matches!(Sink::with_size(0, 10).unwrap().finish(), Body::Empty));
+        assert!(Sink::with_size(10, allowance(10, 0)).unwrap().file.is_none());
+        assert!(Sink::with_size(11, allowance(10, 0)).unwrap().file.is_some());
+        assert!(matches!(Sink::with_size(0, allowance(10, 0)).unwrap().finish(), Body::Empty));
+    }
+
+    #[test]
+    fn large_bodies_share_memory_and_give_it_back() {
+        let allowance = allowance(10, 400);
+        let sized = |bytes| Sink::with_size(bytes, allowance.clone()).unwrap();
+        assert!(sized(101).file.is_some(), "a body takes a quarter at most");
+        let four: Vec<Sink> = (0..4).map(|_| sized(100)).collect();
+        assert!(four.iter().all(|sink| sink.file.is_none()));
+        assert!(sized(11).file.is_some() && sized(10).file.is_none(), "the memory is taken");
+        drop(four);
+        let mut growing = Sink::new(allowance.clone());
+        for _ in 0..100 {
+            growing.push(b"x").unwrap();
+        }
+        assert!(growing.file.is_none());
+        growing.push(b"x").unwrap();
+        assert!(growing.file.is_some());
+        let Body::File { bytes: 101, .. } = growing.finish() else { panic!("not in a file") };
+        assert!(sized(100).file.is_none(), "what a body took was not given back");
     }
 }

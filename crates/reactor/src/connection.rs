@@ -37,9 +37,9 @@ pub(crate) enum Phase {
     /// Waiting for a request, or reading its head.
     Head,
     /// Reading a body of so many more bytes.
-    Sized { sink: Sink, left: u64 },
+    Sized { sink: Box<Sink>, left: u64 },
     /// Reading a chunked body.
-    Chunked { sink: Sink, decoder: Box<Decoder> },
+    Chunked { sink: Box<Sink>, decoder: Box<Decoder> },
     /// The request is complete; its body waits to be taken.
     Complete(Content),
     /// Writing the rest of a response.
@@ -213,13 +213,13 @@ impl Connection {
                 self.phase = Phase::Complete(Content::Inline(start..intake.next));
                 return Some(Progress::Request);
             }
-            Framing::Length(bytes) => match Sink::with_size(bytes, settings.body_buffer_bytes) {
-                Ok(sink) => self.phase = Phase::Sized { sink, left: bytes },
+            Framing::Length(bytes) => match Sink::with_size(bytes, settings.allowance()) {
+                Ok(sink) => self.phase = Phase::Sized { sink: Box::new(sink), left: bytes },
                 Err(error) => return Some(Progress::Storage(error)),
             },
             Framing::Chunked => {
-                let sink = Sink::new(settings.body_buffer_bytes);
-                self.phase = Phase::Chunked { sink, decoder: Box::default() };
+                let sink = Sink::new(settings.allowance());
+                self.phase = Phase::Chunked { sink: Box::new(sink), decoder: Box::default() };
             }
         }
         if expects && received == 0 {
@@ -295,7 +295,7 @@ impl Connection {
         match std::mem::replace(content, Content::Apart(Body::Empty)) {
             Content::Apart(body) => body,
             Content::Inline(range) => {
-                self.intake.as_ref().map_or(Body::Empty, |intake| Body::Memory(intake.buffer[range].to_vec()))
+                self.intake.as_ref().map_or(Body::Empty, |intake| Body::Memory(intake.buffer[range].to_vec().into()))
             }
         }
     }

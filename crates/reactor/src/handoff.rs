@@ -233,7 +233,7 @@ fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize)
             let file = File::from(next()?);
             let fits = usize::try_from(length).ok().filter(|length| !in_file && *length <= memory_limit);
             Some(match fits {
-                Some(length) => Body::Memory(read_whole(&file, length)?),
+                Some(length) => Body::Memory(read_whole(&file, length)?.into()),
                 None => Body::File { file, bytes: length },
             })
         }

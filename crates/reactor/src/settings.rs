@@ -2,6 +2,7 @@
 
 use http1::Limits;
 
+use crate::shared_memory::{Allowance, SharedMemory};
 use crate::spill::Room;
 
 /// The settings of one reactor. Times are in milliseconds, sizes in bytes.
@@ -14,8 +15,10 @@ pub struct Settings {
     pub pipeline: u32,
     /// How many connections may be open at once; then the one that has been idle for longest makes room. Default 10,000.
     pub connections: usize,
-    /// Bodies up to this size stay in memory, longer ones go to an unlinked file. Default 114,688 (Unicorn, nginx-like).
+    /// Bodies up to this size stay in memory in any case. Default 114,688 (Unicorn).
     pub body_buffer_bytes: usize,
+    /// What longer ones may have together, a quarter of it each; else they go to an unlinked file. Default 16 MiB.
+    pub body_memory: SharedMemory,
     /// How much of a response that its client has not taken yet is kept in memory; the rest goes to an unlinked file.
     /// Default 1,048,576.
     pub response_buffer_bytes: usize,
@@ -46,6 +49,10 @@ pub struct Settings {
 }
 
 impl Settings {
+    pub(crate) fn allowance(&self) -> Allowance {
+        Allowance { each: self.body_buffer_bytes, shared: self.body_memory.clone() }
+    }
+
     pub(crate) fn room(&self) -> Room {
         Room { memory_bytes: self.response_buffer_bytes, file_bytes: self.response_file_bytes }
     }
@@ -58,6 +65,7 @@ impl Default for Settings {
             pipeline: 1_000,
             connections: 10_000,
             body_buffer_bytes: 114_688,
+            body_memory: SharedMemory::new(16 << 20),
             response_buffer_bytes: 1 << 20,
             response_file_bytes: 1 << 30,
             keepalive_ms: 75_000,

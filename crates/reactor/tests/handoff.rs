@@ -176,7 +176,7 @@ fn hand_over_with_body(settings: Settings, request: &[u8]) -> (Vec<u8>, bool) {
     let length = other.reactor.request(token).unwrap().body_bytes;
     let (bytes, in_file) = match other.reactor.take_body(token) {
         Body::Empty => (Vec::new(), false),
-        Body::Memory(bytes) => (bytes, false),
+        Body::Memory(bytes) => (bytes.to_vec(), false),
         Body::File { file, bytes } => {
             let mut content = vec![0; bytes as usize];
             file.read_exact_at(&mut content, 0).unwrap();

@@ -8,7 +8,7 @@ use magnus::{
     Error, Integer, IntoValue, RModule, RString, Ruby, TryConvert, Value, block::Proc, method, prelude::*,
     typed_data::Obj,
 };
-use reactor::Body;
+use reactor::{Body, Memory};
 
 use crate::ffi::Locked;
 use crate::{ffi, system_error};
@@ -17,7 +17,7 @@ use crate::{ffi, system_error};
 const LINE_READ_BYTES: usize = 16 * 1024;
 
 enum Source {
-    Memory(Vec<u8>),
+    Memory(Memory),
     File { file: File, bytes: u64 },
 }
 
@@ -62,14 +62,16 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
 impl Input {
     /// Makes the input of one request.
     pub(crate) fn new(body: Body) -> Self {
+        // What is large ends with its request, and needs no garbage collector.
+        let is_large = body.is_large();
         let source = match body {
-            Body::Empty => Source::Memory(Vec::new()),
+            Body::Empty => Source::Memory(Memory::default()),
             Body::Memory(bytes) => Source::Memory(bytes),
             Body::File { file, bytes } => Source::File { file, bytes },
         };
         let weight = match &source {
-            Source::Memory(bytes) => isize::try_from(bytes.capacity()).unwrap_or(0),
-            Source::File { .. } => 0,
+            Source::Memory(bytes) if !is_large => isize::try_from(bytes.capacity()).unwrap_or(0),
+            Source::Memory(_) | Source::File { .. } => 0,
         };
         if weight > 0 {
             // Otherwise it would not see a reason to run while request bodies pile up.
@@ -185,7 +187,7 @@ impl Input {
 
     /// Frees what is held. Reading afterwards finds the end, and no other request is concerned.
     pub(crate) fn close(ruby: &Ruby, this: &Self) {
-        *this.state(ruby).borrow_mut() = State { source: Source::Memory(Vec::new()), position: 0 };
+        *this.state(ruby).borrow_mut() = State { source: Source::Memory(Memory::default()), position: 0 };
     }
 
     /// The server closes it; an application that asks whether it still may read may.

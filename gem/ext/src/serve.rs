@@ -41,7 +41,7 @@ pub(crate) fn serve(
         return Ok(());
     }
     let Some(asked) = begin(core, token) else { return Ok(()) };
-    let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, file)| {
+    let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, large)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
         core.desk.lend();
         let outcome = exchange.run(app);
@@ -52,9 +52,9 @@ pub(crate) fn serve(
         if let Ended::Escaped(escape) = outcome {
             return Err(escape);
         }
-        if let Some(file) = file.filter(|_| !exchange.is_hijacked()) {
-            // Not left to the garbage collector: uploads would fill the disk until it runs.
-            Input::close(ruby, &file);
+        if let Some(input) = large.filter(|_| !exchange.is_hijacked()) {
+            // Not left to the garbage collector: uploads would fill disk and memory until it runs.
+            Input::close(ruby, &input);
         }
         Ok(())
     });
@@ -104,7 +104,7 @@ fn next_serial() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Makes the env. Its input is returned as well when the body is in a file.
+/// Makes the env. Its input is returned as well when the body is large.
 fn build_env(
     ruby: &Ruby,
     shared: &Arc<Locked<Core>>,
@@ -114,12 +114,12 @@ fn build_env(
     let core = shared.get(ruby);
     let serial = next_serial();
     let body = core.reactor().take_body(token);
-    let in_file = matches!(body, Body::File { .. });
+    let is_large = body.is_large();
     let input = (!matches!(body, Body::Empty)).then(|| ruby.obj_wrap(Input::new(body)));
-    let file = input.filter(|_| in_file);
+    let large = input.filter(|_| is_large);
     let parts = Parts {
         input: input.map_or(core.empty_input, |input| input.as_value()),
-        tempfile: file.map(|file| file.as_value()),
+        tempfile: large.map(|input| input.as_value()),
         serial,
         // Clients of HTTP/1.0 do not know interim responses; the application may call without a look at the version.
         early_hints: core.early_hints.then(|| {
@@ -136,7 +136,7 @@ fn build_env(
         env?
     };
     core.running.set(Some(Running { serial, token, env, socket: None }));
-    Ok((env, file))
+    Ok((env, large))
 }
 
 /// How a request ended.

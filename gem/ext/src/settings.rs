@@ -7,7 +7,7 @@ use http1::forwarded::Trusted;
 use http1::response::reason_phrase;
 use magnus::r_hash::ForEach;
 use magnus::{Error, RHash, Ruby, TryConvert, prelude::*};
-use reactor::Settings;
+use reactor::{Settings, SharedMemory};
 
 /// Descriptors that are no connections: the application's own, bodies in files, our own.
 const RESERVE: usize = 128;
@@ -41,6 +41,7 @@ pub(crate) fn connection_settings(ruby: &Ruby, settings: RHash) -> Result<Settin
         pipeline: setting(ruby, settings, "pipeline_limit")?.unwrap_or(defaults.pipeline),
         connections: number("worker_connections", defaults.connections)?.min(descriptors()),
         body_buffer_bytes: number("client_body_buffer_size", defaults.body_buffer_bytes)?,
+        body_memory: SharedMemory::new(number("body_memory", 16 << 20)?),
         response_buffer_bytes: number("response_buffer_size", defaults.response_buffer_bytes)?,
         response_file_bytes: setting(ruby, settings, "response_file_limit")?.unwrap_or(defaults.response_file_bytes),
         keepalive_ms: ms("keepalive_timeout", defaults.keepalive_ms)?,
