@@ -28,7 +28,7 @@ fn init(application: &TempDir, what: &str, name: &str) -> String {
     command.args(["init", what, "--user", "www-data", "--name", "shop"]).current_dir(application.path());
     let finished = run(command.env("PWD", application.path()), patience());
     assert_eq!(finished.code(), 0, "{finished:#?}");
-    assert!(!finished.stdout.contains("/srv/app"), "{}", finished.stdout);
+    assert!(!finished.stdout.contains("/srv/app/current"), "{}", finished.stdout);
     std::fs::write(application.path().join(name), &finished.stdout).expect("written");
     finished.stdout
 }
@@ -124,6 +124,28 @@ fn ruby_accepts_the_tasks() {
     let finished = check(&app, &["ruby", "-e", names]);
     let tasks = ["licorne:reload", "licorne:start", "licorne:stop", "licorne:upgrade"];
     assert_eq!(finished.stdout.lines().collect::<Vec<_>>(), tasks);
+}
+
+#[test]
+fn docker_gets_a_process_1_that_hears_its_signal() {
+    let app = application();
+    let text = init(&app, "docker", "Dockerfile");
+    // There is no Docker here: the words that matter, as its reference defines them.
+    let last = |word: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+        lines.last().unwrap_or_else(|| panic!("no {word} in\n{text}")).to_owned()
+    };
+    let command: Vec<String> = serde_json::from_str(&last("CMD")).expect("the exec form is JSON");
+    assert_eq!(command, ["bundle", "exec", "licorne", "-c", "config/licorne.rb"]);
+    assert_eq!(last("STOPSIGNAL"), "SIGTERM");
+    assert_ne!(last("USER"), "root");
+    let known = ["FROM", "COPY", "ENV", "RUN", "WORKDIR", "USER", "EXPOSE", "STOPSIGNAL", "CMD"];
+    let mut continued = false;
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let word = line.split(' ').next().unwrap_or_default();
+        assert!(continued || known.contains(&word), "{line}");
+        continued = line.ends_with('\\');
+    }
 }
 
 /// Fields of the Kubernetes file, as a Ruby expression over `pod` sees them.

@@ -39,6 +39,9 @@ namespace :licorne do
   task :upgrade do
     on roles(:app), in: :sequence do
       within(current_path) { licorne("upgrade", "--wait", "--pid-file", fetch(:licorne_pid)) }
+      # The new master serves. With `upgrade :in_place` there is only one; else the old one is still there.
+      old = "#{fetch(:licorne_pid)}.oldbin"
+      execute("[ ! -s #{old} ] || kill -QUIT $(cat #{old})")
     end
   end
 

@@ -40,6 +40,7 @@ const KINDS: &[Kind] = &[
     kind("supervisord", "/etc/supervisor/conf.d/licorne.conf", deploy!("supervisord/licorne.conf")),
     kind("runit", "/etc/sv/licorne/run", deploy!("runit/licorne/run")),
     kind("s6", "licorne/run in the scan directory", deploy!("s6/licorne/run")),
+    kind("docker", "Dockerfile", deploy!("docker/Dockerfile")),
     kind("kubernetes", "licorne.yaml", deploy!("kubernetes/licorne.yaml")),
     kind("nginx", "/etc/nginx/conf.d/licorne.conf", deploy!("nginx/licorne.conf")),
     kind("haproxy", "/etc/haproxy/haproxy.cfg", deploy!("haproxy/haproxy.cfg")),
@@ -223,7 +224,8 @@ mod tests {
         };
         for kind in KINDS {
             let text = facts.fill(kind.text);
-            for example in ["/srv/app", "config/unicorn.rb", "/usr/local/bin/licorne", "User=app", "LOGIN=app"] {
+            for example in ["/srv/app/current", "config/unicorn.rb", "/usr/local/bin/licorne", "User=app", "LOGIN=app"]
+            {
                 assert!(!text.contains(example), "{}: {example} in\n{text}", kind.name);
             }
         }

@@ -110,6 +110,12 @@ impl Server {
         found.map(|process| process.pid).collect()
     }
 
+    /// How many workers there are whose titles begin with this program's name.
+    #[must_use]
+    pub fn workers_by_title(&self, name: &str) -> usize {
+        self.titled_with(&format!("{name} worker[")).len()
+    }
+
     /// Runs `licorne herd reload` on this herder.
     #[track_caller]
     pub fn herd_reload<const N: usize>(&self, arguments: [&str; N]) -> crate::process::Finished {
