@@ -132,8 +132,8 @@ fn docker_gets_a_process_1_that_hears_its_signal() {
     let text = init(&app, "docker", "Dockerfile");
     // There is no Docker here: the words that matter, as its reference defines them.
     let last = |word: &str| {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
-        lines.last().unwrap_or_else(|| panic!("no {word} in\n{text}")).to_owned()
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+        lines.next_back().unwrap_or_else(|| panic!("no {word} in\n{text}")).to_owned()
     };
     let command: Vec<String> = serde_json::from_str(&last("CMD")).expect("the exec form is JSON");
     assert_eq!(command, ["bundle", "exec", "licorne", "-c", "config/licorne.rb"]);
