@@ -72,7 +72,7 @@ fn a_restart_refuses_nobody_in_any_kill_mode() {
             unit.systemd.wait_for(mark, "master process ready");
             let forked = unit.systemd.journal().since(mark, "spawned pid=");
             assert_eq!(forked.len(), 2, "{mode}: {forked:#?}");
-            held = held.again();
+            held.again();
         }
         held.let_go();
         held.assert_answered();
@@ -83,19 +83,25 @@ fn a_restart_refuses_nobody_in_any_kill_mode() {
 }
 
 #[test]
-fn operators_who_signal_workers_first_lose_no_slot_and_no_request() {
+fn a_worker_that_a_stop_reaches_as_well_is_not_replaced() {
     let Some(unit) = Unit::install("") else { return };
-    let unit = unit.service("KillMode=process").start();
-    let load = unit.load();
-    // TERM to everything, workers first: those that leave are not replaced by a master that is to stop as well.
-    let workers: Vec<u32> = unit.systemd.titled("licorne worker").iter().map(|process| process.pid).collect();
-    assert_eq!(workers.len(), 2);
-    for worker in workers {
-        testkit::process::signal(worker, rustix::process::Signal::TERM).expect("it is there");
+    let unit = unit.service("Restart=no");
+    for signal in ["TERM", "QUIT", "TERM", "QUIT", "TERM"] {
+        let mark = unit.systemd.mark();
+        unit.systemd.must(["start", "licorne"]);
+        let mut held = unit.hold();
+        // To every process of the unit: the idle worker leaves at once, while the master waits for the other one.
+        unit.systemd.must(["kill", "-s", signal, "licorne"]);
+        unit.systemd.wait_for_property("licorne", "StatusText", |text| text.starts_with("Stopping: "));
+        held.let_go();
+        held.assert_answered();
+        drop(held);
+        unit.systemd.wait_for_property("licorne", "ActiveState", |state| state == "inactive");
+        unit.systemd.wait_for(mark, "master complete");
+        let forked = unit.systemd.journal().since(mark, "spawned pid=");
+        assert_eq!(forked.len(), 2, "{signal}: {forked:#?}");
+        assert_eq!(unit.property("Result"), "success");
     }
-    load.wait_for_successes(50);
-    flawless("TERM to the workers alone", load);
-    unit.stop();
 }
 
 #[test]

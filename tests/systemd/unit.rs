@@ -142,6 +142,14 @@ impl Unit {
     }
 }
 
+impl Drop for Held {
+    fn drop(&mut self) {
+        for fifo in [&self.told, &self.gate] {
+            let _ = fs::remove_file(fifo.path());
+        }
+    }
+}
+
 /// A request that is being served.
 pub(crate) struct Held {
     connection: Connection,
@@ -152,10 +160,15 @@ pub(crate) struct Held {
 impl Held {
     #[track_caller]
     fn begin(mut told: Fifo, gate: Fifo) -> Held {
+        Held { connection: Held::request(&mut told), told, gate }
+    }
+
+    #[track_caller]
+    fn request(told: &mut Fifo) -> Connection {
         let mut connection = Connection::open(&tcp());
         connection.send(Request::get("/hold").close().bytes());
         told.line(testkit::patience()).expect("no worker took the request");
-        Held { connection, told, gate }
+        connection
     }
 
     /// Lets the application go on.
@@ -171,8 +184,8 @@ impl Held {
 
     /// Begins another one, after this one was answered.
     #[track_caller]
-    pub(crate) fn again(self) -> Held {
-        Held::begin(self.told, self.gate)
+    pub(crate) fn again(&mut self) {
+        self.connection = Held::request(&mut self.told);
     }
 }
 

@@ -168,7 +168,7 @@ impl Shell {
         ));
         // In a unit it is the service manager's child from the beginning: of a main process that is not its own child
         // systemd would not know the end, and would not wait for it in a stop.
-        let beside = self.notify.is_main();
+        let beside = self.notify.is_main() && sys::process::parent_name().as_deref() == Some("systemd");
         let spawned = if beside { program.spawn_beside() } else { program.spawn() };
         let pid = spawned.map_err(|error| error.chain())?;
         let handle = if beside { Some(Pidfd::open(pid).ok_or("the new master died at once")?) } else { None };
