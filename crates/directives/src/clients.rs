@@ -94,6 +94,13 @@ pub(crate) const CLIENTS: &[Directive] = &[
             "How long a head, a body or a response may take before its minimum rate counts.",
         )
     },
+    licorne(
+        "request_buffering",
+        Kind::Boolean,
+        Default::Bool(true),
+        "Whether the application is called when the whole body is there. `false`: it reads the body while it arrives, as in \
+         Unicorn, and a slow client occupies its worker; so does `rewindable_input false`.",
+    ),
     Directive {
         unit: Some("bytes"),
         ..licorne(

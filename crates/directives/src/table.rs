@@ -256,7 +256,12 @@ const SERVER: &[Directive] = &[
         Default::Bool(false),
         "Do not call the application for a client that has already left. Not with `tcp_nopush: true`.",
     ),
-    unicorn("rewindable_input", Kind::Boolean, Default::Bool(true), "Whether `rack.input` can be rewound."),
+    unicorn(
+        "rewindable_input",
+        Kind::Boolean,
+        Default::Bool(true),
+        "Whether `rack.input` can be rewound. `false` keeps nothing of a body: it streams to the application.",
+    ),
     Directive {
         unit: Some("bytes"),
         ..unicorn(

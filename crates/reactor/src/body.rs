@@ -129,7 +129,10 @@ impl Sink {
 
 /// Opens a file without a name in `TMPDIR`. See open(2), `O_TMPFILE`; where the file system has no such thing the file
 /// is made under a name and unlinked at once.
-pub(crate) fn unnamed_file() -> io::Result<File> {
+///
+/// # Errors
+/// Those of open(2).
+pub fn unnamed_file() -> io::Result<File> {
     let directory = std::env::temp_dir();
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;

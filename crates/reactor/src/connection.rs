@@ -21,9 +21,10 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::proxied::Proxied;
 use crate::settings::Settings;
+use crate::streamed::Inflow;
 
 /// What one read of a body asks for.
-const BODY_READ_BYTES: usize = 64 * 1024;
+pub(crate) const BODY_READ_BYTES: usize = 64 * 1024;
 /// How many reads a connection gets before others have their turn.
 const READS_AT_ONCE: usize = 16;
 /// Room for body bytes behind the largest head.
@@ -40,6 +41,8 @@ pub(crate) enum Phase {
     Sized { sink: Box<Sink>, left: u64 },
     /// Reading a chunked body.
     Chunked { sink: Box<Sink>, decoder: Box<Decoder> },
+    /// The head is complete; the application reads the body while it arrives.
+    Open(Inflow),
     /// The request is complete; its body waits to be taken.
     Complete(Content),
     /// Writing the rest of a response.
@@ -157,7 +160,9 @@ impl Connection {
                     intake.reserve(BODY_READ_BYTES);
                     intake.filled..intake.filled + BODY_READ_BYTES
                 }
-                Phase::Complete(_) | Phase::Writing { .. } | Phase::Discarding => return Progress::Request,
+                Phase::Complete(_) | Phase::Open(_) | Phase::Writing { .. } | Phase::Discarding => {
+                    return Progress::Request;
+                }
             };
             let asked = room.len();
             let count = match receive(self.fd.as_fd(), &mut intake.buffer[room]) {
@@ -211,6 +216,12 @@ impl Connection {
             Framing::Length(bytes) if bytes <= received.min(settings.body_buffer_bytes) as u64 => {
                 intake.next = start + bytes as usize;
                 self.phase = Phase::Complete(Content::Inline(start..intake.next));
+                return Some(Progress::Request);
+            }
+            Framing::Length(_) | Framing::Chunked if settings.stream_bodies => {
+                let bytes = if let Framing::Length(bytes) = framing { Some(bytes) } else { None };
+                intake.next = start;
+                self.phase = Phase::Open(Inflow::new(bytes, start, expects && received == 0));
                 return Some(Progress::Request);
             }
             Framing::Length(bytes) => match Sink::with_size(bytes, settings.allowance()) {
@@ -338,7 +349,7 @@ impl AsFd for Connection {
     }
 }
 
-fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<usize, Errno> {
     loop {
         match rustix::net::recv(fd, &mut *room, RecvFlags::empty()) {
             Ok((_, count)) => return Ok(count),

@@ -140,6 +140,12 @@ impl Reactor {
     pub fn finish(&mut self, token: Token, after: After) {
         self.serving = self.serving.filter(|serving| *serving != token);
         let Some(connection) = self.slab.get_mut(token) else { return };
+        let mut after = after;
+        if after != After::Abort && !connection.body_is_read() {
+            // What is still to come of the body would be taken for the next request.
+            connection.spoil_input();
+            after = After::Close;
+        }
         if after == After::Abort {
             // Not merely closed: a child that the application forked may hold the descriptor, and the client would wait.
             let _ = rustix::net::shutdown(&connection.fd, Shutdown::Both);
@@ -159,8 +165,8 @@ impl Reactor {
         Some((connection.fd, rest))
     }
 
-    /// Answers with an error and closes.
-    pub(crate) fn refuse(&mut self, token: Token, status: u16) {
+    /// Answers with an error and closes: for requests whose body turned out to be none.
+    pub fn refuse(&mut self, token: Token, status: u16) {
         let mut response = Vec::with_capacity(128);
         http1::response::write_error(&mut response, status, self.date.current());
         if self.send_last(token, &[&response]).is_err() {
@@ -168,14 +174,8 @@ impl Reactor {
         }
         // The position in the input is unknown: whatever comes is thrown away.
         if let Some(connection) = self.slab.get_mut(token) {
-            if let Some(intake) = &mut connection.intake {
-                intake.filled = intake.filled.max(1);
-                intake.next = 0;
-            } else {
-                let mut intake = self.pool.take();
-                intake.filled = 1;
-                connection.intake = Some(intake);
-            }
+            connection.intake.get_or_insert_with(|| self.pool.take());
+            connection.spoil_input();
         }
         self.finish(token, After::Close);
     }

@@ -48,8 +48,9 @@ mod shared_memory;
 mod slab;
 mod spill;
 mod stand_in;
+mod streamed;
 
-pub use body::{Body, Memory};
+pub use body::{Body, Memory, unnamed_file};
 pub use date::HttpDate;
 pub use exchange::{After, Request};
 pub use peer::Peer;
@@ -61,3 +62,4 @@ pub use settings::Settings;
 pub use shared_memory::SharedMemory;
 pub use slab::Token;
 pub use stand_in::{Access, Desk};
+pub use streamed::{Fault, Read};

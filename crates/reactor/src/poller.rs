@@ -150,18 +150,25 @@ impl Poller {
     /// Waits until `fd` takes bytes, its peer is gone, the waker is used or `timeout_ms` has passed.
     /// Returns whether `fd` is worth a try.
     pub fn wait_writable(&self, fd: BorrowedFd<'_>, timeout_ms: u64) -> bool {
-        let mut fds = [
-            PollFd::from_borrowed_fd(fd, PollFlags::OUT),
-            PollFd::from_borrowed_fd(self.0.wake.as_fd(), PollFlags::IN),
-        ];
+        self.wait_for(fd, PollFlags::OUT, timeout_ms)
+    }
+
+    /// The same until `fd` has bytes.
+    pub fn wait_readable(&self, fd: BorrowedFd<'_>, timeout_ms: u64) -> bool {
+        self.wait_for(fd, PollFlags::IN, timeout_ms)
+    }
+
+    fn wait_for(&self, fd: BorrowedFd<'_>, what: PollFlags, timeout_ms: u64) -> bool {
+        let mut fds =
+            [PollFd::from_borrowed_fd(fd, what), PollFd::from_borrowed_fd(self.0.wake.as_fd(), PollFlags::IN)];
         let outcome = rustix::event::poll(&mut fds, Some(&timespec(timeout_ms)));
-        let (writable, woken) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+        let (ready, woken) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
         if woken {
             // Otherwise the next wait would end at once.
             self.drain_wake();
         }
         match outcome {
-            Ok(_) | Err(Errno::INTR) => writable,
+            Ok(_) | Err(Errno::INTR) => ready,
             Err(_) => true,
         }
     }

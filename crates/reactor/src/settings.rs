@@ -19,6 +19,8 @@ pub struct Settings {
     pub body_buffer_bytes: usize,
     /// What longer ones may have together, a quarter of it each; else they go to an unlinked file. Default 16 MiB.
     pub body_memory: SharedMemory,
+    /// The application reads bodies while they arrive, unless they came with the head. Default false.
+    pub stream_bodies: bool,
     /// How much of a response that its client has not taken yet is kept in memory; the rest goes to an unlinked file.
     /// Default 1,048,576.
     pub response_buffer_bytes: usize,
@@ -66,6 +68,7 @@ impl Default for Settings {
             connections: 10_000,
             body_buffer_bytes: 114_688,
             body_memory: SharedMemory::new(16 << 20),
+            stream_bodies: false,
             response_buffer_bytes: 1 << 20,
             response_file_bytes: 1 << 30,
             keepalive_ms: 75_000,

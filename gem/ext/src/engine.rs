@@ -22,6 +22,7 @@ use crate::ffi::{self, Escape, Locked, protect};
 use crate::input::Input;
 use crate::serve::serve;
 use crate::settings::{connection_settings, milliseconds, reasons, setting, trusted_proxies};
+use crate::stream::Streaming;
 use crate::system_error;
 
 /// Buffers larger than this are not kept.
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) reasons: BTreeMap<u16, Vec<u8>>,
     /// How much of a response may be in memory before the application waits for the client.
     pub(crate) response_buffer_bytes: usize,
+    /// What the application's input needs to know when it reads from the connection.
+    pub(crate) streaming: Streaming,
     /// For the heads of responses, reused.
     buffer: RefCell<Vec<u8>>,
     page: Arc<Shared>,
@@ -92,6 +95,7 @@ impl Engine {
         let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
 
         let connections = connection_settings(ruby, settings)?;
+        let streaming = Streaming::new(ruby, settings, &connections)?;
         let (write_ms, response_buffer_bytes) = (connections.write_ms, connections.response_buffer_bytes);
         let mut reactor = Reactor::new(connections).map_err(|error| system_error(ruby, "epoll_create", &error))?;
         let watched = control.with_channel(ruby, |channel| reactor.watch_control(std::os::fd::AsFd::as_fd(channel)))?;
@@ -118,6 +122,7 @@ impl Engine {
             check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
             write_ms,
             response_buffer_bytes,
+            streaming,
             buffer: RefCell::default(),
             page,
             seat,

@@ -1,4 +1,5 @@
-//! `rack.input`: a complete request body, in memory or in an unlinked file. Reading it never waits for the client.
+//! `rack.input`: a complete request body, in memory or in an unlinked file, so that reading it never waits for the client;
+//! or one that is still arriving (see [`crate::stream`]).
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -11,6 +12,7 @@ use magnus::{
 use reactor::{Body, Memory};
 
 use crate::ffi::Locked;
+use crate::stream::Feed;
 use crate::{ffi, system_error};
 
 /// What a line of a file is searched in at a time.
@@ -18,12 +20,15 @@ const LINE_READ_BYTES: usize = 16 * 1024;
 
 enum Source {
     Memory(Memory),
+    Growing(Vec<u8>),
     File { file: File, bytes: u64 },
 }
 
 struct State {
     source: Source,
     position: u64,
+    /// Where the rest comes from, until it is there.
+    feed: Option<Feed>,
 }
 
 /// The Ruby object.
@@ -50,6 +55,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("each", method!(Input::each, 0))?;
     class.define_method("rewind", method!(Input::rewind, 0))?;
     class.define_method("size", method!(Input::size, 0))?;
+    class.define_method("complete", method!(Input::complete, 0))?;
     class.define_method("close", method!(Input::close, 0))?;
     class.define_method("close!", method!(Input::close, 0))?;
     class.define_method("eof?", method!(Input::is_at_end, 0))?;
@@ -71,13 +77,41 @@ impl Input {
         };
         let weight = match &source {
             Source::Memory(bytes) if !is_large => isize::try_from(bytes.capacity()).unwrap_or(0),
-            Source::Memory(_) | Source::File { .. } => 0,
+            Source::Memory(_) | Source::Growing(_) | Source::File { .. } => 0,
         };
         if weight > 0 {
             // Otherwise it would not see a reason to run while request bodies pile up.
             ffi::ruby().gc_adjust_memory_usage(weight);
         }
-        Self { state: Locked::new(RefCell::new(State { source, position: 0 })), weight }
+        Self { state: Locked::new(RefCell::new(State { source, position: 0, feed: None })), weight }
+    }
+
+    /// Makes the input of a request whose body is still to come.
+    pub(crate) fn fed(feed: Feed) -> Self {
+        let state = State { source: Source::Growing(Vec::new()), position: 0, feed: Some(feed) };
+        Self { state: Locked::new(RefCell::new(state)), weight: 0 }
+    }
+
+    /// Waits for the client until there is enough, or all.
+    fn want(&self, ruby: &Ruby, mut enough: impl FnMut(&State) -> std::io::Result<bool>) -> Result<(), Error> {
+        let failed = |error: std::io::Error| system_error(ruby, "rack.input", &error);
+        loop {
+            let feed = {
+                let state = self.state(ruby).borrow();
+                let Some(feed) = state.feed else { return Ok(()) };
+                if enough(&state).map_err(failed)? {
+                    return Ok(());
+                }
+                feed
+            };
+            // No guard is held: this waits, and other threads may read from this input.
+            let more = crate::stream::more(ruby, feed.serial)?;
+            let mut state = self.state(ruby).borrow_mut();
+            match more {
+                Some(bytes) => state.push(bytes, &feed).map_err(failed)?,
+                None => state.feed = None,
+            }
+        }
     }
 
     /// `read`, `read(length)`, `read(length, buffer)` as Rack's specification has it.
@@ -101,6 +135,11 @@ impl Input {
             }
         };
         let buffer = buffer.filter(|buffer| !buffer.is_nil()).map(RString::try_convert).transpose()?;
+        this.want(ruby, |state| {
+            // Of a chunked body what is there is enough, as in Unicorn.
+            let sized = state.feed.is_some_and(|feed| feed.bytes.is_some());
+            Ok(length.is_some_and(|length| state.left() >= if sized { length } else { length.min(1) }))
+        })?;
         let left = this.state(ruby).borrow().left();
         let wanted = length.unwrap_or(left).min(left);
         if let Some(buffer) = buffer {
@@ -152,17 +191,29 @@ impl Input {
     }
 
     fn line(&self, ruby: &Ruby, separator: Option<&[u8]>) -> Result<Value, Error> {
-        let length = {
-            let state = self.state(ruby).borrow();
-            match separator {
-                _ if state.left() == 0 => return Ok(ruby.qnil().as_value()),
-                None => Ok(state.left()),
-                // An empty separator means paragraphs.
-                Some(b"") => state.find(b"\n\n"),
-                Some(separator) => state.find(separator),
-            }
+        // An empty separator means paragraphs.
+        let separator = separator.map(|text| if text.is_empty() { b"\n\n" } else { text });
+        let (mut length, mut searched) = (None, 0);
+        let look = |state: &State| {
+            let Some(separator) = separator else { return Ok(false) };
+            length = state.find(separator, searched)?;
+            // It may lie across what is there and what comes.
+            searched = state.left().saturating_sub(separator.len() as u64 - 1);
+            Ok(length.is_some())
         };
-        let length = length.map_err(|error| system_error(ruby, "rack.input", &error))?;
+        self.want(ruby, look)?;
+        let left = {
+            let state = self.state(ruby).borrow();
+            if let (Some(separator), None) = (separator, length) {
+                let found = state.find(separator, searched);
+                length = found.map_err(|error| system_error(ruby, "rack.input", &error))?;
+            }
+            state.left()
+        };
+        let length = length.unwrap_or(left);
+        if length == 0 {
+            return Ok(ruby.qnil().as_value());
+        }
         let string = ruby.str_from_slice(&[]);
         self.append(ruby, string, length)?;
         Ok(string.as_value())
@@ -173,21 +224,31 @@ impl Input {
         0
     }
 
-    fn size(ruby: &Ruby, this: &Self) -> u64 {
-        this.state(ruby).borrow().bytes()
+    fn size(ruby: &Ruby, this: &Self) -> Result<u64, Error> {
+        if let Some(bytes) = this.state(ruby).borrow().feed.and_then(|feed| feed.bytes) {
+            return Ok(bytes);
+        }
+        this.want(ruby, |_| Ok(false))?;
+        Ok(this.state(ruby).borrow().bytes())
+    }
+
+    /// Waits until all of it is there.
+    fn complete(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.want(ruby, |_| Ok(false))
     }
 
     fn position(ruby: &Ruby, this: &Self) -> u64 {
         this.state(ruby).borrow().position
     }
 
-    fn is_at_end(ruby: &Ruby, this: &Self) -> bool {
-        this.state(ruby).borrow().left() == 0
+    fn is_at_end(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
+        this.want(ruby, |state| Ok(state.left() > 0))?;
+        Ok(this.state(ruby).borrow().left() == 0)
     }
 
     /// Frees what is held. Reading afterwards finds the end, and no other request is concerned.
     pub(crate) fn close(ruby: &Ruby, this: &Self) {
-        *this.state(ruby).borrow_mut() = State { source: Source::Memory(Memory::default()), position: 0 };
+        *this.state(ruby).borrow_mut() = State { source: Source::Memory(Memory::default()), position: 0, feed: None };
     }
 
     /// The server closes it; an application that asks whether it still may read may.
@@ -212,6 +273,7 @@ impl State {
     fn bytes(&self) -> u64 {
         match &self.source {
             Source::Memory(bytes) => bytes.len() as u64,
+            Source::Growing(bytes) => bytes.len() as u64,
             Source::File { bytes, .. } => *bytes,
         }
     }
@@ -220,43 +282,77 @@ impl State {
         self.bytes().saturating_sub(self.position)
     }
 
-    /// Copies the bytes at `place`, of which there must be enough.
-    fn read_at(&self, room: &mut [u8], place: u64) -> std::io::Result<()> {
-        match &self.source {
-            Source::Memory(bytes) => {
-                let start = place as usize;
-                let bytes = bytes.get(start..start + room.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
-                room.copy_from_slice(bytes);
-                Ok(())
+    /// Adds what came of the body.
+    fn push(&mut self, bytes: Vec<u8>, feed: &Feed) -> std::io::Result<()> {
+        match &mut self.source {
+            Source::Memory(_) => self.source = Source::Growing(bytes),
+            Source::Growing(memory) if !feed.rewindable => {
+                memory.drain(..self.position as usize);
+                self.position = 0;
+                memory.extend_from_slice(&bytes);
             }
-            Source::File { file, .. } => file.read_exact_at(room, place),
+            Source::Growing(memory) if memory.len() + bytes.len() <= feed.memory_bytes => {
+                memory.extend_from_slice(&bytes);
+            }
+            Source::Growing(memory) => {
+                let file = reactor::unnamed_file()?;
+                file.write_all_at(memory, 0)?;
+                file.write_all_at(&bytes, memory.len() as u64)?;
+                self.source = Source::File { file, bytes: (memory.len() + bytes.len()) as u64 };
+            }
+            Source::File { file, bytes: end } => {
+                file.write_all_at(&bytes, *end)?;
+                *end += bytes.len() as u64;
+            }
         }
+        Ok(())
     }
 
-    /// Returns how many bytes there are up to and with `separator`, or to the end.
-    fn find(&self, separator: &[u8]) -> std::io::Result<u64> {
+    /// Copies the bytes at `place`, of which there must be enough.
+    fn read_at(&self, room: &mut [u8], place: u64) -> std::io::Result<()> {
+        let bytes: &[u8] = match &self.source {
+            Source::Memory(bytes) => bytes,
+            Source::Growing(bytes) => bytes,
+            Source::File { file, .. } => return file.read_exact_at(room, place),
+        };
+        let start = place as usize;
+        let bytes = bytes.get(start..start + room.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        room.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Returns how many bytes there are up to and with `separator`, of which the first `from` have none.
+    fn find(&self, separator: &[u8], from: u64) -> std::io::Result<Option<u64>> {
         let position_in = |bytes: &[u8]| bytes.windows(separator.len()).position(|window| window == separator);
-        match &self.source {
-            Source::Memory(bytes) => {
-                let rest = &bytes[self.position as usize..];
-                Ok(position_in(rest).map_or(rest.len(), |at| at + separator.len()) as u64)
+        let bytes: &[u8] = match &self.source {
+            Source::Memory(bytes) => bytes,
+            Source::Growing(bytes) => bytes,
+            Source::File { file, .. } => return self.find_in_file(file, position_in, separator.len(), from),
+        };
+        let rest = &bytes[(self.position + from) as usize..];
+        Ok(position_in(rest).map(|at| from + (at + separator.len()) as u64))
+    }
+
+    fn find_in_file(
+        &self,
+        file: &File,
+        position_in: impl Fn(&[u8]) -> Option<usize>,
+        separator_len: usize,
+        from: u64,
+    ) -> std::io::Result<Option<u64>> {
+        let mut piece = vec![0; LINE_READ_BYTES];
+        let mut searched = from;
+        while searched < self.left() {
+            let got = file.read_at(&mut piece, self.position + searched)?;
+            if let Some(at) = position_in(&piece[..got]) {
+                return Ok(Some((searched + (at + separator_len) as u64).min(self.left())));
             }
-            Source::File { file, .. } => {
-                let mut piece = vec![0; LINE_READ_BYTES];
-                let mut searched = 0;
-                while searched < self.left() {
-                    let got = file.read_at(&mut piece, self.position + searched)?;
-                    if let Some(at) = position_in(&piece[..got]) {
-                        return Ok((searched + (at + separator.len()) as u64).min(self.left()));
-                    }
-                    if got < separator.len() {
-                        break;
-                    }
-                    // The separator may lie across two pieces.
-                    searched += (got - separator.len() + 1) as u64;
-                }
-                Ok(self.left())
+            if got < separator_len {
+                break;
             }
+            // The separator may lie across two pieces.
+            searched += (got - separator_len + 1) as u64;
         }
+        Ok(None)
     }
 }

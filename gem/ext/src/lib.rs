@@ -19,6 +19,7 @@ mod response;
 mod serve;
 mod settings;
 mod sink;
+mod stream;
 
 use magnus::{Error, RModule, Ruby, function, prelude::*};
 

@@ -202,9 +202,10 @@ fn compose(
         (None, "") => with_bytes(answer.status, reason_of),
         (None, _) => None,
     };
+    let asked = exchange.asked_now();
     let mut writer = {
         let mut reactor = exchange.core.reactor();
-        Writer::begin(head, exchange.asked, answer.code, reason.as_deref(), reactor.date())
+        Writer::begin(head, asked, answer.code, reason.as_deref(), reactor.date())
     };
     drop(reason);
     let mut hijack = match answer.content {

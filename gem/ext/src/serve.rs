@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http1::request::Version;
 use http1::response::{Asked, write_error};
 use magnus::{Exception, Ruby, Value, prelude::*, typed_data::Obj};
-use reactor::{After, Body, Token};
+use reactor::{After, Body, Fault, Token};
 use scoreboard::State;
 use sys::clock::monotonic_ns;
 
@@ -115,11 +115,15 @@ fn build_env(
     let serial = next_serial();
     let body = core.reactor().take_body(token);
     let is_large = body.is_large();
-    let input = (!matches!(body, Body::Empty)).then(|| ruby.obj_wrap(Input::new(body)));
-    let large = input.filter(|_| is_large);
+    let streamed = core.reactor().streamed_body(token);
+    let input = match streamed {
+        Some(bytes) => Some(core.streaming.input(ruby, serial, bytes)),
+        None => (!matches!(body, Body::Empty)).then(|| ruby.obj_wrap(Input::new(body))),
+    };
+    let large = input.filter(|_| is_large || streamed.is_some());
     let parts = Parts {
         input: input.map_or(core.empty_input, |input| input.as_value()),
-        tempfile: large.map(|input| input.as_value()),
+        tempfile: large.filter(|_| is_large).map(|input| input.as_value()),
         serial,
         // Clients of HTTP/1.0 do not know interim responses; the application may call without a look at the version.
         early_hints: core.early_hints.then(|| {
@@ -176,6 +180,12 @@ impl Exchange<'_> {
         })
     }
 
+    /// What the client asked for, as far as it still can have it: behind a body that nobody read comes no request.
+    pub(crate) fn asked_now(&self) -> Asked {
+        let keep_alive = self.asked.keep_alive && self.core.reactor().body_is_read(self.token);
+        Asked { keep_alive, ..self.asked }
+    }
+
     /// Tells whether the application took the connection over.
     pub(crate) fn is_hijacked(&self) -> bool {
         self.core.running.get().is_some_and(|running| running.socket.is_some())
@@ -186,6 +196,17 @@ impl Exchange<'_> {
         // What a child raises is its end, and not that of its parent's request.
         let own = escape.standard_error().filter(|_| !self.core.is_forked());
         let Some(exception) = own else { return Ended::Escaped(escape) };
+        if !self.is_hijacked()
+            && let Some(fault) = self.core.streaming.take_fault()
+        {
+            // The client's fault, and no news to anybody.
+            let mut reactor = self.core.reactor();
+            match fault {
+                Fault::Gone => reactor.finish(self.token, After::Abort),
+                Fault::Refused(status) => reactor.refuse(self.token, status),
+            }
+            return Ended::Failed(exception);
+        }
         report(self.events, "app_error", exception);
         self.core.seat(|seat| seat.count_server_error());
         if let Some(socket) = self.core.running.get().and_then(|running| running.socket) {

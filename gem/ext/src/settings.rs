@@ -42,6 +42,8 @@ pub(crate) fn connection_settings(ruby: &Ruby, settings: RHash) -> Result<Settin
         connections: number("worker_connections", defaults.connections)?.min(descriptors()),
         body_buffer_bytes: number("client_body_buffer_size", defaults.body_buffer_bytes)?,
         body_memory: SharedMemory::new(number("body_memory", 16 << 20)?),
+        stream_bodies: setting(ruby, settings, "request_buffering")? == Some(false)
+            || setting(ruby, settings, "rewindable_input")? == Some(false),
         response_buffer_bytes: number("response_buffer_size", defaults.response_buffer_bytes)?,
         response_file_bytes: setting(ruby, settings, "response_file_limit")?.unwrap_or(defaults.response_file_bytes),
         keepalive_ms: ms("keepalive_timeout", defaults.keepalive_ms)?,

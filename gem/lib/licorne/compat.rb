@@ -17,9 +17,9 @@ module Unicorn
   HttpServer = Licorne::Server
   Configurator = Licorne::Configurator
   Worker = Licorne::Worker
-  # What `rack.input` is. Here it is complete and rewindable always, so that both names mean the same.
-  StreamInput = Licorne::Native::Input
-  TeeInput = StreamInput
+  # What `rack.input` is: the first with `rewindable_input false`.
+  StreamInput = Licorne::Native::StreamInput
+  TeeInput = Licorne::Native::Input
 
   autoload :OobGC, "licorne/compat/oob_gc"
   autoload :PrereadInput, "licorne/compat/preread_input"
