@@ -1,5 +1,6 @@
 //! Promise: what `docs/migrating.md` says works.
 
+use rustix::process::Signal;
 use testkit::output::Mark;
 use testkit::{App, Connection, Endpoint, Request, Server};
 
@@ -47,4 +48,77 @@ fn directives_of_others_are_told_with_their_line() {
         assert_eq!(server.wait_for_exit().code(), Some(1), "{line}");
         server.wait_for(Mark::default(), &format!("config.rb:4: {told}"));
     }
+}
+
+/// Serves what it finds out about the names that it uses.
+const NAMES: &str = r#"
+require "unicorn"
+require "unicorn/oob_gc"
+require "unicorn/worker_killer"
+use Unicorn::OobGC, 2
+theirs = $LOADED_FEATURES.grep(%r{/unicorn-[0-9.]+/|vendor_ruby/unicorn})
+names = [Unicorn::HttpServer, Unicorn::Configurator, Gem.loaded_specs.key?("unicorn"), theirs]
+run ->(_env) { [200, { "content-type" => "text/plain" }, [names.inspect]] }
+"#;
+
+#[test]
+fn unicorn_may_stay_in_the_gemfile() {
+    let place = tempfile::TempDir::new().expect("a temporary directory");
+    let gemfile = place.path().join("Gemfile");
+    std::fs::write(&gemfile, "source 'https://rubygems.org'\ngem 'rack'\ngem 'unicorn'\n").expect("it can be written");
+    let mut bundle = std::process::Command::new("bundle");
+    let bundle = bundle.args(["install", "--local", "--quiet"]).env("BUNDLE_GEMFILE", &gemfile);
+    let finished = testkit::process::run(bundle, testkit::patience());
+    assert!(finished.status.success(), "{finished:#?}");
+    let gemfile = gemfile.display().to_string();
+    for preload in [true, false] {
+        let mut server = Server::builder()
+            .app(App::rackup(NAMES))
+            .preload(preload)
+            .env("BUNDLE_GEMFILE", &gemfile)
+            .env("RUBYOPT", "-rbundler/setup")
+            .launch();
+        server.wait_for(Mark::default(), "worker=0*ready");
+        assert_eq!(server.get("/").text(), "[Licorne::Server, Licorne::Configurator, true, []]", "preload {preload}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_worker_killer_replaces_workers_between_requests() {
+    let app = "require 'unicorn/worker_killer'\nuse Unicorn::WorkerKiller::MaxRequests, 3, 3\n\
+               run ->(_env) { [200, { 'content-type' => 'text/plain' }, [Process.pid.to_s]] }\n";
+    let mut server = Server::builder().app(App::rackup(app)).workers(2).start();
+    let mut pids = std::collections::BTreeSet::new();
+    let mut asked = 0;
+    while pids.len() < 5 {
+        let response = server.get("/");
+        assert_eq!(response.status, 200);
+        pids.insert(response.text());
+        asked += 1;
+        assert!(asked < 200, "workers stay: {pids:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_link_named_unicorn_takes_the_old_command_line() {
+    let place = tempfile::TempDir::new().expect("a temporary directory");
+    let link = place.path().join("unicorn");
+    std::os::unix::fs::symlink(testkit::program::path(), &link).expect("a link can be made");
+    let config = format!("{DIRECTORIES}{}", configurations()[0]);
+    let mut server = Server::builder().program(link).app(App::rails()).config(&config).launch();
+    assert_eq!(server.get("/").text(), "Hello Rails\n");
+    server.wait_for_slots(&[0, 1]);
+    // As scripts do it: no subcommand, a signal and the pid file.
+    testkit::process::signal(server.pid_in_file("server.pid").expect("a pid file"), Signal::HUP).expect("it is there");
+    // It is told in the file that the configuration names.
+    server.eventually("the line that scripts wait for", || {
+        let log = std::fs::read_to_string(server.file("app/log/web.log")).unwrap_or_default();
+        log.contains("done reloading config_file=").then_some(())
+    });
+    let generations: Vec<_> = server.workers().iter().map(|worker| worker.generation).collect();
+    assert_eq!(generations, [Some(2), Some(2)]);
+    assert_eq!(server.get("/").text(), "Hello Rails\n");
+    server.stop();
 }
