@@ -37,7 +37,7 @@ fn main() {
         },
         Message::WorkerExited { slot: Some(1), pid: 2, status: 9 },
         Message::Settings { json: "{}".into() },
-        Message::Retire { drain: true, linger_ms: 500 },
+        Message::Retire { drain: true, hand_over: true, linger_ms: 500 },
         Message::Failed { text: text() },
         Message::Ready,
     ] {
