@@ -245,6 +245,16 @@ impl Core {
         ffi::is_forked()
     }
 
+    /// Runs what may take long in the application; the other connections are looked after meanwhile.
+    pub(crate) fn away<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.desk.lend();
+        let outcome = work();
+        if !ffi::is_forked() {
+            self.desk.take_back();
+        }
+        outcome
+    }
+
     /// Gives access to the connections, for a moment. A child that the application forked has none.
     pub(crate) fn reactor(&self) -> Access<'_> {
         if ffi::is_forked() && !self.abandoned.replace(true) {

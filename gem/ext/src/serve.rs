@@ -43,7 +43,6 @@ pub(crate) fn serve(
     let Some(asked) = begin(core, token) else { return Ok(()) };
     let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, large)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
-        core.desk.lend();
         let outcome = exchange.run(app);
         if core.is_forked() {
             return Err(if let Ended::Escaped(escape) = outcome { escape } else { exit(ruby) });
@@ -174,9 +173,11 @@ impl Exchange<'_> {
     }
 
     fn call(&self, app: Value) -> Result<Value, Escape> {
-        protect(|rb| {
-            rb.check_interrupts();
-            rb.call(app, ids().call, &[self.env])
+        self.core.away(|| {
+            protect(|rb| {
+                rb.check_interrupts();
+                rb.call(app, ids().call, &[self.env])
+            })
         })
     }
 
@@ -254,8 +255,10 @@ impl Exchange<'_> {
     }
 
     fn isolated(&self, callable: Value, arguments: &[Value]) {
-        let outcome = protect(|rb| {
-            rb.call(callable, ids().call, arguments);
+        let outcome = self.core.away(|| {
+            protect(|rb| {
+                rb.call(callable, ids().call, arguments);
+            })
         });
         if let Err(Escape::Raised(exception)) = outcome {
             report(self.events, "after_reply_error", exception);

@@ -102,11 +102,13 @@ impl<'e, 'x> Sink<'e, 'x> {
             Content::Nothing | Content::Stream => {}
             Content::Strings(array, bytes) => self.strings(*array, *bytes)?,
             Content::File(file, bytes) if self.framing == BodyFraming::Length(*bytes) => self.file(file, *bytes),
-            Content::File(..) | Content::Pieces => protect(|rb| {
-                rb.each(body, |rb, piece, _| {
-                    let piece = rb.to_string(piece);
-                    self.piece(rb, piece)
-                });
+            Content::File(..) | Content::Pieces => self.exchange.core.away(|| {
+                protect(|rb| {
+                    rb.each(body, |rb, piece, _| {
+                        let piece = rb.to_string(piece);
+                        self.piece(rb, piece)
+                    });
+                })
             })?,
         }
         self.end()
@@ -302,7 +304,7 @@ impl<'e, 'x> Sink<'e, 'x> {
     pub(crate) fn hand_over(&mut self, callable: Value) -> Result<(), Escape> {
         self.flush_pending();
         let core = self.exchange.core;
-        let drained = if self.gone { Ok(false) } else { protect(|rb| self.drain(rb, 0)) };
+        let drained = if self.gone { Ok(false) } else { core.away(|| protect(|rb| self.drain(rb, 0))) };
         if !matches!(drained, Ok(true)) {
             core.reactor().finish(self.exchange.token, reactor::After::Abort);
             return drained.map(drop);
@@ -314,8 +316,10 @@ impl<'e, 'x> Sink<'e, 'x> {
             Err(_) => return Ok(()),
         };
         core.running.set(core.running.get().map(|running| crate::engine::Running { socket: Some(socket), ..running }));
-        let outcome = protect(|rb| {
-            rb.call(callable, ids().call, &[socket]);
+        let outcome = core.away(|| {
+            protect(|rb| {
+                rb.call(callable, ids().call, &[socket]);
+            })
         });
         // The application gave up: its client must not wait until the garbage collector closes the socket. A child that
         // it forked leaves the connection to its parent, and a jump must find Ruby as it left it.
