@@ -41,7 +41,8 @@ pub fn head_with_httparse(bytes: &[u8], limits: &Limits) {
         // It refuses these, Unicorn does not.
         return;
     }
-    if bytes[..head.len].split(|&byte| byte == b'\r').next().is_some_and(|line| matches!(line, [.., b'2'..=b'9'])) {
+    let version = &bytes[head.target.range().end..];
+    if matches!(version, [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', ..]) {
         return;
     }
     let mut fields = [httparse::EMPTY_HEADER; 100];
