@@ -94,6 +94,14 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
         unit: "",
     });
 
+    let env = results.engine.iter().find(|row| row.request == "browser" && row.what == "env");
+    verdicts.push(Verdict {
+        promise: "engine: a browser's request parsed and its env prepared, times httparse's instructions".to_owned(),
+        measured: env.map(|row| row.times),
+        limit: 2.5,
+        unit: "x",
+    });
+
     let start = |peer: Option<Peer>| results.startup.iter().find(|row| row.peer == peer).map(|row| row.milliseconds);
     verdicts.push(Verdict {
         promise: "start to first response, times ruby's in-process".to_owned(),

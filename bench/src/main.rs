@@ -8,6 +8,7 @@
 //! program. The report goes to `bench/report/`.
 
 mod chart;
+mod engine;
 mod hurt;
 mod idle;
 mod judge;
@@ -49,6 +50,9 @@ fn run() -> anyhow::Result<()> {
     }
     if wanted("idle") {
         results.idle = idle::measure()?;
+    }
+    if wanted("engine") {
+        results.engine = engine::measure()?;
     }
     if wanted("hurt") {
         results.hurt = hurt::measure()?;

@@ -9,7 +9,7 @@ use testkit::program;
 
 use crate::judge::Verdict;
 use crate::peers::Peer;
-use crate::{chart, hurt, idle, memory, startup, throughput};
+use crate::{chart, engine, hurt, idle, memory, startup, throughput};
 
 /// Everything that was measured.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub(crate) struct Results {
     pub(crate) idle: Vec<idle::Row>,
     pub(crate) startup: Vec<startup::Row>,
     pub(crate) hurt: Vec<hurt::Row>,
+    pub(crate) engine: Vec<engine::Row>,
 }
 
 /// Writes report and chart, and prints the report.
@@ -60,6 +61,7 @@ fn render(results: &Results, verdicts: &[Verdict], rounds: usize, seconds: usize
     render_idle(&mut text, &results.idle);
     render_startup(&mut text, &results.startup);
     render_hurt(&mut text, &results.hurt);
+    render_engine(&mut text, &results.engine);
     text.push_str("## Versions\n\n");
     for peer in [Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Uwsgi] {
         let _ = writeln!(text, "- {}: {}", peer.name(), peer.version());
@@ -187,6 +189,20 @@ fn render_hurt(text: &mut String, rows: &[hurt::Row]) {
             row.among.failed,
             row.idle
         );
+    }
+    text.push('\n');
+}
+
+fn render_engine(text: &mut String, rows: &[engine::Row]) {
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str(
+        "## The HTTP engine alone: instructions per request (callgrind)\n\n\
+         | request | what | instructions | times httparse |\n|---|---|---:|---:|\n",
+    );
+    for row in rows {
+        let _ = writeln!(text, "| {} | {} | {} | {:.2} |", row.request, row.what, row.instructions, row.times);
     }
     text.push('\n');
 }
