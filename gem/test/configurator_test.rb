@@ -13,7 +13,7 @@ class ConfiguratorTest < Minitest::Test
       "stderr_path" => ["err.log", nil], "stdout_path" => ["out.log"], "boot_timeout" => [1, 2.5], "surge" => [2],
       "term_signal" => [:quick, :graceful], "shutdown_delay" => [0, 1.5], "keepalive_timeout" => [0, 10],
       "keepalive_linger" => [3], "drop_underscore_headers" => [false], "upgrade" => [:in_place],
-      "control" => ["control.sock", nil]
+      "control" => ["control.sock", nil], "timeout_cleanup" => [0, 2.5]
     }.each do |name, values|
       values.each do |value|
         configurator = configure("#{name} #{value.inspect}")
@@ -43,12 +43,19 @@ class ConfiguratorTest < Minitest::Test
       "user 'no-such-user'" => "can't find user for no-such-user",
       "user 'root', 'no-such-group'" => "can't find group for no-such-group",
       "logger 5" => "logger=5 does not respond to method=debug",
-      "timeout" => "timeout takes one value"
+      "timeout" => "timeout takes one value",
+      "timeout 9, cleanup: 'x'" => 'not a number: timeout_cleanup="x"'
     }.each do |line, text|
       error = assert_raises(Licorne::ConfigError, line) { configure("# first line\n#{line}\n") }
       assert_equal "u.rb:2: #{text}", error.message
       assert_equal ["u.rb:2:in `evaluate'"], error.backtrace.grep(/\Au\.rb/)
     end
+  end
+
+  def test_timeout_takes_pitchforks_keyword
+    configurator = configure("timeout 20, cleanup: 4")
+    assert_equal [20, 4], [configurator[:timeout], configurator[:timeout_cleanup]]
+    refute configure("timeout 20").given?(:timeout_cleanup)
   end
 
   def test_wrong_arity_of_a_hook_names_both_numbers

@@ -50,4 +50,11 @@ pub(crate) const TIMEOUT: &[Listed] = &[
             "1",
         )],
     },
+    Listed {
+        heading: "A request is reported before its worker is killed",
+        rows: &[
+            ("timeout, end", "log: E worker=0 gen=1 pid=N timeout is near, after N ms in \"GET /wait\"", "0", "1"),
+            ("timeout, end", "log: main thread", "0", "1"),
+        ],
+    },
 ];

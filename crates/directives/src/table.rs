@@ -346,6 +346,24 @@ const SERVER: &[Directive] = &[
     Directive {
         unit: Some("seconds"),
         ..licorne(
+            "timeout_cleanup",
+            Kind::Number { min: 0.0 },
+            Default::Int(3),
+            "How long before its end by `timeout` a request is reported: its worker logs the backtrace of each thread and \
+             calls `after_worker_timeout`. Never more than half of `timeout`; 0 reports nothing. `timeout 20, cleanup: 3` \
+             sets both.",
+        )
+    },
+    licorne(
+        "after_worker_timeout",
+        Kind::Hook { arity: 3 },
+        Default::Described("does nothing"),
+        "Called in the worker, in a thread of its own, with server, worker and what is known (`thread`, `rack_env`, \
+         `elapsed` in seconds), once its request has been reported and is about to be ended by `timeout`.",
+    ),
+    Directive {
+        unit: Some("seconds"),
+        ..licorne(
             "boot_timeout",
             Kind::Number { min: 1.0 },
             Default::Int(120),

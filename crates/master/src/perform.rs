@@ -225,6 +225,20 @@ impl Shell {
         self.signal_worker(id, Kill::Kill);
     }
 
+    /// Has the worker report the request that began then, unless that is over. A worker that cannot is killed later, as
+    /// it would have been.
+    pub(crate) fn ask_for_report(&self, id: WorkerId, start_ns: u64) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) else { return };
+        // The worker compares this with its request: the signal may reach it during the next one.
+        seat.ask_report(start_ns);
+        if let Some(pid) = worker.pid
+            && seat.request_start_ns() == Some(start_ns)
+        {
+            self.kill(pid, Kill::Urg);
+        }
+    }
+
     pub(crate) fn kill(&self, pid: u32, signal: Kill) {
         if let Err(error) = sys::process::kill(pid, signal) {
             self.log.error(format_args!("cannot signal PID:{pid}: {}", error.chain()));

@@ -8,12 +8,16 @@ use std::time::Duration;
 use serde_json::Value;
 use sys::listener::Options;
 
+use crate::watch::Limits;
+
 /// The settings that matter to the master. Everything else stays in the mold.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) worker_processes: u32,
     /// How long a request, and a graceful stop, may last.
     pub(crate) timeout: Duration,
+    /// How long before its end by `timeout` a request is reported.
+    pub(crate) timeout_cleanup: Duration,
     /// How long a mold or worker may take until it is ready.
     pub(crate) boot_timeout: Duration,
     pub(crate) surge: u32,
@@ -69,6 +73,7 @@ impl Settings {
             proxies: proxies.collect(),
             worker_processes: whole(&value, "worker_processes", 1)?,
             timeout: seconds(&value, "timeout", 60.0)?,
+            timeout_cleanup: seconds(&value, "timeout_cleanup", 3.0)?,
             boot_timeout: seconds(&value, "boot_timeout", 120.0)?,
             surge: whole(&value, "surge", 1)?,
             term_quick: value["term_signal"] == "quick",
@@ -89,6 +94,11 @@ impl Settings {
     }
 
     /// The part of the settings that decisions depend on; how `upgrade` is meant is the shell's to know.
+    /// How long a request may last. Of a short `timeout`, half at most is left to its end.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { soft: self.timeout.saturating_sub(self.timeout_cleanup.min(self.timeout / 2)), hard: self.timeout }
+    }
+
     pub(crate) fn plan(&self, upgrade: supervisor::Way) -> supervisor::Plan {
         supervisor::Plan {
             worker_processes: self.worker_processes,
@@ -182,7 +192,21 @@ mod tests {
     fn silence_means_unicorns_defaults() {
         let settings = Settings::parse("{}").unwrap();
         assert_eq!((settings.worker_processes, settings.timeout), (1, Duration::from_secs(60)));
+        assert_eq!(settings.limits().soft, Duration::from_secs(57));
         assert!(settings.pid.is_none() && settings.listeners.is_empty() && !settings.term_quick);
+    }
+
+    #[test]
+    fn a_request_is_reported_when_at_most_half_of_its_time_is_left() {
+        #[track_caller]
+        fn check(json: &str, soft_ms: u64) {
+            let limits = Settings::parse(json).unwrap().limits();
+            assert_eq!(limits.soft, Duration::from_millis(soft_ms), "{json}");
+        }
+        check(r#"{"timeout":20,"timeout_cleanup":2.5}"#, 17_500);
+        check(r#"{"timeout":20,"timeout_cleanup":0}"#, 20_000);
+        check(r#"{"timeout":3}"#, 1_500);
+        check(r#"{"timeout":3,"timeout_cleanup":60}"#, 1_500);
     }
 
     #[test]

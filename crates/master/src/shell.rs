@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use supervisor::{Config, Event, Generation, Instant, Supervisor, Ticket, WorkerId};
 use sys::daemon::{Reporter, Side};
@@ -31,7 +30,7 @@ use crate::settings::Settings;
 use crate::succession::Succession;
 use crate::successor::{self, Successor};
 use crate::take_over;
-use crate::watch::{self, Watched};
+use crate::watch::{self, Limits, Watched};
 
 /// The exit status of a server that could not start.
 const FAILED: u8 = 1;
@@ -265,20 +264,23 @@ impl Shell {
         }
     }
 
-    /// Reports overdue requests; returns whether there were any.
+    /// Asks for the reports that are due, and tells of overdue requests; returns whether there were any.
     fn watch_requests(&mut self) -> bool {
-        let timeout = self.settings.as_ref().map_or(Duration::MAX, |settings| settings.timeout);
+        let limits = self.settings.as_ref().map_or(Limits::NONE, Settings::limits);
         let watched = self
             .workers
             .iter()
             .filter(|(_, worker)| worker.ready && worker.killed.is_none())
             .map(|(id, worker)| Watched { id: *id, seat: worker.seat });
-        let (overdue, next) = watch::look(self.scoreboard.words(), watched, timeout, sys::clock::monotonic_ns());
-        self.next_look_ns = next;
-        for worker in &overdue {
+        let due = watch::look(self.scoreboard.words(), watched, limits, sys::clock::monotonic_ns());
+        self.next_look_ns = due.next_ns;
+        for (worker, start_ns) in due.reports {
+            self.ask_for_report(worker, start_ns);
+        }
+        for worker in &due.overdue {
             self.event(Event::RequestOverdue { worker: *worker });
         }
-        !overdue.is_empty()
+        !due.overdue.is_empty()
     }
 
     fn sleep(&self) {

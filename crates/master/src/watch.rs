@@ -1,8 +1,8 @@
 //! Request deadlines, read from the scoreboard.
 //!
-//! No message and no timer belongs to a request. A worker that is idle when the master looks cannot have a request
-//! overdue before `timeout` has passed, so the master looks again then: one wake-up per `timeout` while nothing
-//! happens, and never a kill that comes late.
+//! No message and no timer belongs to a request. A worker that is idle when the master looks cannot have a request to
+//! report before the soft limit has passed, so the master looks again then: one wake-up per soft limit while nothing
+//! happens, and neither a report nor a kill ever comes late.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -14,55 +14,130 @@ pub(crate) struct Watched<Id> {
     pub(crate) seat: usize,
 }
 
-/// Finds the workers whose request has outlived `timeout` (and what the application added to it), and when to look again
-/// (CLOCK_MONOTONIC, ns; `None` when nobody is watched).
+/// How long a request may last until its worker is asked for a report, and until its worker is killed. What the
+/// application added to its deadline is added to both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) soft: Duration,
+    pub(crate) hard: Duration,
+}
+
+impl Limits {
+    /// Nothing is ever due.
+    pub(crate) const NONE: Self = Self { soft: Duration::MAX, hard: Duration::MAX };
+}
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Due<Id> {
+    /// Whom to ask for a report, and the start of the request that it is about (CLOCK_MONOTONIC, ns).
+    pub(crate) reports: Vec<(Id, u64)>,
+    /// Whose request has outlived the hard limit.
+    pub(crate) overdue: Vec<Id>,
+    /// When to look again (CLOCK_MONOTONIC, ns); `None` when nobody is watched.
+    pub(crate) next_ns: Option<u64>,
+}
+
+/// Finds the workers whose request has outlived a limit.
 pub(crate) fn look<Id: Copy>(
     page: &[AtomicU64],
     workers: impl Iterator<Item = Watched<Id>>,
-    timeout: Duration,
+    limits: Limits,
     now_ns: u64,
-) -> (Vec<Id>, Option<u64>) {
-    let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-    let mut overdue = Vec::new();
-    let mut next: Option<u64> = None;
+) -> Due<Id> {
+    let [soft, hard] = [limits.soft, limits.hard].map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
+    let mut due = Due { reports: Vec::new(), overdue: Vec::new(), next_ns: None };
     for worker in workers {
         let Some(seat) = scoreboard::seat(page, worker.seat) else { continue };
-        let deadline = match seat.request_start_ns() {
-            Some(start) => start.saturating_add(timeout_ns).saturating_add(seat.extra_ms().saturating_mul(1_000_000)),
-            None => now_ns.saturating_add(timeout_ns),
-        };
-        if deadline <= now_ns {
-            overdue.push(worker.id);
+        let next = if let Some(start) = seat.request_start_ns() {
+            let extended = start.saturating_add(seat.extra_ms().saturating_mul(1_000_000));
+            let (soft, hard) = (extended.saturating_add(soft), extended.saturating_add(hard));
+            let asked = seat.report_asked_ns() == start;
+            if hard <= now_ns {
+                due.overdue.push(worker.id);
+                continue;
+            }
+            if !asked && soft <= now_ns {
+                due.reports.push((worker.id, start));
+            }
+            if asked || soft <= now_ns { hard } else { soft }
         } else {
-            next = Some(next.map_or(deadline, |n| n.min(deadline)));
-        }
+            now_ns.saturating_add(soft)
+        };
+        due.next_ns = Some(due.next_ns.map_or(next, |earliest| earliest.min(next)));
     }
-    (overdue, next)
+    due
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn page() -> Vec<AtomicU64> {
+        (0..2 * scoreboard::SEAT_WORDS).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    /// Looks at two workers, of which `a` stays idle.
+    #[track_caller]
+    fn check(page: &[AtomicU64], soft: u64, now: u64, reports: &[(char, u64)], overdue: &[char], next: u64, why: &str) {
+        let limits = Limits { soft: Duration::from_nanos(soft), hard: Duration::from_nanos(100) };
+        let workers = [Watched { id: 'a', seat: 0 }, Watched { id: 'b', seat: 1 }].into_iter();
+        let due = look(page, workers, limits, now);
+        let want = Due { reports: reports.to_vec(), overdue: overdue.to_vec(), next_ns: Some(next) };
+        assert_eq!(due, want, "{why}");
+    }
+
     #[test]
     fn a_request_is_overdue_at_its_deadline_and_not_before() {
-        let page: Vec<AtomicU64> = (0..2 * scoreboard::SEAT_WORDS).map(|_| AtomicU64::new(0)).collect();
+        let page = page();
         let seat = scoreboard::seat(&page, 1).unwrap();
-        let watch = |now| {
-            look(
-                &page,
-                [Watched { id: 'a', seat: 0 }, Watched { id: 'b', seat: 1 }].into_iter(),
-                Duration::from_nanos(100),
-                now,
-            )
-        };
-        assert_eq!(watch(1_000), (vec![], Some(1_100)), "idle: look again after a timeout");
+        check(&page, 100, 1_000, &[], &[], 1_100, "idle: look again after the limit");
         seat.begin_request(1_050, b"GET", b"/");
-        assert_eq!(watch(1_100), (vec![], Some(1_150)), "busy: look again at its deadline");
-        assert_eq!(watch(1_150), (vec!['b'], Some(1_250)));
+        check(&page, 100, 1_100, &[], &[], 1_150, "busy: look again at its deadline");
+        check(&page, 100, 1_150, &[], &['b'], 1_250, "without a soft limit nothing is reported");
         seat.extend_deadline(1);
-        assert_eq!(watch(1_150), (vec![], Some(1_250)), "the application asked for a millisecond more");
+        check(&page, 100, 1_150, &[], &[], 1_250, "the application asked for a millisecond more");
         seat.end_request(1_200, scoreboard::State::Idle);
-        assert_eq!(watch(5_000), (vec![], Some(5_100)));
+        check(&page, 100, 5_000, &[], &[], 5_100, "idle again");
+    }
+
+    #[test]
+    fn a_request_is_reported_once_between_its_limits() {
+        let page = page();
+        let seat = scoreboard::seat(&page, 1).unwrap();
+        check(&page, 60, 1_000, &[], &[], 1_060, "idle: a request that begins now would be reported then");
+        seat.begin_request(1_010, b"GET", b"/");
+        check(&page, 60, 1_060, &[], &[], 1_070, "busy: look again at its soft limit");
+        check(&page, 60, 1_070, &[('b', 1_010)], &[], 1_110, "then at the hard one");
+        seat.ask_report(1_010);
+        check(&page, 60, 1_080, &[], &[], 1_110, "nobody asks twice");
+        check(&page, 60, 1_110, &[], &['b'], 1_170, "the hard limit holds all the same");
+        seat.end_request(1_110, scoreboard::State::Idle);
+        seat.begin_request(1_120, b"GET", b"/");
+        check(&page, 60, 1_180, &[('b', 1_120)], &[], 1_220, "the next request is another one");
+        check(&page, 60, 1_220, &[], &['b'], 1_280, "who looks too late only kills");
+    }
+
+    #[test]
+    fn an_extension_moves_both_limits() {
+        let page = page();
+        let seat = scoreboard::seat(&page, 1).unwrap();
+        seat.begin_request(1_000, b"GET", b"/");
+        seat.extend_deadline(1);
+        check(&page, 60, 1_001_000, &[], &[], 1_001_060, "two idle looks later it is not due yet");
+        check(&page, 60, 1_001_060, &[('b', 1_000)], &[], 1_001_100, "then it is");
+        seat.ask_report(1_000);
+        seat.extend_deadline(1);
+        check(&page, 60, 1_001_100, &[], &[], 1_001_160, "extended after its report: it is not reported again");
+    }
+
+    #[test]
+    fn nobody_is_watched_without_workers_and_never_without_limits() {
+        let page = page();
+        let nobody = look(&page, std::iter::empty::<Watched<char>>(), Limits::NONE, 1);
+        assert_eq!(nobody, Due { reports: vec![], overdue: vec![], next_ns: None });
+        scoreboard::seat(&page, 0).unwrap().begin_request(1, b"GET", b"/");
+        let due = look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), Limits::NONE, u64::MAX - 1);
+        assert_eq!(due, Due { reports: vec![], overdue: vec![], next_ns: Some(u64::MAX) });
     }
 }

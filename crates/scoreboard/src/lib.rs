@@ -1,8 +1,8 @@
 //! The meaning of each word of the page that master and workers share.
 //!
 //! The page is one `memfd`, mapped by the master and by every worker. It has [`SEATS`] seats of [`SEAT_WORDS`] words of
-//! 64 bits; one worker process writes one seat, with plain atomics, and everybody else only reads. The page survives
-//! the worker: that is how a post-mortem knows the request it was serving.
+//! 64 bits; one worker process writes one seat, with plain atomics, and everybody else only reads; the one word that the
+//! master writes is marked. The page survives the worker: that is how a post-mortem knows the request it was serving.
 //!
 //! ```text
 //! word  0  state             (State, as a number)
@@ -17,7 +17,8 @@
 //!       9  ready since       (CLOCK_MONOTONIC, ns)
 //!      10  line length       (bytes of the request line that follow)
 //!      11  asleep            (1 = waits for something to do)
-//!   12-15  reserved
+//!      12  report asked for  (the start of the request that the master wants a report of; the master writes it)
+//!   13-15  reserved
 //!   16-63  request line      (at most 384 bytes, truncated)
 //! ```
 //!
@@ -201,6 +202,16 @@ impl Seat<'_> {
         self.store(4, self.load(4).saturating_add(ms));
     }
 
+    /// The start of the request that the master wants a report of (CLOCK_MONOTONIC, ns); 0 when it never asked.
+    pub fn report_asked_ns(&self) -> u64 {
+        self.load(12)
+    }
+
+    /// Notes that the worker is to report the request that began then. The master calls it.
+    pub fn ask_report(&self, start_ns: u64) {
+        self.store(12, start_ns);
+    }
+
     /// Requests finished since the worker was forked.
     pub fn requests(&self) -> u64 {
         self.load(5)
@@ -290,11 +301,13 @@ mod tests {
         seat1.set_ready(10);
         seat1.begin_request(1_000, b"GET", b"/a?b=c");
         seat1.extend_deadline(250);
+        seat1.ask_report(1_000);
         assert_eq!(seat1.state(), State::Busy);
         assert_eq!((seat1.slot(), seat1.generation(), seat1.pid()), (5, 9, 77));
         assert_eq!(seat1.request_start_ns(), Some(1_000));
         assert_eq!(seat1.extra_ms(), 250);
         assert_eq!(seat1.request_line(), b"GET /a?b=c");
+        assert_eq!(seat1.report_asked_ns(), 1_000);
         assert_eq!(seat1.end_request(1_500, State::Idle), 500);
         assert_eq!((seat1.requests(), seat1.busy_ns(), seat1.request_start_ns()), (1, 500, None));
         assert_eq!(seat(&page, 0).unwrap().state(), State::Free);

@@ -99,10 +99,12 @@ pub enum Kill {
     Hup,
     /// `SIGUSR2`
     Usr2,
+    /// `SIGURG`: to a worker, report your request. Ignored by default.
+    Urg,
 }
 
 impl Kill {
-    const ALL: [Self; 6] = [Self::Int, Self::Quit, Self::Term, Self::Kill, Self::Hup, Self::Usr2];
+    const ALL: [Self; 7] = [Self::Int, Self::Quit, Self::Term, Self::Kill, Self::Hup, Self::Usr2, Self::Urg];
 
     /// Its name, `SIGKILL`.
     pub fn name(self) -> &'static str {
@@ -113,6 +115,7 @@ impl Kill {
             Self::Kill => "SIGKILL",
             Self::Hup => "SIGHUP",
             Self::Usr2 => "SIGUSR2",
+            Self::Urg => "SIGURG",
         }
     }
 
@@ -135,6 +138,7 @@ pub fn kill(pid: u32, signal: Kill) -> Result<()> {
         Kill::Kill => Signal::KILL,
         Kill::Hup => Signal::HUP,
         Kill::Usr2 => Signal::USR2,
+        Kill::Urg => Signal::URG,
     };
     match rustix::process::kill_process(pid, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),

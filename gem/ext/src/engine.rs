@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http1::proxy::Versions;
 use magnus::{
@@ -61,6 +62,8 @@ pub(crate) struct Core {
     seat: usize,
     /// Whether this is a child that has let go of its parent's connections.
     abandoned: Cell<bool>,
+    /// The start of the request that was reported last, on the clock of the scoreboard.
+    reported_ns: Cell<u64>,
     retire_asked: Cell<bool>,
     orphaned: Cell<bool>,
     linger_ms: u64,
@@ -83,6 +86,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("run", method!(Engine::run, 2))?;
     class.define_method("retire", method!(Engine::retire, 0))?;
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
+    class.define_method("request_to_report", method!(Engine::request_to_report, 0))?;
     class.define_method("seat_requests", method!(Engine::seat_requests, 0))
 }
 
@@ -127,6 +131,7 @@ impl Engine {
             page,
             seat,
             abandoned: Cell::new(false),
+            reported_ns: Cell::new(0),
             retire_asked: Cell::new(false),
             orphaned: Cell::new(false),
             linger_ms: milliseconds(setting(ruby, settings, "keepalive_linger")?, 2_000),
@@ -163,6 +168,21 @@ impl Engine {
 
     fn is_busy(ruby: &Ruby, this: &Self) -> bool {
         this.core.get(ruby).running.get().is_some()
+    }
+
+    /// Takes the request that the master wants a report of, if it is the one being served and was not taken before:
+    /// generation, request line, age in seconds, env. It may be called from a trap.
+    fn request_to_report(ruby: &Ruby, this: &Self) -> Option<(u32, String, f64, Option<Value>)> {
+        let core = this.core.get(ruby);
+        core.seat(|seat| {
+            let start = seat.request_start_ns()?;
+            if seat.report_asked_ns() != start || core.reported_ns.replace(start) == start || core.is_forked() {
+                return None;
+            }
+            let age = Duration::from_nanos(monotonic_ns().saturating_sub(start));
+            let line = seat.request_line().escape_ascii().to_string();
+            Some((seat.generation(), line, age.as_secs_f64(), core.running.get().map(|running| running.env)))
+        })
     }
 
     fn seat_requests(ruby: &Ruby, this: &Self) -> u64 {

@@ -63,13 +63,19 @@ module Licorne
     end
 
     TABLE.each do |name, entry|
-      next if %w[listen logger user].include?(entry[:type]) || name == :working_directory
+      next if %w[listen logger user].include?(entry[:type]) || %i[timeout working_directory].include?(name)
 
       if entry[:type] == "hook"
         define_method(name) { |*given, &block| give_hook(name, given, block) }
       else
         define_method(name) { |*given| give(name, given) }
       end
+    end
+
+    # Pitchfork's keyword says the other directive at once.
+    def timeout(*given, cleanup: nil)
+      give(:timeout, given)
+      give(:timeout_cleanup, [cleanup]) if cleanup
     end
 
     # Adds a listener; see the reference for addresses and options.

@@ -22,6 +22,13 @@ module Licorne
       Failure.log(@server.logger, "listen loop error", exception)
     end
 
+    def timeout(report)
+      @server.logger.error(report.to_s)
+      @server.after_worker_timeout.call(@server, @worker, report.info)
+    rescue StandardError => e
+      Failure.log(@server.logger, "after_worker_timeout", e)
+    end
+
     def reopen_logs
       @server.logger.info("worker=#{@worker.nr} reopening logs...")
       Logs.reopen

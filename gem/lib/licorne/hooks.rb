@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Licorne
-  # What happens where the configuration sets no hook: the log lines that Unicorn writes.
+  # What happens where the configuration sets no hook: the log lines that Unicorn writes, or nothing.
   module Hooks
     DEFAULTS = {
       before_fork: lambda { |server, worker| server.logger.info("worker=#{worker.nr} spawning...") },
@@ -11,7 +11,8 @@ module Licorne
         line = "reaped #{status.inspect} worker=#{worker ? worker.nr : "unknown"}"
         status.success? ? server.logger.info(line) : server.logger.error(line)
       },
-      before_exec: lambda { |server| server.logger.info("forked child re-executing...") }
+      before_exec: lambda { |server| server.logger.info("forked child re-executing...") },
+      after_worker_timeout: ->(_server, _worker, _info) {}
     }.freeze
   end
 end

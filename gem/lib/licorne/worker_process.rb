@@ -4,6 +4,7 @@ require "licorne/app_loader"
 require "licorne/events"
 require "licorne/process_client"
 require "licorne/signals"
+require "licorne/timeout_report"
 
 module Licorne
   # The main of a worker, from the fork to its end.
@@ -99,6 +100,16 @@ module Licorne
       trap("QUIT") { |_| leave }
       # Not in the trap itself: a Logger cannot lock there.
       trap("USR1") { |_| Thread.new { @events.reopen_logs } }
+      trap("URG") { |_| report_timeout(caller) }
+    end
+
+    # The backtraces are taken now, the report is written when a Logger can lock.
+    def report_timeout(backtrace)
+      request = @engine.request_to_report
+      return unless request
+
+      report = TimeoutReport.new(@worker, request, backtrace)
+      Thread.new { @events.timeout(report) }
     end
 
     def engine_settings

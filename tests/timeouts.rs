@@ -1,0 +1,139 @@
+//! Promise: a request that is about to be killed for its age is reported first, where it is and with every thread.
+
+use rustix::process::Signal;
+use testkit::output::Mark;
+use testkit::process::signal;
+use testkit::{App, Gate, Server};
+
+/// `/stuck` never returns, `/extended` has asked for time before, `/native` keeps Ruby from doing anything else.
+const STUCK: &str = r#"
+require "fiddle"
+
+def wait_in_the_application = sleep
+
+def wait_in_the_helper(begun)
+  begun << true
+  sleep
+end
+
+# A lock that is taken twice, waited for in C with the interpreter's lock held.
+def wait_in_c
+  take = Fiddle::Function.new(Fiddle.dlopen(nil)["pthread_mutex_lock"], [Fiddle::TYPE_VOIDP], Fiddle::TYPE_INT, need_gvl: true)
+  lock = "\0" * 64
+  2.times { take.call(lock) }
+end
+
+run lambda { |env|
+  case env["PATH_INFO"]
+  when "/stuck"
+    begun = Queue.new
+    Thread.new { wait_in_the_helper(begun) }
+    begun.pop
+    Thread.current[:user] = "unicorn-7"
+    wait_in_the_application
+  when "/extended"
+    env["licorne.timeout"].extend_deadline(2)
+    wait_in_the_application
+  when "/native" then wait_in_c
+  else [200, {}, ["ok\n"]]
+  end
+}
+"#;
+
+/// Sends a request whose worker will be killed, and waits until that has happened.
+#[track_caller]
+fn outlive(server: &Server, path: &str) {
+    let answer = server.connect().request_raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    assert_eq!(answer, b"");
+    server.wait_for(Mark::default(), "reaped*SIGKILL (signal 9)*worker=0");
+    assert_eq!(server.get("/").text(), "ok\n", "another worker has come");
+}
+
+/// How old the request was by the line that matches this, in ms.
+#[track_caller]
+fn age_ms(server: &Server, pattern: &str) -> u64 {
+    let line = server.wait_for(Mark::default(), pattern);
+    let age = line.split_once(" after ").and_then(|(_, rest)| rest.split_once(" ms"));
+    age.and_then(|(age, _)| age.parse().ok()).unwrap_or_else(|| panic!("no age in {line:?}"))
+}
+
+#[test]
+fn a_request_is_reported_with_every_thread_before_its_worker_is_killed() {
+    // In Pitchfork's words.
+    let config = r#"
+timeout 8, cleanup: 4
+after_worker_timeout do |server, worker, info|
+  info.copy_thread_variables!
+  facts = [worker.nr, info.rack_env["PATH_INFO"], info.thread == Thread.main, info.elapsed >= 4, Thread.current[:user]]
+  server.logger.info("hook: #{facts.join(" ")}")
+  raise "the hook failed"
+end
+"#;
+    let mut server = Server::builder().app(App::rackup(STUCK)).workers(1).config(config).start();
+    let worker = server.workers()[0].pid;
+    outlive(&server, "/stuck");
+    let told = [
+        &format!("ERROR -- : worker=0 gen=1 pid={worker} timeout is near, after * ms in \"GET /stuck\""),
+        "main thread",
+        "config.ru:*wait_in_the_application",
+        "#<Thread:*sleep",
+        "config.ru:*wait_in_the_helper",
+        "hook: 0 /stuck true true unicorn-7",
+        "after_worker_timeout: the hook failed (RuntimeError)",
+        &format!("worker=0 PID:{worker} timeout (*s > 8s), killing"),
+    ];
+    let lines = server.log().lines();
+    let mut rest = lines.iter();
+    for pattern in told {
+        assert!(rest.any(|line| testkit::output::matches(pattern, line)), "{pattern} in its place in {lines:#?}");
+    }
+    assert!(age_ms(&server, "timeout is near") >= 4_000);
+    assert_eq!(server.log().since(Mark::default(), "timeout is near").len(), 1);
+    server.stop();
+}
+
+#[test]
+fn a_request_that_ends_after_its_report_is_answered_by_a_worker_that_lives_on() {
+    let mut server = Server::builder().workers(1).config("timeout 20\ntimeout_cleanup 15").start();
+    let mut gate = Gate::new(&server);
+    for count in 1..=2 {
+        let held = gate.hold(&server);
+        let worker = held.worker;
+        // Not the master's: it means nothing, now and after the report.
+        signal(worker, Signal::URG).expect("the worker is there");
+        let reports = server.log().wait_for_count(Mark::default(), "timeout is near", count, testkit::patience());
+        assert_eq!(reports.expect("a report of each request").len(), count);
+        signal(worker, Signal::URG).expect("the worker is there");
+        assert_eq!(gate.release(held).status, 200);
+        assert_eq!(server.log().since(Mark::default(), "timeout is near").len(), count);
+        assert_eq!(server.workers()[0].pid, worker);
+    }
+    assert_eq!(server.log().since(Mark::default(), "killing").len(), 0);
+    server.stop();
+}
+
+#[test]
+fn an_application_that_asked_for_time_is_reported_and_killed_that_much_later() {
+    let mut server = Server::builder().app(App::rackup(STUCK)).workers(1).config("timeout 6").start();
+    outlive(&server, "/extended");
+    assert!(age_ms(&server, "timeout is near") >= 5_000);
+    assert!(age_ms(&server, "died: killed by the master") >= 8_000);
+    server.stop();
+}
+
+#[test]
+fn a_worker_that_cannot_run_ruby_is_killed_without_a_report() {
+    let mut server = Server::builder().app(App::rackup(STUCK)).workers(1).config("timeout 3").start();
+    outlive(&server, "/native");
+    assert!(age_ms(&server, "died: killed by the master*GET /native") >= 3_000);
+    assert_eq!(server.log().since(Mark::default(), "timeout is near").len(), 0);
+    server.stop();
+}
+
+#[test]
+fn without_cleanup_nothing_is_reported() {
+    let mut server = Server::builder().app(App::rackup(STUCK)).workers(1).config("timeout 3, cleanup: 0").start();
+    outlive(&server, "/stuck");
+    assert_eq!(server.log().since(Mark::default(), "timeout is near").len(), 0);
+    server.stop();
+}
