@@ -30,7 +30,8 @@ pub(crate) struct Row {
 /// What normal clients saw.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normal {
-    pub(crate) p99_ms: f64,
+    /// `None` when nobody was answered.
+    pub(crate) p99_ms: Option<f64>,
     pub(crate) answered: usize,
     pub(crate) failed: usize,
 }
@@ -38,7 +39,7 @@ pub(crate) struct Normal {
 impl From<Report> for Normal {
     fn from(report: Report) -> Normal {
         Normal {
-            p99_ms: report.percentile(0.99).as_secs_f64() * 1_000.0,
+            p99_ms: (report.ok() > 0).then(|| report.percentile(0.99).as_secs_f64() * 1_000.0),
             answered: report.ok(),
             failed: report.failed(),
         }

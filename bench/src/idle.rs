@@ -9,6 +9,8 @@ use crate::peers::{App, Peer};
 use crate::running::Running;
 
 const SECONDS: usize = 10;
+/// After its first response a server gets so long to finish its boot.
+const SETTLE_SECONDS: usize = 2;
 
 /// One process of an idle server.
 #[derive(Clone, Debug)]
@@ -25,10 +27,12 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for peer in [Peer::Licorne, Peer::Unicorn, Peer::Puma].into_iter().filter(|peer| peer.is_there()) {
         let server = Running::start(peer, App::Hello, 2, false)?;
+        // The first response comes before the last worker is there.
+        pause(SETTLE_SECONDS)?;
         let tree = server.tree();
         let before: Vec<u64> = tree.iter().map(|process| switches(process.pid)).collect();
         // First without a tracer, which wakes what it watches.
-        Command::new("sleep").arg(SECONDS.to_string()).status().context("running sleep")?;
+        pause(SECONDS)?;
         let wakeups: Vec<u64> =
             tree.iter().zip(&before).map(|(process, before)| switches(process.pid) - before).collect();
         let calls = trace(&tree)?;
@@ -46,6 +50,11 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
         eprintln!("idle {:.1} calls/s {:.1} wake-ups/s {}", row.calls_per_second, row.wakeups_per_second, row.title);
     }
     Ok(rows)
+}
+
+fn pause(seconds: usize) -> anyhow::Result<()> {
+    Command::new("sleep").arg(seconds.to_string()).status().context("running sleep")?;
+    Ok(())
 }
 
 /// Voluntary context switches of all threads: each is one wait that ended, or will.

@@ -83,7 +83,7 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
     let hurt = results.hurt.iter().find(|row| row.peer == Peer::Licorne);
     verdicts.push(Verdict {
         promise: "among clients that hurt: p99 of a normal client, times its own alone".to_owned(),
-        measured: hurt.map(|row| row.among.p99_ms / row.alone.p99_ms),
+        measured: hurt.and_then(|row| Some(row.among.p99_ms? / row.alone.p99_ms?)),
         limit: 5.0,
         unit: "x",
     });

@@ -176,14 +176,15 @@ fn render_hurt(text: &mut String, rows: &[hurt::Row]) {
          | server | p99 ms alone | p99 ms among them | answered alone | among them | failed | idle kept | MiB before | during | after |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
+    let ms = |p99: Option<f64>| p99.map_or("-".to_owned(), |p99| format!("{p99:.2}"));
     for row in rows {
         let [before, during, after] = row.mib;
         let _ = writeln!(
             text,
-            "| {} | {:.2} | {:.2} | {} | {} | {} | {} | {before:.0} | {during:.0} | {after:.0} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {before:.0} | {during:.0} | {after:.0} |",
             row.peer.name(),
-            row.alone.p99_ms,
-            row.among.p99_ms,
+            ms(row.alone.p99_ms),
+            ms(row.among.p99_ms),
             row.alone.answered,
             row.among.answered,
             row.among.failed,
