@@ -7,6 +7,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+/// How long a condition is left alone when no line wakes who waits for it.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// A place in the log: lines before it are not looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(usize);
@@ -90,6 +93,20 @@ impl Log {
     #[must_use]
     pub fn wait_for_end(&self, patience: Duration) -> bool {
         self.wait(patience, |state| state.ended.then_some(())).is_some()
+    }
+
+    /// Waits until `condition` yields something: for facts that only /proc shows. It is looked at whenever a line comes,
+    /// and at short intervals.
+    #[track_caller]
+    pub fn eventually<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + crate::patience();
+        loop {
+            if let Some(found) = condition() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "waited in vain: {what}");
+            self.wait_for_change(LOOK_AGAIN);
+        }
     }
 
     /// Waits until the log changes, at most `limit`: for conditions that only /proc can show.

@@ -157,15 +157,8 @@ impl Server {
     /// Waits until `condition` yields something: for facts that only /proc shows. It is looked at whenever a line is
     /// logged, and at short intervals.
     #[track_caller]
-    pub fn eventually<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + patience();
-        loop {
-            if let Some(found) = condition() {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "waited in vain: {what}");
-            self.wait_a_little();
-        }
+    pub fn eventually<T>(&self, what: &str, condition: impl FnMut() -> Option<T>) -> T {
+        self.log.eventually(what, condition)
     }
 
     /// All that was printed, once every process that could print more is gone.
@@ -212,10 +205,6 @@ impl Server {
         for endpoint in &self.endpoints {
             assert!(!is_bound(endpoint), "a listener was left at {endpoint}");
         }
-    }
-
-    fn wait_a_little(&self) {
-        self.log.wait_for_change(builder::LOOK_AGAIN);
     }
 
     /// Kills what is left. Returns whether everything is gone.

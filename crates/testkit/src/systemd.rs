@@ -12,19 +12,18 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
-use crate::output::{Log, Mark};
+use crate::output::{LOOK_AGAIN, Log, Mark};
 use crate::process::{self, Finished, Watch};
 use crate::{App, patience, procfs, program};
 
 /// Sets up the file system, then becomes systemd.
 const ROOT: &str = include_str!("systemd/root.sh");
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A running systemd.
 #[derive(Debug)]
@@ -247,15 +246,8 @@ impl Systemd {
 
     /// Waits until `condition` yields something. It is looked at whenever a line is logged, and at short intervals.
     #[track_caller]
-    pub fn eventually<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + patience();
-        loop {
-            if let Some(found) = condition() {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "waited in vain: {what}");
-            self.journal.wait_for_change(LOOK_AGAIN);
-        }
+    pub fn eventually<T>(&self, what: &str, condition: impl FnMut() -> Option<T>) -> T {
+        self.journal.eventually(what, condition)
     }
 
     fn state(&self) -> &Path {

@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -251,6 +250,3 @@ impl Builder {
         (listeners, endpoints)
     }
 }
-
-/// How long the condition of [`Server::eventually`] is left alone when no log line wakes it.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
