@@ -88,7 +88,7 @@ impl Swarm {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Swarming {
-        let idle = (0..self.idle).filter_map(|_| stay(&self.endpoint)).collect();
+        let idle = settle(&self.endpoint, self.idle);
         let (stop, stopped) = channel();
         let (begun, has_begun) = channel();
         let thread = std::thread::Builder::new().name("swarm".into());
@@ -198,6 +198,16 @@ impl Players {
             }
         }
     }
+}
+
+/// Several at a time, since some servers take their time with each: as many as stay.
+fn settle(endpoint: &Endpoint, count: usize) -> Vec<Connection> {
+    const AT_A_TIME: usize = 8;
+    std::thread::scope(|scope| {
+        let some = |first: usize| (first..count).step_by(AT_A_TIME).filter_map(|_| stay(endpoint)).collect::<Vec<_>>();
+        let parts: Vec<_> = (0..AT_A_TIME).map(|first| scope.spawn(move || some(first))).collect();
+        parts.into_iter().flat_map(|part| part.join().expect("a client does not panic")).collect()
+    })
 }
 
 /// Connects, is answered once, and stays, if the server lets it.
