@@ -289,6 +289,17 @@ mod tests {
         (ours, theirs)
     }
 
+    /// Takes so many bytes as a client does, piece by piece, while the rest is sent.
+    fn drain(outbox: &mut Outbox, ours: &OwnedFd, theirs: &mut UnixStream, bytes: usize) -> Vec<u8> {
+        let mut got = vec![0; bytes];
+        let mut filled = 0;
+        while filled < got.len() {
+            filled += theirs.read(&mut got[filled..]).unwrap();
+            outbox.flush(ours.as_fd()).unwrap();
+        }
+        got
+    }
+
     #[test]
     fn many_parts_arrive_in_order_however_slowly_they_are_taken() {
         let (ours, mut theirs) = pair();
@@ -298,12 +309,7 @@ mod tests {
         outbox.send(ours.as_fd(), &parts, ROOM).unwrap();
         assert!(outbox.queued_bytes() > 0, "the socket took all of it; the test proves nothing");
         let want = pieces.concat();
-        let mut got = vec![0; want.len()];
-        let mut filled = 0;
-        while filled < got.len() {
-            filled += theirs.read(&mut got[filled..]).unwrap();
-            outbox.flush(ours.as_fd()).unwrap();
-        }
+        let got = drain(&mut outbox, &ours, &mut theirs, want.len());
         assert!(got == want && outbox.is_empty() && outbox.queued_bytes() == 0);
     }
 
@@ -316,12 +322,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.send(ours.as_fd(), &[b"head"], ROOM).unwrap();
         outbox.send_file(ours.as_fd(), file.try_clone().unwrap(), 10, 1_999_990).unwrap();
-        let mut got = vec![0; 1_999_994];
-        let mut filled = 0;
-        while filled < got.len() {
-            filled += theirs.read(&mut got[filled..]).unwrap();
-            outbox.flush(ours.as_fd()).unwrap();
-        }
+        let got = drain(&mut outbox, &ours, &mut theirs, 1_999_994);
         assert!(got.starts_with(b"headfff") && outbox.is_empty());
         assert_eq!(outbox.send_file(ours.as_fd(), file, 1_999_999, 2), Err(Errno::IO));
     }
@@ -336,12 +337,7 @@ mod tests {
             most = most.max(outbox.queued_bytes());
         }
         let want = pieces.concat();
-        let mut got = vec![0; want.len()];
-        let mut filled = 0;
-        while filled < got.len() {
-            filled += theirs.read(&mut got[filled..]).unwrap();
-            outbox.flush(ours.as_fd()).unwrap();
-        }
+        let got = drain(&mut outbox, &ours, &mut theirs, want.len());
         assert!(got == want && outbox.is_empty() && outbox.queued_bytes() == 0);
         most
     }
