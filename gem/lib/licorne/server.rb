@@ -1,11 +1,10 @@
 # frozen_string_literal: true
 
 require "logger"
+require "licorne/own_listener"
 require "licorne/rack_env"
 
 module Licorne
-  autoload :OwnListener, "licorne/own_listener"
-
   # The server as hooks see it. It answers what Unicorn's answers; it serves nothing, that is the engine's part.
   class Server
     # Program, arguments and directory that the server was started with: program under 0, then :argv and :cwd.
