@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
-use reactor::{After, Body, Events, Leave, Reactor, Settings, Token, Turn};
+mod support;
+
+use reactor::{After, Body, Leave, Settings, Turn};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use support::{Worker, ask, expect_ok};
 
 const GIVE_AWAY: Leave = Leave { drain: false, hand_over: true, linger_ms: 10_000 };
 const STAY: Leave = Leave { drain: false, hand_over: false, linger_ms: 0 };
@@ -27,84 +29,16 @@ impl Queue {
     }
 }
 
-struct Worker {
-    reactor: Reactor,
-    events: Events,
-    listener: TcpListener,
-}
-
-impl Worker {
-    fn new(queue: &Queue, settings: Settings) -> Self {
-        let mut reactor = Reactor::new(settings).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        reactor.add_listener(listener.try_clone().unwrap().into(), None).unwrap();
-        reactor.join_queue(queue.send.try_clone().unwrap(), queue.receive.try_clone().unwrap()).unwrap();
-        Self { reactor, events: Events::default(), listener }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        client
-    }
-
-    /// Goes on until there is a request, or nothing is left.
-    fn next(&mut self) -> Option<(Token, String)> {
-        self.next_until(|_| false)
-    }
-
-    /// The same, or until it would wait and `enough` holds.
-    fn next_until(&mut self, enough: impl Fn(&Reactor) -> bool) -> Option<(Token, String)> {
-        loop {
-            match self.reactor.turn() {
-                Turn::Request(token) => {
-                    let request = self.reactor.request(token).unwrap();
-                    let path = String::from_utf8(request.head.path.of(request.buffer).to_vec()).unwrap();
-                    return Some((token, path));
-                }
-                Turn::Wait(_) if enough(&self.reactor) => return None,
-                Turn::Wait(timeout_ms) => {
-                    self.reactor.poller().wait(&mut self.events, timeout_ms);
-                    self.reactor.absorb(&mut self.events);
-                }
-                Turn::Control => unreachable!("no control socket is watched"),
-                Turn::Retired => return None,
-            }
-        }
-    }
-
-    fn answer(&mut self, token: Token) {
-        let after = if self.reactor.keeps_alive(token) { After::KeepAlive } else { After::Close };
-        self.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]).unwrap();
-        self.reactor.finish(token, after);
-    }
-
-    fn serve(&mut self, count: usize) -> Vec<String> {
-        (0..count)
-            .map(|_| {
-                let (token, path) = self.next().unwrap();
-                self.answer(token);
-                path
-            })
-            .collect()
-    }
+fn worker(queue: &Queue, settings: Settings) -> Worker {
+    let mut worker = Worker::new(settings);
+    worker.reactor.join_queue(queue.send.try_clone().unwrap(), queue.receive.try_clone().unwrap()).unwrap();
+    worker
 }
 
 fn two() -> (Queue, Worker, Worker) {
     let queue = Queue::new();
-    let (one, other) = (Worker::new(&queue, Settings::default()), Worker::new(&queue, Settings::default()));
+    let (one, other) = (worker(&queue, Settings::default()), worker(&queue, Settings::default()));
     (queue, one, other)
-}
-
-fn ask(client: &mut TcpStream, path: &str) {
-    write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-}
-
-#[track_caller]
-fn expect_ok(client: &mut TcpStream) {
-    let mut bytes = [0; 40];
-    client.read_exact(&mut bytes).unwrap();
-    assert!(bytes.ends_with(b"\r\n\r\nok"), "{}", bytes.escape_ascii());
 }
 
 #[test]
@@ -153,7 +87,7 @@ fn what_was_received_goes_along() {
 /// Sends this request in pieces, so that its body is kept apart, and has it handed over.
 fn hand_over_with_body(settings: Settings, request: &[u8]) -> (Vec<u8>, bool) {
     let queue = Queue::new();
-    let (mut one, mut other) = (Worker::new(&queue, settings.clone()), Worker::new(&queue, settings));
+    let (mut one, mut other) = (worker(&queue, settings.clone()), worker(&queue, settings));
     let mut held = one.connect();
     ask(&mut held, "/held");
     let (token, _) = one.next().unwrap();
@@ -214,7 +148,7 @@ fn bodies_go_along_in_memory_and_in_files() {
 fn more_than_a_message_carries_goes_along_in_a_descriptor() {
     let queue = Queue::new();
     let settings = Settings { pipeline: 0, ..Settings::default() };
-    let (mut one, mut other) = (Worker::new(&queue, settings.clone()), Worker::new(&queue, settings));
+    let (mut one, mut other) = (worker(&queue, settings.clone()), worker(&queue, settings));
     let mut client = one.connect();
     ask(&mut client, "/first");
     let (token, _) = one.next().unwrap();
@@ -278,7 +212,7 @@ fn who_leaves_last_serves_what_is_in_the_queue() {
 #[test]
 fn at_the_limit_of_connections_the_longest_idle_one_makes_room() {
     let queue = Queue::new();
-    let mut worker = Worker::new(&queue, Settings { connections: 3, ..Settings::default() });
+    let mut worker = worker(&queue, Settings { connections: 3, ..Settings::default() });
     let mut clients: Vec<TcpStream> = (0..3).map(|_| worker.connect()).collect();
     for client in &mut clients {
         ask(client, "/");
@@ -298,7 +232,7 @@ fn at_the_limit_of_connections_the_longest_idle_one_makes_room() {
 #[test]
 fn at_the_limit_without_an_idle_connection_nobody_is_accepted_and_nothing_spins() {
     let queue = Queue::new();
-    let mut worker = Worker::new(&queue, Settings { connections: 2, ..Settings::default() });
+    let mut worker = worker(&queue, Settings { connections: 2, ..Settings::default() });
     let mut begun: Vec<TcpStream> = (0..2).map(|_| worker.connect()).collect();
     begun.iter_mut().for_each(|client| client.write_all(b"GET / HTTP/1.1\r\n").unwrap());
     assert!(worker.next_until(|reactor| reactor.connections() == 2).is_none());

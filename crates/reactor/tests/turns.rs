@@ -2,78 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use reactor::{After, Events, Leave, Poller, Reactor, Settings, Token, Turn};
+mod support;
 
-struct Worker {
-    reactor: Reactor,
-    poller: Poller,
-    events: Events,
-    listener: TcpListener,
-}
-
-impl Worker {
-    fn new(settings: Settings) -> Self {
-        let mut reactor = Reactor::new(settings).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        reactor.add_listener(listener.try_clone().unwrap().into(), None).unwrap();
-        Self { poller: reactor.poller(), reactor, events: Events::default(), listener }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        client
-    }
-
-    /// Goes on until there is a request, or nothing is left.
-    fn next(&mut self) -> Option<(Token, String)> {
-        loop {
-            match self.reactor.turn() {
-                Turn::Request(token) => {
-                    let request = self.reactor.request(token).unwrap();
-                    let path = String::from_utf8(request.head.path.of(request.buffer).to_vec()).unwrap();
-                    return Some((token, path));
-                }
-                Turn::Wait(timeout_ms) => {
-                    self.poller.wait(&mut self.events, timeout_ms);
-                    self.reactor.absorb(&mut self.events);
-                }
-                Turn::Control => unreachable!("no control socket is watched"),
-                Turn::Retired => return None,
-            }
-        }
-    }
-
-    fn answer(&mut self, token: Token) {
-        let keep_alive = self.reactor.request(token).unwrap().head.keep_alive && self.reactor.keeps_alive(token);
-        self.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]).unwrap();
-        self.reactor.finish(token, if keep_alive { After::KeepAlive } else { After::Close });
-    }
-
-    /// Answers so many requests and returns their paths.
-    fn serve(&mut self, count: usize) -> Vec<String> {
-        (0..count)
-            .map(|_| {
-                let (token, path) = self.next().unwrap();
-                self.answer(token);
-                path
-            })
-            .collect()
-    }
-}
-
-fn ask(client: &mut TcpStream, path: &str) {
-    write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-}
-
-fn expect_ok(client: &mut TcpStream) {
-    let mut bytes = [0; 40];
-    client.read_exact(&mut bytes).unwrap();
-    assert!(bytes.ends_with(b"\r\n\r\nok"), "{}", bytes.escape_ascii());
-}
+use reactor::{After, Leave, Settings, Turn};
+use support::{Worker, ask, expect_ok};
 
 #[test]
 fn connections_with_requests_take_turns_with_new_ones() {
@@ -123,7 +58,7 @@ fn without_connections_there_is_no_timeout_and_an_idle_one_has_its_own() {
     let turn = worker.reactor.turn();
     assert!(matches!(turn, Turn::Wait(Some(ms)) if (70_000..=75_000).contains(&ms)), "{turn:?}");
     drop(kept);
-    worker.poller.wait(&mut worker.events, None);
+    worker.reactor.poller().wait(&mut worker.events, None);
     worker.reactor.absorb(&mut worker.events);
     assert_eq!(worker.reactor.turn(), Turn::Wait(None));
     assert_eq!(worker.reactor.connections(), 0);
