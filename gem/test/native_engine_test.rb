@@ -119,6 +119,7 @@ class NativeEngineTest < NativeCase
     Process.kill(:QUIT, server.pid) # lingers for 2 s
     server.wire.send(:retire, drain: false, linger_ms: 0)
     assert_nil Timeout.timeout(10) { idle.getc }
+    assert_equal 0, server.wait.exitstatus # before its master's end of the channel is closed
     assert_equal "retired 1\n", server.stop
   end
 
@@ -134,6 +135,7 @@ class NativeEngineTest < NativeCase
     open.write("x")
     assert_equal "x", response(busy).last
     assert_equal(["ok"] * 5, waiting.map { |client| response(client).last })
+    assert_equal 0, server.wait.exitstatus
     assert_equal "retired 6\n", server.stop
   end
 
