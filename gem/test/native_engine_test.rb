@@ -118,17 +118,21 @@ class NativeEngineTest < NativeCase
     response(idle)
     Process.kill(:QUIT, server.pid) # lingers for 2 s
     server.wire.send(:retire, drain: false, linger_ms: 0)
-    assert_nil Timeout.timeout(10) { idle.getc }
+    assert_nil soon { idle.getc }
     assert_equal 0, server.wait.exitstatus # before its master's end of the channel is closed
     assert_equal "retired 1\n", server.stop
   end
 
   def test_what_waits_in_the_backlog_is_served_before_leaving
     gate, open = IO.pipe
-    server = serve { |env| [200, {}, [env["PATH_INFO"] == "/wait" ? gate.read(1) : "ok"]] }
+    calls, called = IO.pipe
+    server = serve do |env|
+      called.write(".")
+      [200, {}, [env["PATH_INFO"] == "/wait" ? gate.read(1) : "ok"]]
+    end
     busy = server.connect
     busy.write("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-    Timeout.timeout(10) { Thread.pass until server.seat[0] == 3 }
+    soon { calls.read(1) }
     waiting = Array.new(5) { server.connect }
     waiting.each { |client| client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n") }
     server.wire.send(:retire, drain: true, linger_ms: 0)
@@ -141,10 +145,14 @@ class NativeEngineTest < NativeCase
 
   def test_when_the_master_is_gone_the_running_request_is_finished
     gate, open = IO.pipe
-    server = serve { [200, {}, [gate.read(1)]] }
+    calls, called = IO.pipe
+    server = serve do
+      called.write(".")
+      [200, {}, [gate.read(1)]]
+    end
     busy = server.connect
     busy.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    Timeout.timeout(10) { Thread.pass until server.seat[0] == 3 }
+    soon { calls.read(1) }
     server.wire.close
     open.write("x")
     status, fields, body = response(busy)
@@ -156,18 +164,23 @@ class NativeEngineTest < NativeCase
   def test_reopen_logs_reaches_ruby
     server = serve { OK }
     server.wire.send(:reopen_logs)
-    assert_equal "reopen_logs\n", Timeout.timeout(10) { server.log.gets }
+    assert_equal "reopen_logs\n", soon { server.log.gets }
   end
 
   def test_the_seat_tells_what_the_worker_does
     gate, open = IO.pipe
-    server = serve { |env| [env["licorne.timeout"].extend_deadline(1.5) ? 200 : 500, {}, [gate.read(1)]] }
+    calls, called = IO.pipe
+    server = serve do |env|
+      status = env["licorne.timeout"].extend_deadline(1.5) ? 200 : 500
+      called.write(".")
+      [status, {}, [gate.read(1)]]
+    end
     client = server.connect
     assert_equal [2, server.pid], server.seat.values_at(0, 1)
     client.write("GET /where?x=1 HTTP/1.1\r\nHost: a\r\n\r\n")
-    Timeout.timeout(10) { Thread.pass until server.seat[4] == 1500 }
+    soon { calls.read(1) }
     words = server.seat
-    assert_equal 3, words[0]
+    assert_equal [3, 1500], words.values_at(0, 4)
     assert_operator words[3], :>, 0
     assert_equal "GET /where?x=1", words[16..].pack("Q<*")[0, words[10]]
     open.write("x")
@@ -183,7 +196,7 @@ class NativeEngineTest < NativeCase
       OK
     end
     get(server)
-    assert_equal "ran", Timeout.timeout(10) { reader.read(3) }
+    assert_equal "ran", soon { reader.read(3) }
   end
 
   def test_a_client_that_left_is_not_served_when_asked_to_look
@@ -222,15 +235,19 @@ class NativeEngineTest < NativeCase
   end
 
   def test_those_who_wait_too_long_are_let_go
-    settings = { "keepalive_timeout" => 0.05, "header_timeout" => 0.05, "body_timeout" => 0.05 }
-    server = serve(settings: settings) { OK }
-    idle = server.connect
+    idle = serve(settings: { "keepalive_timeout" => 0.05 }) { OK }.connect
     idle.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert_equal 200, response(idle).first
-    assert_nil Timeout.timeout(10) { idle.getc }
-    assert_nil Timeout.timeout(10) { server.connect.getc }
-    assert_match(/\AHTTP\/1.1 408/, exchange(server, "GET / HT"))
-    assert_match(/\AHTTP\/1.1 408/, exchange(server, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx"))
+    assert_nil soon { idle.getc }
+    late = serve(settings: { "body_timeout" => 0.05 }) { OK }
+    assert_match(/\AHTTP\/1.1 408/, exchange(late, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx"))
+  end
+
+  def test_those_who_wait_too_long_with_a_head_are_let_go
+    server = serve(settings: { "header_timeout" => 0.05 }) { OK }
+    assert_nil soon { server.connect.getc }
+    begun = server.suspended { server.connect.tap { |client| client.write("GET / HT") } }
+    assert_match(/\AHTTP\/1.1 408/, soon { begun.read })
   end
 
   def test_a_worker_without_a_master_does_not_wait_for_ever
@@ -251,7 +268,7 @@ class NativeEngineTest < NativeCase
       [200, {}, body]
     end
     server.connect.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert_equal "closed", Timeout.timeout(10) { closed[0].readpartial(10) }
+    assert_equal "closed", soon { closed[0].readpartial(10) }
   end
 
   def test_without_keep_alive_each_response_closes
@@ -285,7 +302,7 @@ class NativeEngineTest < NativeCase
       response(client)
     end
     assert_match(/\AHTTP\/1.1 200/, get(server))
-    assert_nil Timeout.timeout(10) { idle[0].getc }
+    assert_nil soon { idle[0].getc }
     idle[1].write("GET /free HTTP/1.1\r\nHost: a\r\n\r\n")
     assert_equal 200, response(idle[1]).first
     assert_match(/\Aapp_error RuntimeError: cannot accept connections, trying again: .*\norphaned 4\n\z/, server.stop)
@@ -300,7 +317,7 @@ class NativeEngineTest < NativeCase
     response(crowd)
     waiting = server.connect
     waiting.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert_match(/cannot accept/, Timeout.timeout(10) { server.log.gets })
+    assert_match(/cannot accept/, soon { server.log.gets })
     begun.write("st: a\r\n\r\n")
     assert_equal([200, 200], [begun, waiting].map { |client| response(client).first })
     crowd.close
@@ -362,6 +379,6 @@ class NativeEngineTest < NativeCase
     20.times { assert_match(/\AHTTP\/1.1 200/, get(server)) }
     server.wire.send(:retire, drain: false, linger_ms: 0)
     assert_equal 0, server.wait.exitstatus
-    [reader, writer].each { |thread| thread.join(10) }
+    [reader, writer].each { |thread| assert thread.join(PATIENCE) }
   end
 end

@@ -23,7 +23,7 @@ class WorkerProcessTest < Minitest::Test
     alive = File.open("alive")
     worker.wire.expect(:ready)
     worker.wire.close
-    assert alive.wait_readable(30)
+    assert alive.wait_readable(60)
     assert_nil alive.read(1)
   ensure
     alive&.close

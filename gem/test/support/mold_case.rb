@@ -29,9 +29,9 @@ module MoldCase
 
   # The body of one response.
   def get(listener = @listener)
-    Socket.tcp("127.0.0.1", listener.local_address.ip_port, connect_timeout: 30) do |socket|
+    Socket.tcp("127.0.0.1", listener.local_address.ip_port, connect_timeout: 60) do |socket|
       socket.write("GET / HTTP/1.0\r\nHost: x\r\n\r\n")
-      raise "no response" unless socket.wait_readable(30)
+      raise "no response" unless socket.wait_readable(60)
 
       socket.read.split("\r\n\r\n", 2).last
     end

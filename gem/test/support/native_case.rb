@@ -76,7 +76,16 @@ class NativeServer
 
   # Waits for the end; returns the status.
   def wait
-    @status ||= Timeout.timeout(30) { Process.wait2(@pid).last }
+    @status ||= Timeout.timeout(NativeCase::PATIENCE) { Process.wait2(@pid).last }
+  end
+
+  # Stops the process for as long as the block runs: what happens meanwhile, it finds all at once.
+  def suspended
+    Process.kill(:STOP, @pid)
+    Process.wait(@pid, Process::WUNTRACED)
+    yield
+  ensure
+    Process.kill(:CONT, @pid)
   end
 
   # Ends the process and returns all that it logged.
@@ -125,6 +134,9 @@ end
 
 # What tests of the native classes share.
 class NativeCase < Minitest::Test
+  # How long a wait may last, in seconds, before it is a failure: it bounds a hang.
+  PATIENCE = 60
+
   def setup
     @servers = []
   end
@@ -132,6 +144,11 @@ class NativeCase < Minitest::Test
   def teardown
     @servers.each(&:release)
     assert_empty NativeServer::ALL
+  end
+
+  # What the block waits for must come.
+  def soon(&)
+    Timeout.timeout(PATIENCE, &)
   end
 
   def serve(**options, &app)
@@ -147,7 +164,7 @@ class NativeCase < Minitest::Test
   def exchange(server, bytes)
     client = server.connect
     client.write(bytes)
-    Timeout.timeout(20) { client.read }
+    soon { client.read }
   ensure
     client&.close
   end
@@ -163,7 +180,7 @@ class NativeCase < Minitest::Test
 
   # Reads one response with Content-Length, chunks or no body from a connection: [status, fields, body].
   def response(client, head_only: false)
-    Timeout.timeout(20) do
+    soon do
       status = client.gets("\r\n")&.split&.at(1)&.to_i
       fields = {}
       while (line = client.gets("\r\n")) && line != "\r\n"

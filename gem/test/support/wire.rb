@@ -34,7 +34,7 @@ class Wire
   end
 
   # The next message as [kind, fields], or nil at the end. Raises after `seconds` without one.
-  def receive(seconds = 30)
+  def receive(seconds = 60)
     raise "no message within #{seconds} s" unless @socket.wait_readable(seconds)
 
     bytes, = @socket.recvmsg(1 << 17)
@@ -47,7 +47,7 @@ class Wire
   end
 
   # The fields of the next message, which must be of this kind.
-  def expect(kind, seconds = 30)
+  def expect(kind, seconds = 60)
     got, fields = receive(seconds)
     raise "#{got.inspect} instead of #{kind}: #{fields}" unless got == kind
 
