@@ -4,7 +4,7 @@
 use testkit::fifo::Fifo;
 use testkit::output::Mark;
 use testkit::process::sha256;
-use testkit::{App, Connection, Request, Server, patience};
+use testkit::{App, Connection, Gate, Request, Server, patience};
 
 const APP: &str = r##"
 require "digest"
@@ -194,4 +194,30 @@ fn a_worker_that_waits_for_a_body_leaves_when_it_is_told_to_and_finishes_first()
     assert_eq!(connection.receive().text(), "hello world");
     assert!(server.wait_for_exit().success());
     server.wait_for(Mark::default(), "master complete");
+}
+
+#[test]
+fn requests_whose_bodies_still_arrive_do_not_wait_for_a_worker_in_a_long_call() {
+    for config in WAYS {
+        let mut server = Server::builder().config(config).workers(2).start();
+        let mut gate = Gate::new(&server);
+        let mut all: Vec<_> = (0..20)
+            .map(|_| {
+                let mut connection = server.connect();
+                let home = connection.request(&Request::get("/pid")).text();
+                (connection, home)
+            })
+            .collect();
+        let held = gate.hold(&server);
+        all.retain(|(_, home)| *home == format!("{}\n", held.worker));
+        for (connection, _) in &mut all {
+            connection.send("POST /pid HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
+        }
+        // Whoever has the request answers without the rest.
+        for (connection, home) in &mut all {
+            assert_ne!(connection.receive().text(), *home, "{config}");
+        }
+        assert_eq!(gate.release(held).status, 200);
+        server.stop();
+    }
 }

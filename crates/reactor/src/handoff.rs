@@ -153,9 +153,11 @@ impl Reactor {
 }
 
 impl Connection {
-    /// Tells whether another worker could go on with it.
+    /// Tells whether another worker could go on with it, unless its request is being served. Nobody else has read of a
+    /// body that the application reads itself.
     fn can_go(&self) -> bool {
-        matches!(self.phase, Phase::Proxy(_) | Phase::Head | Phase::Complete(_)) && self.outbox.is_empty()
+        let may = matches!(self.phase, Phase::Proxy(_) | Phase::Head | Phase::Complete(_) | Phase::Open(_));
+        may && self.outbox.is_empty()
     }
 }
 

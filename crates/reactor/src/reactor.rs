@@ -305,7 +305,7 @@ impl Reactor {
         self.batch_began_ns = None;
         for source in events.sources() {
             match source {
-                Source::Connection(token) if self.away && self.is_complete(token) => self.unwatch(token),
+                Source::Connection(token) if self.away && self.has_request(token) => self.unwatch(token),
                 Source::Connection(token) => self.queue(token),
                 Source::Listener(index) => self.listeners.set_ready(index),
                 Source::Control => self.control_ready = true,
@@ -321,11 +321,13 @@ impl Reactor {
         events.clear();
     }
 
-    fn is_complete(&self, token: Token) -> bool {
-        self.slab.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Complete(_)))
+    /// Tells whether the application has the connection's request, or can have it.
+    fn has_request(&self, token: Token) -> bool {
+        self.slab.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Complete(_) | Phase::Open(_)))
     }
 
-    /// Stops watching a connection whose request is not served yet: epoll would tell of the next one again and again.
+    /// Stops watching a connection whose request is not served yet: epoll would tell again and again of the next one, or
+    /// of a body that the application has not asked for.
     fn unwatch(&mut self, token: Token) {
         if let Some(connection) = self.slab.get_mut(token)
             && connection.registered.take().is_some()

@@ -239,6 +239,9 @@ fn stand_in(shared: &Shared, serial: u64, events: &mut Events) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{After, Turn};
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn a_reactor_is_accessible_whether_lent_or_not_and_a_forked_child_gets_an_empty_one() {
@@ -254,5 +257,37 @@ mod tests {
         let _held = desk.shared.lock();
         desk.abandon();
         assert_eq!(desk.access().connections(), 0);
+    }
+    #[test]
+    fn a_body_that_the_application_has_not_asked_for_does_not_keep_the_helper_awake() {
+        let mut reactor = Reactor::new(Settings { stream_bodies: true, ..Settings::default() }).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        reactor.add_listener(listener.into(), None).unwrap();
+        let (mut client, mut events) = (TcpStream::connect(address).unwrap(), Events::default());
+        let mut request = |reactor: &mut Reactor, text: &str| {
+            client.write_all(text.as_bytes()).unwrap();
+            loop {
+                match reactor.turn() {
+                    Turn::Request(token) => return token,
+                    Turn::Wait(timeout_ms) => {
+                        reactor.poller().wait(&mut events, timeout_ms);
+                        reactor.absorb(&mut events);
+                    }
+                    turn => panic!("{turn:?}"),
+                }
+            }
+        };
+        let token = request(&mut reactor, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        reactor.finish(token, After::KeepAlive);
+        request(&mut reactor, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+        reactor.step_back();
+        client.write_all(b"body").unwrap();
+        let poller = reactor.poller();
+        poller.wait(&mut events, None);
+        reactor.absorb(&mut events);
+        assert_eq!(reactor.stand_in(|| true), None);
+        poller.wait(&mut events, Some(0));
+        assert_eq!(events.sources().count(), 0, "epoll tells of it again and again");
     }
 }
