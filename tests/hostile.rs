@@ -256,3 +256,34 @@ fn a_body_is_never_longer_than_declared_and_a_shorter_one_closes_the_connection(
     }
     server.stop();
 }
+
+#[test]
+fn chunks_of_the_application_end_with_the_last_one() {
+    let app = r##"
+      class Pieces
+        def initialize(pieces) = @pieces = pieces
+        def each(&block) = @pieces.each(&block)
+      end
+      SPLIT = "HTTP/1.1 200 OK\r\nX-Split: yes\r\nContent-Length: 0\r\n\r\n"
+      BODIES = [["5\r\nhello\r\n0\r\n\r\n", SPLIT], ["5\r\nhello\r\n0\r\n\r\n#{SPLIT}"],
+                ["5\r\nhello\r\nzz\r\n#{SPLIT}"], ["5\r\nhello\r\n"], [SPLIT]].freeze
+      run lambda { |env|
+        pieces = BODIES[Integer(env["QUERY_STRING"])]
+        [200, { "Transfer-Encoding" => "chunked" }, env["PATH_INFO"] == "/array" ? pieces : Pieces.new(pieces)]
+      }
+    "##;
+    let mut server = Server::builder().app(App::rackup(app)).start();
+    for (number, complete) in [true, true, false, false, false].into_iter().enumerate() {
+        for path in ["/array", "/each"] {
+            let next = Request::get("/each?0").close().bytes();
+            let request = Request::get(&format!("{path}?{number}")).bytes();
+            let bytes = server.connect().request_raw([request, next].concat());
+            let text = String::from_utf8_lossy(&bytes);
+            let what = format!("{path}?{number}: {text}");
+            assert!(!text.contains("X-Split"), "{what}");
+            assert_eq!(text.matches("HTTP/1.1 200").count(), if complete { 2 } else { 1 }, "{what}");
+            assert_eq!(text.ends_with("\r\n5\r\nhello\r\n0\r\n\r\n"), complete, "{what}");
+        }
+    }
+    server.stop();
+}

@@ -182,8 +182,11 @@ impl<'e, 'x> Sink<'e, 'x> {
                 }
             }
             BodyFraming::Prechunked => {
-                self.decode(bytes, |_| {});
-                self.send(&[bytes]);
+                // What is behind the last chunk would be taken for the next response.
+                let framed = self.decode(bytes, |_| {});
+                if framed > 0 {
+                    self.send(&[&bytes[..framed]]);
+                }
             }
             BodyFraming::Unchunk => {
                 let mut plain = Vec::with_capacity(bytes.len());
@@ -195,25 +198,26 @@ impl<'e, 'x> Sink<'e, 'x> {
         }
     }
 
-    /// Follows the chunks that the application wrote itself.
-    fn decode(&mut self, bytes: &[u8], mut give: impl FnMut(&[u8])) {
-        let Some(decoder) = &mut self.decoder else { return };
-        let mut rest = bytes;
-        while !rest.is_empty() && !decoder.is_done() {
-            match decoder.decode(rest, &Limits::NONE) {
+    /// Follows the chunks that the application wrote itself. Returns how many of the bytes belong to them.
+    fn decode(&mut self, bytes: &[u8], mut give: impl FnMut(&[u8])) -> usize {
+        let Some(decoder) = &mut self.decoder else { return 0 };
+        let mut at = 0;
+        while at < bytes.len() && !decoder.is_done() {
+            match decoder.decode(&bytes[at..], &Limits::NONE) {
                 Ok(Step::Data { skip, len }) => {
-                    give(&rest[skip..skip + len]);
-                    rest = &rest[skip + len..];
+                    give(&bytes[at + skip..at + skip + len]);
+                    at += skip + len;
                 }
-                Ok(Step::Done { consumed }) => rest = &rest[consumed..],
-                Ok(Step::Need) => return,
+                Ok(Step::Done { consumed }) => at += consumed,
+                Ok(Step::Need) => return bytes.len(),
                 // Without a decoder the response never counts as complete.
                 Err(_) => {
                     self.decoder = None;
-                    return;
+                    return at;
                 }
             }
         }
+        at
     }
 
     fn send(&mut self, parts: &[&[u8]]) {

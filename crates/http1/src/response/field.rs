@@ -50,10 +50,17 @@ pub fn write_rack_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<
         append(out, name, value);
         return Ok(());
     }
-    let lines = || value.split(|&byte| byte == b'\n');
-    lines().try_for_each(check_value)?;
-    lines().filter(|line| !line.is_empty()).for_each(|line| append(out, name, line));
+    check_lines(value)?;
+    lines(value).filter(|line| !line.is_empty()).for_each(|line| append(out, name, line));
     Ok(())
+}
+
+fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b'\n')
+}
+
+pub(super) fn check_lines(value: &[u8]) -> Result<(), BadField> {
+    lines(value).try_for_each(check_value)
 }
 
 /// Appends a line that is known to be right.

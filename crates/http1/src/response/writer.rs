@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::field::{BadField, append, write_rack_field};
+use super::field::{BadField, append, check_lines, write_rack_field};
 use super::framing::{Asked, Facts, Plan, TransferEncoding};
 use super::status::write_status_line;
 
@@ -43,6 +43,7 @@ impl Writer {
             10 if name.eq_ignore_ascii_case(b"keep-alive") => Ok(()),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.facts.note_content_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                check_lines(value)?;
                 self.facts.note_transfer_encoding(value);
                 Ok(())
             }
