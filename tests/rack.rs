@@ -367,6 +367,62 @@ fn a_connection_can_be_hijacked() {
 }
 
 #[test]
+fn a_hijacked_connection_is_not_closed_because_a_body_fails_to_close() {
+    let app = r#"
+      body = Object.new
+      def body.each = yield("never")
+      def body.close = raise("cannot be closed")
+      run lambda { |env|
+        io = env["rack.hijack"].call
+        gate = File.join(ENV["TEST_DIR"], "gate")
+        Thread.new { File.open(gate, &:gets); io.write("later"); io.close }
+        [200, {}, body]
+      }
+    "#;
+    let mut server = Server::builder().app(App::rackup(app)).start();
+    let mut gate = testkit::fifo::Fifo::create(server.file("gate"));
+    let mut connection = server.connect();
+    let mark = server.mark();
+    connection.send(Request::get("/").bytes());
+    server.wait_for(mark, "cannot be closed");
+    gate.tell("go");
+    assert_eq!(connection.read_to_end(), b"later");
+    server.stop();
+}
+
+#[test]
+fn a_body_that_streams_is_not_called_for_a_response_without_content() {
+    let app = r#"
+      run ->(env) { [Integer(env["QUERY_STRING"]), {}, ->(io) { io.write("content"); io.close }] }
+    "#;
+    let mut server = Server::builder().app(App::rackup(app)).start();
+    for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 205), ("GET", 304)] {
+        let mut connection = server.connect();
+        for _ in 0..2 {
+            let response = connection.request(&Request::new(method, &format!("/?{status}")));
+            assert_eq!((response.status, response.body.len(), response.keep_alive), (status, 0, true), "{method}");
+        }
+    }
+    assert_eq!(server.get("/?200").text(), "content");
+    server.stop();
+}
+
+#[test]
+fn a_path_that_is_no_file_is_not_opened_for_the_client() {
+    let app = r#"
+      body = Object.new
+      def body.to_path = File.join(ENV["TEST_DIR"], "fifo")
+      def body.each = yield("each")
+      run ->(_) { [200, {}, body] }
+    "#;
+    let mut server = Server::builder().app(App::rackup(app)).start();
+    // Nobody ever writes to it.
+    rustix::fs::mkfifoat(rustix::fs::CWD, server.file("fifo"), rustix::fs::Mode::RUSR).expect("it is new");
+    assert_eq!(server.get("/").text(), "each");
+    server.stop();
+}
+
+#[test]
 fn what_is_to_be_done_after_the_reply_is_done() {
     let mut server = Server::builder().start();
     let mark = server.mark();

@@ -97,7 +97,10 @@ fn converted(rb: Rb<'_>, array: Value) -> Content {
 /// Opens what `to_path` named, if it is a regular file that can be read. Otherwise the body's `each` may still work.
 fn open(path: Value) -> Option<(File, u64)> {
     use std::os::unix::ffi::OsStrExt;
-    let file = with_bytes(path, |path| File::open(std::ffi::OsStr::from_bytes(path))).ok()?;
+    // A FIFO would make the worker wait for a writer, with the lock of the interpreter. See open(2), `O_NONBLOCK`.
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+    let open = |path: &[u8]| rustix::fs::open(std::ffi::OsStr::from_bytes(path), flags, rustix::fs::Mode::empty());
+    let file = File::from(with_bytes(path, open).ok()?);
     let metadata = file.metadata().ok()?;
     metadata.is_file().then_some((file, metadata.len()))
 }

@@ -147,8 +147,10 @@ fn settle(
 fn after_hijack(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome, Escape> {
     let nil = exchange.ruby.qnil().as_value();
     if is_array(triple) && length(triple) > 2 {
-        exchange.close_body(element(triple, 2))?;
-        return Ok(Outcome { status: element(triple, 0), fields: element(triple, 1), error: None });
+        // The connection may be somebody else's by now, who has nothing to do with a body that fails to close.
+        let closed = exchange.close_body(element(triple, 2));
+        let error = settle(exchange, Ok(()), closed, false)?;
+        return Ok(Outcome { status: element(triple, 0), fields: element(triple, 1), error });
     }
     Ok(Outcome { status: nil, fields: nil, error: None })
 }
@@ -209,7 +211,7 @@ fn compose(
     };
     drop(reason);
     let mut hijack = match answer.content {
-        Content::Stream => Some(answer.body),
+        Content::Stream if asked.gets_content(answer.code) => Some(answer.body),
         _ => None,
     };
     each_field_with_own(rb, answer.fields, &mut hijack, |name, value| {

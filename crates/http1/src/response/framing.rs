@@ -20,6 +20,11 @@ impl Asked {
         let Head { version, known_method, keep_alive, .. } = *head;
         Self { version, head: known_method == Method::Head, keep_alive: keep_alive && willing }
     }
+
+    /// Tells whether a response with this status has content, or bytes of another protocol, behind its head.
+    pub fn gets_content(&self, status: u16) -> bool {
+        status == 101 || !(self.head || matches!(status, 100..=199 | 204 | 205 | 304))
+    }
 }
 
 /// How the body is to be written.
