@@ -239,6 +239,36 @@ fn a_stop_while_it_boots_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_stop_at_any_moment_of_a_restart_is_a_stop() {
+    // At the second moment the new master is a fork of the old one, about to be executed: it loses the signal.
+    for moment in ["Caught HUP", "forked child re-executing", "changed PID", "inherited addr", "worker=0 spawning"] {
+        for stop in [Signal::TERM, Signal::INT] {
+            let mut server = Herded::Unicorn.builder(&[]).launch();
+            server.wait_for_herd();
+            let mark = server.mark();
+            server.signal(Signal::HUP);
+            server.wait_for(mark, moment);
+            server.signal(stop);
+            let status = server.try_wait_for_exit(testkit::patience());
+            assert_eq!(status.and_then(|status| status.code()), Some(0), "{stop:?} at {moment:?}");
+            server.assert_nothing_is_left();
+        }
+    }
+}
+
+#[test]
+fn a_restart_that_is_asked_for_while_it_boots_follows() {
+    let mut server = Herded::Unicorn.builder(&[]).preload(true).env("BOOT_SECONDS", "1").launch();
+    server.eventually("the server", || {
+        server.family().iter().any(|process| process.title.contains("/unicorn ")).then_some(())
+    });
+    server.signal(Signal::HUP);
+    let line = server.wait_for(Mark::default(), "Restarted: unicorn serves (PID ");
+    assert_ne!(pid_of(&line), server.wait_for_herd());
+    stop(&mut server);
+}
+
+#[test]
 fn a_program_that_is_missing_and_a_wrong_command_line_have_their_own_statuses() {
     let run = |arguments: &[&str]| testkit::process::licorne(arguments.iter().copied());
     let missing = run(&["herd", "-b", "/no/such/unicorn"]);

@@ -29,6 +29,9 @@ pub use view::{Master, Ready, View};
 const WORKERS_LIMIT: Duration = Duration::from_secs(120);
 /// How long processes that nobody can be asked to stop any more get before they are killed.
 const KILL_AFTER: Duration = Duration::from_secs(10);
+/// How long until a master that was told to stop, and lives, is told again. One that is being born loses a signal: what
+/// comes between its fork and its execution goes to handlers of the program before.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the machine has to know beforehand.
 #[derive(Clone, Debug)]
@@ -121,7 +124,7 @@ enum State {
     Retiring { old: u32, new: u32 },
     RollingBack { old: u32, new: u32, since: Duration, reason: String },
     Asking { master: u32 },
-    Stopping { status: u8, stop: Stop, told: Vec<u32>, kill_at: Option<Duration> },
+    Stopping { status: u8, stop: Stop, told: Vec<u32>, told_at: Duration, kill_at: Option<Duration> },
     Over,
 }
 
@@ -246,7 +249,7 @@ impl Machine {
         } else {
             None
         };
-        self.state = State::Stopping { status: 0, stop, told: Vec::new(), kill_at };
+        self.state = State::Stopping { status: 0, stop, told: Vec::new(), told_at: now, kill_at };
         self.look(now);
     }
 
@@ -271,7 +274,7 @@ impl Machine {
         if let Some(master) = serving.filter(|_| launched) {
             self.log(Level::Info, format!("{name} booted (PID {master})"));
             self.state = State::Running { master };
-            return;
+            return self.reload_again(now, master);
         }
         match self.launcher {
             Some(ending) if self.view.is_empty() || (self.settings.daemonizes && ending != Ending::Exit(0)) => {
@@ -300,11 +303,16 @@ impl Machine {
     }
 
     fn look_stopping(&mut self, now: Duration) {
-        let State::Stopping { status, stop, told, kill_at } = &mut self.state else { return };
+        let State::Stopping { status, stop, told, told_at, kill_at } = &mut self.state else { return };
         if self.view.is_empty() {
             let status = *status;
             self.state = State::Over;
             return self.effects.push_back(Effect::Exit(status));
+        }
+        // To one that stops already the same word again is nothing new.
+        if now >= *told_at + TELL_AGAIN_AFTER {
+            told.clear();
+            *told_at = now;
         }
         // A master that was being born when the others were told has to be told as well.
         for master in self.view.masters.iter().filter(|master| !told.contains(&master.pid)) {
@@ -341,7 +349,7 @@ impl Machine {
             self.effects.push_back(Effect::SignalAll(Signal::Term));
             kill_at = Some(now + KILL_AFTER);
         }
-        self.state = State::Stopping { status: 1, stop: Stop::Term, told: Vec::new(), kill_at };
+        self.state = State::Stopping { status: 1, stop: Stop::Term, told: Vec::new(), told_at: now, kill_at };
         self.look(now);
     }
 

@@ -22,14 +22,20 @@ impl Machine {
                 self.waiting.extend(ticket);
                 self.begin_reload(now, master);
             }
-            State::Reloading { .. } | State::Retiring { .. } | State::RollingBack { .. } | State::Asking { .. } => {
+            // The code on disk may be newer than what is being loaded.
+            State::Booting { .. }
+            | State::Reloading { .. }
+            | State::Retiring { .. }
+            | State::RollingBack { .. }
+            | State::Asking { .. } => {
                 if self.again.is_none() {
-                    self.log(Level::Info, "Another restart follows when this one has ended.".into());
+                    let what = if self.is_booting() { "the server has booted" } else { "this one has ended" };
+                    self.log(Level::Info, format!("Another restart follows when {what}."));
                 }
                 self.again.get_or_insert_default().extend(ticket);
             }
-            State::Booting { .. } | State::Stopping { .. } | State::Over => {
-                let reason = if self.is_booting() { "the server is still booting" } else { "the herder is stopping" };
+            State::Stopping { .. } | State::Over => {
+                let reason = "the herder is stopping";
                 self.log(Level::Warn, format!("No restart: {reason}."));
                 let refused = ticket.map(|ticket| Effect::Answer(ticket, Err(reason.into())));
                 self.effects.extend(refused);
@@ -81,6 +87,11 @@ impl Machine {
             self.effects.push_back(Effect::Answer(ticket, answer.clone()));
         }
         self.state = State::Running { master };
+        self.reload_again(now, master);
+    }
+
+    /// Begins the reload that was asked for meanwhile, if one was.
+    pub(super) fn reload_again(&mut self, now: Duration, master: u32) {
         if let Some(tickets) = self.again.take() {
             self.waiting = tickets;
             self.begin_reload(now, master);

@@ -262,12 +262,41 @@ fn a_stop_reaches_every_master_also_one_that_is_born_meanwhile() {
         "0 see 1:1/0
          1 ask 7 => USR2 1
          2 term => failed 7: the herder was told to stop, stop-term 1
-         3 see 1:1/0 2:0/0 => stop-term 2
-         4 term
-         5 int => stop-int 1, stop-int 2
-         6 see 2:0/0
-         7 see => exit 0",
+         2 see 1:1/0 2:0/0 => stop-term 2
+         2 term
+         2 int => stop-int 1, stop-int 2
+         2 see 2:0/0
+         3 see => exit 0",
     );
+}
+
+#[test]
+fn a_stop_that_a_master_has_lost_while_it_was_born_is_repeated() {
+    check(
+        settings(),
+        "0 see 1:1/0
+         1 hup => USR2 1
+         1 see 1:1/0 2:0/0
+         1 term => stop-term 1, stop-term 2
+         1 see 1:1/0 2:0/0
+         2 see 2:2/0 => stop-term 2
+         3 see 2:1/0 => stop-term 2
+         4 see => exit 0",
+    );
+}
+
+#[test]
+fn a_reload_that_is_asked_for_while_it_boots_follows() {
+    check(
+        settings(),
+        "0 see others
+         1 ask 7
+         2 hup
+         3 see 1:1/0 => USR2 1
+         4 see 1:1/0 2:1/1 => stop-term 1
+         5 see 2:1/1 => ok 7",
+    );
+    check(settings(), "0 see others\n1 ask 7\n2 term => failed 7: the herder was told to stop, TERM all");
 }
 
 #[test]
