@@ -40,6 +40,7 @@ fn load_notices_that_a_server_has_gone() {
     load.wait_for_successes(5);
     server.stop();
     // Nobody listens any more: that must not go unnoticed.
+    load.wait_for_failure();
     let report = load.stop();
     assert!(report.failed() > 0, "{report:#?}");
     assert!(report.ok() >= 5, "{report:#?}");

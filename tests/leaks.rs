@@ -7,13 +7,30 @@ use testkit::process::run;
 use testkit::{App, Server, procfs};
 
 /// What must not grow.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Holdings {
     processes: usize,
     master_descriptors: usize,
     mold_descriptors: usize,
     worker_descriptors: Vec<usize>,
     shared_memory: usize,
+}
+
+impl Holdings {
+    fn is_within(&self, other: &Holdings) -> bool {
+        self.processes <= other.processes
+            && self.master_descriptors <= other.master_descriptors
+            && self.mold_descriptors <= other.mold_descriptors
+            && self.shared_memory <= other.shared_memory
+            && self.worker_descriptors.len() == other.worker_descriptors.len()
+            && self.worker_descriptors.iter().zip(&other.worker_descriptors).all(|(own, other)| own <= other)
+    }
+}
+
+/// The memory that a process has written to, in KiB: which pages of its program are in memory is up to the kernel.
+fn own_memory_kib(pid: u32) -> u64 {
+    let text = procfs::status(pid, "RssAnon").expect("it runs");
+    text.trim_end_matches(" kB").parse().expect("a number")
 }
 
 fn holdings(server: &Server) -> Holdings {
@@ -51,16 +68,14 @@ fn a_hundred_reloads_leak_no_descriptor_no_process_and_no_memory() {
         reload(&server, generation);
     }
     let before = holdings(&server);
-    let memory = procfs::memory(server.pid()).rss_kib;
+    let memory = own_memory_kib(server.pid());
     for generation in 12..=reloads() + 1 {
         reload(&server, generation);
     }
-    let after = server.eventually("what is on its way out to be gone", || {
-        let now = holdings(&server);
-        (now.processes <= before.processes).then_some(now)
-    });
-    assert_eq!(after, before);
-    let grown = procfs::memory(server.pid()).rss_kib.saturating_sub(memory);
+    // Before as after something may have been on its way out still, which is gone in the end.
+    server
+        .eventually(&format!("no more than before: {before:?}"), || holdings(&server).is_within(&before).then_some(()));
+    let grown = own_memory_kib(server.pid()).saturating_sub(memory);
     assert!(grown <= 256, "the master grew by {grown} KiB from {memory} KiB in the later reloads");
     server.stop();
 }
@@ -117,8 +132,6 @@ fn requests_leave_no_descriptor_behind() {
     for _ in 0..50 {
         one_of_each();
     }
-    let names = || procfs::descriptors(worker);
     server.eventually("the descriptors that were there before", || (count() <= before).then_some(()));
-    assert!(count() <= before, "{:#?}", names());
     server.stop();
 }

@@ -24,8 +24,9 @@ const FAILURES: &[Failure] = &[
 #[track_caller]
 fn check(failure: &Failure, preload: bool) {
     let name = failure.name;
-    let server = Server::builder().app(App::rackup(GOOD)).workers(2).preload(preload).config("boot_timeout 3");
-    let mut server = server.start();
+    let server = Server::builder().app(App::rackup(GOOD)).workers(2).preload(preload);
+    // Long enough for the code that boots, on a slow machine too.
+    let mut server = if name == "hangs" { server.config("boot_timeout 10") } else { server }.start();
     let before = server.workers();
     let load = server.load().clients(2).start();
     server.write("app/config.ru", failure.code);

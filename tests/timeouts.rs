@@ -61,10 +61,10 @@ fn age_ms(server: &Server, pattern: &str) -> u64 {
 fn a_request_is_reported_with_every_thread_before_its_worker_is_killed() {
     // In Pitchfork's words.
     let config = r#"
-timeout 8, cleanup: 4
+timeout 20, cleanup: 10
 after_worker_timeout do |server, worker, info|
   info.copy_thread_variables!
-  facts = [worker.nr, info.rack_env["PATH_INFO"], info.thread == Thread.main, info.elapsed >= 4, Thread.current[:user]]
+  facts = [worker.nr, info.rack_env["PATH_INFO"], info.thread == Thread.main, info.elapsed >= 10, Thread.current[:user]]
   server.logger.info("hook: #{facts.join(" ")}")
   raise "the hook failed"
 end
@@ -80,14 +80,14 @@ end
         "config.ru:*wait_in_the_helper",
         "hook: 0 /stuck true true unicorn-7",
         "after_worker_timeout: the hook failed (RuntimeError)",
-        &format!("worker=0 PID:{worker} timeout (*s > 8s), killing"),
+        &format!("worker=0 PID:{worker} timeout (*s > 20s), killing"),
     ];
     let lines = server.log().lines();
     let mut rest = lines.iter();
     for pattern in told {
         assert!(rest.any(|line| testkit::output::matches(pattern, line)), "{pattern} in its place in {lines:#?}");
     }
-    assert!(age_ms(&server, "timeout is near") >= 4_000);
+    assert!(age_ms(&server, "timeout is near") >= 10_000);
     assert_eq!(server.log().since(Mark::default(), "timeout is near").len(), 1);
     server.stop();
 }

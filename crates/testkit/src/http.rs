@@ -360,10 +360,16 @@ impl Connection {
     }
 
     fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> std::io::Result<usize> {
-        let left = left(deadline).ok_or(ErrorKind::TimedOut)?;
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(left)).and_then(|()| stream.read(buffer)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(left)).and_then(|()| stream.read(buffer)),
+        loop {
+            let left = left(deadline).ok_or(ErrorKind::TimedOut)?;
+            let outcome = match &mut self.stream {
+                Stream::Tcp(stream) => stream.set_read_timeout(Some(left)).and_then(|()| stream.read(buffer)),
+                Stream::Unix(stream) => stream.set_read_timeout(Some(left)).and_then(|()| stream.read(buffer)),
+            };
+            // A process that was stopped and goes on comes back from a read with a time limit. See signal(7).
+            if !matches!(&outcome, Err(error) if error.kind() == ErrorKind::Interrupted) {
+                return outcome;
+            }
         }
     }
 }

@@ -44,11 +44,12 @@ pub use server::{Builder, Server};
 pub use swarm::Swarm;
 pub use systemd::Systemd;
 
-/// How long a wait may last before it is a failure: 30 s, or `LICORNE_TEST_PATIENCE` seconds.
+/// How long a wait may last before it is a failure: 45 s, or `LICORNE_TEST_PATIENCE` seconds.
 ///
-/// It bounds a hang; no test's success depends on how long something takes.
+/// It bounds a hang; no test's success depends on how long something takes. It is shorter than the 60 s after which a
+/// stopping master kills a worker that does not leave, so that such a worker is noticed.
 #[must_use]
 pub fn patience() -> Duration {
     let seconds = std::env::var("LICORNE_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(30))
+    Duration::from_secs(seconds.unwrap_or(45))
 }

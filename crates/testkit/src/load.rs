@@ -50,7 +50,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Four clients that GET `/`, each on a new connection per request, 5 ms apart, 10 s for each attempt.
+    /// Four clients that GET `/`, each on a new connection per request, 5 ms apart, with the patience of the tests for each
+    /// attempt.
     #[must_use]
     pub fn new(endpoint: &Endpoint) -> Plan {
         Plan {
@@ -58,7 +59,7 @@ impl Plan {
             clients: 4,
             keep_alive: false,
             think: Duration::from_millis(5),
-            limit: Duration::from_secs(10),
+            limit: crate::patience(),
             request: Request::get("/"),
             expected: None,
             watched_field: "X-Generation".into(),
@@ -154,6 +155,12 @@ impl Load {
     /// Lets the clients go on for so long: for measurements. Tests wait for what they expect instead.
     pub fn go_on_for(&self, time: Duration) {
         drop(self.shared.1.wait_timeout_while(self.tally(), time, |_| true));
+    }
+
+    /// Waits for an attempt that fails.
+    #[track_caller]
+    pub fn wait_for_failure(&self) {
+        self.wait_until("a failure", |tally| tally.report.failed() > 0);
     }
 
     /// Waits until a response carried `value` in the watched field.

@@ -133,6 +133,16 @@ impl Server {
         process::licorne(arguments.into_iter().chain(["--pid-file", &pid_file]))
     }
 
+    /// Stops a process of the server's while `meanwhile` runs: what happens then, it finds all at once.
+    #[track_caller]
+    pub fn suspended<T>(&self, pid: u32, meanwhile: impl FnOnce() -> T) -> T {
+        process::signal(pid, Signal::STOP).expect("it is there");
+        self.eventually("a stopped process", || procfs::process(pid).filter(|process| process.state == 'T'));
+        let outcome = meanwhile();
+        process::signal(pid, Signal::CONT).expect("it is there");
+        outcome
+    }
+
     // ── waiting ──
 
     /// The log's end, for a later [`Server::wait_for`].

@@ -157,7 +157,7 @@ impl Builder {
         Builder { name_listeners: false, ..self }
     }
 
-    /// Starts the server, and returns when each of its workers is ready.
+    /// Starts the server, and returns when each of its workers is ready and the master knows.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Server {
@@ -166,6 +166,7 @@ impl Builder {
         for number in 0..workers {
             server.wait_for(Mark::default(), &format!("worker={number}*ready"));
         }
+        server.wait_for(Mark::default(), "master process ready");
         server
     }
 
