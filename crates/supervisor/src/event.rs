@@ -102,7 +102,7 @@ pub enum Event {
         /// Whether it exited with status 0.
         clean: bool,
     },
-    /// A worker's request has outlived its deadline (the scoreboard says so).
+    /// A worker's request has outlived its deadline (the scoreboard says so). Whatever the worker was told, it is killed.
     RequestOverdue {
         /// Which worker.
         worker: WorkerId,

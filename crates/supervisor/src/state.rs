@@ -367,10 +367,10 @@ pub(crate) fn refuse(fleet: &mut Fleet, event: Event, why: FailureReason) {
 fn request_overdue(fleet: &mut Fleet, id: WorkerId) {
     let Some(worker) = fleet.workers.get(&id) else { return };
     match worker.state {
-        WorkerState::Serving { .. } | WorkerState::Retiring { .. } => fleet.kill(id, KillReason::RequestTimeout),
-        WorkerState::Booting { .. }
+        WorkerState::Serving { .. }
+        | WorkerState::Retiring { .. }
         | WorkerState::Abandoned { .. }
-        | WorkerState::Quitting { .. }
-        | WorkerState::Killed { .. } => {}
+        | WorkerState::Quitting { .. } => fleet.kill(id, KillReason::RequestTimeout),
+        WorkerState::Booting { .. } | WorkerState::Killed { .. } => {}
     }
 }
