@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use nix::libc;
+use rustix::fs::{Mode, OFlags};
 
 use crate::{Error, Result};
 
@@ -54,6 +55,7 @@ impl<'a> Program<'a> {
     /// # Errors
     /// The program cannot be executed, the directory not be entered, no process be made.
     pub fn spawn(&self) -> Result<u32> {
+        let _held = self.hold_numbers()?;
         let child = self.command().spawn().map_err(|source| self.failed(source))?;
         Ok(child.id())
     }
@@ -68,6 +70,7 @@ impl<'a> Program<'a> {
     /// Never; but call it only while the process has a single thread, else locks that others hold stay locked for ever.
     pub fn spawn_beside(&self) -> Result<u32> {
         let mut command = self.command();
+        let _held = self.hold_numbers()?;
         let (reader, writer) = pipe()?;
         let flags = libc::CLONE_PARENT | libc::SIGCHLD;
         // SAFETY: without CLONE_VM this is a fork (the stack is null: the child goes on on its copy of this one), and the
@@ -91,6 +94,25 @@ impl<'a> Program<'a> {
         }
     }
 
+    /// The first number above all those that the program gets.
+    fn floor(&self) -> RawFd {
+        self.inherit.iter().map(|(_, to)| *to).max().unwrap_or(2) + 1
+    }
+
+    /// Takes all free numbers below [`Program::floor`]. A child that cannot execute the program says so on a pipe, which
+    /// must not be where the child puts what the program is to get: then it would say it to a listener, and not to us.
+    fn hold_numbers(&self) -> Result<Vec<OwnedFd>> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let mut held = Vec::new();
+        loop {
+            let fd = rustix::fs::open("/", flags, Mode::empty()).map_err(Error::path("open", "/"))?;
+            if fd.as_raw_fd() >= self.floor() {
+                return Ok(held);
+            }
+            held.push(fd);
+        }
+    }
+
     fn failed(&self, source: std::io::Error) -> Error {
         Error::Path { call: "exec", path: PathBuf::from(&self.path), source }
     }
@@ -109,7 +131,7 @@ impl<'a> Program<'a> {
             command.current_dir(directory);
         }
         let moves: Vec<(RawFd, RawFd)> = self.inherit.iter().map(|(fd, to)| (fd.as_raw_fd(), *to)).collect();
-        let floor = moves.iter().map(|(_, to)| *to).max().unwrap_or(2) + 1;
+        let floor = self.floor();
         // Room for the descriptors that have to be moved out of the way, made before the fork: no allocation after it.
         let mut staged = vec![0; moves.len()];
         let session = self.session;
@@ -233,5 +255,14 @@ mod tests {
     fn a_program_that_is_missing_is_named() {
         let error = Program::new("/no/such/program").spawn().unwrap_err();
         assert!(error.chain().contains("/no/such/program"), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named_whatever_it_was_to_inherit() {
+        let (_reader, writer) = pipe().unwrap();
+        let mut program = Program::new("/no/such/program");
+        program.inherit = (3..60).map(|number| (writer.as_fd(), number)).collect();
+        assert!(program.spawn().is_err());
+        assert!(program.spawn_beside().is_err());
     }
 }
