@@ -347,14 +347,25 @@ fn remove_stale(path: &Path) -> Result<()> {
         );
         return Err(Error::Path { call: "bind", path: path.to_path_buf(), source });
     }
-    match UnixStream::connect(path) {
+    match connect(path) {
         Ok(_) => Err(Error::path("bind", path)(Errno::ADDRINUSE)),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(Error::path("unlink", path))
-        }
+        Err(Errno::CONNREFUSED) => std::fs::remove_file(path).map_err(Error::path("unlink", path)),
         // A full backlog (EAGAIN) or no permission: somebody is there.
         Err(_) => Err(Error::path("bind", path)(Errno::ADDRINUSE)),
     }
+}
+
+/// Connects to a UNIX socket without waiting: where the backlog is full, which is how a process that hangs is found, it
+/// fails with `EAGAIN`. See connect(2). What is read and written on the connection waits.
+///
+/// # Errors
+/// Those of connect(2).
+pub fn connect(path: &Path) -> std::result::Result<UnixStream, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&fd, &SocketAddrUnix::new(path)?)?;
+    rustix::io::ioctl_fionbio(&fd, false)?;
+    Ok(fd.into())
 }
 
 fn absolute(text: &str) -> PathBuf {
@@ -439,6 +450,17 @@ mod tests {
         let adopted = Listener::adopt(socket.into_raw_fd()).unwrap();
         assert_eq!((adopted.name(), adopted.path_exists()), (&*format!("@{name}"), true));
         assert!(adopted.apply(&Options::default()).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_hangs_is_in_use_and_keeps_nobody_waiting() {
+        let path = std::env::temp_dir().join(format!("licorne-hangs-{}.sock", std::process::id()));
+        let address = Address::Unix(path.clone());
+        let _hangs = Listener::bind(&address, &Options { backlog: Some(1), ..Options::default() }).unwrap();
+        let waiting: Vec<UnixStream> = std::iter::from_fn(|| connect(&path).ok()).collect();
+        assert_eq!(connect(&path).unwrap_err(), Errno::AGAIN, "{} fill the backlog", waiting.len());
+        assert!(in_use(&Listener::bind(&address, &Options::default()).unwrap_err()));
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
