@@ -28,10 +28,11 @@ pub fn write(path: &Path, own: u32) -> Result<()> {
         return Err(Error::AlreadyRunning { pid, path: path.to_path_buf() });
     }
     let temporary = temporary_beside(path, own);
+    // One that is there was left by a process of this number, or put there by somebody who wants us to write elsewhere.
+    let _ = std::fs::remove_file(&temporary);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o644)
         .open(&temporary)
         .map_err(Error::path("open", &temporary))?;
@@ -86,6 +87,12 @@ mod tests {
             write(&path, own).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{own}\n"), "over {content:?}");
         }
+        let victim = dir.join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, temporary_beside(&path, own)).unwrap();
+        write(&path, own).unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious", "a link to it is not followed");
+        std::fs::remove_file(&victim).unwrap();
         std::fs::write(&path, "1\n").unwrap();
         assert!(matches!(write(&path, own), Err(Error::AlreadyRunning { pid: 1, .. })));
         std::fs::write(&path, format!("{own}\n")).unwrap();
