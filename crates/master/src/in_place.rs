@@ -27,7 +27,7 @@ use crate::settings::UpgradeWay;
 use crate::shell::Shell;
 
 /// The longest part of what a failed preflight printed that is told, in bytes.
-const TOLD_BYTES: usize = 4096;
+const TOLD_BYTES: u64 = 4096;
 /// Parents that keep a process of theirs running: `runsv` of runit, `s6-supervise`, daemontools' `supervise`, systemd.
 const SUPERVISORS: [&str; 4] = ["runsv", "s6-supervise", "supervise", "systemd"];
 
@@ -145,8 +145,8 @@ impl Shell {
                 self.event(Event::PreflightPassed);
             }
             Err(text) => {
-                let printed = sys::memory::read_from_start(output).unwrap_or_default();
-                let printed = String::from_utf8_lossy(&printed[..printed.len().min(TOLD_BYTES)]).trim_end().to_string();
+                let printed = sys::memory::read_from_start(output, TOLD_BYTES).unwrap_or_default();
+                let printed = String::from_utf8_lossy(&printed).trim_end().to_string();
                 self.preflight_failed(if printed.is_empty() { text } else { format!("{text}\n{printed}") });
             }
         }

@@ -81,7 +81,7 @@ pub fn read_sealed(fd: OwnedFd) -> Result<Vec<u8>> {
     if !seals.contains(SealFlags::WRITE) {
         return Err(Error::call("read")(rustix::io::Errno::PERM));
     }
-    read_from_start(fd.into())
+    read_from_start(fd.into(), u64::MAX)
 }
 
 /// An empty file in memory.
@@ -93,13 +93,13 @@ pub fn scratch(name: &str) -> Result<std::fs::File> {
     rustix::fs::memfd_create(name, flags).map(Into::into).map_err(Error::call("memfd_create"))
 }
 
-/// All that is in a file, wherever its position is.
+/// The first `most` bytes of a file, wherever its position is.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn read_from_start(mut file: std::fs::File) -> Result<Vec<u8>> {
+pub fn read_from_start(mut file: std::fs::File, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes)).map_err(Error::call("read"))?;
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.take(most).read_to_end(&mut bytes)).map_err(Error::call("read"))?;
     Ok(bytes)
 }
 
