@@ -93,12 +93,12 @@ impl Settings {
         })
     }
 
-    /// The part of the settings that decisions depend on; how `upgrade` is meant is the shell's to know.
     /// How long a request may last. Of a short `timeout`, half at most is left to its end.
     pub(crate) fn limits(&self) -> Limits {
         Limits { soft: self.timeout.saturating_sub(self.timeout_cleanup.min(self.timeout / 2)), hard: self.timeout }
     }
 
+    /// The part of the settings that decisions depend on; how `upgrade` is meant is the shell's to know.
     pub(crate) fn plan(&self, upgrade: supervisor::Way) -> supervisor::Plan {
         supervisor::Plan {
             worker_processes: self.worker_processes,
