@@ -123,6 +123,18 @@ fn what_is_only_asked_is_answered() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_mistake() {
+    for word in ["--help", "status --help", "init systemd", "herd --help", "herd reload --help"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(testkit::program::path());
+        let ended = command.args(word.split(' ')).stdout(writer).output().expect("it can be run");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && !told.contains("panicked"), "licorne {word}: {ended:?}");
+    }
+}
+
+#[test]
 fn a_link_named_unicorn_is_unicorn_in_titles_too() {
     let place = Place::new();
     let mut server = Server::builder().program(place.path("unicorn")).start();

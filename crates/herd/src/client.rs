@@ -28,7 +28,7 @@ pub fn reload(arguments: &[String]) -> Result<u8, String> {
         let mut value = || glued.or_else(|| rest.next().map(String::as_str)).ok_or(format!("{word} needs a value"));
         match name {
             "-h" | "--help" => {
-                println!("{USAGE}");
+                sys::stdio::print(&format!("{USAGE}\n")).map_err(|error| error.chain())?;
                 return Ok(0);
             }
             "-w" | "--wait" => wait = true,
@@ -54,7 +54,7 @@ fn ask(path: &Path, wait: bool) -> Result<u8, String> {
     stream.read_to_string(&mut answer).map_err(trouble)?;
     match answer.trim_end().split_once(' ') {
         Some(("ok", text)) => {
-            println!("{text}");
+            sys::stdio::print(&format!("{text}\n")).map_err(|error| error.chain())?;
             Ok(0)
         }
         Some(("failed", text)) => Err(format!("restart failed: {}", text.replace(" | ", "\n"))),

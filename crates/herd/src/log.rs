@@ -28,10 +28,9 @@ impl Log {
     /// Writes a line. Nobody may read it any more: that is no reason to die.
     pub(crate) fn write(self, level: Level, text: &str) {
         if level >= self.least {
-            use std::io::Write;
             let time = sys::clock::local_timestamp().replace('T', " ").replace('.', ",");
             let time = time.get(..23).unwrap_or(&time);
-            let _ = writeln!(std::io::stderr(), "{time}  {:<8}  {text}", name(level));
+            sys::stdio::complain(format_args!("{time}  {:<8}  {text}", name(level)));
         }
     }
 }

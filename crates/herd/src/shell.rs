@@ -41,11 +41,13 @@ pub fn run(guise: Guise, arguments: &[OsString]) -> u8 {
     let options = match options::parse(guise, arguments) {
         Ok(Asked::Herd(options)) => *options,
         Ok(Asked::Print(text)) => {
-            println!("{text}");
-            return 0;
+            return match sys::stdio::print(&format!("{text}\n")) {
+                Ok(()) => 0,
+                Err(_) => 1,
+            };
         }
         Err(error) => {
-            eprintln!("{}", options::complaint(guise, &error));
+            sys::stdio::complain(options::complaint(guise, &error));
             return USAGE;
         }
     };

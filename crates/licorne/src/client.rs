@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use master::control::{Answer, Request, candidates};
 
-use crate::options::{Given, Switch, help, parse};
+use crate::options::{Given, Switch, help, parse, show};
 
 /// The options that say which master is meant.
 pub(crate) const WHICH: [Switch; 4] = [
@@ -34,7 +34,7 @@ impl Command {
         for item in parse(arguments, &all)? {
             match item {
                 Given::Option("help", _) => {
-                    println!("Usage: licorne {name} [options]\n{}", help(&all));
+                    show(&format!("Usage: licorne {name} [options]\n{}", help(&all)))?;
                     return Ok(None);
                 }
                 Given::Option("control", value) => path = Some(PathBuf::from(value)),

@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use crate::options::{Given, Switch, help, parse};
+use sys::stdio::complain;
+
+use crate::options::{Given, Switch, help, parse, show};
 
 /// What can be printed: its name, where it goes, and the file.
 struct Kind {
@@ -115,7 +117,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
     for item in parse(arguments, &SWITCHES)? {
         match item {
             Given::Option("help", _) => {
-                println!("{}", usage());
+                show(&usage())?;
                 return Ok(0);
             }
             Given::Option(name, value) => given.push((name, value)),
@@ -127,8 +129,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
     let kind = KINDS.iter().find(|kind| kind.name == asked);
     let kind = kind.ok_or_else(|| format!("licorne init: there is no `{asked}`\n{}", usage()))?;
     let facts = Facts::find(&given)?;
-    eprintln!("# {} (-c {}) as {}, for {}", facts.directory, facts.config, facts.user, facts.named(kind.place));
-    print!("{}", facts.fill(kind.text));
+    let (directory, place) = (&facts.directory, facts.named(kind.place));
+    complain(format_args!("# {directory} (-c {}) as {}, for {place}", facts.config, facts.user));
+    show(&facts.fill(kind.text))?;
     Ok(0)
 }
 

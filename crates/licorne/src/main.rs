@@ -30,6 +30,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use guise::Guise;
+use sys::stdio::complain;
 
 fn main() -> ExitCode {
     // The herder's arguments are its server's: they need not be text.
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(text) => {
-            eprintln!("{text}");
+            complain(text);
             ExitCode::FAILURE
         }
     }
@@ -63,7 +64,7 @@ fn herder(arguments: &[OsString]) -> Option<u8> {
         Some((word, rest)) if guise == herd::Guise::Herd && word == "reload" => {
             let words: Vec<String> = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
             Some(herd::client::reload(&words).unwrap_or_else(|text| {
-                eprintln!("{text}");
+                complain(text);
                 1
             }))
         }

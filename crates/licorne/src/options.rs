@@ -126,6 +126,14 @@ fn missing(option: &str) -> String {
     format!("missing argument: {option} (OptionParser::MissingArgument)")
 }
 
+/// Prints `text` on standard output, as it is.
+///
+/// # Errors
+/// It cannot be written: the disk is full, for one.
+pub(crate) fn show(text: &str) -> Result<(), String> {
+    sys::stdio::print(text).map_err(|error| error.chain())
+}
+
 /// Prints the options as `--help` shows them.
 pub(crate) fn help(switches: &[Switch]) -> String {
     let mut text = String::new();

@@ -6,8 +6,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use master::control::{Answer, Request, Way};
 
+use sys::stdio::complain;
+
 use crate::client::Command;
-use crate::options::Switch;
+use crate::options::{Switch, show};
 
 const WAIT: [Switch; 1] = [Switch {
     short: Some('w'),
@@ -64,17 +66,17 @@ fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result
     bar.finish_and_clear();
     match ended {
         Some(Ok(generation)) if wait => {
-            println!("{what} done: generation {generation} serves");
+            show(&format!("{what} done: generation {generation} serves\n"))?;
             Ok(0)
         }
         Some(Ok(_)) => {
-            println!("{what} asked for");
+            show(&format!("{what} asked for\n"))?;
             Ok(0)
         }
         Some(Err((reason, backtrace))) => {
-            eprintln!("{what} failed: {reason}; the old code serves on");
+            complain(format_args!("{what} failed: {reason}; the old code serves on"));
             if let Some(text) = backtrace {
-                eprintln!("{}", text.trim_end());
+                complain(text.trim_end());
             }
             Ok(1)
         }

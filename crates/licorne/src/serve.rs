@@ -7,8 +7,10 @@ use std::process::Command;
 
 use master::{Options, RubyOption, Runtime};
 
+use sys::stdio::complain;
+
 use crate::guise::Guise;
-use crate::options::{Given, parse, port};
+use crate::options::{Given, parse, port, show};
 
 /// Where `unicorn_rails -D` has its pid file when nothing else is said.
 const RAILS_PID: &str = "tmp/pids/unicorn.pid";
@@ -25,7 +27,7 @@ pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, String> {
     };
     let status = if before.is_empty() { 0 } else { evaluate(&before, ruby)? };
     if status == 0 {
-        print!("{text}");
+        show(&text)?;
     }
     Ok(status)
 }
@@ -115,16 +117,16 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
         "no-default-middleware" => options.no_default_middleware = true,
         "daemonize" => options.daemonize = true,
         "pid" => {
-            eprintln!("Use of --pid/-P is strongly discouraged");
-            eprintln!("Use the 'pid' directive in the configuration file instead");
+            complain("Use of --pid/-P is strongly discouraged");
+            complain("Use the 'pid' directive in the configuration file instead");
             options.pid = Some(value);
         }
         "pid-file" => options.pid = Some(value),
         "path" => {
-            eprintln!("The -P/--path option is deprecated: set RAILS_RELATIVE_URL_ROOT in the environment instead");
+            complain("The -P/--path option is deprecated: set RAILS_RELATIVE_URL_ROOT in the environment instead");
             options.url_root = Some(value);
         }
-        "server" => eprintln!("-s/--server only exists for compatibility with rackup"),
+        "server" => complain("-s/--server only exists for compatibility with rackup"),
         "listen" => options.listeners.push(value),
         "config-file" => options.config_file = Some(value),
         "control" => options.control = Some(absolute(value)),

@@ -4,7 +4,7 @@ use master::control::{Answer, Request};
 use serde_json::Value;
 
 use crate::client::Command;
-use crate::options::Switch;
+use crate::options::{Switch, show};
 
 const JSON: [Switch; 1] = [Switch { short: Some('j'), long: "json", value: None, help: "print JSON" }];
 
@@ -20,8 +20,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
         _ => None,
     })?;
     match status {
-        Some(Ok(status)) if command.has("json") => println!("{status:#}"),
-        Some(Ok(status)) => print!("{}", table(&status)),
+        Some(Ok(status)) if command.has("json") => show(&format!("{status:#}\n"))?,
+        Some(Ok(status)) => show(&table(&status))?,
         Some(Err(reason)) => return Err(reason),
         None => return Err("the master left without an answer".to_string()),
     }

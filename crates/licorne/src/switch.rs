@@ -5,7 +5,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::options::{Given, Switch, help, parse};
+use crate::options::{Given, Switch, help, parse, show};
 
 const SWITCHES: [Switch; 2] = [
     Switch { short: Some('i'), long: "instances", value: Some("A,B"), help: "the two instances (default: 1,2)" },
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
     for given in parse(arguments, &SWITCHES)? {
         match given {
             Given::Option("help", _) => {
-                println!("Usage: licorne switch [options] [unit]\n{}", help(&SWITCHES));
+                show(&format!("Usage: licorne switch [options] [unit]\n{}", help(&SWITCHES)))?;
                 return Ok(0);
             }
             Given::Option(_, value) => instances = value,
@@ -48,8 +48,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
         return Err(format!("{new} serves, but {old} could not be stopped: see journalctl -u {old}"));
     }
     match old {
-        Some(old) => println!("{new} serves, {old} has left"),
-        None => println!("{new} serves"),
+        Some(old) => show(&format!("{new} serves, {old} has left\n"))?,
+        None => show(&format!("{new} serves\n"))?,
     }
     Ok(0)
 }

@@ -1,7 +1,6 @@
 //! One function for each action.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -289,7 +288,7 @@ impl Shell {
         let text = self.failure.clone().unwrap_or_else(|| reason.to_string());
         // Before the streams are redirected, standard error is where the launcher prints it too.
         if !text.is_empty() && (self.entered || self.reporter.is_none()) {
-            let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+            sys::stdio::complain(text.trim_end());
         }
         self.notify.boot_failed(&text);
         if let Some(reporter) = self.reporter.take() {

@@ -24,7 +24,7 @@ pub fn answer(trouble: Option<String>) -> u8 {
     match try_answer(trouble) {
         Ok(()) => 0,
         Err(text) => {
-            eprintln!("{text}");
+            sys::stdio::complain(text);
             1
         }
     }

@@ -10,6 +10,7 @@ use sys::daemon::{Reporter, Side};
 use sys::memory::Shared;
 use sys::process::{Exited, Kill};
 use sys::signals::{Signal, Signals};
+use sys::stdio::complain;
 use sys::title::Title;
 use wire::Message;
 
@@ -131,9 +132,9 @@ fn launched(answer: Result<u32, String>) -> u8 {
         Ok(_) => 0,
         Err(text) => {
             if !text.is_empty() {
-                eprintln!("{}", text.trim_end());
+                complain(text.trim_end());
             }
-            eprintln!("master failed to start, check stderr log for details");
+            complain("master failed to start, check stderr log for details");
             FAILED
         }
     }
@@ -148,7 +149,7 @@ fn give_up(text: &str) -> u8 {
 fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
     match reporter {
         Some(reporter) => reporter.failed(text),
-        None => eprintln!("{text}"),
+        None => complain(text),
     }
     FAILED
 }

@@ -17,6 +17,7 @@ use sys::listener::{Address, Listener};
 use sys::memory::Shared;
 use sys::process::Kill;
 use sys::signals::{Signal, Signals};
+use sys::stdio::complain;
 use sys::way_back;
 use wire::state::{self, Bytes, Origin, State, WayBack};
 
@@ -58,7 +59,7 @@ pub fn guard(run: impl FnOnce() -> Result<u8, String>) -> Result<u8, String> {
 pub(crate) fn go_back(why: &str) {
     if way_back::is_open() {
         let error = way_back::take(why);
-        eprintln!("cannot execute the program before this one again: {}", error.chain());
+        complain(format_args!("cannot execute the program before this one again: {}", error.chain()));
     }
 }
 
