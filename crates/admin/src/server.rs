@@ -1,6 +1,6 @@
 //! The loop. One request per connection, a few connections at a time, each with a deadline: nobody can keep it busy.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -53,15 +53,16 @@ pub fn run(options: &Options) -> Result<u8, String> {
     loop {
         let watched = options.with_parent && leave_at.is_none();
         let mut readers: Vec<BorrowedFd<'_>> = vec![listener.as_fd()];
-        readers.extend(clients.iter().map(|client| client.stream.as_fd()));
-        if watched {
-            readers.push(stdin.as_fd());
-        }
+        readers.extend(watched.then(|| stdin.as_fd()));
+        let before_clients = readers.len();
+        readers.extend(clients.iter().filter(|client| client.asks()).map(|client| client.stream.as_fd()));
+        let takers: Vec<_> =
+            clients.iter().filter(|client| !client.asks()).map(|client| client.stream.as_fd()).collect();
         let deadline = clients.iter().map(|client| client.deadline).chain(leave_at).min();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
-        let ready = sys::poll::wait(&readers, &[], left).map_err(|error| error.chain())?;
-        if watched && ready.last() == Some(&true) {
+        let ready = sys::poll::wait(&readers, &takers, left).map_err(|error| error.chain())?;
+        if watched && ready.get(1) == Some(&true) {
             leave_at = Some(Instant::now() + OVERLAP);
         }
         let gone = leave_at.is_some_and(|at| Instant::now() >= at || ask(&options.control).is_none());
@@ -71,8 +72,12 @@ pub fn run(options: &Options) -> Result<u8, String> {
             }
             return Ok(0);
         }
-        let mut flags = ready.iter().copied().skip(1);
-        clients.retain_mut(|client| !flags.next().unwrap_or(false) || client.serve(&options.control));
+        let (readable, writable) = ready.split_at(readers.len());
+        let (mut readable, mut writable) = (readable.iter().skip(before_clients), writable.iter());
+        clients.retain_mut(|client| {
+            let ready = if client.asks() { readable.next() } else { writable.next() };
+            ready != Some(&true) || client.serve(&options.control)
+        });
         clients.retain(|client| Instant::now() < client.deadline);
         if ready.first() == Some(&true) {
             accept(&listener, &mut clients);
@@ -102,8 +107,15 @@ fn bind(address: &Address) -> Result<Listener, String> {
 
 struct Client {
     stream: Stream,
-    received: Vec<u8>,
+    state: State,
     deadline: Instant,
+}
+
+enum State {
+    /// It asks; this much of the head is there.
+    Asking(Vec<u8>),
+    /// It has this much of its answer still to take.
+    Taking(Vec<u8>),
 }
 
 enum Stream {
@@ -126,10 +138,10 @@ impl Stream {
         }
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write_all(bytes),
-            Self::Unix(stream) => stream.write_all(bytes),
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
         }
     }
 }
@@ -139,7 +151,7 @@ fn accept(listener: &Listener, clients: &mut Vec<Client>) {
         if clients.len() >= CLIENTS {
             clients.remove(0);
         }
-        clients.push(Client { stream, received: Vec::new(), deadline: Instant::now() + PATIENCE });
+        clients.push(Client { stream, state: State::Asking(Vec::new()), deadline: Instant::now() + PATIENCE });
     }
 }
 
@@ -157,34 +169,53 @@ fn accept_one(listener: &Listener) -> Option<Stream> {
 }
 
 impl Client {
-    /// Reads; answers a request that is whole. Returns whether the connection is still needed.
+    /// Whether it has not asked yet, and is read from.
+    fn asks(&self) -> bool {
+        matches!(self.state, State::Asking(_))
+    }
+
+    /// Reads, or writes, what can be without waiting. Returns whether the connection is still needed.
     fn serve(&mut self, control: &Path) -> bool {
-        let mut buffer = [0; 1024];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+        if let State::Asking(received) = &mut self.state {
+            match hear(&mut self.stream, received) {
+                Ok(true) => {
+                    let (response, head_only) = answer::answer(&String::from_utf8_lossy(received), || ask(control));
+                    self.state = State::Taking(response.bytes(head_only));
+                }
+                Ok(false) => return true,
                 Err(_) => return false,
             }
-            if self.received.len() > HEAD_BYTES {
-                return false;
+        }
+        let State::Taking(left) = &mut self.state else { return true };
+        while !left.is_empty() {
+            match self.stream.write(left) {
+                Ok(count) => drop(left.drain(..count)),
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
             }
         }
-        let whole = self.received.windows(4).any(|end| end == b"\r\n\r\n");
-        if whole {
-            let head = String::from_utf8_lossy(&self.received);
-            let (response, head_only) = answer::answer(&head, || ask(control));
-            // A response is smaller than any socket's buffer: who does not take it at once gets no more.
-            let _ = self.stream.write_all(&response.bytes(head_only));
-        }
-        !whole
+        false
     }
+}
+
+/// Reads what is there. Returns whether the head is whole.
+fn hear(stream: &mut Stream, received: &mut Vec<u8>) -> std::io::Result<bool> {
+    let mut buffer = [0; 1024];
+    while received.len() <= HEAD_BYTES {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => received.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Ok(received.windows(4).any(|end| end == b"\r\n\r\n"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ErrorKind::FileTooLarge.into())
 }
 
 /// The master's status; `None` when it does not answer.
 fn ask(control: &Path) -> Option<Value> {
-    let mut stream = UnixStream::connect(control).ok()?;
+    let mut stream = sys::listener::connect(control).ok()?;
     stream.set_read_timeout(Some(MASTER_PATIENCE)).ok()?;
     stream.write_all(b"{\"command\":\"status\"}\n").ok()?;
     let mut line = String::new();
@@ -192,4 +223,37 @@ fn ask(control: &Path) -> Option<Value> {
     let mut answer: Value = serde_json::from_str(&line).ok()?;
     answer.as_object_mut()?.remove("answer")?;
     Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_fits_no_buffer_is_taken_piece_by_piece() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let answer: Vec<u8> = (0..4_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+        let state = State::Taking(answer.clone());
+        let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
+        let (mut taken, mut piece) = (Vec::new(), vec![0; 100_000]);
+        let nobody = Path::new("/nonexistent");
+        while client.serve(nobody) {
+            let count = theirs.read(&mut piece).unwrap();
+            taken.extend_from_slice(&piece[..count]);
+        }
+        drop(client);
+        theirs.read_to_end(&mut taken).unwrap();
+        assert!(taken == answer, "{} of {} bytes arrived", taken.len(), answer.len());
+    }
+
+    #[test]
+    fn a_head_without_end_is_not_read_for_ever() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.write_all(&[b'x'; HEAD_BYTES + 2048]).unwrap();
+        let state = State::Asking(Vec::new());
+        let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
+        assert!(!client.serve(Path::new("/nonexistent")));
+    }
 }
