@@ -120,7 +120,9 @@ impl Client {
     /// The request, once it is whole.
     fn line(&mut self) -> Option<String> {
         let mut bytes = [0; REQUEST_BYTES];
-        while let Ok(count @ 1..) = self.stream.read(&mut bytes) {
+        while self.received.len() <= REQUEST_BYTES
+            && let Ok(count @ 1..) = self.stream.read(&mut bytes)
+        {
             self.received.extend_from_slice(&bytes[..count]);
         }
         let end = self.received.iter().position(|byte| *byte == b'\n')?;

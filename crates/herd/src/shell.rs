@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use sys::pidfd::Pidfd;
 use sys::process::Ending;
 use sys::signals::{Signal, Signals};
 use sys::spawn::Program;
@@ -266,17 +267,16 @@ impl Shell {
                 Effect::Signal(pid, signal) => self.signal(pid, signal),
                 Effect::Stop(pid, stop) => self.signal(pid, self.options.flavour.stop_signal(stop)),
                 Effect::Kill(pid) => {
-                    let _ = self.processes.handle(pid).map(sys::pidfd::Pidfd::kill);
+                    let killed = self.processes.handle(pid).map(Pidfd::kill);
+                    self.note(pid, killed.unwrap_or(Ok(())));
                 }
                 Effect::SignalAll(signal) => {
-                    for handle in self.processes.condemned() {
-                        let _ = handle.send(signal);
-                    }
+                    let condemned = self.processes.condemned();
+                    condemned.iter().for_each(|handle| self.note(handle.pid(), handle.send(signal)));
                 }
                 Effect::KillAll => {
-                    for handle in self.processes.condemned() {
-                        let _ = handle.kill();
-                    }
+                    let condemned = self.processes.condemned();
+                    condemned.iter().for_each(|handle| self.note(handle.pid(), handle.kill()));
                 }
                 Effect::AskToReload(master) => self.ask_to_reload(master),
                 Effect::Answer(ticket, outcome) => {
@@ -295,7 +295,12 @@ impl Shell {
             self.processes.refresh(pid);
         }
         let sent = self.processes.handle(pid).map(|handle| handle.send(signal));
-        if let Some(Err(error)) = sent {
+        self.note(pid, sent.unwrap_or(Ok(())));
+    }
+
+    /// Says so when a process could not be signalled.
+    fn note(&self, pid: u32, sent: sys::Result<()>) {
+        if let Err(error) = sent {
             self.log.write(Level::Error, &format!("PID {pid}: {}", error.chain()));
         }
     }

@@ -175,7 +175,8 @@ impl Client {
         loop {
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Heard::Gone,
-                Ok(_) if self.waits_for.is_some() => {}
+                // One request, one connection. What follows it is read once a round, so that nobody keeps the master busy.
+                Ok(_) if self.waits_for.is_some() => return Heard::Open,
                 Ok(count) => self.received.extend_from_slice(&bytes[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Heard::Open,
                 Err(_) => return Heard::Gone,
