@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use rustix::process::Signal;
+use testkit::output::Mark;
 use testkit::{App, Server};
 
 /// A mistake in the configuration file, and what the message must contain.
@@ -62,6 +64,33 @@ fn a_port_that_is_in_use_is_told() {
     let address = taken.local_addr().expect("it is bound").to_string();
     let server = Server::builder().config(&format!("listen '{address}', tries: 0")).launch();
     check(server, "a port in use", &["Address already in use", &address]);
+}
+
+#[test]
+fn a_port_that_is_in_use_is_waited_for_whatever_happens_to_the_terminal() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let mut server = Server::builder().config(&format!("listen '{address}', tries: -1, delay: 0.1")).launch();
+    server.wait_for(Mark::default(), "retrying in");
+    let mark = server.mark();
+    for signal in [Signal::WINCH, Signal::USR1] {
+        server.signal(signal);
+    }
+    server.wait_for(mark, "retrying in");
+    drop(taken);
+    server.wait_for(mark, "master process ready");
+    server.stop();
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_a_port() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let mut server = Server::builder().config(&format!("listen '{address}', tries: -1, delay: 3600")).launch();
+    server.wait_for(Mark::default(), "adding listener failed");
+    server.signal(Signal::TERM);
+    server.wait_for_exit();
+    server.assert_nothing_is_left();
 }
 
 #[test]

@@ -5,8 +5,10 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use supervisor::{Event, Generation};
+use sys::signals::{Delivered, Signal, Signals};
 use sys::stdio::Stream;
 use wire::Message;
 
@@ -50,15 +52,9 @@ impl Shell {
         let present = self.present_listeners();
         let Self { inherited, log, signals, .. } = self;
         let mut heard = Vec::new();
-        let wait = |seconds: f64| {
-            let ns = (seconds.max(0.0) * 1e9) as u64;
-            // A server that serves never waits; one that boots waits, unless it is told to stop.
-            first && {
-                let _ = sys::poll::wait(&[signals.as_fd()], &[], Some(ns));
-                heard.extend(signals.take());
-                heard.iter().all(|delivered| delivered.signal == sys::signals::Signal::Chld)
-            }
-        };
+        // A server that serves never waits; one that boots waits, unless it is told to stop.
+        let mut wait = |seconds: f64| wait_unless_stopped(signals, seconds, &mut heard);
+        let wait: Option<listeners::Wait<'_>> = if first { Some(&mut wait) } else { None };
         let prepared = listeners::prepare(&settings, inherited, &present, log, wait);
         for delivered in heard {
             self.signal(delivered.signal);
@@ -183,6 +179,23 @@ impl Shell {
         let path = configured.clone().unwrap_or_else(|| control::default_path(sys::process::own_pid()));
         if let Err(text) = self.control.open(&path, configured.is_none()) {
             self.log.error(format_args!("no control socket at {}: {text}", path.display()));
+        }
+    }
+}
+
+/// Waits for so many seconds. Returns whether that went by without a signal to stop; what was delivered is in `heard`.
+fn wait_unless_stopped(signals: &mut Signals, seconds: f64, heard: &mut Vec<Delivered>) -> bool {
+    let until = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX).as_nanos();
+    let until = sys::clock::monotonic_ns().saturating_add(u64::try_from(until).unwrap_or(u64::MAX));
+    let stops = |delivered: &Delivered| matches!(delivered.signal, Signal::Quit | Signal::Term | Signal::Int);
+    loop {
+        heard.extend(signals.take());
+        let left = until.saturating_sub(sys::clock::monotonic_ns());
+        if left == 0 || heard.iter().any(stops) {
+            return !heard.iter().any(stops);
+        }
+        if sys::poll::wait(&[signals.as_fd()], &[], Some(left)).is_err() {
+            return false;
         }
     }
 }

@@ -23,13 +23,16 @@ pub(crate) struct Bound {
     pub(crate) activated_as: Option<String>,
 }
 
+/// Waits for so many seconds; false when that has no sense any more.
+pub(crate) type Wait<'a> = &'a mut dyn FnMut(f64) -> bool;
+
 /// The listeners of one generation, in binding order.
 pub(crate) type Listeners = Vec<Rc<Bound>>;
 
 /// Makes the list that `settings` ask for: sockets there are already are used again, the others are bound.
 ///
-/// `present` are the lists of living generations. At boot an address in use is tried again as the options say, while
-/// `wait` (seconds) returns true.
+/// `present` are the lists of living generations. An address in use is tried again as the options say, while `wait`
+/// (seconds) returns true; at once given up without it.
 ///
 /// # Errors
 /// An address that cannot be bound, after it was logged.
@@ -38,7 +41,7 @@ pub(crate) fn prepare(
     inherited: &Inherited,
     present: &[Rc<Bound>],
     log: &Log,
-    mut wait: impl FnMut(f64) -> bool,
+    mut wait: Option<Wait<'_>>,
 ) -> Result<Listeners, String> {
     let mut wanted: Listeners = inherited.activated.clone();
     // A configuration that names none means those that there are.
@@ -124,7 +127,7 @@ fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log
     Ok(())
 }
 
-fn bind(address: Address, options: &Options, log: &Log, wait: &mut impl FnMut(f64) -> bool) -> Result<Bound, String> {
+fn bind(address: Address, options: &Options, log: &Log, wait: &mut Option<Wait<'_>>) -> Result<Bound, String> {
     let mut left = options.tries;
     loop {
         match Listener::bind(&address, options) {
@@ -136,10 +139,11 @@ fn bind(address: Address, options: &Options, log: &Log, wait: &mut impl FnMut(f6
             Err(error) if in_use(&error) => {
                 log.error(format_args!("adding listener failed addr={address} (in use)"));
                 let tries = if left < 0 { "infinite".to_string() } else { (left - 1).max(0).to_string() };
-                if left == 0 || !wait(options.delay) {
+                let Some(wait) = wait.as_mut().filter(|_| left != 0) else { return Err(error.as_ruby()) };
+                log.error(format_args!("retrying in {} seconds ({tries} tries left)", options.delay));
+                if !wait(options.delay) {
                     return Err(error.as_ruby());
                 }
-                log.error(format_args!("retrying in {} seconds ({tries} tries left)", options.delay));
                 left -= i64::from(left > 0);
             }
             Err(error) => {
