@@ -239,3 +239,15 @@ fn a_stop_is_a_success() {
         server.assert_nothing_is_left();
     }
 }
+
+#[test]
+fn the_environment_is_heard_where_the_configuration_is_silent() {
+    let silent = Server::builder().exactly(&["-l", "{dir}/web.sock"]).env("WEB_CONCURRENCY", "3");
+    let mut server = silent.env("PORT", "1").launch();
+    server.wait_for_slots(&[0, 1, 2]);
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+    let mut server = Server::builder().workers(2).env("WEB_CONCURRENCY", "3").start();
+    assert_eq!(server.workers().len(), 2);
+    server.stop();
+}

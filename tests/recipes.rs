@@ -7,6 +7,7 @@ use std::fs;
 
 use rustix::process::Signal;
 use testkit::output::Mark;
+use testkit::process::Watch;
 use testkit::{App, Connection, Endpoint, Gate, Request, Server, procfs};
 
 /// From Unicorn's own example: the old master gives up one worker for each new one, and leaves with the last.
@@ -80,23 +81,131 @@ Unicorn::HttpServer.prepend(Around)
     }
 }
 
-#[test]
-fn methods_of_a_master_in_ruby_are_redefined_in_vain() {
-    let config = r##"
+/// Patches of the master as error reporters, GitHub, GitLab and Discourse have them.
+const PATCHES: &str = r##"
 class Unicorn::HttpServer
-  def master_sleep(seconds) = File.write(File.join(ENV.fetch("TEST_DIR"), "slept"), "")
-  def kill_worker(signal, pid) = nil
+  alias_method :kill_worker_without_report, :kill_worker
+  def kill_worker(signal, pid)
+    File.write(File.join(ENV.fetch("TEST_DIR"), "killed"), "")
+    kill_worker_without_report(signal, pid)
+  end
+
+  def murder_lazy_workers = raise("never")
+  alias_method :reap_all_workers_plainly, :reap_all_workers
 end
+class Unicorn::HttpRequest; end
+module Reporting
+  def reexec = super
+  def stop(graceful = true) = super
+  def http_response_write(*) = super
+end
+Unicorn::HttpServer.prepend(Reporting)
+Unicorn::HttpResponse.prepend(Reporting)
 timeout 3
 "##;
-    let mut server = Server::builder().config(config).start();
+
+#[test]
+fn methods_of_a_master_in_ruby_are_redefined_in_vain() {
+    let mut server = Server::builder().config(PATCHES).launch();
+    server.wait_for(Mark::default(), "worker=0*ready");
     let mut gate = Gate::new(&server);
     let mut held = gate.hold(&server);
     assert_eq!(held.connection.read_to_end(), b"");
     server.wait_for(Mark::default(), "killing");
     assert_eq!(server.get("/").status, 200);
     server.stop();
-    assert!(!server.file("slept").exists());
+    assert!(!server.file("killed").exists());
+}
+
+#[test]
+fn a_wrapped_master_sleep_is_called_beside_the_workers() {
+    // As Discourse has it, which looks after its background processes there.
+    let config = r##"
+before_fork do |server, worker|
+  unless $wrapped
+    $wrapped = true
+    class ::Unicorn::HttpServer
+      alias_method :master_sleep_orig, :master_sleep
+      def master_sleep(seconds)
+        logger.info("looks after the others, then sleeps for #{seconds}")
+        (@slept = @slept.to_i + 1) == 1 and raise "fails once"
+        master_sleep_orig(0.01)
+      end
+    end
+  end
+end
+"##;
+    for preload in [true, false] {
+        let mut server = Server::builder().workers(2).preload(preload).config(config).launch();
+        server.wait_for_slots(&[0, 1]);
+        for _ in 0..3 {
+            let mark = server.mark();
+            server.wait_for(mark, "looks after the others, then sleeps for 59");
+        }
+        // The mold hears its master all the same.
+        server.signal(Signal::TTIN);
+        server.wait_for_slots(&[0, 1, 2]);
+        let finished = server.ctl(["reload", "--wait"]);
+        assert_eq!(finished.code(), 0, "{finished:#?}");
+        let mark = server.mark();
+        server.wait_for(mark, "looks after the others");
+        assert_eq!(server.get("/").status, 200);
+        server.stop();
+    }
+}
+
+#[test]
+fn exit_after_a_request_replaces_the_worker_and_costs_no_request() {
+    // "Kind" limits of memory: what comes after the response may end the worker.
+    let config = r##"
+class Unicorn::HttpServer
+  alias_method :process_client_orig, :process_client
+  undef_method :process_client
+  def process_client(client)
+    process_client_orig(client)
+    @served = @served.to_i + 1
+    exit(9) if @served == 5
+  end
+end
+"##;
+    for preload in [true, false] {
+        let mut server = Server::builder().workers(2).preload(preload).config(config).start();
+        let load = server.load().clients(2).start();
+        load.wait_for_successes(40);
+        load.stop().assert_no_failure();
+        server.wait_for(Mark::default(), "reaped*exit 9*worker=");
+        assert_eq!(server.get("/").status, 200);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_program_that_a_hook_starts_belongs_to_the_generation() {
+    // Background processes beside the web server, as dynos have them; ended as docs/differences.md says.
+    let config = r##"
+before_fork do |server, worker|
+  @helper ||= spawn("exec cat", in: IO.pipe.first).tap do |pid|
+    mold = Process.pid
+    at_exit { Process.kill(:TERM, pid) if Process.pid == mold }
+    File.write(File.join(ENV.fetch("TEST_DIR"), "helpers"), "#{pid}\n", mode: "a")
+  end
+end
+"##;
+    let mut server = Server::builder().workers(2).config(config).launch();
+    server.wait_for_slots(&[0, 1]);
+    let helpers = |server: &Server| {
+        let text = fs::read_to_string(server.file("helpers")).expect("a trace");
+        text.lines().map(|pid| pid.parse::<u32>().expect("a pid")).collect::<Vec<_>>()
+    };
+    let first = Watch::on(helpers(&server)[0]).expect("it runs");
+    let finished = server.ctl(["reload", "--wait"]);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    assert!(first.wait(testkit::patience()), "the first helper did not end");
+    let helpers = helpers(&server);
+    assert_eq!(helpers.len(), 2);
+    let second = Watch::on(helpers[1]).expect("it runs");
+    server.stop();
+    assert!(second.wait(testkit::patience()), "the second helper did not end");
 }
 
 #[test]

@@ -32,7 +32,7 @@ class CompatTest < Minitest::Test
     names = %w[HttpServer HttpServer::START_CTX HttpServer::LISTENERS Configurator Configurator::DEFAULTS
                Configurator::RACKUP Const Const::UNICORN_VERSION HttpRequest::DEFAULTS HttpParser::DEFAULTS OobGC
                PrereadInput StreamInput TeeInput TmpIO Util Worker WorkerKiller::MaxRequests WorkerKiller::Oom
-               SocketHelper Launcher ClientShutdown HttpParserError RequestEntityTooLargeError]
+               SocketHelper Launcher HttpResponse ClientShutdown HttpParserError RequestEntityTooLargeError]
     assert_equal "[]", answer("#{names.inspect}.reject { |name| Object.const_defined?('Unicorn::' + name) }")
   end
 

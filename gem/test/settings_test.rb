@@ -122,4 +122,22 @@ class CpuQuotaTest < Minitest::Test
     assert_equal 3, quota({ "cpu/cpu.cfs_quota_us" => "250000\n", "cpu/cpu.cfs_period_us" => "100000\n" })
     assert_equal 8, quota({ "cpu/cpu.cfs_quota_us" => "-1\n", "cpu/cpu.cfs_period_us" => "100000\n" })
   end
+
+  def test_a_logger_that_logs_otherwise_is_the_configurations_own
+    given = ["", "set[:logger].formatter = Logger::Formatter.new", "Configurator::DEFAULTS[:logger].level = Logger::DEBUG"]
+    given.each { |text| refute settings(text)["custom_logger"], text }
+    ["set[:logger].level = Logger::WARN", "Configurator::DEFAULTS[:logger].formatter = ->(*) { '' }",
+     "logger Logger.new($stdout)"].each do |text|
+      assert settings(text)["custom_logger"], text
+    ensure
+      Licorne::Configurator::LOGGER.tap { |logger| logger.level = Logger::DEBUG }.formatter = nil
+    end
+  end
+
+  def test_set_has_the_defaults_that_unicorns_has
+    configurator = configure
+    assert_equal [60, 1, nil, false], %i[timeout worker_processes pid preload_app].map { |name| configurator.set[name] }
+    assert_equal %i[unset unset], %i[stderr_path user].map { |name| configurator.set[name] }
+    assert_equal 4, settings("set[:worker_processes] = 4")["worker_processes"]
+  end
 end

@@ -28,7 +28,7 @@ module TestHelper
   end
 
   # The configurator after it has read this text as u.rb.
-  def configure(text)
+  def configure(text = "")
     write("u.rb", text)
     @start_ctx = { 0 => "licorne", argv: [], cwd: @directory }
     Licorne::Configurator.new(start_ctx: @start_ctx, config_file: "u.rb").tap(&:evaluate)

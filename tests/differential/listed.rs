@@ -38,6 +38,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("Code that does not boot changes nothing", "reload_failures", "new_code_that_raises_changes_nothing"),
     ("process_client gets no client", "recipes", "a_wrapped_process_client_is_called_around_each_request"),
     ("The master's methods are no Ruby", "recipes", "methods_of_a_master_in_ruby_are_redefined_in_vain"),
+    (
+        "What a hook starts is started again by a reload",
+        "recipes",
+        "a_program_that_a_hook_starts_belongs_to_the_generation",
+    ),
+    (
+        "The environment is heard where the configuration is silent",
+        "command_line",
+        "the_environment_is_heard_where_the_configuration_is_silent",
+    ),
     ("The server cannot be embedded", "recipes", "a_server_made_by_hand_is_refused_with_the_reason"),
     ("unicorn_rails wants a rackup file", "command_line", "what_cannot_be_served_is_told_and_fails"),
 ];

@@ -27,8 +27,8 @@ module Unicorn
   autoload :TmpIO, "licorne/compat/tmpio"
   autoload :WorkerKiller, "licorne/compat/worker_killer"
 
-  # The table that is merged into each request's env.
-  module HttpRequest
+  # The table that is merged into each request's env. A class, since patches reopen it as one.
+  class HttpParser
     DEFAULTS = Licorne::RackEnv::DEFAULTS
 
     # The longest head of a request, as Unicorn's configurations set it. Workers that start later obey.
@@ -39,7 +39,11 @@ module Unicorn
     end
   end
 
-  HttpParser = HttpRequest
+  HttpRequest = HttpParser
+
+  # Responses are written by the engine. Patches for newer Racks redefine what Unicorn has here.
+  module HttpResponse
+  end
 
   # Numbers and addresses by name.
   module Const

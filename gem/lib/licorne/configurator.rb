@@ -11,10 +11,13 @@ module Licorne
   class Configurator
     TABLE = Native.directives.to_h { |entry| [entry[:name].to_sym, entry] }.freeze
     HOOKS = TABLE.select { |_, entry| entry[:type] == "hook" }.keys.freeze
-    # What a directive is when it is not given, as Unicorn's table of that name has it.
+    # Where the server logs unless told otherwise.
+    LOGGER = Logger.new($stderr)
+    # What a directive is when it is not given, as Unicorn's table of that name has it. Configurations write to it: they
+    # give the logger a formatter, or put another one there.
     DEFAULTS = HOOKS.to_h { |name| [name, Hooks::DEFAULTS.fetch(name)] }
                     .merge(TABLE.except(*HOOKS, :listen, :logger).transform_values { |entry| entry[:default] })
-                    .compact.merge(logger: Logger.new($stderr), pid: nil).freeze
+                    .compact.merge(logger: LOGGER, pid: nil)
     # What the command line gave: the rackup file as :file, then :host, :port, :options. Filled by a mold.
     RACKUP = {} # rubocop:disable Style/MutableConstant
     # What Unicorn::HttpParser.max_header_len= was given; it beats the directive.
@@ -23,16 +26,14 @@ module Licorne
     end
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
-    # The raw values by directive, `:unset` where nothing was given; what is written here is not checked.
+    # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not checked.
     attr_reader :set, :config_file
     attr_accessor :after_reload
 
     def initialize(start_ctx:, config_file: nil)
       @start_ctx = start_ctx
       @config_file = config_file
-      @set = TABLE.to_h { |name, _| [name, :unset] }
-      @set.delete(:listen)
-      HOOKS.each { |name| @set[name] = Hooks::DEFAULTS.fetch(name) }
+      @set = TABLE.except(:listen).transform_values { :unset }.merge(DEFAULTS)
       @set[:listeners] = []
       @set[:listener_opts] = {}
       @places = {}
@@ -52,9 +53,12 @@ module Licorne
       @set[name]
     end
 
-    # Whether the directive was given; a hook counts when it is not the default one.
+    # Whether the directive was given; a hook counts when it is not the default one, and a logger when it logs otherwise.
     def given?(name)
-      HOOKS.include?(name) ? !@set[name].equal?(Hooks::DEFAULTS[name]) : @set.fetch(name, :unset) != :unset
+      return !@set[name].equal?(Hooks::DEFAULTS[name]) if HOOKS.include?(name)
+      return !plain_logger? if name == :logger
+
+      @places.key?(name) || @set[name] != DEFAULTS.fetch(name, :unset)
     end
 
     # Raises with the place where the directive was given, if that is known.
@@ -128,6 +132,14 @@ module Licorne
     end
 
     private
+
+    # A formatter of Ruby's own is what people give to the default logger to have it log as it does anyway.
+    def plain_logger?
+      logger = @set[:logger]
+      form = logger.formatter if logger.equal?(LOGGER)
+      logger.equal?(LOGGER) && logger.debug? && [logger.progname, logger.datetime_format].none? &&
+        (form.nil? || (form.instance_of?(Logger::Formatter) && form.datetime_format.nil?))
+    end
 
     def give(name, given)
       mistake("#{name} takes one value") unless given.size == 1

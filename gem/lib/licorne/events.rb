@@ -9,17 +9,26 @@ module Licorne
     # The exit status of a worker whose logs could not be opened anew.
     LOGS_LOST = 77
 
-    def initialize(server, worker)
+    # What ends the worker, once it has retired: `exit`, most often.
+    attr_reader :end
+
+    def initialize(server, worker, retire)
       @server = server
       @worker = worker
+      @retire = retire
     end
 
     def app_error(exception)
       Failure.log(@server.logger, "app error", exception)
     end
 
+    # Recipes that look at the memory after each request call `exit` there. The response is out, but there may be others
+    # on their way: the worker leaves as it does when it is told to.
     def after_reply_error(exception)
-      Failure.log(@server.logger, "listen loop error", exception)
+      return Failure.log(@server.logger, "listen loop error", exception) if exception.is_a?(StandardError)
+
+      @end ||= exception
+      @retire.call
     end
 
     def timeout(report)

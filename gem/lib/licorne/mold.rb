@@ -54,6 +54,7 @@ module Licorne
       boot
       tell(:ready)
       loop do
+        MasterMethods.sleep(@server, @control)
         worker = handle(receive)
         return worker if worker
       end

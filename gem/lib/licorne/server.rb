@@ -1,12 +1,14 @@
 # frozen_string_literal: true
 
-require "logger"
+require "licorne/master_methods"
 require "licorne/own_listener"
 require "licorne/rack_env"
 
 module Licorne
   # The server as hooks see it. It answers what Unicorn's answers; it serves nothing, that is the engine's part.
   class Server
+    include MasterMethods
+
     # Program, arguments and directory that the server was started with: program under 0, then :argv and :cwd.
     # Configurations write to it, to have an upgrade start another program.
     START_CTX = {} # rubocop:disable Style/MutableConstant
@@ -22,6 +24,8 @@ module Licorne
     attr_writer :worker_main
     # Makes a process title of a tag.
     attr_writer :title
+    # What a mold does in `master_sleep`.
+    attr_writer :master_wait
     attr_writer :stdout_path, :stderr_path, :listener_names
 
     class << self
@@ -48,8 +52,7 @@ module Licorne
       settings.each do |name, value|
         instance_variable_set(:"@#{name}", value) if value_of_settings?(name, value)
       end
-      given = configurator[:logger] if configurator.given?(:logger)
-      self.logger = logger || given || Logger.new($stderr)
+      self.logger = logger || configurator[:logger]
       self.class.send(:current=, self)
     end
 

@@ -38,6 +38,7 @@ module Licorne
       boot_or_fail
       outcome = @engine.run(ProcessClient.around(@app, @server), @events)
       @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") if outcome == :orphaned
+      raise @events.end if @events.end
     end
 
     def boot_or_fail
@@ -60,7 +61,7 @@ module Licorne
       Server::START_CTX.clear
       Configurator::RACKUP.clear
       fill_listeners
-      @events = Events.new(@server, @worker)
+      @events = Events.new(@server, @worker, method(:leave))
     end
 
     # The descriptors are the engine's: these objects only let others ask for addresses.
