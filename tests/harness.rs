@@ -34,6 +34,19 @@ fn load_finds_no_fault_in_a_server_that_is_left_alone() {
 }
 
 #[test]
+fn load_notices_that_everybody_was_kept_waiting() {
+    // Much longer than a machine stands still.
+    let app = "count = 0\nrun ->(_env) { sleep 2 if (count += 1) == 50; [200, {}, ['ok']] }\n";
+    let mut server = Server::builder().app(App::rackup(app)).start();
+    let load = server.load().start();
+    load.wait_for_successes(60);
+    let report = load.stop();
+    report.assert_no_failure();
+    assert!(report.longest_wait > std::time::Duration::from_millis(200), "{report:#?}");
+    server.stop();
+}
+
+#[test]
 fn load_notices_that_a_server_has_gone() {
     let mut server = Server::builder().start();
     let load = server.load().start();

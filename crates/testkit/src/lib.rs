@@ -27,6 +27,7 @@ pub mod program;
 pub mod proxy;
 pub mod server;
 mod spawn;
+mod standstill;
 pub mod supervised;
 pub mod swarm;
 pub mod systemd;

@@ -5,7 +5,7 @@
 //! counted from the start to the first success, between successes, and from the last one to the end.
 //!
 //! On a busy machine the clients themselves may stand still, which is no fault of the server's: so the longest *wait* is
-//! kept too, the part of a gap in which some client was asking. That is what tests assert.
+//! kept too, the part of a gap in which some client was asking and the machine ran. That is what tests assert.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,6 +14,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::http::{Broken, Connection, Endpoint, Request, Response};
+use crate::standstill;
+
+/// A wait that is worth a second look.
+const LONG_WAIT: Duration = Duration::from_millis(10);
 
 /// How one attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +126,7 @@ impl Plan {
     #[must_use]
     #[track_caller]
     pub fn begin(self) -> Load {
+        standstill::watch();
         let shared = Arc::new((Mutex::new(Tally::new(self.think)), Condvar::new()));
         let mut stops = Vec::new();
         let mut threads = Vec::new();
@@ -180,7 +185,7 @@ impl Load {
         let mut tally = lock(&self.shared.0);
         let end = asked.max(tally.last_ok);
         tally.note_gap(end);
-        tally.report.clone()
+        tally.finish()
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -205,7 +210,7 @@ pub struct Report {
     pub longest_gap: Duration,
     /// When that gap began, after the start.
     pub gap_began: Duration,
-    /// The longest time in which a client was asking and nobody got an answer.
+    /// The longest time in which a client was asking, nobody got an answer, and the machine ran on all its processors.
     pub longest_wait: Duration,
     /// The pause between a client's requests: so long after a success may the next attempt begin.
     pub think: Duration,
@@ -292,6 +297,8 @@ struct Tally {
     last_ok: Instant,
     /// When each client that is asking began to.
     asking: BTreeMap<usize, Instant>,
+    /// When nobody got an answer for long. For how much of that the machine stood still shows later.
+    waits: Vec<standstill::Span>,
     report: Report,
 }
 
@@ -299,7 +306,7 @@ impl Tally {
     fn new(think: Duration) -> Tally {
         let now = Instant::now();
         let report = Report { think, ..Report::default() };
-        Tally { began: now, last_ok: now, asking: BTreeMap::new(), report }
+        Tally { began: now, last_ok: now, asking: BTreeMap::new(), waits: Vec::new(), report }
     }
 
     fn ok(&self) -> usize {
@@ -313,10 +320,21 @@ impl Tally {
             self.report.gap_began = self.last_ok.saturating_duration_since(self.began);
         }
         if let Some(asked) = self.asking.values().min() {
-            let wait = now.saturating_duration_since(self.last_ok.max(*asked));
-            self.report.longest_wait = self.report.longest_wait.max(wait);
+            let began = self.last_ok.max(*asked);
+            let wait = now.saturating_duration_since(began);
+            if wait > LONG_WAIT {
+                self.waits.push((began, now));
+            } else {
+                self.report.longest_wait = self.report.longest_wait.max(wait);
+            }
         }
         self.last_ok = now;
+    }
+
+    fn finish(&mut self) -> Report {
+        let longest = self.waits.drain(..).map(standstill::running).max().unwrap_or_default();
+        self.report.longest_wait = self.report.longest_wait.max(longest);
+        self.report.clone()
     }
 
     fn record(&mut self, client: usize, outcome: Outcome, detail: &str, seen: Option<String>) {
