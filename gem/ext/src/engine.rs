@@ -45,7 +45,6 @@ pub(crate) struct Core {
     pub(crate) poller: Poller,
     pub(crate) waker: Waker,
     pub(crate) template: Template,
-    pub(crate) empty_input: Value,
     pub(crate) running: Cell<Option<Running>>,
     pub(crate) early_hints: bool,
     pub(crate) check_client: bool,
@@ -113,13 +112,13 @@ impl Engine {
         }
         reactor.watch_colleagues(Arc::clone(&page), seat);
         let drop_underscores = setting(ruby, settings, "drop_underscore_headers")?.unwrap_or(true);
+        let empty_input = ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value();
         let poller = reactor.poller();
         let core = Core {
             waker: poller.waker(),
             poller,
             desk: Desk::new(reactor).map_err(|error| system_error(ruby, "eventfd", &error))?,
-            template: Template::new(ruby, env, !drop_underscores, trusted_proxies(ruby, settings)?)?,
-            empty_input: ffi::keep(ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value()),
+            template: Template::new(ruby, env, empty_input, !drop_underscores, trusted_proxies(ruby, settings)?)?,
             running: Cell::new(None),
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
             reasons: reasons(ruby, arguments)?,

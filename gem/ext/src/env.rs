@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use http1::forwarded::{Trusted, is_forwarding};
-use http1::request::{Field, Head, KnownName, Scheme, Version};
+use http1::request::{Field, KnownName, Scheme, Version};
 use magnus::{Error, RClass, RHash, Ruby, Value, prelude::*};
 use reactor::{Peer, Proxied, Request};
 
@@ -28,7 +28,8 @@ pub(crate) struct Template {
 
 /// The objects of one request.
 pub(crate) struct Parts {
-    pub(crate) input: Value,
+    /// `None` for the empty one that all requests without a body share.
+    pub(crate) input: Option<Value>,
     /// The input, when its body is in a file.
     pub(crate) tempfile: Option<Value>,
     /// The number of the request.
@@ -41,22 +42,20 @@ impl Template {
     pub(crate) fn new(
         ruby: &Ruby,
         given: RHash,
+        empty_input: Value,
         keep_underscores: bool,
         trusted: Option<Trusted>,
     ) -> Result<Self, Error> {
         let keys = ffi::protect(Keys::new).map_err(ffi::Escape::into_error)?;
         let base = ruby.hash_new();
-        // The order of the first keys is Unicorn's, for those who print it.
-        for key in [keys.remote_addr, keys.request_method, keys.request_uri, keys.request_path, keys.path_info] {
+        for key in first_keys(&keys) {
             base.aset(key, ())?;
         }
         for (key, object) in [
-            (keys.query_string, keys.empty),
             (keys.server_protocol, keys.http11),
             (keys.http_version, keys.http11),
             (keys.url_scheme, keys.http),
-            (keys.server_name, keys.localhost),
-            (keys.server_port, keys.port80),
+            (keys.input, empty_input),
             (keys.is_hijack, ruby.qtrue().as_value()),
         ] {
             base.aset(key, object)?;
@@ -87,8 +86,6 @@ impl Template {
     pub(crate) fn build(&self, rb: Rb<'_>, request: &Request<'_>, parts: &Parts, scratch: &mut Scratch) -> Value {
         let keys = &self.keys;
         let env = rb.copy_hash(self.base);
-        self.set_request_line(rb, env, request);
-        rb.set(env, keys.remote_addr, rb.string(scratch.peer.as_bytes()));
         let mut proxy = Forwarded::default();
         for (index, field) in request.head.fields.iter().enumerate() {
             if !scratch.trusted && is_forwarding(field.name.of(request.buffer)) {
@@ -98,16 +95,13 @@ impl Template {
             proxy.see(field, request.buffer);
         }
         let https = request.head.scheme.map_or_else(|| proxy.says_https(), |scheme| scheme == Scheme::Https);
-        self.set_server(rb, env, request, https && scratch.trusted);
+        self.set_first(rb, env, request, parts.serial, scratch, https && scratch.trusted);
         if let Some(ends) = &request.proxied {
             self.set_ends(rb, env, ends);
         }
-        rb.set(env, keys.input, parts.input);
-        let request_object = ffi::new_serial_object(rb, self.request_class, parts.serial);
-        rb.set(env, keys.hijack, request_object);
-        rb.set(env, keys.timeout, request_object);
-        rb.set(env, keys.after_reply, rb.array());
-        rb.set(env, keys.response_finished, rb.array());
+        if let Some(input) = parts.input {
+            rb.set(env, keys.input, input);
+        }
         if let Some(early_hints) = parts.early_hints {
             rb.set(env, keys.early_hints, early_hints);
         }
@@ -141,22 +135,37 @@ impl Template {
         *self.scratch.borrow_mut() = scratch.bytes;
     }
 
-    fn set_request_line(&self, rb: Rb<'_>, env: Value, request: &Request<'_>) {
+    /// Sets what every request has, and what follows from its target and version.
+    fn set_first(&self, rb: Rb<'_>, env: Value, request: &Request<'_>, serial: u64, scratch: &Scratch, https: bool) {
         let keys = &self.keys;
         let Request { head, buffer, .. } = request;
         let text = |span: http1::Span| rb.string(span.of(buffer));
-        let method = keys.method(head.known_method).unwrap_or_else(|| text(head.method));
-        rb.set(env, keys.request_method, method);
-        rb.set(env, keys.request_uri, text(head.uri));
-        rb.set(env, keys.request_path, text(head.path));
-        rb.set(env, keys.path_info, text(head.path));
-        rb.set(env, keys.query_string, head.query.map_or_else(|| rb.string(b""), text));
+        let (server_name, server_port) = self.server(rb, env, request, https);
+        let request_object = ffi::new_serial_object(rb, self.request_class, serial);
+        let values: [Value; FIRST] = [
+            rb.string(scratch.peer.as_bytes()),
+            keys.method(head.known_method).unwrap_or_else(|| text(head.method)),
+            text(head.uri),
+            text(head.path),
+            text(head.path),
+            head.query.map_or_else(|| rb.string(b""), text),
+            server_name,
+            server_port,
+            request_object,
+            request_object,
+            rb.array(),
+            rb.array(),
+        ];
+        rb.set_first(env, &values);
         if let Some(fragment) = head.fragment {
             rb.set(env, keys.fragment, text(fragment));
         }
         if head.version == Version::Http10 {
             rb.set(env, keys.server_protocol, keys.http10);
             rb.set(env, keys.http_version, keys.http10);
+        }
+        if https {
+            rb.set(env, keys.url_scheme, keys.https);
         }
     }
 
@@ -210,26 +219,40 @@ impl Template {
         set(keys.server_port, &ends.destination.port());
     }
 
-    /// Sets scheme, name and port. The name and port are what the client believes, never taken from the socket.
-    fn set_server(&self, rb: Rb<'_>, env: Value, request: &Request<'_>, https: bool) {
+    /// Returns name and port: what the client believes, never taken from the socket.
+    fn server(&self, rb: Rb<'_>, env: Value, request: &Request<'_>, https: bool) -> (Value, Value) {
         let keys = &self.keys;
-        if https {
-            rb.set(env, keys.url_scheme, keys.https);
-            rb.set(env, keys.server_port, keys.port443);
-        }
-        let Head { authority, .. } = request.head;
-        let Some(host) = request.head.effective_host().map(|span| span.of(request.buffer)) else { return };
-        if authority.is_some() {
+        let host = request.head.effective_host().map_or(&b""[..], |span| span.of(request.buffer));
+        if request.head.authority.is_some() {
             rb.set(env, keys.http_host, rb.string(host));
         }
         let (name, port) = split_host(host);
-        if !name.is_empty() {
-            rb.set(env, keys.server_name, rb.string(name));
-        }
-        if !port.is_empty() {
-            rb.set(env, keys.server_port, rb.string(port));
-        }
+        let default_port = if https { keys.port443 } else { keys.port80 };
+        let or_default = |text: &[u8], default| if text.is_empty() { default } else { rb.string(text) };
+        (or_default(name, keys.localhost), or_default(port, default_port))
     }
+}
+
+/// How many entries of an env are of its request and always there.
+const FIRST: usize = 12;
+
+/// Their keys, in the order in which [`Template::set_first`] sets them. The order of the first ones is Unicorn's, for those
+/// who print it.
+fn first_keys(keys: &Keys) -> [Value; FIRST] {
+    [
+        keys.remote_addr,
+        keys.request_method,
+        keys.request_uri,
+        keys.request_path,
+        keys.path_info,
+        keys.query_string,
+        keys.server_name,
+        keys.server_port,
+        keys.hijack,
+        keys.timeout,
+        keys.after_reply,
+        keys.response_finished,
+    ]
 }
 
 /// Room to write in while an env is built.

@@ -73,7 +73,6 @@ fixed_keys! {
     port80 "80",
     port443 "443",
     localhost "localhost",
-    empty "",
 }
 
 impl Keys {

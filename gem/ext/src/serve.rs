@@ -121,7 +121,7 @@ fn build_env(
     };
     let large = input.filter(|_| is_large || streamed.is_some());
     let parts = Parts {
-        input: input.map_or(core.empty_input, |input| input.as_value()),
+        input: input.map(|input| input.as_value()),
         tempfile: large.filter(|_| is_large).map(|input| input.as_value()),
         serial,
         // Clients of HTTP/1.0 do not know interim responses; the application may call without a look at the version.

@@ -1,8 +1,10 @@
 //! Strings, arrays and hashes.
 
+use std::os::raw::c_int;
+
 use magnus::Value;
 use magnus::rb_sys::AsRawValue;
-use rb_sys::{VALUE, ruby_value_type};
+use rb_sys::{VALUE, ruby_value_type, st_data_t, st_retval};
 
 use super::{Rb, value};
 
@@ -96,6 +98,28 @@ pub(crate) fn element(array: Value, index: usize) -> Value {
     value(unsafe { rb_sys::rb_ary_entry(array.as_raw(), index as i64) })
 }
 
+unsafe extern "C" fn next_entry(_key: st_data_t, _object: st_data_t, rest: st_data_t, _error: c_int) -> c_int {
+    // SAFETY: it is the address of the slice in `set_first`.
+    let rest = unsafe { &*(rest as *const &[Value]) };
+    (if rest.is_empty() { st_retval::ST_STOP } else { st_retval::ST_REPLACE }) as c_int
+}
+
+unsafe extern "C" fn set_entry(
+    _key: *mut st_data_t,
+    object: *mut st_data_t,
+    rest: st_data_t,
+    _existing: c_int,
+) -> c_int {
+    // SAFETY: it is the address of the slice in `set_first`.
+    let rest = unsafe { &mut *(rest as *mut &[Value]) };
+    if let Some((first, others)) = rest.split_first() {
+        // SAFETY: it is the place of the entry's value.
+        unsafe { *object = first.as_raw() };
+        *rest = others;
+    }
+    st_retval::ST_CONTINUE as c_int
+}
+
 impl Rb<'_> {
     /// Makes a binary String.
     pub(crate) fn string(self, bytes: &[u8]) -> Value {
@@ -174,6 +198,21 @@ impl Rb<'_> {
     pub(crate) fn set(self, hash: Value, key: Value, object: Value) {
         // SAFETY: within `protect`; raises if it is frozen or being iterated over.
         unsafe { rb_sys::rb_hash_aset(hash.as_raw(), key.as_raw(), object.as_raw()) };
+    }
+
+    /// Replaces the values of the first entries of a Hash of more than eight, in their order, without a look at their keys:
+    /// to find an entry costs more than the object that is set.
+    pub(crate) fn set_first(self, hash: Value, values: &[Value]) {
+        let mut rest = values;
+        // SAFETY: it is a Hash (the caller made it).
+        let table = unsafe { rb_sys::rb_hash_tbl(hash.as_raw(), c"".as_ptr(), 0) };
+        // SAFETY: the table is that Hash's own, which is not iterated over and lives on the stack, as do the values; Ruby
+        // has taken it off the objects whose references it is told of. The callbacks take the address of `rest`, which
+        // outlives the call.
+        unsafe {
+            let rest = (&raw mut rest) as rb_sys::st_data_t;
+            rb_sys::rb_st_foreach_with_replace(table, Some(next_entry), Some(set_entry), rest);
+        }
     }
 
     /// Returns an entry of a Hash; nil when there is none.
