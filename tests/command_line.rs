@@ -251,3 +251,13 @@ fn the_environment_is_heard_where_the_configuration_is_silent() {
     assert_eq!(server.workers().len(), 2);
     server.stop();
 }
+
+#[test]
+fn a_rackup_file_is_read_as_a_file() {
+    let app = "# frozen_string_literal: true\n\
+               run ->(_env) { [200, {}, [[__LINE__, 'a'.frozen?, 'a'.encoding].inspect]] }\n\
+               __END__\nmore\nthan one line\n";
+    let mut server = Server::builder().app(App::rackup(app)).start();
+    assert_eq!(server.get("/").text(), "[2, true, #<Encoding:UTF-8>]");
+    server.stop();
+}

@@ -39,14 +39,16 @@ fn each_configuration_serves_and_reloads() {
 #[test]
 fn directives_of_others_are_told_with_their_line() {
     for (line, told) in [
-        ("refork_after [50, 100]", "unknown directive: refork_after"),
-        ("workers 2", "unknown directive: workers"),
-        ("preload_app!", "unknown directive: preload_app!"),
-        ("spawn_timeout 5", "unknown directive: spawn_timeout"),
+        ("refork_after [50, 100]", "refork_after (of Pitchfork's; there is nothing like it here: leave it out)"),
+        ("spawn_timeout 5", "spawn_timeout (of Pitchfork's; write boot_timeout)"),
+        ("workers 2", "workers (of Puma's; write worker_processes)"),
+        ("preload_app!", "preload_app! (of Puma's; write preload_app true)"),
+        ("bind 'tcp://0.0.0.0:80'", "bind (of Puma's; write listen, without tcp:// or unix://)"),
+        ("on_worker_boot { }", "on_worker_boot (of Puma's; write after_fork { |server, worker| })"),
     ] {
         let mut server = Server::builder().config(line).launch();
         assert_eq!(server.wait_for_exit().code(), Some(1), "{line}");
-        server.wait_for(Mark::default(), &format!("config.rb:4: {told}"));
+        server.wait_for(Mark::default(), &format!("config.rb:4: unknown directive: {told}"));
     }
 }
 

@@ -43,6 +43,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "recipes",
         "a_program_that_a_hook_starts_belongs_to_the_generation",
     ),
+    ("Rackup files are read as files", "command_line", "a_rackup_file_is_read_as_a_file"),
+    ("Ports end at 65535", "command_line", "what_cannot_be_served_is_told_and_fails"),
     (
         "The environment is heard where the configuration is silent",
         "command_line",

@@ -17,7 +17,8 @@
 //!
 //! `check_directive(name, value)` is [`find`] then [`check()`]; an `Err` is raised as `ArgumentError` with that text.
 //! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
-//! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`].
+//! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`], `foreign_directive(name)`
+//! is [`foreign()`].
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
 //!
 //! What only Ruby can see (does the logger answer `info`? does the user exist? is the directory writable?) the DSL
@@ -30,6 +31,7 @@ extern crate std;
 
 mod check;
 mod clients;
+mod foreign;
 mod listener;
 mod nearest;
 mod reference;
@@ -37,6 +39,7 @@ mod table;
 mod value;
 
 pub use check::check;
+pub use foreign::foreign;
 pub use listener::{OPTIONS, Option as ListenerOption, OptionKind, Transport, check_option, nearest_option};
 pub use nearest::nearest;
 pub use reference::reference;

@@ -9,6 +9,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_module_function("directives", function!(list, 0))?;
     native.define_module_function("check_directive", function!(check, 2))?;
     native.define_module_function("check_listener_option", function!(check_option, 2))?;
+    native.define_module_function("foreign_directive", function!(foreign, 1))?;
     native.define_module_function("nearest_directive", function!(nearest, 1))
 }
 
@@ -41,6 +42,10 @@ fn check_option(ruby: &Ruby, name: String, object: Value) -> Result<Value, Error
     let refuse = |text: String| Error::new(ruby.exception_arg_error(), text);
     let checked = ::directives::check_option(&name, &from_ruby(ruby, object)?).map_err(refuse)?;
     to_ruby(ruby, &checked, object)
+}
+
+fn foreign(name: String) -> Option<(&'static str, &'static str)> {
+    ::directives::foreign(&name)
 }
 
 fn nearest(name: String) -> Option<&'static str> {

@@ -173,9 +173,15 @@ module Licorne
     def method_missing(name, *given, &block)
       return super unless @evaluating
 
-      near = Native.nearest_directive(name.to_s)
-      hint = near ? " (did you mean #{near}?)" : ""
-      raise UnknownDirective.new([place, "unknown directive: #{name}#{hint}"].compact.join(": "), name)
+      raise UnknownDirective.new([place, "unknown directive: #{name}#{hint(name.to_s)}"].compact.join(": "), name)
+    end
+
+    def hint(name)
+      server, advice = Native.foreign_directive(name)
+      return " (of #{server}'s; #{advice})" if server
+
+      near = Native.nearest_directive(name)
+      near ? " (did you mean #{near}?)" : ""
     end
   end
 end
