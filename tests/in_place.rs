@@ -346,22 +346,26 @@ fn new_code_that_does_not_boot_leaves_the_old_workers_serving() {
 }
 
 #[test]
-fn an_upgrade_is_refused_while_a_reload_goes_on() {
+fn an_upgrade_that_comes_in_a_reload_follows_it() {
     let waits = "gate = File.expand_path('../go'); File.open(gate, &:gets) if File.exist?(gate)";
     let mut server = builder().config(waits).start();
     let mut go = Fifo::create(server.file("go"));
+    let load = server.load().start();
     let mark = server.mark();
     server.signal(Signal::HUP);
     server.wait_for(mark, "reloading config_file=*");
-    let finished = server.ctl(["upgrade", "--wait", "--in-place"]);
-    assert_eq!(finished.code(), 1, "{finished:#?}");
-    assert!(finished.stderr.contains("a reload is under way"), "{finished:#?}");
-    server.wait_for(mark, "no upgrade: a reload is under way*");
+    // The deploy after the one that is being loaded: its code must not be lost.
+    server.write("generation", "g2");
+    server.signal(Signal::USR2);
+    server.wait_for(mark, "an upgrade: it follows the reload under way");
     fs::remove_file(go.path()).expect("it is there");
     go.tell("");
     drop(go);
     server.wait_for(mark, "done reloading*");
-    upgrade(&server);
+    server.wait_for(mark, "has taken over");
+    server.wait_for(mark, "gen=3 serves alone");
+    load.wait_until_seen("g2");
+    load.stop().assert_no_failure();
     server.stop();
 }
 

@@ -1,5 +1,6 @@
 //! Promise: USR2 starts a new master beside the old one, and the old one's QUIT ends the upgrade: no request is lost.
 
+use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -158,6 +159,27 @@ fn a_new_master_that_does_not_boot_changes_nothing() {
         assert_eq!(server.workers(), before);
         load.wait_for_successes(20);
         load.stop().assert_flawless(GAP);
+        server.stop();
+    }
+}
+
+#[test]
+fn who_waits_for_an_upgrade_is_told_why_there_is_none() {
+    for preload in [true, false] {
+        let mut server = Server::builder().app(App::rackup(APP)).workers(1).preload(preload).start();
+        server.write("app/config.ru", "raise 'the new code is broken'");
+        let finished = server.ctl(["upgrade", "--wait", "--two-masters"]);
+        assert_eq!(finished.code(), 1, "{finished:#?}");
+        assert!(finished.stderr.contains("the new code is broken"), "{finished:#?}");
+        assert!(finished.stderr.contains("config.ru:1"), "no backtrace: {finished:#?}");
+        server
+            .eventually("the pid file back", || (server.pid_in_file("server.pid") == Some(server.pid())).then_some(()));
+        // A later failure has reasons of its own.
+        server.write("server.pid.oldbin", "1\n");
+        let finished = server.ctl(["upgrade", "--wait", "--two-masters"]);
+        assert_eq!(finished.code(), 1, "{finished:#?}");
+        assert!(finished.stderr.contains("refusing rexec") && !finished.stderr.contains("broken"), "{finished:#?}");
+        fs::remove_file(server.file("server.pid.oldbin")).expect("it is there");
         server.stop();
     }
 }

@@ -21,6 +21,7 @@ impl Shell {
                 log.info(format_args!("another reload: gen={dropped} is dropped while it boots"));
             }
             Fact::ReloadQueued => log.info("another reload: it follows the one under way"),
+            Fact::UpgradeQueued => log.info("an upgrade: it follows the reload under way"),
             Fact::ReloadFailed { generation, why } => self.log_failure("error reloading", generation.0, &why),
             Fact::RollStarted { generation, total } => {
                 log.info(format_args!("gen={generation} is ready, replacing {total} workers"));

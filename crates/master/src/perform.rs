@@ -291,6 +291,7 @@ impl Shell {
             sys::stdio::complain(text.trim_end());
         }
         self.notify.boot_failed(&text);
+        self.succession.tell_failed(&text);
         if let Some(reporter) = self.reporter.take() {
             reporter.failed(&text);
         }
@@ -302,7 +303,6 @@ impl Shell {
             FailureReason::Stopping
             | FailureReason::SuccessorAlreadyRunning
             | FailureReason::UpgradeUnderWay
-            | FailureReason::ReloadUnderWay
             | FailureReason::PreflightTimeout => None,
             _ => self.failure.clone(),
         }

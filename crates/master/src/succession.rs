@@ -30,6 +30,10 @@ const RESTART: u8 = 75;
 const READY: &[u8] = b"ready";
 /// The same, when its workers also take connections from the queue of the old one's.
 const READY_TO_TAKE_OVER: &[u8] = b"ready, queue shared";
+/// What the new master says when it does not serve, and why follows.
+const FAILED: &[u8] = b"failed: ";
+/// The longest reason that is told, in bytes: a backtrace, and no more than a datagram takes.
+const REASON_BYTES: usize = 32_768;
 /// What the old master says when it hands the unit over.
 const YOURS: &[u8] = b"yours";
 
@@ -47,12 +51,14 @@ pub(crate) struct Succession {
 }
 
 /// Whether the successor has said that it serves, or is silent for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Ready {
         /// Whether its workers take connections from ours.
         takes_over: bool,
     },
+    /// It does not serve, and this is why.
+    Failed(String),
     Nothing,
     End,
 }
@@ -62,7 +68,11 @@ pub(crate) fn hear(successor: &Channel) -> Heard {
     match successor.try_recv() {
         Ok(Received::Datagram(bytes, _)) if bytes == READY => Heard::Ready { takes_over: false },
         Ok(Received::Datagram(bytes, _)) if bytes == READY_TO_TAKE_OVER => Heard::Ready { takes_over: true },
-        Ok(Received::Datagram(..) | Received::Empty) => Heard::Nothing,
+        Ok(Received::Datagram(bytes, _)) => match bytes.strip_prefix(FAILED) {
+            Some(reason) => Heard::Failed(String::from_utf8_lossy(reason).into_owned()),
+            None => Heard::Nothing,
+        },
+        Ok(Received::Empty) => Heard::Nothing,
         Ok(Received::End) | Err(_) => Heard::End,
     }
 }
@@ -77,6 +87,14 @@ impl Succession {
     pub(crate) fn tell_ready(&self, takes_over: bool) {
         if let Some(origin) = &self.origin {
             let _ = origin.send(if takes_over { READY_TO_TAKE_OVER } else { READY }, &[]);
+        }
+    }
+
+    /// Tells the master before this one why this one will not serve: who waits for the upgrade wants to know.
+    pub(crate) fn tell_failed(&self, reason: &str) {
+        if let Some(origin) = &self.origin {
+            let reason = &reason.as_bytes()[..reason.len().min(REASON_BYTES)];
+            let _ = origin.send(&[FAILED, reason].concat(), &[]);
         }
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn origin() -> Option<Channel> {
 impl Shell {
     /// Moves the pid file out of the way and asks the mold to run `before_exec`.
     pub(crate) fn start_successor(&mut self) {
+        self.failure = None;
         if let Err(text) = self.find_directory() {
             self.log.error(format_args!("cannot start a new master: {text}"));
             self.failure = Some(text);
@@ -78,13 +79,15 @@ impl Shell {
         if let Some(path) = self.pid_path.clone() {
             let old = oldbin(&path);
             if let Err(error) = sys::pidfile::rename(&path, &old, sys::process::own_pid()) {
-                match error {
-                    sys::Error::AlreadyRunning { pid, .. } => self.log.error(format_args!(
-                        "old PID:{pid} running with existing pid={}, refusing rexec",
-                        old.display()
-                    )),
-                    other => self.log.error(format_args!("error writing pid={} {}", old.display(), other.chain())),
-                }
+                let old = old.display();
+                let text = match error {
+                    sys::Error::AlreadyRunning { pid, .. } => {
+                        format!("old PID:{pid} running with existing pid={old}, refusing rexec")
+                    }
+                    other => format!("error writing pid={old} {}", other.chain()),
+                };
+                self.log.error(&text);
+                self.failure = Some(text);
                 return self.event(Event::SuccessorFailed);
             }
             self.set_pid_path(Some(old));
@@ -210,6 +213,7 @@ impl Shell {
         while let Successor::Running { link: slot @ Some(_), .. } = &mut self.successor {
             match slot.as_ref().map_or(Heard::End, succession::hear) {
                 Heard::Ready { takes_over } => self.event(Event::SuccessorReady { takes_over }),
+                Heard::Failed(reason) => self.failure = Some(reason),
                 Heard::Nothing => return,
                 // It left, and its exit will be seen; or it is another program and has closed what it does not know.
                 Heard::End => *slot = None,

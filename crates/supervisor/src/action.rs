@@ -198,8 +198,6 @@ pub enum FailureReason {
     NotReplaced,
     /// An upgrade in place is under way.
     UpgradeUnderWay,
-    /// An upgrade in place has to wait until the boot or reload that is under way is over.
-    ReloadUnderWay,
     /// The server stops.
     Stopping,
 }
@@ -222,7 +220,6 @@ impl fmt::Display for FailureReason {
             Self::PreflightTimeout => f.write_str("the preflight of the new program did not end in time"),
             Self::NotReplaced => f.write_str("the new program did not take over"),
             Self::UpgradeUnderWay => f.write_str("an upgrade is under way already"),
-            Self::ReloadUnderWay => f.write_str("a reload is under way: an upgrade in place has to wait for its end"),
             Self::Stopping => f.write_str("the server stops"),
         }
     }
@@ -244,6 +241,8 @@ pub enum Fact {
     },
     /// A reload came during a roll and will follow it.
     ReloadQueued,
+    /// An upgrade in place came during a reload and will follow it.
+    UpgradeQueued,
     /// The next mold did not get ready; everything is as it was.
     ReloadFailed {
         /// Of the mold that failed.

@@ -2,7 +2,8 @@
 //!
 //! First the new program is looked at, beside everything that runs; only one that passes is executed. It begins with what
 //! [`crate::Supervisor::snapshot`] says, and with a reload, so that molds and workers are of the new version too. A reload
-//! that is asked for meanwhile waits and becomes part of that one, or follows when the upgrade fails.
+//! that is asked for meanwhile waits and becomes part of that one, or follows when the upgrade fails. An upgrade that is
+//! asked for while something rolls waits for its end: a deploy that is overtaken by the next must not lose it.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -32,6 +33,8 @@ pub(crate) struct InPlace {
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// A reload has to end first.
+    Waiting,
     /// It is looked at.
     Preflight {
         /// When that is given up.
@@ -43,11 +46,11 @@ pub(crate) enum Stage {
 
 impl State {
     /// An upgrade was asked for, in this way or as configured.
-    pub(crate) fn upgrade(self, fleet: &mut Fleet, now: Instant, ticket: Option<Ticket>, way: Option<Way>) -> Self {
+    pub(crate) fn upgrade(self, fleet: &mut Fleet, ticket: Option<Ticket>, way: Option<Way>) -> Self {
         let Self::Up(up) = self else { return self };
         match way.unwrap_or(up.line.plan.upgrade) {
             Way::TwoMasters => fleet.upgrade(ticket),
-            Way::InPlace => up.replace(fleet, now, ticket),
+            Way::InPlace => up.replace(fleet, ticket),
         }
         Self::Up(up)
     }
@@ -63,7 +66,7 @@ impl State {
 
     /// This program goes on.
     pub(crate) fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: FailureReason) -> Self {
-        let Some(mut given_up) = fleet.take_in_place() else { return self };
+        let Some(mut given_up) = fleet.take_begun() else { return self };
         fleet.log(Fact::UpgradeFailed { why });
         fleet.answer(&mut given_up.tickets, Err(why));
         match (self, given_up.reload) {
@@ -74,7 +77,7 @@ impl State {
 
     /// This is the new program: its workers are to be of its version.
     pub(crate) fn replaced(self, fleet: &mut Fleet, now: Instant) -> Self {
-        let Some(taken_over) = fleet.take_in_place() else { return self };
+        let Some(taken_over) = fleet.take_begun() else { return self };
         fleet.log(Fact::Replaced);
         let tickets = taken_over.tickets.into_iter().chain(taken_over.reload.into_iter().flatten()).collect();
         match self {
@@ -94,23 +97,33 @@ impl State {
 }
 
 impl Up {
-    /// Looks at the program that is to take over, unless something else goes on.
-    fn replace(&self, fleet: &mut Fleet, now: Instant, ticket: Option<Ticket>) {
-        let refused = match (&fleet.successor, &self.course) {
-            (Successor::Absent, Course::Steady) => {
-                fleet.successor = Successor::InPlace(InPlace {
-                    stage: Stage::Preflight { deadline: now + PREFLIGHT_LIMIT },
-                    tickets: ticket.into_iter().collect(),
-                    reload: None,
-                });
-                fleet.log(Fact::PreflightStarted);
-                return fleet.emit(Action::Preflight);
+    /// Asks for a program to take over, unless one does already.
+    fn replace(&self, fleet: &mut Fleet, ticket: Option<Ticket>) {
+        match &mut fleet.successor {
+            Successor::Absent => {
+                let tickets = ticket.into_iter().collect();
+                fleet.successor = Successor::InPlace(InPlace { stage: Stage::Waiting, tickets, reload: None });
+                if !matches!(self.course, Course::Steady) {
+                    fleet.log(Fact::UpgradeQueued);
+                }
             }
-            (Successor::InPlace(_), _) => FailureReason::UpgradeUnderWay,
-            (Successor::Booting { .. } | Successor::Serving { .. }, _) => FailureReason::SuccessorAlreadyRunning,
-            (Successor::Absent, _) => FailureReason::ReloadUnderWay,
-        };
-        fleet.refuse_upgrade(ticket, refused);
+            Successor::InPlace(InPlace { stage: Stage::Waiting, tickets, .. }) => tickets.extend(ticket),
+            Successor::InPlace(_) => fleet.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay),
+            Successor::Booting { .. } | Successor::Serving { .. } => {
+                fleet.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning);
+            }
+        }
+    }
+
+    /// Looks at the program that waits to take over, when nothing else goes on.
+    pub(crate) fn begin_waiting_upgrade(&self, fleet: &mut Fleet, now: Instant) {
+        if let (Successor::InPlace(InPlace { stage: stage @ Stage::Waiting, .. }), Course::Steady) =
+            (&mut fleet.successor, &self.course)
+        {
+            *stage = Stage::Preflight { deadline: now + PREFLIGHT_LIMIT };
+            fleet.log(Fact::PreflightStarted);
+            fleet.emit(Action::Preflight);
+        }
     }
 }
 
@@ -148,6 +161,12 @@ impl Fleet {
             Successor::InPlace(InPlace { stage: Stage::Preflight { deadline }, .. }) => Some(*deadline),
             Successor::InPlace(_) | Successor::Absent | Successor::Booting { .. } | Successor::Serving { .. } => None,
         }
+    }
+
+    /// Ends an upgrade that has begun.
+    fn take_begun(&mut self) -> Option<InPlace> {
+        let waits = matches!(self.successor, Successor::InPlace(InPlace { stage: Stage::Waiting, .. }));
+        if waits { None } else { self.take_in_place() }
     }
 
     fn take_in_place(&mut self) -> Option<InPlace> {

@@ -66,10 +66,10 @@ impl State {
             Event::Reload { ticket } if fleet.config.has_config_file => self.reload(fleet, now, Some(ticket)),
             Event::Reload { ticket } => {
                 fleet.log(Fact::NoConfigFile);
-                self.upgrade(fleet, now, Some(ticket), None)
+                self.upgrade(fleet, Some(ticket), None)
             }
             Event::Stop { graceful, ticket } => self.stop(fleet, now, graceful, Some(ticket)),
-            Event::Upgrade { ticket, way } => self.upgrade(fleet, now, Some(ticket), way),
+            Event::Upgrade { ticket, way } => self.upgrade(fleet, Some(ticket), way),
             Event::MoldConfigured { generation, plan } => {
                 fleet.mold_configured(generation, plan);
                 self
@@ -119,13 +119,13 @@ impl State {
             Signal::Hup if fleet.config.has_config_file => self.reload(fleet, now, None),
             Signal::Hup => {
                 fleet.log(Fact::NoConfigFile);
-                self.upgrade(fleet, now, None, None)
+                self.upgrade(fleet, None, None)
             }
             Signal::Usr1 => {
                 fleet.emit(Action::ReopenLogs);
                 self
             }
-            Signal::Usr2 => self.upgrade(fleet, now, None, None),
+            Signal::Usr2 => self.upgrade(fleet, None, None),
             Signal::Ttin => self.scale(fleet, Scale::OneMore),
             Signal::Ttou => self.scale(fleet, Scale::OneLess),
             Signal::Winch { honoured: true } => self.scale(fleet, Scale::None),

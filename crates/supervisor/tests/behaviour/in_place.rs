@@ -78,15 +78,54 @@ fn the_old_program_that_comes_back_goes_on_as_before() {
 }
 
 #[test]
-fn an_upgrade_is_refused_while_something_else_goes_on() {
-    let refused = |why| [outcome(9, Err(why))];
+fn an_upgrade_that_comes_in_a_reload_follows_it() {
+    for moment in 0..3 {
+        let mut rig = Rig::serving(1);
+        rig.tell(HUP);
+        let here = |rig: &mut Rig, now| {
+            if now == moment {
+                assert_eq!(rig.tell(upgrade(9)), []);
+                assert_eq!(rig.tell(upgrade(8)), [], "there is one already that waits");
+                assert_eq!(rig.facts.last(), Some(&Fact::UpgradeQueued));
+            }
+        };
+        here(&mut rig, 0);
+        rig.mold_gets_ready(2);
+        here(&mut rig, 1);
+        rig.tell(ready(2));
+        here(&mut rig, 2);
+        assert_eq!(rig.supervisor.snapshot(), None);
+        assert_eq!(rig.tell(left(1)), [retire_mold(1), settle(2), Action::Preflight]);
+        let failed = |ticket| outcome(ticket, Err(FailureReason::PreflightFailed));
+        assert_eq!(rig.tell(Event::PreflightFailed), [failed(9), failed(8)]);
+    }
+}
+
+#[test]
+fn an_upgrade_follows_a_reload_that_fails_and_takes_one_that_comes_meanwhile_along() {
     let mut rig = Rig::serving(1);
     rig.tell(HUP);
-    assert_eq!(rig.tell(upgrade(9)), refused(FailureReason::ReloadUnderWay));
-    rig.mold_gets_ready(2);
-    assert_eq!(rig.tell(upgrade(9)), refused(FailureReason::ReloadUnderWay), "a roll");
-    rig.tell(ready(2));
-    assert_eq!(rig.tell(upgrade(9)), refused(FailureReason::ReloadUnderWay), "the end of a roll");
+    rig.tell(upgrade(1));
+    assert_eq!(rig.tell(reload(2)), []);
+    assert_eq!(rig.tell(Event::MoldFailed { generation: Generation(2) }).last(), Some(&Action::Preflight));
+    rig.tell(Event::PreflightPassed);
+    next_program(&mut rig);
+    assert_eq!(rig.tell(Event::Replaced), [start_mold(3)]);
+}
+
+#[test]
+fn a_stop_calls_an_upgrade_off_that_waits() {
+    let mut rig = Rig::serving(1);
+    rig.tell(HUP);
+    rig.tell(upgrade(1));
+    let refused = outcome(1, Err(FailureReason::Stopping));
+    let stopped = rig.signal(Signal::Quit);
+    assert!(stopped.contains(&refused) && !stopped.contains(&Action::AbandonPreflight), "{stopped:?}");
+}
+
+#[test]
+fn an_upgrade_is_refused_while_another_goes_on() {
+    let refused = |why| [outcome(9, Err(why))];
     let mut rig = Rig::serving(1);
     rig.tell(upgrade(1));
     assert_eq!(rig.tell(upgrade(9)), refused(FailureReason::UpgradeUnderWay));
