@@ -189,6 +189,50 @@ fn an_unknown_kind_is_refused_with_those_that_are_known() {
     assert!(finished.stderr.contains("there is no `upstart`") && finished.stderr.contains("systemd|"), "{finished:#?}");
 }
 
+/// Runs `init systemd` in this directory.
+#[track_caller]
+fn unit_of(directory: &Path, options: &[&str]) -> Finished {
+    let mut command = Command::new(program::path());
+    command.args(["init", "systemd"]).args(options).current_dir(directory);
+    run(command.env("PWD", directory).env_remove("USER"), patience())
+}
+
+#[test]
+fn what_would_need_quotes_is_refused_before_it_is_written() {
+    let app = application();
+    for name in ["my app", "it's", "100%", "a;b", "$HOME"] {
+        let odd = app.path().join(name);
+        std::fs::create_dir(&odd).expect("made");
+        let finished = unit_of(&odd, &[]);
+        assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""), "{finished:#?}");
+        assert!(finished.stderr.contains(name) && finished.stderr.contains("not possible"), "{finished:#?}");
+        let finished = unit_of(app.path(), &["--name", name]);
+        assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""), "{finished:#?}");
+    }
+    assert_eq!(unit_of(app.path(), &["--name", "shop-1.web@x", "--user", "www-data"]).code(), 0);
+}
+
+#[test]
+fn a_release_becomes_the_link_to_it_and_root_becomes_who_owns_it() {
+    let app = application();
+    let release = app.path().join("releases/20261122030000");
+    std::fs::create_dir_all(release.join("config")).expect("made");
+    std::fs::write(release.join("config/unicorn.rb"), "pid 'tmp/pids/web.pid'\n").expect("written");
+    check(&app, &["chown", "www-data", &release.display().to_string()]);
+    let finished = unit_of(&release, &[]);
+    assert!(finished.stdout.contains(&format!("WorkingDirectory={}\n", release.display())), "{finished:#?}");
+    std::os::unix::fs::symlink(&release, app.path().join("current")).expect("made");
+    let finished = unit_of(&release, &[]);
+    let current = app.path().join("current").display().to_string();
+    assert!(finished.stdout.contains(&format!("WorkingDirectory={current}\n")), "{finished:#?}");
+    assert!(finished.stdout.contains("User=www-data\n"), "{finished:#?}");
+    let script = run(
+        Command::new(program::path()).args(["init", "init-script"]).current_dir(&release).env("PWD", &release),
+        patience(),
+    );
+    assert!(script.stdout.contains(&format!("PID={current}/tmp/pids/web.pid\n")), "{script:#?}");
+}
+
 /// The files that are printed as they are in the repository: what they show as examples is consistent.
 #[test]
 fn every_file_of_deploy_is_printed_or_belongs_to_one_that_is() {

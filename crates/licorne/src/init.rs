@@ -3,7 +3,7 @@
 //! The files hold examples that work as they are; here the examples' names are replaced. What was found, and where, is
 //! said on standard error.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sys::stdio::complain;
 
@@ -144,8 +144,8 @@ impl Facts {
     fn find(given: &[(&'static str, String)]) -> Result<Self, String> {
         let value = |name: &str| given.iter().rev().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
         let directory = match value("directory") {
-            Some(path) => path,
-            None => crate::serve::start_directory()?.display().to_string(),
+            Some(path) => std::path::absolute(&path).unwrap_or(path.into()).display().to_string(),
+            None => followed(crate::serve::start_directory()?).display().to_string(),
         };
         let config = value("config-file").unwrap_or_else(|| {
             let found = ["config/licorne.rb", "config/unicorn.rb"];
@@ -153,17 +153,39 @@ impl Facts {
             found.copied().unwrap_or("config/licorne.rb").to_string()
         });
         let text = std::fs::read_to_string(Path::new(&directory).join(&config)).unwrap_or_default();
-        let user = value("user").or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "app".into());
+        let user = value("user").or_else(|| std::env::var("USER").ok().filter(|user| user != "root"));
         let program = value("program").or_else(|| Some(std::env::current_exe().ok()?.display().to_string()));
-        Ok(Self {
+        let facts = Self {
             name: value("name").unwrap_or_else(|| "licorne".into()),
-            user,
+            // Files are often made by root, who is not meant to run the application.
+            user: user.or_else(|| owner(Path::new(&directory))).unwrap_or_else(|| "app".into()),
             socket: value("socket").or_else(|| literal(&text, "listen")),
-            pid: literal(&text, "pid"),
+            pid: literal(&text, "pid").or_else(|| Some(format!("{directory}/{}", relative(&text, "pid")?))),
             program: program.unwrap_or_else(|| "/usr/local/bin/licorne".into()),
             directory,
             config,
-        })
+        };
+        facts.check()?;
+        Ok(facts)
+    }
+
+    /// Refuses what would need quotes, which are others in each of these files.
+    fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_alphanumeric() || "_-.@".contains(c);
+        for (what, word) in [("name", &self.name), ("user", &self.user)] {
+            if word.is_empty() || !word.chars().all(plain) {
+                return Err(format!("licorne init: --{what} {word:?}: letters, digits and _ - . @ are possible"));
+            }
+        }
+        let optional = self.socket.iter().chain(&self.pid);
+        for path in [&self.directory, &self.config, &self.program].into_iter().chain(optional) {
+            if path.is_empty() || !path.chars().all(|c| plain(c) || "/+,~=".contains(c)) {
+                return Err(format!(
+                    "licorne init: {path:?}: blanks and quotes in paths are not possible in these files"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn fill(&self, text: &str) -> String {
@@ -193,13 +215,37 @@ impl Facts {
 
 /// The absolute path that a directive is given as a literal, if it is.
 fn literal(config: &str, directive: &str) -> Option<String> {
+    value(config, directive, |path| path.starts_with('/'))
+}
+
+/// The relative path that it is given.
+fn relative(config: &str, directive: &str) -> Option<String> {
+    value(config, directive, |path| !path.starts_with('/') && !path.is_empty())
+}
+
+fn value(config: &str, directive: &str, wanted: impl Fn(&str) -> bool) -> Option<String> {
     config.lines().find_map(|line| {
         let rest = line.trim_start().strip_prefix(directive)?.trim_start_matches([' ', '(']);
         let quote = rest.chars().next().filter(|quote| "'\"".contains(*quote))?;
         let value = rest[1..].split(quote).next()?;
         let path = value.strip_prefix("unix:").unwrap_or(value);
-        (path.starts_with('/') && !path.contains("#{")).then(|| path.to_string())
+        (wanted(path) && !path.contains("#{")).then(|| path.to_string())
     })
+}
+
+/// Of a release, the link that leads to it: what is written down must not be about this release for ever.
+fn followed(directory: PathBuf) -> PathBuf {
+    let link = directory.parent().and_then(Path::parent).map(|app| app.join("current"));
+    match (link.as_ref().and_then(|link| link.canonicalize().ok()), directory.canonicalize(), link) {
+        (Some(now), Ok(here), Some(link)) if now == here => link,
+        _ => directory,
+    }
+}
+
+/// Whose directory it is, unless it is root's.
+fn owner(directory: &Path) -> Option<String> {
+    let uid = std::os::unix::fs::MetadataExt::uid(&directory.metadata().ok()?);
+    sys::process::user_name(uid).filter(|name| name != "root")
 }
 
 #[cfg(test)]
@@ -212,6 +258,7 @@ mod tests {
         assert_eq!(literal(config, "listen").as_deref(), Some("/run/a.sock"));
         assert_eq!(literal(config, "pid").as_deref(), Some("/run/a.pid"));
         assert_eq!(literal("listen \"#{root}/x\"", "listen"), None);
+        assert_eq!(relative("pid 'tmp/pids/web.pid'", "pid").as_deref(), Some("tmp/pids/web.pid"));
     }
 
     #[test]

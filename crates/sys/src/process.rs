@@ -169,6 +169,11 @@ pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The login name of a user. See getpwuid(3).
+pub fn user_name(uid: u32) -> Option<String> {
+    Some(nix::unistd::User::from_uid(uid.into()).ok()??.name)
+}
+
 /// The user that a process belongs to. See proc(5).
 pub fn owner_of(pid: u32) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
