@@ -1,6 +1,6 @@
 //! Finds a master's control socket and talks to it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,7 @@ impl Command {
         mut hear: impl FnMut(Answer) -> Option<T>,
     ) -> Result<Option<T>, String> {
         let trouble = |error: std::io::Error| format!("{}: {error}", self.path.display());
-        let mut stream = UnixStream::connect(&self.path).map_err(trouble)?;
+        let mut stream = UnixStream::connect(&self.path).map_err(|error| unreachable(&self.path, &error))?;
         let line = serde_json::to_string(&request).map_err(|error| error.to_string())?;
         stream.write_all(format!("{line}\n").as_bytes()).map_err(trouble)?;
         for line in BufReader::new(stream).lines() {
@@ -89,6 +89,15 @@ impl Command {
     }
 }
 
+fn unreachable(path: &Path, error: &Error) -> String {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!("{path}: no master listens there: {error}"),
+        ErrorKind::PermissionDenied => format!("{path}: for the master's user and root only: {error}"),
+        _ => format!("{path}: {error}"),
+    }
+}
+
 fn of_pid_file(file: &Path) -> Result<PathBuf, String> {
     let pid = sys::pidfile::read(file).ok_or_else(|| format!("{}: no pid file of a master", file.display()))?;
     of_pid(pid)
@@ -99,7 +108,9 @@ fn of_pid(pid: u32) -> Result<PathBuf, String> {
         return Err(format!("no process {pid}: the master is not running"));
     }
     let all = candidates(pid);
-    all.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
+    // One that this user may not look at is there for all we know: then connecting says what is wrong.
+    let hidden = |path: &Path| path.metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    all.iter().find(|path| path.exists()).or_else(|| all.iter().find(|path| hidden(path))).cloned().ok_or_else(|| {
         let looked = all.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         format!("process {pid} has no control socket (looked for {looked}); say --control PATH")
     })

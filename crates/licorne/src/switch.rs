@@ -19,7 +19,7 @@ const TEMPLATE: &str = "licorne";
 /// # Errors
 /// The arguments are wrong, systemctl is missing, or the new master does not start.
 pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let (mut template, mut instances) = (TEMPLATE.to_string(), "1,2".to_string());
+    let (mut unit, mut instances) = (TEMPLATE.to_string(), "1,2".to_string());
     for given in parse(arguments, &SWITCHES)? {
         match given {
             Given::Option("help", _) => {
@@ -27,19 +27,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
                 return Ok(0);
             }
             Given::Option(_, value) => instances = value,
-            Given::Argument(word) => template = word.trim_end_matches(".service").trim_end_matches('@').to_string(),
+            Given::Argument(word) => unit = word,
         }
     }
-    let (a, b) = instances.split_once(',').ok_or_else(|| format!("--instances {instances}: two names, as in 1,2"))?;
-    let unit = |instance: &str| format!("{template}@{instance}.service");
-    let units = [unit(a), unit(b)];
+    let units = units(&unit, &instances)?;
     let (old, new) = choose(&units, [since(&units[0])?, since(&units[1])?]);
     if !systemctl(&["start", new])? {
         let why = property(new, "StatusText")?;
         // It would be tried again and again, beside the one that serves.
         systemctl(&["stop", "--quiet", new])?;
         let serves_on = old.map(|old| format!("; {old} serves on")).unwrap_or_default();
-        return Err(format!("switch failed: {new} did not start{serves_on}\n{why}\nsee: journalctl -u {new}"));
+        let whose = if sys::process::own_uid() == 0 { "" } else { " --user (the system's units are root's to switch)" };
+        return Err(format!("switch failed: {new} did not start{serves_on}\n{why}\nsee: journalctl -u {new}{whose}"));
     }
     if let Some(old) = old
         // Quietly: that the sockets can still start it is what they are for.
@@ -52,6 +51,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
         None => show(&format!("{new} serves\n"))?,
     }
     Ok(0)
+}
+
+/// The two units.
+fn units(unit: &str, instances: &str) -> Result<[String; 2], String> {
+    let template = unit.trim_end_matches(".service").trim_end_matches('@');
+    if template.is_empty() || template.contains('@') {
+        return Err(format!("licorne switch {unit}: the template is meant, as in {TEMPLATE}; --instances are its two"));
+    }
+    match instances.split(',').collect::<Vec<_>>().as_slice() {
+        [a, b] if !a.is_empty() && !b.is_empty() && a != b => {
+            Ok([a, b].map(|name| format!("{template}@{name}.service")))
+        }
+        // Of one and the same the new one would be stopped as the old one.
+        _ => Err(format!("--instances {instances}: two different names, as in 1,2")),
+    }
 }
 
 /// Which unit is to leave, if any, and which is to serve, by the moments since when they are active. When both are, an
@@ -102,6 +116,25 @@ fn missing(error: std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_and_two_different_instances_are_meant() {
+        let want = ["shop@a.service".to_string(), "shop@b.service".to_string()];
+        for unit in ["shop", "shop@", "shop@.service"] {
+            assert_eq!(units(unit, "a,b").as_ref(), Ok(&want));
+        }
+        for (unit, instances) in [
+            ("shop@a", "a,b"),
+            ("shop@a.service", "a,b"),
+            ("", "a,b"),
+            ("x", "1,1"),
+            ("x", "1,2,3"),
+            ("x", "1,"),
+            ("x", "1"),
+        ] {
+            assert!(units(unit, instances).is_err(), "{unit} {instances}");
+        }
+    }
 
     #[test]
     fn the_one_that_does_not_serve_is_next_and_of_two_the_younger_stays() {
