@@ -138,6 +138,7 @@ impl Shell {
             workers: self.describe_workers(number)?,
             signals: unheard.iter().map(|signal| signal.name().to_string()).collect(),
             oom_kills: self.oom_kills,
+            requests: self.notify.requests(),
             decisions,
         })
     }

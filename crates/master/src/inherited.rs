@@ -55,7 +55,9 @@ impl Announced {
         }
         let count = variable("LISTEN_FDS").and_then(|count| count.parse().ok()).unwrap_or(0);
         let names = variable("LISTEN_FDNAMES").unwrap_or_default();
-        let names = names.split(':').filter(|name| !name.is_empty()).map(str::to_string).collect();
+        // An empty name is one too: those after it are others'.
+        let named = |name: &str| if name.is_empty() { NAMELESS.to_string() } else { name.to_string() };
+        let names = names.split(':').map(named).collect();
         Self { count, names }
     }
 }

@@ -25,6 +25,8 @@ const EXTENSION_US: u64 = 15_000_000;
 const EXTEND_EVERY_NS: u64 = EXTENSION_US * 1_000 / 3;
 /// How often the summary is made while nothing happens.
 const STATUS_EVERY_NS: u64 = 10_000_000_000;
+/// When a message is repeated that the manager had no room for.
+const REPEAT_AFTER_NS: u64 = 100_000_000;
 /// The longest summary, in characters.
 const STATUS_LENGTH: usize = 300;
 
@@ -137,6 +139,11 @@ impl Notify {
         self.requests += count;
     }
 
+    /// What workers that are no more have served.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Remembers how a reload ended, for the summary.
     pub(crate) fn reload_ended(&mut self, failure: Option<&str>) {
         self.reload_failure = failure.and_then(|text| text.lines().next()).map(str::to_string);
@@ -170,12 +177,20 @@ impl Notify {
         self.stored = wanted;
     }
 
+    /// The manager has not taken the message: what was in it is to be told again, from this state on.
+    fn tell_again(&mut self, before: Told, now_ns: u64) {
+        self.told = before;
+        self.status.clear();
+        self.next_status_ns = now_ns + REPEAT_AFTER_NS;
+        self.next_ping_ns = self.next_ping_ns.min(self.next_status_ns);
+    }
+
     fn send(&self, message: &str) -> bool {
         self.notifier.as_ref().is_some_and(|notifier| notifier.send(message, &[]).is_ok())
     }
 
-    /// Sends the summary when it has changed, and `more` in any case.
-    fn tell_status(&mut self, status: String, more: &str) {
+    /// Sends the summary when it has changed, and `more` in any case. Returns whether the manager has taken it.
+    fn tell_status(&mut self, status: String, more: &str) -> bool {
         let status: String = status.chars().map(|c| if c.is_control() { ' ' } else { c }).take(STATUS_LENGTH).collect();
         let mut message = String::new();
         if status != self.status {
@@ -183,9 +198,7 @@ impl Notify {
             self.status = status;
         }
         message.push_str(more);
-        if !message.is_empty() && self.is_main() {
-            self.send(message.trim_end());
-        }
+        message.is_empty() || !self.is_main() || self.send(message.trim_end())
     }
 
     /// What is due at this moment: signs of life, more time.
@@ -248,7 +261,16 @@ impl Shell {
             Phase::Delaying | Phase::Stopping | Phase::Over if self.hands_over() => Told::Ready,
             Phase::Delaying | Phase::Stopping | Phase::Over => Told::Stopping,
         };
-        let changed = state != self.notify.told;
+        if self.notify.told == Told::Starting && state == Told::Reloading {
+            // A reload that was asked for during the boot begins where that ends: who waits for the start must not wait
+            // for both, and must not see the start fail when the newer code does.
+            let ready = self.notify.change(Told::Ready, now_ns);
+            if !self.notify.send(ready.trim_end()) {
+                return self.notify.tell_again(Told::Starting, now_ns);
+            }
+        }
+        let before = self.notify.told;
+        let changed = state != before;
         let mut message = self.notify.change(state, now_ns).to_string();
         if changed && state == Told::Reloading {
             message.push_str(&format!("MONOTONIC_USEC={}\n", now_ns / 1_000));
@@ -263,12 +285,15 @@ impl Shell {
         message.push_str(&self.notify.due(now_ns));
         let outline = (self.supervisor.phase(), self.supervisor.successor(), self.supervisor.workers().count());
         let differs = self.notify.outline.replace(outline) != Some(outline);
-        if differs || now_ns >= self.notify.next_status_ns {
+        let heard = if differs || now_ns >= self.notify.next_status_ns {
             self.notify.next_status_ns = now_ns + STATUS_EVERY_NS;
             let status = self.summary();
-            self.notify.tell_status(status, &message);
-        } else if !message.is_empty() {
-            self.notify.send(message.trim_end());
+            self.notify.tell_status(status, &message)
+        } else {
+            message.is_empty() || self.notify.send(message.trim_end())
+        };
+        if !heard {
+            self.notify.tell_again(before, now_ns);
         }
     }
 

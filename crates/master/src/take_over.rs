@@ -135,6 +135,7 @@ impl Shell {
         shell.started_ns = handed.started_ns;
         shell.notify = Notify::from_environment(false, &shell.log);
         shell.notify.stored_already(&sockets);
+        shell.notify.add_requests(handed.requests);
         shell.entered = true;
         Ok(shell)
     }

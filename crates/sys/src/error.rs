@@ -36,9 +36,9 @@ pub enum Error {
     /// The text is no address that can be bound.
     #[error("Don't know how to bind: {0}")]
     Address(String),
-    /// The inherited descriptor is a connection.
-    #[error("file descriptor {0} is one connection, no listening socket: the socket unit must say Accept=no")]
-    Connected(i32),
+    /// The inherited descriptor is something else.
+    #[error("file descriptor {0} is {1}")]
+    NoListener(i32, &'static str),
 }
 
 /// The result of a call.

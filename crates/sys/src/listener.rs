@@ -192,13 +192,23 @@ impl Listener {
         // SAFETY: the descriptor was inherited for us (LISTEN_FDS, UNICORN_FD), so nothing else in this process owns
         // it; whether it is open at all is checked by the next call, before anything else is done with it.
         let fd = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
-        let listening = sockopt::socket_acceptconn(&*fd).map_err(|_| refuse(Errno::BADF))?;
-        if !listening {
-            let connected = rustix::net::getpeername(&*fd).is_ok_and(|peer| peer.is_some());
-            return Err(if connected { Error::Connected(number) } else { refuse(Errno::INVAL) });
+        match sockopt::socket_type(&*fd) {
+            Err(Errno::NOTSOCK) => return Err(Error::NoListener(number, "no socket")),
+            Err(errno) => return Err(refuse(errno)),
+            Ok(SocketType::STREAM) => {}
+            Ok(_) => {
+                let what = "no socket for streams: the socket unit must say ListenStream=";
+                return Err(Error::NoListener(number, what));
+            }
         }
-        if sockopt::socket_type(&*fd).map_err(refuse)? != SocketType::STREAM {
-            return Err(refuse(Errno::PROTOTYPE));
+        if !sockopt::socket_acceptconn(&*fd).map_err(refuse)? {
+            let connected = rustix::net::getpeername(&*fd).is_ok_and(|peer| peer.is_some());
+            let what = if connected {
+                "one connection, no listening socket: the socket unit must say Accept=no"
+            } else {
+                "a socket that does not listen"
+            };
+            return Err(Error::NoListener(number, what));
         }
         rustix::io::fcntl_setfd(&*fd, rustix::io::FdFlags::CLOEXEC).map_err(refuse)?;
         rustix::io::ioctl_fionbio(&*fd, true).map_err(refuse)?;
@@ -316,7 +326,7 @@ impl AsFd for Listener {
 pub fn in_use(error: &Error) -> bool {
     match error {
         Error::Path { source, .. } | Error::Call { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
-        Error::AlreadyRunning { .. } | Error::Address(_) | Error::Connected(_) => false,
+        Error::AlreadyRunning { .. } | Error::Address(_) | Error::NoListener(..) => false,
     }
 }
 
@@ -403,6 +413,23 @@ mod tests {
         check("b.sock", "Don't know how to bind: b.sock");
         check("a/b.sock", "Don't know how to bind: a/b.sock");
         check("", "Don't know how to bind: ");
+    }
+
+    #[test]
+    fn what_was_passed_and_is_no_listening_socket_is_said() {
+        use std::os::fd::IntoRawFd;
+        #[track_caller]
+        fn check(passed: impl IntoRawFd, want: &str) {
+            let error = Listener::adopt(passed.into_raw_fd()).unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+        }
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        check(udp, "no socket for streams: the socket unit must say ListenStream=");
+        check(std::fs::File::open("/dev/null").unwrap(), "no socket");
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        check(one, "one connection, no listening socket: the socket unit must say Accept=no");
+        let silent = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        check(silent, "a socket that does not listen");
     }
 
     #[test]

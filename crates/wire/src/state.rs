@@ -59,6 +59,9 @@ pub struct State<D> {
     pub signals: Vec<String>,
     /// How many processes the kernel had killed for lack of memory.
     pub oom_kills: u64,
+    /// Requests served by workers that are no more.
+    #[serde(default)]
+    pub requests: u64,
     /// What the decisions depend on.
     pub decisions: D,
 }
