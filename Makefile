@@ -40,9 +40,11 @@ build:
 test: setup build doctest minitest fuzz test-ruby33 unit
 	@echo "make test: everything passed"
 
-# Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start).
+# Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start). Two
+# more at once than there are processors: those of the group `patient` only wait.
 unit:
-	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked --workspace --profile $(or $(NEXTEST_PROFILE),default)
+	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked --workspace \
+	  --profile $(or $(NEXTEST_PROFILE),default) --test-threads $$(($$(nproc) + 2))
 
 doctest:
 	cargo test --doc --locked --workspace --exclude licorne_ext
