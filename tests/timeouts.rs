@@ -1,8 +1,10 @@
 //! Promise: a request that is about to be killed for its age is reported first, where it is and with every thread.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use testkit::output::Mark;
-use testkit::process::signal;
+use testkit::process::{Watch, signal};
 use testkit::{App, Gate, Server};
 
 /// `/stuck` never returns, `/extended` has asked for time before, `/native` keeps Ruby from doing anything else.
@@ -109,6 +111,26 @@ fn a_request_that_ends_after_its_report_is_answered_by_a_worker_that_lives_on() 
         assert_eq!(server.workers()[0].pid, worker);
     }
     assert_eq!(server.log().since(Mark::default(), "killing").len(), 0);
+    server.stop();
+}
+
+#[test]
+fn a_request_gets_its_time_after_everybody_stood_still() {
+    // As in a container that is paused, or on a machine that is suspended.
+    let mut server = Server::builder().workers(1).config("timeout 10").start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    let mark = server.mark();
+    server.suspended(held.worker, || {
+        server.suspended(server.pid(), || {
+            let master = Watch::on(server.pid()).expect("the master is there");
+            assert!(!master.wait(Duration::from_secs(20)), "nobody runs");
+        });
+        // Its answer tells that it has looked.
+        assert_eq!(server.ctl(["status"]).code(), 0);
+    });
+    assert_eq!(gate.release(held).text(), "waited for the gate\n");
+    assert_eq!(server.log().since(mark, "killing").len(), 0);
     server.stop();
 }
 

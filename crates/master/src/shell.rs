@@ -35,6 +35,8 @@ use crate::watch::{self, Limits, Watched};
 
 /// The exit status of a server that could not start.
 const FAILED: u8 = 1;
+/// Who wakes up so late did not run, and its workers hardly did.
+const STANDSTILL_NS: u64 = 1_000_000_000;
 
 /// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
 pub(crate) struct Shell {
@@ -85,6 +87,8 @@ pub(crate) struct Shell {
     pub(crate) started_ns: u64,
     /// When to look at the scoreboard again.
     pub(crate) next_look_ns: Option<u64>,
+    /// Until when no request is too old, since nobody could work for a while (CLOCK_MONOTONIC, ns).
+    pub(crate) pardon_until_ns: u64,
     /// Whether the standard streams have been sent where the settings want them.
     pub(crate) entered: bool,
     /// The exit status when the first mold itself said that it failed: `exit 7` in the configuration is honoured.
@@ -209,6 +213,7 @@ impl Shell {
             oom_kills: sys::process::oom_kills().unwrap_or(0),
             started_ns,
             next_look_ns: None,
+            pardon_until_ns: 0,
             entered: false,
             boot_exit: None,
             exit: None,
@@ -248,7 +253,8 @@ impl Shell {
             self.tend_admin();
             // Another service that is started on the same sockets may have made them blocking.
             self.inherited.activated.iter().for_each(|bound| bound.socket.unblock());
-            self.sleep();
+            let late_ns = self.sleep();
+            self.pardon(late_ns);
             self.collect();
         }
     }
@@ -273,7 +279,8 @@ impl Shell {
             .iter()
             .filter(|(_, worker)| worker.ready && worker.killed.is_none())
             .map(|(id, worker)| Watched { id: *id, seat: worker.seat });
-        let due = watch::look(self.scoreboard.words(), watched, limits, sys::clock::monotonic_ns());
+        let (now, pardon) = (sys::clock::monotonic_ns(), self.pardon_until_ns);
+        let due = watch::look(self.scoreboard.words(), watched, limits, now, pardon);
         self.next_look_ns = due.next_ns;
         for (worker, start_ns) in due.reports {
             self.ask_for_report(worker, start_ns);
@@ -284,7 +291,19 @@ impl Shell {
         !due.overdue.is_empty()
     }
 
-    fn sleep(&self) {
+    /// After a standstill (a container that was paused, a machine that ran others) the requests have not had the time that
+    /// has passed: they get as much again, as Unicorn gives it to them.
+    fn pardon(&mut self, late_ns: u64) {
+        if late_ns < STANDSTILL_NS {
+            return;
+        }
+        let hard = self.settings.as_ref().map_or(Limits::NONE, Settings::limits).hard;
+        let more_ns = late_ns.min(u64::try_from(hard.as_nanos()).unwrap_or(u64::MAX));
+        self.pardon_until_ns = sys::clock::monotonic_ns().saturating_add(more_ns);
+    }
+
+    /// Sleeps until there is something to do, and returns how late it woke up.
+    fn sleep(&self) -> u64 {
         let now = sys::clock::monotonic_ns();
         let deadline = self.supervisor.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
         let until = [deadline, self.next_look_ns, self.notify.next_ns()].into_iter().flatten().min();
@@ -297,6 +316,7 @@ impl Shell {
         if let Err(error) = sys::poll::wait(&fds, &[], until.map(|ns| ns.saturating_sub(now))) {
             self.log.error(format_args!("master loop error: {}", error.chain()));
         }
+        until.map_or(0, |until| sys::clock::monotonic_ns().saturating_sub(until.max(now)))
     }
 
     /// Takes in what has happened.

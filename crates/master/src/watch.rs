@@ -38,12 +38,13 @@ pub(crate) struct Due<Id> {
     pub(crate) next_ns: Option<u64>,
 }
 
-/// Finds the workers whose request has outlived a limit.
+/// Finds the workers whose request has outlived a limit. Before `pardon_until_ns` none has outlived the hard one.
 pub(crate) fn look<Id: Copy>(
     page: &[AtomicU64],
     workers: impl Iterator<Item = Watched<Id>>,
     limits: Limits,
     now_ns: u64,
+    pardon_until_ns: u64,
 ) -> Due<Id> {
     let [soft, hard] = [limits.soft, limits.hard].map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
     let mut due = Due { reports: Vec::new(), overdue: Vec::new(), next_ns: None };
@@ -51,7 +52,7 @@ pub(crate) fn look<Id: Copy>(
         let Some(seat) = scoreboard::seat(page, worker.seat) else { continue };
         let next = if let Some(start) = seat.request_start_ns() {
             let extended = start.saturating_add(seat.extra_ms().saturating_mul(1_000_000));
-            let (soft, hard) = (extended.saturating_add(soft), extended.saturating_add(hard));
+            let (soft, hard) = (extended.saturating_add(soft), extended.saturating_add(hard).max(pardon_until_ns));
             let asked = seat.report_asked_ns() == start;
             if hard <= now_ns {
                 due.overdue.push(worker.id);
@@ -82,7 +83,7 @@ mod tests {
     fn check(page: &[AtomicU64], soft: u64, now: u64, reports: &[(char, u64)], overdue: &[char], next: u64, why: &str) {
         let limits = Limits { soft: Duration::from_nanos(soft), hard: Duration::from_nanos(100) };
         let workers = [Watched { id: 'a', seat: 0 }, Watched { id: 'b', seat: 1 }].into_iter();
-        let due = look(page, workers, limits, now);
+        let due = look(page, workers, limits, now, 0);
         let want = Due { reports: reports.to_vec(), overdue: overdue.to_vec(), next_ns: Some(next) };
         assert_eq!(due, want, "{why}");
     }
@@ -132,12 +133,31 @@ mod tests {
     }
 
     #[test]
+    fn a_pardon_ends_and_is_for_none_that_has_time_left() {
+        let page = page();
+        let seat = scoreboard::seat(&page, 1).unwrap();
+        let limits = Limits { soft: Duration::from_nanos(60), hard: Duration::from_nanos(100) };
+        let check = |now, pardon_until, reports: &[(char, u64)], overdue: &[char], next: Option<u64>| {
+            let due = look(&page, std::iter::once(Watched { id: 'b', seat: 1 }), limits, now, pardon_until);
+            assert_eq!(due, Due { reports: reports.to_vec(), overdue: overdue.to_vec(), next_ns: next }, "at {now}");
+        };
+        seat.begin_request(1_000, b"GET", b"/");
+        check(5_000, 5_080, &[('b', 1_000)], &[], Some(5_080));
+        seat.ask_report(1_000);
+        check(5_079, 5_080, &[], &[], Some(5_080));
+        check(5_080, 5_080, &[], &['b'], None);
+        seat.end_request(5_080, scoreboard::State::Idle);
+        seat.begin_request(5_050, b"GET", b"/");
+        check(5_070, 5_080, &[], &[], Some(5_110));
+    }
+
+    #[test]
     fn nobody_is_watched_without_workers_and_never_without_limits() {
         let page = page();
-        let nobody = look(&page, std::iter::empty::<Watched<char>>(), Limits::NONE, 1);
+        let nobody = look(&page, std::iter::empty::<Watched<char>>(), Limits::NONE, 1, 0);
         assert_eq!(nobody, Due { reports: vec![], overdue: vec![], next_ns: None });
         scoreboard::seat(&page, 0).unwrap().begin_request(1, b"GET", b"/");
-        let due = look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), Limits::NONE, u64::MAX - 1);
+        let due = look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), Limits::NONE, u64::MAX - 1, 0);
         assert_eq!(due, Due { reports: vec![], overdue: vec![], next_ns: Some(u64::MAX) });
     }
 }
