@@ -19,7 +19,7 @@ use testkit::{Connection, Request, Server};
 const REDMINE: &str = "/usr/share/redmine";
 
 /// Some Rails processes boot at once, on a machine that does other things.
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_secs(150);
 
 /// An instance of Redmine with its default data; its value of `REDMINE_INSTANCE` leads from Redmine's directory for
 /// instances to the root and down again.

@@ -278,11 +278,11 @@ fn the_first_process_finishes_requests_when_the_container_is_stopped() {
 #[test]
 fn the_first_process_serves_on_while_load_balancers_learn_that_it_stops() {
     let supervisor = Supervisor::none();
-    let mut server = supervisor.builder().config("shutdown_delay 2").start();
+    let mut server = supervisor.builder().config("shutdown_delay 10").start();
     let load = server.load().start();
     let mark = server.mark();
     signal(server.master(), Signal::TERM).expect("the master is there");
-    server.wait_for(mark, "stopping in 2 s");
+    server.wait_for(mark, "stopping in 10 s");
     load.wait_for_successes(100);
     load.stop().assert_no_failure();
     assert_eq!(server.wait_for_exit().code(), Some(0));

@@ -107,11 +107,11 @@ fn a_worker_that_a_stop_reaches_as_well_is_not_replaced() {
 #[test]
 fn a_master_that_hangs_is_killed_and_replaced() {
     let Some(unit) = Unit::install("") else { return };
-    let unit = unit.service("WatchdogSec=2").start();
+    let unit = unit.service("WatchdogSec=6").start();
     let old = unit.main();
     // It answers for itself as long as it turns: several periods long.
     let mark = unit.systemd.mark();
-    assert!(unit.systemd.journal().wait_for(mark, "Watchdog", std::time::Duration::from_secs(5)).is_none());
+    assert!(unit.systemd.journal().wait_for(mark, "Watchdog", std::time::Duration::from_secs(13)).is_none());
     assert_eq!(unit.main(), old);
     testkit::process::signal(old, rustix::process::Signal::STOP).expect("it is there");
     unit.systemd.wait_for(mark, "Watchdog timeout");

@@ -54,10 +54,11 @@ fn a_reload_that_takes_longer_than_the_unit_allows_gets_the_time() {
 fn a_reload_by_hup_shows_as_one() {
     let Some(unit) = Unit::install("preload_app true\n") else { return };
     let unit = unit.start();
-    unit.boot_seconds("2");
+    let mut go = unit.fifo("app/go");
     unit.kill_main("HUP");
     unit.systemd.wait_for_property("licorne", "ActiveState", |state| state == "reloading");
     unit.systemd.wait_for_property("licorne", "StatusText", |text| text.starts_with("Reloading, the new code loads: "));
+    go.tell("on");
     unit.systemd.wait_for_property("licorne", "ActiveState", |state| state == "active");
     unit.stop();
 }

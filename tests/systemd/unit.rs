@@ -7,10 +7,12 @@ use testkit::http::{Connection, Endpoint, Request};
 use testkit::load::{Load, Plan};
 use testkit::{App, Report, Systemd};
 
-/// Tells the generation of its code. `/hold` waits until the test lets it go; `BOOT_SECONDS` is how long it takes to load.
+/// Tells the generation of its code. `/hold` waits until the test lets it go; `boot_seconds` is how long it takes to load,
+/// and where there is `go` it waits for a line of that.
 const APP: &str = r#"
 generation = File.exist?("../generation") ? File.read("../generation").chomp : "g1"
 sleep Float(File.read("../boot_seconds")) if File.exist?("../boot_seconds")
+File.open("../go", &:gets) if File.exist?("../go")
 run(lambda do |env|
   if env["PATH_INFO"] == "/hold"
     File.open("/srv/app/told", "a") { |told| told.puts("held") }
@@ -123,13 +125,16 @@ impl Unit {
     /// Begins a request that ends when the test says so, and returns when the application has it.
     #[track_caller]
     pub(crate) fn hold(&self) -> Held {
-        let fifo = |name: &str| {
-            use std::os::unix::fs::PermissionsExt;
-            let fifo = Fifo::create(self.systemd.file(name));
-            fs::set_permissions(fifo.path(), fs::Permissions::from_mode(0o666)).expect("the file is the test's");
-            fifo
-        };
-        Held::begin(fifo("app/told"), fifo("app/gate"))
+        Held::begin(self.fifo("app/told"), self.fifo("app/gate"))
+    }
+
+    /// A FIFO that the application may use.
+    #[track_caller]
+    pub(crate) fn fifo(&self, name: &str) -> Fifo {
+        use std::os::unix::fs::PermissionsExt;
+        let fifo = Fifo::create(self.systemd.file(name));
+        fs::set_permissions(fifo.path(), fs::Permissions::from_mode(0o666)).expect("the file is the test's");
+        fifo
     }
 
     /// Stops the unit, and asserts that this is all that is left to do.

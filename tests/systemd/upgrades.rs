@@ -88,13 +88,13 @@ fn the_usual_recipe_works_under_systemd() {
 #[test]
 fn a_watchdog_watches_the_new_master() {
     let Some(unit) = Unit::install(TWO_MASTERS) else { return };
-    let unit = unit.service("WatchdogSec=2").start();
+    let unit = unit.service("WatchdogSec=6").start();
     let old = unit.main();
     let new = unit.upgrade();
     unit.kill_main("QUIT");
     assert_eq!(unit.wait_for_another_main(old), new);
     let mark = unit.systemd.mark();
-    assert!(unit.systemd.journal().wait_for(mark, "Watchdog", std::time::Duration::from_secs(5)).is_none());
+    assert!(unit.systemd.journal().wait_for(mark, "Watchdog", std::time::Duration::from_secs(13)).is_none());
     signal(new, Signal::STOP).expect("it is there");
     unit.systemd.wait_for(mark, "Watchdog timeout");
     unit.wait_for_another_main(new);
@@ -234,7 +234,7 @@ fn a_stop_in_an_upgrade_stops_both_masters_gracefully() {
 #[test]
 fn an_upgrade_in_place_keeps_the_unit_its_sockets_and_its_watchdog() {
     let Some(unit) = Unit::install("upgrade :auto\nlisten \"systemd:web\", tcp_nodelay: true\n") else { return };
-    let unit = unit.service("WatchdogSec=3").socket().start();
+    let unit = unit.service("WatchdogSec=6").socket().start();
     let (load, main) = (unit.load(), unit.main());
     for number in 2..=4 {
         unit.code(&format!("g{number}"));
@@ -243,7 +243,7 @@ fn an_upgrade_in_place_keeps_the_unit_its_sockets_and_its_watchdog() {
         unit.systemd.wait_for_property("licorne", "SubState", |state| state == "running");
     }
     let mark = unit.systemd.mark();
-    assert!(unit.systemd.journal().wait_for(mark, "Watchdog", std::time::Duration::from_secs(5)).is_none());
+    assert!(unit.systemd.journal().wait_for(mark, "Watchdog", std::time::Duration::from_secs(13)).is_none());
     assert_eq!((unit.main(), unit.property("NRestarts")), (main, "0".into()));
     unit.code("g5");
     unit.systemd.must(["reload", "licorne"]);

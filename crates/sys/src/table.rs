@@ -227,6 +227,7 @@ fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::MetadataExt;
@@ -241,12 +242,16 @@ mod tests {
 
     #[test]
     fn a_child_is_seen_with_its_own_image() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut cat = std::process::Command::new("cat");
+        let mut child = cat.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        // The kernel lets the parent go on before the new program is all there: what that one says comes later.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let own = process(std::process::id()).unwrap();
         let seen = children(own.pid).into_iter().find(|process| process.pid == child.id()).unwrap();
         assert_ne!(seen.image, own.image);
         assert!(descendants(own.pid).contains(&seen));
-        assert_eq!(program(child.id()).as_deref(), Some("sleep"));
+        assert_eq!(program(child.id()).as_deref(), Some("cat"));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(process(child.id()), None);
@@ -292,7 +297,7 @@ mod tests {
             program.arguments = vec!["-c".into(), script.into()];
             program.inherit = vec![(std::os::fd::AsFd::as_fd(&listener), 3)];
             let pid = program.spawn().unwrap();
-            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
             while waits_for(pid, &BTreeSet::from([wanted])) != Some(true) {
                 assert!(std::time::Instant::now() < deadline, "never seen waiting: {call}");
                 std::thread::yield_now();
