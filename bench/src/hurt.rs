@@ -14,6 +14,8 @@ const WORKERS: usize = 2;
 const SECONDS: u64 = 10;
 /// After so long a normal client gives up.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How long each server may take to let the idle clients in, and then the slow ones: Puma wants minutes.
+const ENTRY: Duration = Duration::from_secs(60);
 
 /// One server among them.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) mib: [f64; 3],
     /// How many of 5,000 idle connections it let stay.
     pub(crate) idle: usize,
+    /// How many of 800 slow clients came in.
+    pub(crate) slow: usize,
 }
 
 /// What normal clients saw.
@@ -58,13 +62,14 @@ fn one(peer: Peer) -> anyhow::Result<Row> {
     let mib = || server.memory().pss_kib as f64 / 1024.0;
     let alone = ask(server.endpoint());
     let before = mib();
-    let swarm = Swarm { heads: 500, bodies: 200, readers: 100, idle: 5_000, ..Swarm::new(server.endpoint()) }.start();
-    let idle = swarm.idle();
+    let swarm = Swarm { heads: 500, bodies: 200, readers: 100, idle: 5_000, ..Swarm::new(server.endpoint()) };
+    let swarm = Swarm { entry: ENTRY, ..swarm }.start();
+    let (idle, slow) = (swarm.idle(), swarm.slow());
     let among = ask(server.endpoint());
     let during = mib();
     let _ = swarm.stop();
     let _ = ask(server.endpoint());
-    let row = Row { peer, alone: alone.into(), among: among.into(), mib: [before, during, mib()], idle };
+    let row = Row { peer, alone: alone.into(), among: among.into(), mib: [before, during, mib()], idle, slow };
     eprintln!("hurt {row:?}");
     Ok(row)
 }

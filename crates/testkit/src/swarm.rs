@@ -43,6 +43,8 @@ pub struct Swarm {
     pub idle: usize,
     /// Connect to this UNIX socket and leave, so many times in each beat.
     pub knocks: Option<(PathBuf, usize)>,
+    /// How long the idle ones may take to be let in, and then the others; who is not in by then does not come.
+    pub entry: Duration,
 }
 
 /// What the swarm saw.
@@ -66,6 +68,7 @@ pub struct Swarming {
     stop: Sender<()>,
     thread: JoinHandle<Sightings>,
     idle: Vec<Connection>,
+    slow: usize,
 }
 
 impl Swarm {
@@ -80,21 +83,23 @@ impl Swarm {
             readers: 0,
             idle: 0,
             knocks: None,
+            entry: crate::patience() * 4,
         }
     }
 
-    /// Lets them come, and returns when each is there and has begun. [`Swarming::idle`] tells how many were answered and
-    /// let stay.
+    /// Lets them come, and returns when each is there and has begun, or its time is over. [`Swarming::idle`] and
+    /// [`Swarming::slow`] tell how many came in.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Swarming {
-        let idle = settle(&self.endpoint, self.idle);
+        let entry = self.entry;
+        let idle = settle(&self.endpoint, self.idle, Instant::now() + entry);
         let (stop, stopped) = channel();
         let (begun, has_begun) = channel();
         let thread = std::thread::Builder::new().name("swarm".into());
         let thread = thread.spawn(move || Players::new(self).play(&begun, &stopped)).expect("a thread can be started");
-        has_begun.recv_timeout(crate::patience()).expect("the swarm begins");
-        Swarming { stop, thread, idle }
+        let slow = has_begun.recv_timeout(entry + crate::patience()).expect("the swarm begins");
+        Swarming { stop, thread, idle, slow }
     }
 }
 
@@ -103,6 +108,12 @@ impl Swarming {
     #[must_use]
     pub fn idle(&self) -> usize {
         self.idle.len()
+    }
+
+    /// How many slow clients came in: heads, bodies and readers.
+    #[must_use]
+    pub fn slow(&self) -> usize {
+        self.slow
     }
 
     /// How many of the idle connections the server has closed.
@@ -145,18 +156,22 @@ struct Players {
 impl Players {
     fn new(swarm: Swarm) -> Players {
         let ask = format!("GET {} HTTP/1.1\r\nHost: example.com\r\n\r\n", swarm.big);
+        let until = Instant::now() + swarm.entry;
+        let some = |count: usize, beginning: &[u8]| {
+            (0..count).filter_map(|_| begin(&swarm.endpoint, beginning, until).ok()).collect::<Vec<_>>()
+        };
         Players {
-            heads: (0..swarm.heads).filter_map(|_| begin(&swarm.endpoint, DRIP_HEAD).ok()).collect(),
-            bodies: (0..swarm.bodies).filter_map(|_| begin(&swarm.endpoint, DRIP_BODY).ok()).collect(),
-            readers: (0..swarm.readers).filter_map(|_| begin(&swarm.endpoint, ask.as_bytes()).ok()).collect(),
+            heads: some(swarm.heads, DRIP_HEAD),
+            bodies: some(swarm.bodies, DRIP_BODY),
+            readers: some(swarm.readers, ask.as_bytes()),
             knocking: Vec::new(),
             seen: Sightings::default(),
             swarm,
         }
     }
 
-    fn play(mut self, begun: &Sender<()>, stopped: &Receiver<()>) -> Sightings {
-        let _ = begun.send(());
+    fn play(mut self, begun: &Sender<usize>, stopped: &Receiver<()>) -> Sightings {
+        let _ = begun.send(self.heads.len() + self.bodies.len() + self.readers.len());
         let mut beat = 0;
         while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
             beat += 1;
@@ -201,21 +216,27 @@ impl Players {
 }
 
 /// Several at a time, since some servers take their time with each: as many as stay.
-fn settle(endpoint: &Endpoint, count: usize) -> Vec<Connection> {
+fn settle(endpoint: &Endpoint, count: usize, until: Instant) -> Vec<Connection> {
     const AT_A_TIME: usize = 8;
     std::thread::scope(|scope| {
-        let some = |first: usize| (first..count).step_by(AT_A_TIME).filter_map(|_| stay(endpoint)).collect::<Vec<_>>();
+        let some =
+            |first: usize| (first..count).step_by(AT_A_TIME).filter_map(|_| stay(endpoint, until)).collect::<Vec<_>>();
         let parts: Vec<_> = (0..AT_A_TIME).map(|first| scope.spawn(move || some(first))).collect();
         parts.into_iter().flat_map(|part| part.join().expect("a client does not panic")).collect()
     })
 }
 
+/// How long there is until then; `None` when it is over.
+fn time_left(until: Instant) -> Option<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    (!left.is_zero()).then_some(left)
+}
+
 /// Connects, is answered once, and stays, if the server lets it.
-fn stay(endpoint: &Endpoint) -> Option<Connection> {
-    let deadline = Instant::now() + crate::patience();
-    let mut connection = Connection::connect(endpoint, crate::patience()).ok()?;
-    connection.try_send(&Request::get("/").bytes(), deadline).ok()?;
-    let response = connection.try_receive("GET", deadline).ok()?;
+fn stay(endpoint: &Endpoint, until: Instant) -> Option<Connection> {
+    let mut connection = Connection::connect(endpoint, time_left(until)?).ok()?;
+    connection.try_send(&Request::get("/").bytes(), until).ok()?;
+    let response = connection.try_receive("GET", until).ok()?;
     response.keep_alive.then_some(connection)
 }
 
@@ -228,8 +249,9 @@ fn knock(path: &std::path::Path) -> io::Result<UnixStream> {
 }
 
 /// Connects and says the beginning.
-fn begin(endpoint: &Endpoint, beginning: &[u8]) -> io::Result<OwnedFd> {
-    let connection = Connection::connect(endpoint, crate::patience()).map_err(|_| io::ErrorKind::ConnectionRefused)?;
+fn begin(endpoint: &Endpoint, beginning: &[u8], until: Instant) -> io::Result<OwnedFd> {
+    let left = time_left(until).ok_or(io::ErrorKind::TimedOut)?;
+    let connection = Connection::connect(endpoint, left).map_err(|_| io::ErrorKind::ConnectionRefused)?;
     let fd = connection.as_fd().try_clone_to_owned()?;
     sockopt::set_socket_recv_buffer_size(&fd, READER_BUFFER_BYTES)?;
     rustix::net::send(&fd, beginning, SendFlags::NOSIGNAL)?;
@@ -244,7 +266,7 @@ fn drip(all: &mut [OwnedFd], turn: usize, endpoint: &Endpoint, beginning: &[u8])
         let sent = rustix::net::send(&*fd, b"x", SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         if answered || sent.is_err() {
             closed += 1;
-            if let Ok(new) = begin(endpoint, beginning) {
+            if let Ok(new) = begin(endpoint, beginning, Instant::now() + BEAT) {
                 *fd = new;
             }
         }
