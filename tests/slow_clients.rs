@@ -75,6 +75,37 @@ fn a_large_response_frees_its_worker_at_once_and_little_memory_is_used() {
     server.stop();
 }
 
+#[test]
+fn who_takes_a_response_slowly_does_not_hold_up_a_reload_and_loses_nothing() {
+    for preload in [false, true] {
+        let mut server = Server::builder().workers(2).preload(preload).unix_listeners(1).start();
+        let mut slow: Vec<Connection> = (0..8).map(|n| Connection::open(&server.endpoints()[n % 2])).collect();
+        for (number, connection) in slow.iter_mut().enumerate() {
+            let request = Request::get(["/big?kib=20480", "/stream?lines=2000000"][number / 4]);
+            connection.send(if number % 4 < 2 { request.bytes() } else { request.close().bytes() });
+            connection.peek_at_least(1);
+        }
+        for generation in 2..=4 {
+            server.signal(rustix::process::Signal::HUP);
+            // The old workers are not killed for their clients: nobody has taken anything meanwhile.
+            server.eventually(&format!("two workers of generation {generation} and no other"), || {
+                let all = server.workers();
+                (all.len() == 2 && all.iter().all(|worker| worker.generation == Some(generation))).then_some(())
+            });
+        }
+        for (number, connection) in slow.iter_mut().enumerate() {
+            let response = connection.receive();
+            let whole = if number < 4 { 20 * MIB } else { response.body.len().max(10_000_000) };
+            assert_eq!((response.status, response.body.len()), (200, whole), "{number}");
+            if number % 4 < 2 {
+                assert_eq!(connection.request(&Request::get("/")).status, 200, "{number}");
+            }
+        }
+        assert!(!server.log().text().contains("ERROR"), "{}", server.log().text());
+        server.stop();
+    }
+}
+
 /// A server whose temporary files are on a disk of 2 MiB.
 fn with_small_disk(config: &str) -> Server {
     let program = testkit::program::path();

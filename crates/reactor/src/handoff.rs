@@ -1,8 +1,8 @@
 //! Connections that go from one worker to another: the queue that all workers share.
 //!
-//! A connection that waits for its next request, reads a head, or has a complete request can go. What was received goes
-//! with it and is parsed again on the other side; no state of a parser crosses. When the queue does not take a connection
-//! it stays where it is. One that lies in the queue is nobody's: no time limit looks at it until somebody takes it.
+//! A connection that waits for its next request, reads a head, has a complete request, or whose client takes a response
+//! slowly can go. What was received goes with it and is parsed again on the other side; no state of a parser crosses.
+//! When the queue does not take a connection it stays where it is. One that lies in the queue is nobody's: no time limit looks at it until somebody takes it.
 //!
 //! A worker takes from the queue as it accepts: only when it has nothing else to serve. See `wire::Handoff` for the
 //! message.
@@ -15,10 +15,12 @@ use std::os::unix::fs::FileExt;
 use http1::proxy::Versions;
 use rustix::fs::MemfdFlags;
 use sys::channel::Channel;
-use wire::{BodyApart, Bytes, Handoff, INLINE_BYTES, Proxy};
+use wire::{BodyApart, Bytes, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
 
 use crate::body::Body;
 use crate::connection::{Connection, Content, Phase};
+use crate::exchange::After;
+use crate::outbox::{Outbox, Queued};
 use crate::peer::Peer;
 use crate::poller::Source;
 use crate::proxied::Proxied;
@@ -55,9 +57,13 @@ impl AsFd for Queue {
 }
 
 /// What goes with a connection beside the facts.
+#[derive(Default)]
 struct Luggage {
     received: Vec<u8>,
     body: Option<(BodyApart, File)>,
+    unsent: Option<Unsent>,
+    /// What the parts of the response are in.
+    response: Vec<File>,
 }
 
 impl Reactor {
@@ -156,8 +162,11 @@ impl Connection {
     /// Tells whether another worker could go on with it, unless its request is being served. Nobody else has read of a
     /// body that the application reads itself.
     fn can_go(&self) -> bool {
-        let may = matches!(self.phase, Phase::Proxy(_) | Phase::Head | Phase::Complete(_) | Phase::Open(_));
-        may && self.outbox.is_empty()
+        match self.phase {
+            Phase::Proxy(_) | Phase::Head | Phase::Complete(_) | Phase::Open(_) => self.outbox.is_empty(),
+            Phase::Writing { after } => after != After::Abort,
+            Phase::Sized { .. } | Phase::Chunked { .. } | Phase::Discarding => false,
+        }
     }
 }
 
@@ -181,16 +190,21 @@ fn send(queue: &Channel, connection: &Connection) -> io::Result<()> {
         proxy,
         pipelined: connection.pipelined,
         body: luggage.body.as_ref().map(|(body, _)| *body),
+        unsent: luggage.unsent.clone(),
         received,
     };
     let mut descriptors = vec![connection.as_fd()];
     descriptors.extend(aside.as_ref().map(AsFd::as_fd));
     descriptors.extend(luggage.body.as_ref().map(|(_, file)| file.as_fd()));
+    descriptors.extend(luggage.response.iter().map(AsFd::as_fd));
     queue.send(&handoff.encode(), &descriptors).map_err(|error| io::Error::other(error.chain()))
 }
 
 fn pack(connection: &Connection) -> io::Result<Luggage> {
-    let Some(intake) = &connection.intake else { return Ok(Luggage { received: Vec::new(), body: None }) };
+    if let Phase::Writing { after } = connection.phase {
+        return pack_response(connection, after);
+    }
+    let Some(intake) = &connection.intake else { return Ok(Luggage::default()) };
     let body = match &connection.phase {
         Phase::Complete(Content::Apart(Body::Memory(bytes))) => {
             Some((BodyApart { in_file: false, length: bytes.len() as u64 }, in_memory_file(bytes)?))
@@ -207,7 +221,44 @@ fn pack(connection: &Connection) -> io::Result<Luggage> {
     } else {
         intake.buffer[..intake.filled].to_vec()
     };
-    Ok(Luggage { received, body })
+    Ok(Luggage { received, body, ..Luggage::default() })
+}
+
+/// Packs a response that its client has not taken yet, and what came behind its request.
+fn pack_response(connection: &Connection, after: After) -> io::Result<Luggage> {
+    let then = match after {
+        After::KeepAlive => Then::KeepAlive,
+        After::Close => Then::Close,
+        After::End => Then::End,
+        After::Abort => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    let behind = connection.intake.as_ref().map_or(&[][..], |intake| &intake.buffer[intake.next..intake.filled]);
+    // What no request can be any more is thrown away on the other side: all that counts is whether there is any.
+    let received = if after == After::KeepAlive { behind } else { &behind[..behind.len().min(1)] };
+    let (mut parts, mut response) = (Vec::new(), Vec::new());
+    for queued in connection.outbox.parts() {
+        let (file, offset, length) = match queued {
+            Queued::Bytes(bytes) => (in_memory_file(bytes)?, 0, bytes.len() as u64),
+            Queued::File(file, offset, length) => (file.try_clone()?, offset, length),
+        };
+        parts.push(Part { offset, length });
+        response.push(file);
+    }
+    Ok(Luggage { received: received.to_vec(), body: None, unsent: Some(Unsent { then, parts }), response })
+}
+
+/// Makes the outbox of a connection whose client has not taken all of a response.
+fn unpack_response(unsent: &Unsent, mut next: impl FnMut() -> io::Result<OwnedFd>) -> io::Result<(Outbox, After)> {
+    let mut outbox = Outbox::default();
+    for part in &unsent.parts {
+        outbox.queue_file(next()?.into(), part.offset, part.length);
+    }
+    let after = match unsent.then {
+        Then::KeepAlive => After::KeepAlive,
+        Then::Close => After::Close,
+        Then::End => After::End,
+    };
+    Ok((outbox, after))
 }
 
 /// Puts bytes into memory that a descriptor stands for. See memfd_create(2).
@@ -243,6 +294,11 @@ fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize)
     let mut connection = Connection::new(fd, handoff.peer.map_or(Peer::Local, Peer::Ip));
     connection.served = handoff.served;
     connection.pipelined = handoff.pipelined;
+    if let Some(unsent) = &handoff.unsent {
+        let (outbox, after) = unpack_response(unsent, next)?;
+        connection.outbox = outbox;
+        connection.phase = Phase::Writing { after };
+    }
     match handoff.proxy {
         Proxy::Silent => {}
         Proxy::Said { source, destination } => connection.proxied = Some(Box::new(Proxied { source, destination })),

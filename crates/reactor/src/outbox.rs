@@ -38,6 +38,14 @@ pub(crate) struct Outbox {
     trouble: Option<(io::Error, bool)>,
 }
 
+/// A part of what is queued.
+#[derive(Debug)]
+pub(crate) enum Queued<'a> {
+    Bytes(&'a [u8]),
+    /// So many bytes of a file from an offset on: file, offset, bytes.
+    File(&'a File, u64, u64),
+}
+
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
         self.segments.is_empty()
@@ -150,11 +158,25 @@ impl Outbox {
         written
     }
 
-    /// Queues a part of a file and sends what the socket takes now.
-    pub(crate) fn send_file(&mut self, fd: BorrowedFd<'_>, file: File, offset: u64, left: u64) -> Result<(), Errno> {
+    /// What is queued, in order, for somebody else to send.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Queued<'_>> {
+        self.segments.iter().map(|segment| match segment {
+            Segment::Bytes { bytes, at } => Queued::Bytes(&bytes[*at..]),
+            Segment::Spill(Spill { file, offset, end }) => Queued::File(file, *offset, end - offset),
+            Segment::File { file, offset, left } => Queued::File(file, *offset, *left),
+        })
+    }
+
+    /// Queues a part of a file, without an attempt to send it.
+    pub(crate) fn queue_file(&mut self, file: File, offset: u64, left: u64) {
         if left > 0 {
             self.segments.push_back(Segment::File { file, offset, left });
         }
+    }
+
+    /// Queues a part of a file and sends what the socket takes now.
+    pub(crate) fn send_file(&mut self, fd: BorrowedFd<'_>, file: File, offset: u64, left: u64) -> Result<(), Errno> {
+        self.queue_file(file, offset, left);
         self.flush(fd)
     }
 

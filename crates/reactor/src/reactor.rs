@@ -390,8 +390,8 @@ impl Reactor {
 
     /// Has epoll tell when a connection can go on, and starts its patience anew.
     pub(crate) fn wait_for(&mut self, token: Token, patience: Patience) {
-        let between = matches!(patience, Patience::Fresh | Patience::Idle | Patience::Head);
-        if self.handing_over && between {
+        let may_go = matches!(patience, Patience::Fresh | Patience::Idle | Patience::Head | Patience::Write);
+        if self.handing_over && may_go {
             if self.hand_over(token) {
                 return;
             }

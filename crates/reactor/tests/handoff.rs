@@ -1,6 +1,7 @@
 //! Connections that go from one worker to another, with real sockets and without Ruby.
 #![allow(clippy::unwrap_used)]
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -142,6 +143,70 @@ fn bodies_go_along_in_memory_and_in_files() {
     request.extend(b"0\r\n\r\n");
     let got = hand_over_with_body(Settings::default(), &request);
     assert_eq!(got, (b"0123456789abcdef".repeat(100), false));
+}
+
+/// Has a response of some pieces handed over, twice, that its client begins to take only then, and returns what it got.
+fn hand_over_response(settings: Settings, pieces: &[Vec<u8>], file: Option<File>, after: After) -> Vec<u8> {
+    let queue = Queue::new();
+    let (mut one, mut between) = (worker(&queue, settings.clone()), worker(&queue, settings.clone()));
+    let mut other = worker(&queue, settings);
+    let mut client = one.connect();
+    ask(&mut client, "/slow");
+    let (token, _) = one.next().unwrap();
+    for piece in pieces {
+        one.reactor.send(token, &[piece]).unwrap();
+    }
+    if let Some(file) = file {
+        let bytes = file.metadata().unwrap().len();
+        one.reactor.send_file(token, file, 1, bytes - 1).unwrap();
+    }
+    one.reactor.finish(token, after);
+    assert_eq!(one.reactor.connections(), 1, "the client took all of it; the test proves nothing");
+    one.reactor.retire(GIVE_AWAY);
+    assert!(one.next().is_none());
+    assert!(between.next_until(|reactor| reactor.connections() == 1).is_none());
+    between.reactor.retire(GIVE_AWAY);
+    assert!(between.next().is_none());
+    assert!(other.next_until(|reactor| reactor.connections() == 1).is_none());
+    let reader = std::thread::spawn(move || {
+        let mut got = Vec::new();
+        if after == After::KeepAlive {
+            ask(&mut client, "/next");
+        }
+        client.read_to_end(&mut got).unwrap();
+        got
+    });
+    if after == After::KeepAlive {
+        assert_eq!(other.serve(1), ["/next"]);
+    }
+    other.reactor.retire(STAY);
+    assert!(other.next().is_none());
+    reader.join().unwrap()
+}
+
+#[test]
+fn what_a_slow_client_has_not_taken_of_a_response_goes_along() {
+    let large = vec![(0..20_000_000_u32).map(|n| (n / 7) as u8).collect::<Vec<u8>>()];
+    let pieces: Vec<Vec<u8>> = (0..9_000_u32).map(|n| vec![n as u8; 1_000 + n as usize % 700]).collect();
+    let in_memory = Settings { response_buffer_bytes: 64 << 20, ..Settings::default() };
+    let in_both = Settings { response_buffer_bytes: 100_000, ..Settings::default() };
+    let file_is_full = Settings { response_file_bytes: 500_000, ..in_both.clone() };
+    for settings in [in_memory, in_both, file_is_full] {
+        for body in [&large, &pieces] {
+            for after in [After::KeepAlive, After::Close, After::End] {
+                let got = hand_over_response(settings.clone(), body, None, after);
+                let want = body.concat();
+                assert!(got.starts_with(&want), "{after:?}: {} of {} bytes", got.len(), want.len());
+                let next = &got[want.len()..];
+                assert_eq!(next.ends_with(b"\r\n\r\nok"), after == After::KeepAlive, "{}", next.escape_ascii());
+            }
+        }
+    }
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&large[0]).unwrap();
+    let head = vec![b"head".to_vec()];
+    let got = hand_over_response(Settings::default(), &head, Some(file), After::Close);
+    assert!(got == [&b"head"[..], &large[0][1..]].concat());
 }
 
 #[test]

@@ -12,10 +12,13 @@
 //!                 2, 3, 4 = its header is still to come, of version 1, 2 or either
 //! row      u32    requests in a row that were there before the response to the one before was out
 //! body     u8     0 = none apart; 1 = was in memory; 2 = was in a file; after 1 and 2 its length, u64
+//! unsent   u8     0 = no response is begun; 1, 2, 3 = one is, and then the connection is kept, closed, or ended and
+//!                 closed; after 1 to 3: parts u8, each: offset u64, length u64
 //! received u8     0 = inline: length u32, bytes; 1 = in a descriptor: length u32
 //! ```
 //!
-//! Attached: the connection, then the descriptor with the received bytes if they are not inline, then the body's.
+//! Attached: the connection, then the descriptor with the received bytes if they are not inline, then the body's, then one
+//! for each part of the response.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -44,6 +47,8 @@ pub struct Handoff<'a> {
     /// The body of the request that is complete, if it is kept apart from what was received. What was received then has
     /// no body between the head and the next request.
     pub body: Option<BodyApart>,
+    /// What the client has not taken yet of a response. Then there is no body.
+    pub unsent: Option<Unsent>,
     /// What was received and not served: nothing, a part of a head, or requests.
     pub received: Bytes<'a>,
 }
@@ -71,6 +76,35 @@ pub struct BodyApart {
     pub in_file: bool,
     /// How many bytes it has.
     pub length: u64,
+}
+
+/// The rest of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// What becomes of the connection behind it.
+    pub then: Then,
+    /// Where its bytes lie, in order, a descriptor each.
+    pub parts: Vec<Part>,
+}
+
+/// Some bytes of what a descriptor stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where they begin.
+    pub offset: u64,
+    /// How many they are.
+    pub length: u64,
+}
+
+/// What becomes of a connection behind a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It waits for the next request.
+    KeepAlive,
+    /// It is closed.
+    Close,
+    /// It is closed, and that tells the client where the response ends.
+    End,
 }
 
 /// Bytes in the message or beside it.
@@ -108,6 +142,21 @@ impl<'a> Handoff<'a> {
             Some(body) => {
                 w.u8(if body.in_file { 2 } else { 1 });
                 w.bytes(&body.length.to_le_bytes());
+            }
+        }
+        match &self.unsent {
+            None => w.u8(0),
+            Some(Unsent { then, parts }) => {
+                w.u8(match then {
+                    Then::KeepAlive => 1,
+                    Then::Close => 2,
+                    Then::End => 3,
+                });
+                w.u8(u8::try_from(parts.len()).unwrap_or(u8::MAX));
+                for part in parts {
+                    w.bytes(&part.offset.to_le_bytes());
+                    w.bytes(&part.length.to_le_bytes());
+                }
             }
         }
         match self.received {
@@ -157,6 +206,13 @@ impl<'a> Handoff<'a> {
             kind @ (1 | 2) => Some(BodyApart { in_file: kind == 2, length: u64::from_le_bytes(r.array()?) }),
             other => return Err(DecodeError::Value(other)),
         };
+        let unsent = match r.u8()? {
+            0 => None,
+            1 => Some(read_unsent(&mut r, Then::KeepAlive)?),
+            2 => Some(read_unsent(&mut r, Then::Close)?),
+            3 => Some(read_unsent(&mut r, Then::End)?),
+            other => return Err(DecodeError::Value(other)),
+        };
         let received = match r.u8()? {
             0 => {
                 let length = r.u32()? as usize;
@@ -166,13 +222,22 @@ impl<'a> Handoff<'a> {
             other => return Err(DecodeError::Value(other)),
         };
         r.end()?;
-        Ok(Self { served, peer, proxy, pipelined, body, received })
+        Ok(Self { served, peer, proxy, pipelined, body, unsent, received })
     }
 
     /// How many descriptors belong to it.
     pub fn descriptors(&self) -> usize {
-        1 + usize::from(matches!(self.received, Bytes::Descriptor(_))) + usize::from(self.body.is_some())
+        let parts = self.unsent.as_ref().map_or(0, |unsent| unsent.parts.len());
+        1 + usize::from(matches!(self.received, Bytes::Descriptor(_))) + usize::from(self.body.is_some()) + parts
     }
+}
+
+fn read_unsent(r: &mut Reader<'_>, then: Then) -> Result<Unsent, DecodeError> {
+    let mut parts = Vec::new();
+    for _ in 0..r.u8()? {
+        parts.push(Part { offset: u64::from_le_bytes(r.array()?), length: u64::from_le_bytes(r.array()?) });
+    }
+    Ok(Unsent { then, parts })
 }
 
 fn address(w: &mut Writer, ip: IpAddr) {
@@ -220,24 +285,26 @@ mod tests {
         proxy: Proxy::Silent,
         pipelined: 0,
         body: None,
+        unsent: None,
         received: Bytes::Inline(b""),
     };
 
     #[test]
     fn golden_bytes_of_version_1() {
-        assert_eq!(IDLE.encode(), [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(IDLE.encode(), [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let ready = Handoff {
             served: false,
             peer: Some(Ipv4Addr::new(192, 0, 2, 7).into()),
             proxy: Proxy::Said { source: "[::2]:3".parse().unwrap(), destination: "1.2.3.4:515".parse().unwrap() },
             pipelined: 5,
             body: Some(BodyApart { in_file: true, length: 258 }),
+            unsent: None,
             received: Bytes::Inline(b"GET"),
         };
         let mut bytes = vec![1, 1, 0, 4, 192, 0, 2, 7, 1, 6];
         bytes.extend([0; 15]);
         bytes.extend([2, 3, 0, 4, 1, 2, 3, 4, 3, 2, 5, 0, 0, 0]);
-        bytes.extend([2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, b'G', b'E', b'T']);
+        bytes.extend([2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, b'G', b'E', b'T']);
         assert_eq!(ready.encode(), bytes);
         let large = Handoff {
             peer: Some(Ipv6Addr::LOCALHOST.into()),
@@ -248,9 +315,16 @@ mod tests {
         };
         let mut bytes = vec![1, 1, 1, 6];
         bytes.extend([0; 15]);
-        bytes.extend([1, 3, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x40, 0x9c, 0, 0]);
+        bytes.extend([1, 3, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x40, 0x9c, 0, 0]);
         assert_eq!(large.encode(), bytes);
         assert_eq!((IDLE.descriptors(), ready.descriptors(), large.descriptors()), (1, 2, 3));
+        let parts = vec![Part { offset: 2, length: 258 }, Part { offset: 0, length: 1 }];
+        let slow = Handoff { unsent: Some(Unsent { then: Then::End, parts }), ..IDLE };
+        let mut bytes = vec![1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 3, 2];
+        bytes.extend([2, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([0; 5]);
+        assert_eq!((slow.encode(), slow.descriptors()), (bytes, 3));
     }
 
     #[test]
@@ -262,7 +336,8 @@ mod tests {
         assert_eq!(Handoff::decode(&[1, 1, 0, 0, 5]), Err(DecodeError::Value(5)));
         assert_eq!(Handoff::decode(&[1, 1, 0, 0, 1, 5]), Err(DecodeError::Value(5)));
         assert_eq!(Handoff::decode(&[1, 1, 0, 0, 0, 0, 0, 0, 0, 3]), Err(DecodeError::Value(3)));
-        assert_eq!(Handoff::decode(&[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2]), Err(DecodeError::Value(2)));
+        assert_eq!(Handoff::decode(&[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 4]), Err(DecodeError::Value(4)));
+        assert_eq!(Handoff::decode(&[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]), Err(DecodeError::Value(2)));
     }
 
     proptest! {
@@ -274,6 +349,7 @@ mod tests {
             awaited in proptest::option::of(proptest::option::of(1_u8..3)),
             pipelined: u32,
             body in proptest::option::of((any::<bool>(), any::<u64>())),
+            unsent in proptest::option::of((0_usize..3, proptest::collection::vec(any::<(u64, u64)>(), 0..4))),
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
             apart in proptest::option::of(any::<u32>()),
         ) {
@@ -284,9 +360,13 @@ mod tests {
                 destination: SocketAddr::new(destination, to),
             });
             let proxy = said.or(awaited.map(Proxy::Awaited)).unwrap_or(Proxy::Silent);
-            let handoff = Handoff { served, peer, proxy, pipelined, body, received };
+            let unsent = unsent.map(|(then, parts)| Unsent {
+                then: [Then::KeepAlive, Then::Close, Then::End][then],
+                parts: parts.into_iter().map(|(offset, length)| Part { offset, length }).collect(),
+            });
+            let handoff = Handoff { served, peer, proxy, pipelined, body, unsent, received };
             let mut encoded = handoff.encode();
-            prop_assert_eq!(Handoff::decode(&encoded), Ok(handoff));
+            prop_assert_eq!(Handoff::decode(&encoded), Ok(handoff.clone()));
             for end in 0..encoded.len() {
                 prop_assert!(Handoff::decode(&encoded[..end]).is_err());
             }

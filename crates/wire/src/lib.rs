@@ -24,7 +24,7 @@ mod message;
 pub mod state;
 
 pub use codec::DecodeError;
-pub use handoff::{BodyApart, Bytes, HANDOFF_VERSION, Handoff, INLINE_BYTES, Proxy};
+pub use handoff::{BodyApart, Bytes, HANDOFF_VERSION, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
 pub use message::{Message, Severity, VERSION};
 
 /// The largest message that either side sends, in bytes: well below the kernel's default socket buffer (212,992).
