@@ -77,6 +77,8 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
     ("licorne -P x.pid word", 1, &["Use of --pid/-P is strongly discouraged", "Use the 'pid' directive"]),
     ("licorne -s thin word", 1, &["-s/--server only exists for compatibility"]),
     // Under Unicorn's names there is nothing but Unicorn's command line.
+    ("licorne relaod --wait", 1, &["there is no command `relaod`, and no such file: did you mean `reload`?"]),
+    ("licorne help relaod", 1, &["there is no command `relaod`"]),
     ("unicorn reload", 1, &["rackup file (reload) not readable"]),
     ("unicorn --control x", 1, &["invalid option: --control"]),
     ("unicorn_rails -N", 1, &["invalid option: -N"]),
@@ -110,6 +112,9 @@ const SAYINGS: &[(&str, &str)] = &[
     ("licorne version.ru", "licorne v"),
     ("licorne help.ru", "Usage: licorne"),
     ("licorne -c done.rb", ""),
+    ("licorne help", "Usage: licorne"),
+    ("licorne help reload", "Usage: licorne reload"),
+    ("licorne help herd", "usage: licorne herd"),
 ];
 
 #[test]

@@ -41,7 +41,7 @@ mod value;
 pub use check::check;
 pub use foreign::foreign;
 pub use listener::{OPTIONS, Option as ListenerOption, OptionKind, Transport, check_option, nearest_option};
-pub use nearest::nearest;
+pub use nearest::{closest, nearest};
 pub use reference::reference;
 pub use table::{Default, Directive, Kind, Origin, TABLE, find};
 pub use value::Value;

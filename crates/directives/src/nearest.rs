@@ -13,7 +13,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 
 /// The candidate with the fewest edits, if they are at most a third of the name (one is always allowed), else one that
 /// begins with the name (`preload`).
-pub(crate) fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+pub fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     candidates
         .clone()
         .map(|candidate| (distance(name, candidate), candidate))

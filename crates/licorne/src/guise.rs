@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::commands;
 use crate::options::{Switch, help};
 
 /// The release of Unicorn whose command line and configuration are understood.
@@ -105,8 +106,8 @@ impl Guise {
     pub(crate) fn usage(self) -> String {
         let name = self.name();
         let commands = match self {
-            Self::Licorne => "       licorne reload|upgrade|stop|status|switch|admin|herd|init [--help]\n",
-            Self::Unicorn | Self::UnicornRails => "",
+            Self::Licorne => format!("       licorne {} [--help]\n", commands::names()),
+            Self::Unicorn | Self::UnicornRails => String::new(),
         };
         format!(
             "Usage: {name} [ruby options] [{name} options] [rackup config file]\n{commands}\

@@ -6,6 +6,7 @@
 //! | `options` | parses a command line the way Ruby's OptionParser does |
 //! | `guise` | as which program it was called, and what that one's options are |
 //! | `serve` | Unicorn's command line, then the master |
+//! | `commands` | the subcommands, and `help` |
 //! | `client` | finds a master's control socket and talks to it |
 //! | `reload`, `stop`, `status`, `admin` | one subcommand each |
 //! | `init` | the files of `deploy/`, filled in |
@@ -17,6 +18,7 @@
 
 mod admin;
 mod client;
+mod commands;
 mod guise;
 mod init;
 mod options;
@@ -75,15 +77,9 @@ fn herder(arguments: &[OsString]) -> Option<u8> {
 fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, String> {
     match arguments.split_first() {
         Some((word, rest)) if word == master::PREFLIGHT => Ok(serve::preflight(guise, rest)),
-        Some((word, rest)) if guise == Guise::Licorne => match word.as_str() {
-            "reload" => reload::reload(rest),
-            "upgrade" => reload::upgrade(rest),
-            "stop" => stop::run(rest),
-            "switch" => switch::run(rest),
-            "status" => status::run(rest),
-            "admin" => admin::run(rest),
-            "init" => init::run(rest),
-            _ => serve::run(guise, arguments),
+        _ if guise == Guise::Licorne => match commands::run(arguments)? {
+            Some(status) => Ok(status),
+            None => serve::run(guise, arguments),
         },
         _ => serve::run(guise, arguments),
     }
