@@ -1,7 +1,9 @@
 //! A master that dies, and the sockets that it leaves to systemd.
 
 use rustix::process::Signal;
+use testkit::load::Plan;
 use testkit::process::signal;
+use testkit::{Connection, Endpoint, Request};
 
 use super::unit::{Unit, flawless, row};
 
@@ -80,5 +82,65 @@ fn the_store_follows_what_the_configuration_listens_on() {
         testkit::Connection::connect(&testkit::Endpoint::Tcp(([127, 0, 0, 1], 8081).into()), testkit::patience());
     assert!(refused.is_err(), "somebody listens on what nobody asked for");
     flawless("after the store has changed", unit.load());
+    unit.stop();
+}
+
+const UNIX: &str = "/run/licorne/web.sock";
+
+#[test]
+fn a_unix_socket_in_the_runtime_directory_is_there_over_restarts_and_crashes() {
+    let Some(unit) = Unit::install(&format!("listen {UNIX:?}\n")) else { return };
+    let unit = unit.start();
+    let load = Plan::new(&Endpoint::Unix(unit.systemd.path(UNIX))).start();
+    for number in 1..=3 {
+        unit.systemd.must(["restart", "licorne"]);
+        load.wait_for_successes(20 * number);
+    }
+    flawless("restart 3x, a UNIX socket in the unit's directory", load);
+    let load = Plan::new(&Endpoint::Unix(unit.systemd.path(UNIX))).start();
+    for number in 1..=3 {
+        let old = unit.main();
+        signal(old, Signal::KILL).expect("it is there");
+        unit.wait_for_another_main(old);
+        load.wait_for_successes(20 * number);
+    }
+    // With KillMode=mixed systemd kills the workers in the middle of what they do.
+    let report = load.stop();
+    row("`kill -9` of the master 3x, a UNIX socket in the unit's directory", &report);
+    assert!(
+        report.failures.iter().all(|failure| !failure.contains("Refused") && !failure.contains("NotFound")),
+        "{report:#?}"
+    );
+    assert_eq!(unit.property("NFileDescriptorStore"), "1");
+    unit.stop();
+}
+
+#[test]
+fn of_a_unix_socket_that_was_bound_anew_the_store_has_the_new_one_alone() {
+    let Some(unit) = Unit::install(&format!("listen {UNIX:?}\n")) else { return };
+    // The directory goes with each restart, and the file of the socket with it.
+    let unit = unit.service("RuntimeDirectoryPreserve=no").start();
+    let answers = || {
+        let mut connection = Connection::open(&Endpoint::Unix(unit.systemd.path(UNIX)));
+        connection.send(Request::get("/").close().bytes());
+        assert_eq!(connection.receive().status, 200);
+        unit.systemd.wait_for_property("licorne", "NFileDescriptorStore", |count| count == "1");
+    };
+    for _ in 0..3 {
+        unit.systemd.must(["restart", "licorne"]);
+        answers();
+        // This turns the order in which systemd gives them back.
+        unit.systemd.must(["daemon-reload"]);
+    }
+    // A cleaner of old files takes it, and the next reload puts it back.
+    std::fs::remove_file(unit.systemd.path(UNIX)).expect("it is there");
+    unit.systemd.must(["reload", "licorne"]);
+    answers();
+    unit.systemd.unit("licorne.service.d/test.conf", "[Service]\nRuntimeDirectoryPreserve=yes\n");
+    for _ in 0..2 {
+        unit.systemd.must(["daemon-reload"]);
+        unit.systemd.must(["restart", "licorne"]);
+        answers();
+    }
     unit.stop();
 }

@@ -90,6 +90,13 @@ impl Inherited {
         Ok(inherited)
     }
 
+    /// The sockets from the store that may be listened on again. Of several with one name only one can be what its path
+    /// leads to, and nobody knows which: then the address is bound anew.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Rc<Bound>> {
+        let same = |one: &Bound| self.stored.iter().filter(|other| other.socket.name() == one.socket.name()).count();
+        self.stored.iter().filter(move |bound| same(bound) == 1)
+    }
+
     /// The names of all that are listened on unless the configuration says otherwise.
     pub(crate) fn names(&self) -> Vec<String> {
         self.activated.iter().chain(&self.handed_over).map(|bound| bound.socket.name().to_string()).collect()

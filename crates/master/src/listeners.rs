@@ -57,7 +57,7 @@ pub(crate) fn prepare(
             log.fatal(format_args!("error adding listener addr={text}"));
             error.as_ruby()
         })?;
-        let known = present.iter().chain(&inherited.handed_over).chain(&inherited.stored).chain(&wanted);
+        let known = present.iter().chain(&inherited.handed_over).chain(inherited.kept()).chain(&wanted);
         let bound = match known.into_iter().find(|bound| bound.serves(&address)) {
             Some(bound) => Rc::clone(bound),
             None => Rc::new(bind(address, options, log, &mut wait)?),

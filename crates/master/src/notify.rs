@@ -57,9 +57,10 @@ pub(crate) struct Notify {
     /// When the manager is told again to wait, and until when that goes on.
     next_extension_ns: u64,
     extend_until_ns: Option<u64>,
-    /// Whether the manager keeps descriptors for this unit.
-    stores: bool,
-    stored: BTreeSet<String>,
+    /// How many descriptors the manager keeps for this unit.
+    room: usize,
+    /// What it keeps: names, and which sockets these are of.
+    stored: BTreeSet<(String, u64)>,
     /// Requests served by workers that are no more.
     requests: u64,
     /// Why the last reload failed, if it did.
@@ -83,7 +84,7 @@ impl Notify {
         let watched = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(sys::process::own_pid()));
         let period_us = number("WATCHDOG_USEC").filter(|period| watched && *period > 0);
         Self {
-            stores: notifier.is_some() && number("FDSTORE").is_some_and(|count| count > 0),
+            room: number("FDSTORE").filter(|_| notifier.is_some()).map_or(0, |count| count.try_into().unwrap_or(0)),
             notifier,
             silent,
             ping_every_ns: period_us.map(|period| (period * 1_000 / 2).max(1)),
@@ -93,7 +94,7 @@ impl Notify {
 
     /// The program before this one has stored those of these sockets that are its own.
     pub(crate) fn stored_already(&mut self, listeners: &Listeners) {
-        if self.stores {
+        if self.room > 0 {
             self.stored = own_names(listeners);
         }
     }
@@ -156,11 +157,24 @@ impl Notify {
 
     /// Puts these sockets into the unit's store, and takes out what is not among them; `before` may be there already.
     pub(crate) fn store(&mut self, listeners: &Listeners, before: &Listeners, log: &Log) {
-        if !self.stores || self.silent {
+        if self.room == 0 || self.silent {
             return;
         }
         self.stored.extend(own_names(before));
         let wanted = own_names(listeners);
+        if wanted.len() > self.room && wanted != self.stored {
+            log.error(format_args!(
+                "{} sockets, and the service manager keeps {}: raise FileDescriptorStoreMax= (and FDSTORE=)",
+                wanted.len(),
+                self.room
+            ));
+        }
+        // First what is to go: a socket that was bound anew has the name of the one before, and the manager would keep,
+        // and give back, both.
+        let stale: BTreeSet<&String> = self.stored.difference(&wanted).map(|(name, _)| name).collect();
+        for name in stale {
+            self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+        }
         for bound in listeners.iter().filter(|bound| bound.activated_as.is_none()) {
             let name = store_name(bound);
             let message = format!("FDSTORE=1\nFDNAME={name}");
@@ -170,9 +184,6 @@ impl Notify {
             {
                 log.error(format_args!("cannot store {}: {}", bound.socket.name(), error.chain()));
             }
-        }
-        for name in self.stored.difference(&wanted) {
-            self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
         }
         self.stored = wanted;
     }
@@ -238,8 +249,9 @@ impl Notify {
 }
 
 /// The names of those sockets that are not the manager's own.
-fn own_names(listeners: &Listeners) -> BTreeSet<String> {
-    listeners.iter().filter(|bound| bound.activated_as.is_none()).map(|bound| store_name(bound)).collect()
+fn own_names(listeners: &Listeners) -> BTreeSet<(String, u64)> {
+    let own = listeners.iter().filter(|bound| bound.activated_as.is_none());
+    own.map(|bound| (store_name(bound), bound.socket.identity())).collect()
 }
 
 impl Shell {

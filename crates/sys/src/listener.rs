@@ -309,6 +309,11 @@ impl Listener {
         )
     }
 
+    /// What tells this socket from another one of the same name, in every process that has it. See inode(7).
+    pub fn identity(&self) -> u64 {
+        rustix::fs::fstat(&self.fd).map_or(0, |status| status.st_ino)
+    }
+
     /// Whether the socket file is still there (always true for what has none): Unicorn binds a vanished one anew at reload.
     pub fn path_exists(&self) -> bool {
         !self.name.starts_with('/')
