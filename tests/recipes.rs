@@ -213,7 +213,7 @@ fn a_server_made_by_hand_is_refused_with_the_reason() {
     let config = "Unicorn::HttpServer.new(->(_env) { [200, {}, []] }, listeners: ['127.0.0.1:0']).start.join";
     let mut server = Server::builder().config(config).launch();
     assert_eq!(server.wait_for_exit().code(), Some(1));
-    server.wait_for(Mark::default(), "licorne cannot be embedded*(ArgumentError)");
+    server.wait_for(Mark::default(), "licorne cannot be embedded in a configuration*(ArgumentError)");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "licorne/version"
+require "licorne/embedded"
 
 # A pre-forking HTTP server for Rack applications. What Ruby does in it is in molds and workers: see Licorne::Mold.
 module Licorne

@@ -50,7 +50,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "command_line",
         "the_environment_is_heard_where_the_configuration_is_silent",
     ),
-    ("The server cannot be embedded", "recipes", "a_server_made_by_hand_is_refused_with_the_reason"),
+    (
+        "A program that starts the server becomes it",
+        "embedded",
+        "an_application_that_a_program_has_made_is_served_and_reloaded",
+    ),
     ("unicorn_rails wants a rackup file", "command_line", "what_cannot_be_served_is_told_and_fails"),
 ];
 

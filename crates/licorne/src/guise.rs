@@ -54,10 +54,11 @@ const RAILS: [Switch; 2] = [
 ];
 
 /// Not Unicorn's: under its name they would make prefixes ambiguous that scripts use.
-const OWN: [Switch; 3] = [
+const OWN: [Switch; 4] = [
     Switch { short: None, long: "control", value: Some("PATH"), help: "where to put the control socket" },
     // For launchers that have written one already.
     Switch { short: None, long: "pid-file", value: Some("FILE"), help: "" },
+    Switch { short: None, long: "script", value: Some("FILE"), help: "a program that calls Licorne.run(app)" },
     Switch { short: None, long: "ruby", value: Some("PROGRAM"), help: "the Ruby to run (default: ruby in PATH)" },
 ];
 

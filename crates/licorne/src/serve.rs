@@ -84,17 +84,21 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
         ..Options::default()
     };
     let mut ruby: Option<OsString> = None;
-    let mut rackup = None;
+    let (mut words, mut script) = (Vec::new(), None);
     for given in parse(arguments, &guise.switches())? {
         match given {
-            Given::Argument(word) => rackup = rackup.or(Some(word)),
+            Given::Argument(word) => words.push(word),
             Given::Option("help", _) => return Ok(Asked::Help(options.ruby_options, ruby)),
             Given::Option("version", _) => return Ok(Asked::Version(options.ruby_options, ruby)),
             Given::Option("ruby", value) => ruby = Some(value.into()),
+            Given::Option("script", value) => script = Some(value),
             Given::Option(name, value) => apply(&mut options, name, value)?,
         }
     }
-    if let Some(rackup) = rackup {
+    if let Some(script) = script {
+        options.rackup.clone_from(&script);
+        options.script = Some((script, words));
+    } else if let Some(rackup) = words.into_iter().next() {
         options.rackup = rackup;
     }
     options.daemonize |= asks_for_background(&options.rackup, guise);

@@ -71,6 +71,8 @@ pub struct Options {
     pub config_file: Option<String>,
     /// The rackup file.
     pub rackup: String,
+    /// A program that starts the server by itself, and its arguments: what each mold runs instead of a rackup file.
+    pub script: Option<(String, Vec<String>)>,
     /// `-E`
     pub environment: Option<String>,
     /// `-e`, `-r`, `-I`, `-d`, `-w`
@@ -134,6 +136,8 @@ impl Options {
             "cwd": directory.to_string_lossy(),
             "config_file": self.config_file,
             "rackup": self.rackup,
+            "script": self.script.as_ref().map(|(script, _)| script),
+            "script_arguments": self.script.as_ref().map(|(_, arguments)| arguments),
             "env": self.environment,
             "options": ruby_options,
             "no_default_middleware": self.no_default_middleware,

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "licorne/embedded"
+
 module Licorne
   # Makes the Rack application of a rackup file, and wraps it as RACK_ENV asks.
   class AppLoader
@@ -16,6 +18,11 @@ module Licorne
       @rackup = rackup
       @default_middleware = default_middleware
       @server = server
+    end
+
+    # What is to be served: the object that a program has made, or what the file says.
+    def application
+      Embedded.app ? made(Embedded.app) : load
     end
 
     def load
@@ -47,7 +54,11 @@ module Licorne
 
     def constant_app
       require(@rackup)
-      app = Object.const_get(File.basename(@rackup, ".rb").capitalize)
+      made(Object.const_get(File.basename(@rackup, ".rb").capitalize))
+    end
+
+    # The application itself, or what makes it.
+    def made(app)
       return app unless app.respond_to?(:arity)
 
       case app.arity

@@ -79,6 +79,11 @@ module Unicorn
 
   module_function
 
+  # From here on, a program is the server.
+  def run(app, options = {})
+    Licorne.run(app, options)
+  end
+
   def log_error(logger, prefix, exception)
     Licorne::Failure.log(logger, prefix, exception)
   end

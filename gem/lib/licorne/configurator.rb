@@ -39,6 +39,14 @@ module Licorne
       @places = {}
     end
 
+    # Gives directives by their names, and :listeners, as a program does that starts the server by itself.
+    def give_all(values)
+      @evaluating = true
+      values.each { |name, value| public_send(name, value) }
+    ensure
+      @evaluating = false
+    end
+
     # Evaluates the file, if there is one.
     def evaluate
       return unless @config_file

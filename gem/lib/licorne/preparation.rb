@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "licorne/app_loader"
+require "licorne/embedded"
 require "licorne/logs"
 require "licorne/rack_env"
 
@@ -19,7 +20,9 @@ module Licorne
       enter
       options = Options.new
       options.apply(@boot.options)
+      run_script if @boot.script
       @configurator = Configurator.new(start_ctx: Server::START_CTX, config_file: @boot.config_file)
+      @configurator.give_all(Embedded.options)
       @configurator.evaluate
       make_rails_directories if @boot.rails
       rackup_options = RackupOptions.read(@boot.rackup, program: File.basename(@boot.program))
@@ -64,6 +67,11 @@ module Licorne
       set_rack_env
     end
 
+    def run_script
+      Embedded.load(@boot.script, @boot.script_arguments)
+      Process.setproctitle(@boot.title("mold"))
+    end
+
     # As `unicorn_rails` does: it leaves RACK_ENV alone.
     def set_rails_env
       ENV["RAILS_ENV"] = @boot.env || ENV["RAILS_ENV"] || "development"
@@ -90,7 +98,7 @@ module Licorne
       @server.logger.info("Refreshing Gem list")
       Gem.refresh if defined?(Gem)
       @app = AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"],
-                           server: @server).load
+                           server: @server).application
       @server.app = @app
       # Ruby 3.3: collects and compacts, so that workers share more of the memory.
       Process.warmup if Process.respond_to?(:warmup)

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "licorne/embedded"
 require "licorne/master_methods"
 require "licorne/own_listener"
 require "licorne/rack_env"
@@ -37,12 +38,14 @@ module Licorne
       attr_writer :current
     end
 
-    # `others` are those of a program that would start a server by itself.
-    def initialize(*others, configurator: nil, settings: nil, logger: nil, **options)
-      unless others.empty? && options.empty? && configurator
-        raise ArgumentError, "licorne cannot be embedded: its master is a program, which loads a rackup file"
-      end
+    # A program that starts a server by itself, with an application and options, gets what does that.
+    def self.new(app = nil, options = {}, configurator: nil, settings: nil, logger: nil, **more)
+      return Embedded.new(app, options.to_h.merge(more)) unless configurator
 
+      super(configurator: configurator, settings: settings, logger: logger)
+    end
+
+    def initialize(configurator:, settings:, logger:)
       @config = configurator
       @own_listeners = []
       @listener_names = []
