@@ -242,7 +242,11 @@ impl Shell {
                 Signal::Int => self.handle(Input::Stop(Stop::Int)),
                 // A terminal that changes its size must not stop workers.
                 Signal::Winch => {}
-                Signal::Chld => self.look = true,
+                // One that has ended since the last look at them: nobody would tell of it again.
+                Signal::Chld => {
+                    self.look = true;
+                    self.reap();
+                }
                 signal => self.handle(Input::Forward(signal)),
             }
         }

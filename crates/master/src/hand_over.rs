@@ -36,7 +36,9 @@ impl Shell {
         ));
         let held = sys::image::hold_signals();
         let unheard = self.signals.take().into_iter().map(|delivered| delivered.signal);
+        // Whoever goes on collects the dead first.
         let unheard: Vec<Signal> = unheard.filter(|signal| *signal != Signal::Chld).collect();
+        self.collect_again = true;
         let error = match held {
             Ok(_) => self.try_execute(&next, &unheard),
             Err(ref error) => error.chain(),

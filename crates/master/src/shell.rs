@@ -87,6 +87,8 @@ pub(crate) struct Shell {
     pub(crate) started_ns: u64,
     /// When to look at the scoreboard again.
     pub(crate) next_look_ns: Option<u64>,
+    /// A child may have died since the dead were collected: the next round comes at once.
+    pub(crate) collect_again: bool,
     /// Until when no request is too old, since nobody could work for a while (CLOCK_MONOTONIC, ns).
     pub(crate) pardon_until_ns: u64,
     /// Whether the standard streams have been sent where the settings want them.
@@ -213,6 +215,8 @@ impl Shell {
             oom_kills: sys::process::oom_kills().unwrap_or(0),
             started_ns,
             next_look_ns: None,
+            // What died before there was a handler, or before this program took over, has told nobody.
+            collect_again: true,
             pardon_until_ns: 0,
             entered: false,
             boot_exit: None,
@@ -313,7 +317,8 @@ impl Shell {
         fds.extend(self.control.readable());
         fds.extend(self.successor.readable());
         fds.extend(self.succession.origin.as_ref().map(AsFd::as_fd));
-        if let Err(error) = sys::poll::wait(&fds, &[], until.map(|ns| ns.saturating_sub(now))) {
+        let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
+        if let Err(error) = sys::poll::wait(&fds, &[], left) {
             self.log.error(format_args!("master loop error: {}", error.chain()));
         }
         until.map_or(0, |until| sys::clock::monotonic_ns().saturating_sub(until.max(now)))
@@ -322,8 +327,10 @@ impl Shell {
     /// Takes in what has happened.
     ///
     /// The order matters. Deaths are collected first and handled last: a signal that reached the whole group is known
-    /// by then (a worker that it stopped is not replaced), and so is what a child said before it died.
+    /// by then (a worker that it stopped is not replaced), and so is what a child said before it died. One that dies
+    /// after the dead were collected may have its signal taken in the same round: that round has to be followed by another.
     fn collect(&mut self) {
+        self.collect_again = false;
         let mut exits = Vec::new();
         while let Some(exited) = sys::process::reap() {
             exits.push(exited);
@@ -358,8 +365,10 @@ impl Shell {
             Signal::Ttin => Known::Ttin,
             Signal::Ttou => Known::Ttou,
             Signal::Winch => Known::Winch { honoured: !sys::process::stdin_is_terminal() },
-            // Deaths are collected in every round.
-            Signal::Chld => return,
+            Signal::Chld => {
+                self.collect_again = true;
+                return;
+            }
         };
         // Of a unit, these end both masters: QUIT, which ends an upgrade, is the old one's own.
         match signal {
