@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::connection::BODY_READ_BYTES;
 use crate::shared_memory::{Allowance, Share};
 
 /// A complete request body.
@@ -40,15 +41,37 @@ impl Body {
 /// Bytes in memory.
 #[derive(Debug, Default)]
 pub struct Memory {
-    bytes: Vec<u8>,
-    /// What they take of the memory that large bodies share.
+    /// A buffer that is filled up to `filled`: behind that lies what another body left there.
+    buffer: Vec<u8>,
+    filled: usize,
+    /// What it takes of the memory that large bodies share.
     share: Option<Box<Share>>,
 }
 
 impl Memory {
     /// Returns how many bytes are allocated.
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.buffer.capacity()
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let (place, end) = (self.filled, self.filled + bytes.len());
+        match self.buffer.get_mut(place..end) {
+            Some(room) => room.copy_from_slice(bytes),
+            None => {
+                self.buffer.truncate(place);
+                self.buffer.extend_from_slice(bytes);
+            }
+        }
+        self.filled = end;
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(share) = &self.share {
+            share.keep(std::mem::take(&mut self.buffer));
+        }
     }
 }
 
@@ -56,13 +79,13 @@ impl std::ops::Deref for Memory {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        &self.buffer[..self.filled]
     }
 }
 
 impl From<Vec<u8>> for Memory {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, share: None }
+        Self { filled: bytes.len(), buffer: bytes, share: None }
     }
 }
 
@@ -89,11 +112,34 @@ impl Sink {
         let mut sink = Self::new(allowance);
         match usize::try_from(bytes) {
             Ok(bytes) if sink.allowance.allows(&mut sink.memory.share, bytes) => {
-                sink.memory.bytes.reserve_exact(bytes);
+                sink.memory.buffer = sink.allowance.buffer(sink.memory.share.as_deref(), bytes);
             }
             _ => sink.file = Some(unnamed_file()?),
         }
         Ok(sink)
+    }
+
+    /// Returns room for more bytes, at most so many, if they can come straight into memory; [`Sink::filled`] says how many
+    /// came. For bodies of known size.
+    pub(crate) fn room(&mut self, bytes: u64) -> Option<&mut [u8]> {
+        if self.file.is_some() {
+            return None;
+        }
+        let Memory { buffer, filled, .. } = &mut self.memory;
+        let most = usize::try_from(bytes).unwrap_or(usize::MAX);
+        // Fresh memory is touched only when it is needed: the client may never send what it announced.
+        let least = *filled + most.min(BODY_READ_BYTES);
+        if buffer.len() < least {
+            buffer.resize(least, 0);
+        }
+        let end = buffer.len().min(filled.saturating_add(most));
+        Some(&mut buffer[*filled..end])
+    }
+
+    /// Notes that so many bytes came into the room.
+    pub(crate) fn filled(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.memory.filled += bytes;
     }
 
     /// Adds bytes.
@@ -107,7 +153,7 @@ impl Sink {
         }
         let wanted = self.memory.len() + bytes.len();
         if self.allowance.allows(&mut self.memory.share, wanted) {
-            self.memory.bytes.extend_from_slice(bytes);
+            self.memory.push(bytes);
             return Ok(());
         }
         let mut file = unnamed_file()?;
@@ -204,5 +250,32 @@ mod tests {
         assert!(growing.file.is_some());
         let Body::File { bytes: 101, .. } = growing.finish() else { panic!("not in a file") };
         assert!(sized(100).file.is_none(), "what a body took was not given back");
+    }
+
+    #[test]
+    fn a_large_body_gets_the_memory_of_the_one_before_and_none_of_its_bytes() {
+        let allowance = allowance(10, 1 << 20);
+        let fill = |byte: u8, bytes: usize| {
+            let mut sink = Sink::with_size(bytes as u64, allowance.clone()).unwrap();
+            assert!(sink.memory.is_empty());
+            sink.push(&[byte; 7]).unwrap();
+            let mut left = bytes - 7;
+            while left > 0 {
+                let room = sink.room(left as u64).unwrap();
+                let came = room.len().div_ceil(2);
+                room[..came].fill(byte);
+                sink.filled(came);
+                left -= came;
+            }
+            let Body::Memory(memory) = sink.finish() else { panic!("not in memory") };
+            assert!(memory.len() == bytes && memory.iter().all(|one| *one == byte));
+            memory.buffer.as_ptr()
+        };
+        let first = fill(b'a', 200_000);
+        assert_eq!(first, fill(b'b', 200_000));
+        assert_eq!(first, fill(b'c', 100));
+        fill(b'd', 250_000);
+        let small = fill(b'e', 10);
+        assert!(small != first, "what every body may have is not kept");
     }
 }

@@ -23,7 +23,7 @@ use crate::proxied::Proxied;
 use crate::settings::Settings;
 use crate::streamed::Inflow;
 
-/// What one read of a body asks for.
+/// What one read of a body asks for, unless there is memory for all of it.
 pub(crate) const BODY_READ_BYTES: usize = 64 * 1024;
 /// How many reads a connection gets before others have their turn.
 const READS_AT_ONCE: usize = 16;
@@ -144,34 +144,35 @@ impl Connection {
             }
         }
         for _ in 0..READS_AT_ONCE {
-            let room = match &self.phase {
+            let fd = self.fd.as_fd();
+            let (asked, received) = match &mut self.phase {
                 Phase::Head | Phase::Proxy(_) => {
                     if !intake.make_room(settings.limits.section.saturating_add(SLACK_BYTES)) {
                         return Progress::Refuse(431);
                     }
-                    intake.filled..intake.buffer.len()
+                    intake.receive(fd, intake.buffer.len() - intake.filled)
                 }
-                Phase::Sized { left, .. } => {
-                    let ask = usize::try_from(*left).unwrap_or(usize::MAX).min(BODY_READ_BYTES);
-                    intake.reserve(ask);
-                    intake.filled..intake.filled + ask
-                }
-                Phase::Chunked { .. } => {
-                    intake.reserve(BODY_READ_BYTES);
-                    intake.filled..intake.filled + BODY_READ_BYTES
-                }
+                Phase::Sized { sink, left } => match sink.room(*left) {
+                    Some(room) => {
+                        let (asked, received) = (room.len(), receive(fd, room));
+                        let count = received.unwrap_or(0);
+                        sink.filled(count);
+                        *left -= count as u64;
+                        (asked, received)
+                    }
+                    None => intake.receive(fd, usize::try_from(*left).unwrap_or(usize::MAX).min(BODY_READ_BYTES)),
+                },
+                Phase::Chunked { .. } => intake.receive(fd, BODY_READ_BYTES),
                 Phase::Complete(_) | Phase::Open(_) | Phase::Writing { .. } | Phase::Discarding => {
                     return Progress::Request;
                 }
             };
-            let asked = room.len();
-            let count = match receive(self.fd.as_fd(), &mut intake.buffer[room]) {
+            let count = match received {
                 Ok(0) => return Progress::Gone,
                 Ok(count) => count,
                 Err(Errno::AGAIN) => return Progress::Wait(self.patience(intake)),
                 Err(_) => return Progress::Gone,
             };
-            intake.filled += count;
             self.pace.count(count);
             let outcome = match self.phase {
                 Phase::Head => self.parse(intake, settings),

@@ -1,7 +1,12 @@
 //! What was read from a connection and not used yet, with the parser that looks at it. Borrowed from a pool for as long
 //! as a request is being read or served: an idle connection holds none.
 
+use std::os::fd::BorrowedFd;
+
 use http1::request::HeadParser;
+use rustix::io::Errno;
+
+use crate::connection::receive;
 
 /// The first size of a buffer; nearly all heads fit.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -43,6 +48,14 @@ impl Intake {
         if self.buffer.len() < self.filled + bytes {
             self.buffer.resize(self.filled + bytes, 0);
         }
+    }
+
+    /// Receives at most so many bytes behind what is filled. Returns how many were asked for, and what came.
+    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, bytes: usize) -> (usize, Result<usize, Errno>) {
+        self.reserve(bytes);
+        let received = receive(fd, &mut self.buffer[self.filled..self.filled + bytes]);
+        self.filled += received.unwrap_or(0);
+        (bytes, received)
     }
 
     /// Forgets the request that was served; what was received behind it moves to the front. Returns how much that is.
