@@ -473,8 +473,11 @@ const SERVER: &[Directive] = &[
         ..licorne(
             "control",
             Kind::Path { optional: true },
-            Default::Described("beside the pid file, if there is one"),
-            "The socket by which `licorne reload`, `stop` and `status` reach the master.",
+            Default::Described("`PID.sock` in a directory of Licorne's"),
+            "The socket by which `licorne reload`, `stop` and `status` reach the master. By default it is \
+             `/run/licorne/PID.sock` for root; for others `PID.sock` in `$RUNTIME_DIRECTORY`, \
+             `$XDG_RUNTIME_DIR/licorne` or `/tmp/licorne-UID`, whichever there is first: whoever knows the master's \
+             process id, or its pid file, finds it.",
         )
     },
 ];
