@@ -38,6 +38,14 @@ class SettingsTest < Minitest::Test
     assert_equal [{ "address" => "8080", "backlog" => 5 }, { "address" => "/a.sock" }], settings["listeners"]
   end
 
+  def test_a_host_is_looked_up_here_and_not_by_the_master
+    assert_equal [{ "address" => "localhost:80", "resolved" => "127.0.0.1:80" }],
+                 settings("listen 'localhost:80'")["listeners"]
+    unknown, = settings("listen 'a.invalid:80'")["listeners"]
+    assert_equal %w[address unresolved], unknown.keys
+    assert_match(/\Agetaddrinfo: .* \(SocketError\)\z/, unknown["unresolved"])
+  end
+
   def test_listeners_come_in_the_order_of_command_line_configuration_rackup_file_and_host_with_port
     settings = settings("listen '127.0.0.1:2', tries: 1\nlisten '127.0.0.1:1', backlog: 7\n",
                         rackup: "#\\ -l 127.0.0.1:3 -p 5\nrun nil\n", listeners: ["127.0.0.1:1"], host: "127.0.0.1",

@@ -48,15 +48,13 @@ pub(crate) fn prepare(
     if settings.listeners.is_empty() {
         wanted.extend(inherited.handed_over.iter().cloned());
     }
-    for (text, options) in &settings.listeners {
+    for asked in &settings.listeners {
+        let (text, options) = (&asked.text, &asked.options);
         if let Some(name) = text.strip_prefix(BY_NAME) {
             apply_by_name(name, options, inherited, log)?;
             continue;
         }
-        let address = Address::parse(text).map_err(|error| {
-            log.fatal(format_args!("error adding listener addr={text}"));
-            error.as_ruby()
-        })?;
+        let address = asked.address().inspect_err(|_| log.fatal(format_args!("error adding listener addr={text}")))?;
         let known = present.iter().chain(&inherited.handed_over).chain(inherited.kept()).chain(&wanted);
         let bound = match known.into_iter().find(|bound| bound.serves(&address)) {
             Some(bound) => Rc::clone(bound),
@@ -84,11 +82,12 @@ impl Bound {
 
     /// The version of the PROXY protocol that these settings want on this socket; empty when there is none.
     pub(crate) fn proxy(&self, settings: &Settings) -> String {
-        let wanted = settings.proxies.iter().find(|(text, _)| match text.strip_prefix(BY_NAME) {
+        let with_header = settings.listeners.iter().filter(|wanted| wanted.proxy.is_some());
+        let mut own = with_header.filter(|wanted| match wanted.text.strip_prefix(BY_NAME) {
             Some(name) => self.activated_as.as_deref() == Some(name),
-            None => Address::parse(text).is_ok_and(|address| self.is_at(&address)),
+            None => wanted.address().is_ok_and(|address| self.is_at(&address)),
         });
-        wanted.map(|(_, version)| version.clone()).unwrap_or_default()
+        own.next().and_then(|wanted| wanted.proxy.clone()).unwrap_or_default()
     }
 
     fn is_at(&self, address: &Address) -> bool {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use sys::listener::Options;
+use sys::listener::{Address, Options};
 
 use crate::watch::Limits;
 
@@ -33,16 +33,41 @@ pub(crate) struct Settings {
     pub(crate) stderr_path: Option<PathBuf>,
     pub(crate) working_directory: Option<PathBuf>,
     pub(crate) upgrade: UpgradeWay,
-    /// Addresses as written, with their options, in binding order.
-    pub(crate) listeners: Vec<(String, Options)>,
-    /// The addresses whose connections begin with a header of the PROXY protocol, and its version.
-    pub(crate) proxies: Vec<(String, String)>,
+    /// In binding order.
+    pub(crate) listeners: Vec<Wanted>,
     /// Whether the configuration brought its own logger: then lines of the master go through the mold.
     pub(crate) custom_logger: bool,
     /// `START_CTX[0]`: the program of an upgrade, which the configuration may change.
     pub(crate) program_path: Option<PathBuf>,
     /// The answer itself, which the next program of an upgrade in place reads again.
     pub(crate) told: String,
+}
+
+/// A listener that the configuration asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Wanted {
+    /// The address as written.
+    pub(crate) text: String,
+    /// The same with its host looked up, which the mold does: this process never waits.
+    resolved: Option<String>,
+    /// Why the host could not be looked up, in Ruby's words.
+    unresolved: Option<String>,
+    /// The version of the PROXY protocol that its connections begin with, if they do.
+    pub(crate) proxy: Option<String>,
+    pub(crate) options: Options,
+}
+
+impl Wanted {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// In Ruby's words: the host is unknown, or that is no address.
+    pub(crate) fn address(&self) -> Result<Address, String> {
+        match &self.unresolved {
+            Some(error) => Err(error.clone()),
+            None => Address::parse(self.resolved.as_ref().unwrap_or(&self.text)).map_err(|error| error.as_ruby()),
+        }
+    }
 }
 
 /// `upgrade`: how a new program is brought in.
@@ -65,12 +90,7 @@ impl Settings {
             Value::Null => Vec::new(),
             other => return Err(format!("listeners: no list: {other}")),
         };
-        let proxies = value["listeners"].as_array().into_iter().flatten().filter_map(|entry| {
-            let version = entry["proxy_protocol"].as_str()?;
-            Some((entry["address"].as_str()?.to_string(), version.to_string()))
-        });
         Ok(Self {
-            proxies: proxies.collect(),
             worker_processes: whole(&value, "worker_processes", 1)?,
             timeout: seconds(&value, "timeout", 60.0)?,
             timeout_cleanup: seconds(&value, "timeout_cleanup", 3.0)?,
@@ -148,7 +168,7 @@ fn path(value: &Value, name: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
-fn listener(entry: &Value) -> Result<(String, Options), String> {
+fn listener(entry: &Value) -> Result<Wanted, String> {
     let address = entry["address"].as_str().ok_or_else(|| format!("listener without an address: {entry}"))?;
     let standard = Options::default();
     let int = |name: &str| -> Result<Option<i32>, String> {
@@ -166,9 +186,13 @@ fn listener(entry: &Value) -> Result<(String, Options), String> {
         Value::Bool(false) => 0,
         _ => int("tcp_defer_accept")?.unwrap_or(standard.tcp_defer_accept),
     };
-    Ok((
-        address.to_string(),
-        Options {
+    let text = |name: &str| entry[name].as_str().map(str::to_string);
+    Ok(Wanted {
+        text: address.to_string(),
+        resolved: text("resolved"),
+        unresolved: text("unresolved"),
+        proxy: text("proxy_protocol"),
+        options: Options {
             backlog: int("backlog")?,
             rcvbuf: int("rcvbuf")?,
             sndbuf: int("sndbuf")?,
@@ -181,7 +205,7 @@ fn listener(entry: &Value) -> Result<(String, Options), String> {
             tries: int("tries")?.map_or(standard.tries, i64::from),
             delay: entry["delay"].as_f64().unwrap_or(standard.delay),
         },
-    ))
+    })
 }
 
 #[cfg(test)]
@@ -210,12 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_where_the_mold_has_found_them() {
+        // A name of this kind (RFC 2606) leads nowhere: whoever asked for it would be told so.
+        let json = r#"{"listeners":[{"address":"a.invalid:80","resolved":"192.0.2.1:80"},
+            {"address":"b.invalid:80","unresolved":"getaddrinfo: no such host (SocketError)"},{"address":"8080"}]}"#;
+        let settings = Settings::parse(json).unwrap();
+        let found: Vec<_> = settings.listeners.iter().map(|wanted| wanted.address().map(|a| a.to_string())).collect();
+        let unknown = "getaddrinfo: no such host (SocketError)".to_string();
+        assert_eq!(found, [Ok("192.0.2.1:80".to_string()), Err(unknown), Ok("0.0.0.0:8080".to_string())]);
+    }
+
+    #[test]
     fn listener_options_are_read_and_wrong_ones_named() {
         let settings = Settings::parse(
             r#"{"listeners":[{"address":"8080","backlog":16,"tcp_defer_accept":false,"tries":-1},{"address":"/s","umask":63}]}"#,
         )
         .unwrap();
-        let (first, second) = (&settings.listeners[0].1, &settings.listeners[1].1);
+        let (first, second) = (&settings.listeners[0].options, &settings.listeners[1].options);
         assert_eq!((first.backlog, first.tcp_defer_accept, first.tries), (Some(16), 0, -1));
         assert_eq!((second.umask, second.backlog), (0o77, None));
         let error = Settings::parse(r#"{"listeners":[{"address":"8080","backlog":99999999999}]}"#).unwrap_err();

@@ -1,16 +1,20 @@
 //! The table of directives as the DSL reads it.
 
+use std::net::IpAddr;
+
 use ::directives::Value as Plain;
 use magnus::{
     Error, Float, Integer, RArray, RHash, RModule, RString, Ruby, Symbol, Value, block::Proc, function, prelude::*,
 };
+use sys::listener::Address;
 
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_module_function("directives", function!(list, 0))?;
     native.define_module_function("check_directive", function!(check, 2))?;
     native.define_module_function("check_listener_option", function!(check_option, 2))?;
     native.define_module_function("foreign_directive", function!(foreign, 1))?;
-    native.define_module_function("nearest_directive", function!(nearest, 1))
+    native.define_module_function("nearest_directive", function!(nearest, 1))?;
+    native.define_module_function("resolve_listener", function!(resolve, 1))
 }
 
 fn list(ruby: &Ruby) -> Result<RArray, Error> {
@@ -50,6 +54,19 @@ fn foreign(name: String) -> Option<(&'static str, &'static str)> {
 
 fn nearest(name: String) -> Option<&'static str> {
     ::directives::nearest(&name)
+}
+
+/// Where a listener is that names a host, or why that is not known; neither for one that needs no question.
+fn resolve(text: String) -> (Option<String>, Option<String>) {
+    let host = text.rsplit_once(':').map_or("", |(host, _)| host.trim_matches(['[', ']']));
+    if host.is_empty() || host.parse::<IpAddr>().is_ok() {
+        return (None, None);
+    }
+    match Address::parse(&text) {
+        Ok(Address::Tcp(address)) => (Some(address.to_string()), None),
+        Err(error @ sys::Error::Path { .. }) => (None, Some(error.as_ruby())),
+        Ok(Address::Unix(_)) | Err(_) => (None, None),
+    }
 }
 
 fn from_ruby(ruby: &Ruby, object: Value) -> Result<Plain, Error> {

@@ -47,7 +47,7 @@ module Licorne
     # resolved is left out: binding it fails soon, and tells why.
     def listener_names
       configured = @settings["listeners"].filter_map do |listener|
-        OwnListener.name(listener["address"])
+        OwnListener.name(listener["resolved"] || listener["address"]) unless listener["unresolved"]
       rescue SocketError, ArgumentError
         nil
       end

@@ -4,7 +4,8 @@ module Licorne
   autoload :CpuQuota, "licorne/cpu_quota"
 
   # What the master is told of an evaluated configuration: every directive by name with its value, the environment and
-  # the command line taken into account. Listener addresses go as they were written: the master knows what they mean.
+  # the command line taken into account. Listener addresses go as they were written, and with where that is: a name may
+  # take long to be looked up, and the master never waits.
   class Settings
     PATHS = %i[pid stderr_path stdout_path].freeze
     DEFAULT_HOST = "0.0.0.0"
@@ -85,7 +86,8 @@ module Licorne
       addresses << "#{DEFAULT_HOST}:#{port}" if addresses.empty? && @boot.inherited.empty?
       addresses.uniq.map do |address|
         options = @configurator[:listener_opts].fetch(address, {})
-        { "address" => address, **options.transform_keys(&:to_s) }
+        resolved, unresolved = Native.resolve_listener(address)
+        { "address" => address, "resolved" => resolved, "unresolved" => unresolved, **options.transform_keys(&:to_s) }.compact
       end
     end
 
