@@ -66,6 +66,57 @@ fn idle_connections_outlive_a_reload_and_serve_a_request_after_it() {
 }
 
 #[test]
+fn many_idle_connections_outlive_a_reload_with_few_descriptors_and_a_full_queue() {
+    const CONNECTIONS: usize = 1_500;
+    testkit::swarm::allow_many_descriptors();
+    // The queue is small where the master may not enlarge it, as an ordinary user may not. A worker has room for 872
+    // connections: all of them have to be in use at the end.
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let wrapper = directory.path().join("licorne");
+    let program = testkit::program::path();
+    let script = format!(
+        "#!/bin/bash\nulimit -n 1000\n\
+         if [ $UID = 0 ]; then exec setpriv --bounding-set=-net_admin --inh-caps=-net_admin {program:?} \"$@\"; fi\n\
+         exec {program:?} \"$@\"\n"
+    );
+    std::fs::write(&wrapper, script).expect("it can be written");
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let mut server = Server::builder().program(&wrapper).workers(2).preload(true).unix_listeners(1).start();
+    let request = Request::get("/");
+    let mut idle: Vec<_> = Vec::new();
+    // Half of them on each worker, while the other one is held.
+    let mut gate = Gate::new(&server);
+    let mut filled = 0;
+    for half in 0..2 {
+        let held = loop {
+            let held = gate.hold(&server);
+            if held.worker != filled {
+                break held;
+            }
+            gate.release(held);
+        };
+        filled = held.worker;
+        while idle.len() < CONNECTIONS / 2 * (half + 1) {
+            let mut connection = Connection::open(&server.endpoints()[idle.len() % 2]);
+            assert_eq!(connection.request(&request).status, 200);
+            idle.push(connection);
+        }
+        assert_eq!(gate.release(held).status, 200);
+    }
+    for generation in 2..=4 {
+        server.signal(Signal::HUP);
+        wait_for_generation(&server, generation, 2);
+    }
+    let stale = idle.iter().filter(|connection| connection.is_stale()).count();
+    assert_eq!(stale, 0, "closed by the server");
+    for connection in &mut idle {
+        assert_eq!(connection.request(&request).status, 200);
+    }
+    assert!(!server.log().text().contains("ERROR"), "{}", server.log().text());
+    server.stop();
+}
+
+#[test]
 fn scaling_closes_no_connection() {
     let mut server = Server::builder().workers(3).start();
     let loads = keeping(&server);

@@ -151,7 +151,7 @@ impl Reactor {
     /// Makes room by closing the connection that has been idle for longest: a new client must not wait until it is
     /// tired. Without an idle one, stops listening for a moment: a level-triggered listener that cannot be served would
     /// spin.
-    fn cannot_accept(&mut self, errno: Errno) {
+    pub(crate) fn cannot_accept(&mut self, errno: Errno) {
         if !self.listeners.in_trouble {
             self.listeners.in_trouble = true;
             self.notices.push_back(Notice::CannotAccept(errno));

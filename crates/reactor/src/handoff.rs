@@ -14,6 +14,7 @@ use std::os::unix::fs::FileExt;
 
 use http1::proxy::Versions;
 use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
 use sys::channel::Channel;
 use wire::{BodyApart, Bytes, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
 
@@ -29,6 +30,10 @@ use crate::slab::Token;
 
 /// Room for a message: what is inline, and the fields before it.
 const MESSAGE_BYTES: usize = INLINE_BYTES + 64;
+/// The connection, what was received, and a response: from memory, from a file, and from memory again.
+const MOST_DESCRIPTORS: usize = 5;
+/// How long the queue is left to workers that have room.
+const LEFT_MS: u64 = 100;
 /// How soon a full queue is tried again.
 pub(crate) const RETRY_MS: u64 = 5;
 
@@ -39,6 +44,8 @@ pub(crate) struct Queue {
     receive: Channel,
     /// Something may be in it.
     ready: bool,
+    /// Left to the others until then.
+    left_until_ms: Option<u64>,
     /// Where messages are received, reused.
     buffer: Vec<u8>,
 }
@@ -46,6 +53,20 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn set_ready(&mut self) {
         self.ready = true;
+    }
+
+    /// Returns when this worker takes again.
+    pub(crate) fn resume_at_ms(&self) -> Option<u64> {
+        self.left_until_ms
+    }
+
+    /// Sees whether as many descriptors can be opened as a message may hold. See dup(2).
+    fn try_for_descriptors(&self) -> Result<(), Errno> {
+        let mut opened = [const { None }; MOST_DESCRIPTORS];
+        for place in &mut opened {
+            *place = Some(rustix::io::fcntl_dupfd_cloexec(&self.receive, 0)?);
+        }
+        Ok(())
     }
 }
 
@@ -74,7 +95,8 @@ impl Reactor {
     pub fn join_queue(&mut self, send: OwnedFd, receive: OwnedFd) -> io::Result<()> {
         let receive = Channel::from_fd(receive);
         self.poller.add(receive.as_fd(), Source::Queue, false)?;
-        self.queue = Some(Queue { send: Channel::from_fd(send), receive, ready: false, buffer: Vec::new() });
+        let send = Channel::from_fd(send);
+        self.queue = Some(Queue { send, receive, ready: false, left_until_ms: None, buffer: Vec::new() });
         Ok(())
     }
 
@@ -114,11 +136,16 @@ impl Reactor {
         if self.handing_over || self.listeners.is_paused() || !self.queue.as_ref().is_some_and(|queue| queue.ready) {
             return None;
         }
-        // The kernel drops descriptors that do not fit, and with them the connection.
-        if !self.has_room() {
+        let left_to_others = !self.retiring && self.only_others_have_room();
+        if !left_to_others && !self.has_room() {
             return None;
         }
         let queue = self.queue.as_mut()?;
+        // The kernel drops descriptors that do not fit, and with them the connection.
+        if let Err(errno) = queue.try_for_descriptors() {
+            self.cannot_accept(errno);
+            return None;
+        }
         queue.buffer.resize(MESSAGE_BYTES, 0);
         let mut descriptors = Vec::new();
         let outcome = queue.receive.try_recv_into(&mut queue.buffer, &mut descriptors);
@@ -133,6 +160,10 @@ impl Reactor {
                 return None;
             }
         };
+        if left_to_others && self.leave_to_others(count, &descriptors) {
+            return None;
+        }
+        let queue = self.queue.as_mut()?;
         let unpacked = Handoff::decode(&queue.buffer[..count])
             .map_err(|error| io::Error::other(error.to_string()))
             .and_then(|handoff| unpack(&handoff, descriptors, self.settings.body_buffer_bytes));
@@ -154,6 +185,33 @@ impl Reactor {
                 self.notices.push_back(Notice::CannotTakeOver(error.to_string()));
                 None
             }
+        }
+    }
+}
+
+/// A worker without room would close a connection for each that it takes.
+impl Reactor {
+    /// Puts a message back and takes no other for a moment. To put it back wakes somebody else, whom the kernel did not
+    /// wake when it woke this worker. False: the queue is full, so that somebody must take it here.
+    fn leave_to_others(&mut self, count: usize, descriptors: &[OwnedFd]) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        self.poller.delete(queue.as_fd());
+        queue.ready = false;
+        queue.left_until_ms = Some(now_ms() + LEFT_MS);
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        queue.send.send(&queue.buffer[..count], &descriptors).is_ok()
+    }
+
+    /// Takes from the queue again after it was left to others.
+    pub(crate) fn resume_taking(&mut self, now_ms: u64) {
+        let Some(queue) = self.queue.as_mut().filter(|queue| queue.left_until_ms.is_some_and(|until| until <= now_ms))
+        else {
+            return;
+        };
+        queue.left_until_ms = None;
+        if !self.handing_over && !self.listeners.is_paused() {
+            queue.ready = true;
+            let _ = self.poller.add(queue.as_fd(), Source::Queue, false);
         }
     }
 }

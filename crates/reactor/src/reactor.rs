@@ -250,6 +250,12 @@ impl Reactor {
         self.colleagues.as_ref().is_some_and(Colleagues::somebody_is_idle)
     }
 
+    /// Tells whether this worker has all the connections that it may have, and another one has not.
+    pub(crate) fn only_others_have_room(&self) -> bool {
+        let most = self.settings.connections;
+        self.slab.len() >= most && self.colleagues.as_ref().is_some_and(|others| others.somebody_has_fewer(most))
+    }
+
     fn hand_out(&mut self, token: Token) -> Turn {
         self.polled = false;
         self.serving = Some(token);
@@ -269,7 +275,8 @@ impl Reactor {
 
     /// Decides how long to wait, or closes those whose patience is over (`None`: look again).
     fn wait_or_expire(&mut self) -> Option<Turn> {
-        let times = [self.deadlines.earliest(), self.listeners.resume_at_ms(), self.give_up_at_ms, self.offer_at_ms];
+        let resume_at_ms = [self.listeners.resume_at_ms(), self.queue.as_ref().and_then(Queue::resume_at_ms)];
+        let times = [self.deadlines.earliest(), resume_at_ms[0], resume_at_ms[1], self.give_up_at_ms, self.offer_at_ms];
         let Some(due) = times.into_iter().flatten().min() else { return Some(Turn::Wait(None)) };
         let now = now_ms();
         if due > now {
@@ -286,6 +293,7 @@ impl Reactor {
             self.hand_over_all();
         }
         self.resume_accepting(now);
+        self.resume_taking(now);
         self.expire(now);
         None
     }

@@ -9,8 +9,10 @@ use std::os::unix::fs::FileExt;
 
 mod support;
 
-use reactor::{After, Body, Leave, Settings, Turn};
+use reactor::{After, Body, Leave, Notice, Settings, Turn};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{Worker, ask, expect_ok};
 
 const GIVE_AWAY: Leave = Leave { drain: false, hand_over: true, linger_ms: 10_000 };
@@ -272,6 +274,31 @@ fn who_leaves_last_serves_what_is_in_the_queue() {
     expect_ok(&mut client);
     expect_ok(&mut client);
     assert_eq!(client.read(&mut [0]).unwrap(), 0, "nobody is left to keep it");
+}
+
+#[test]
+fn what_no_descriptor_is_left_for_stays_in_the_queue() {
+    let (_queue, mut one, mut other) = two();
+    let mut client = one.connect();
+    ask(&mut client, "/1");
+    one.serve(1);
+    expect_ok(&mut client);
+    ask(&mut client, "/2");
+    one.reactor.retire(GIVE_AWAY);
+    assert!(one.next().is_none());
+
+    let limit = getrlimit(Resource::Nofile);
+    // All that may be opened are open.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..limit }).unwrap();
+    other.reactor.poller().wait(&mut other.events, None);
+    other.reactor.absorb(&mut other.events);
+    assert!(matches!(other.reactor.turn(), Turn::Wait(Some(1..))), "it neither spins nor waits for ever");
+    assert!(matches!(other.reactor.take_notice(), Some(Notice::CannotAccept(Errno::MFILE))));
+    assert_eq!(other.reactor.connections(), 0);
+
+    setrlimit(Resource::Nofile, limit).unwrap();
+    assert_eq!(other.serve(1), ["/2"]);
+    expect_ok(&mut client);
 }
 
 #[test]
