@@ -9,7 +9,9 @@ module Licorne
     # The variable that tells a fresh Ruby which worker it is. Marshal, not JSON: the json gem must not be loaded
     # before the application says which version it wants.
     VARIABLE = "LICORNE_WORKER"
-    private_constant :VARIABLE
+    # How long `before_exec` may take: less than the master waits for a new program, and no fork can be made meanwhile.
+    HOOK_SECONDS = 50
+    private_constant :VARIABLE, :HOOK_SECONDS
 
     module_function
 
@@ -33,18 +35,38 @@ module Licorne
       prepare(state, control)
     end
 
-    # Runs `before_exec` in a child and returns the ENV that it left, or nil when it failed.
-    def environment(server, control)
+    # Runs `before_exec` in a child and returns the ENV that it left, or nil when it failed or took longer than `seconds`.
+    def environment(server, control, seconds: HOOK_SECONDS)
       reader, writer = IO.pipe(binmode: true)
       pid = Process.fork { run_hook(server, control, reader, writer) }
       writer.close
-      encoded = reader.read
+      encoded = read_within(reader, seconds)
       reader.close
+      give_up(server, pid, seconds) unless encoded
       _, status = Process.wait2(pid)
       status.success? ? Marshal.load(encoded).to_h { |name, value| [utf8(name), utf8(value)] } : nil
     rescue SystemCallError => e
       server.logger.error(e)
       nil
+    end
+
+    # All that comes up to the end, or nil when that takes longer.
+    def read_within(reader, seconds)
+      deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
+      encoded = +""
+      loop do
+        left = deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        return unless left.positive? && IO.select([reader], nil, nil, left)
+
+        encoded << reader.readpartial(65_536)
+      end
+    rescue EOFError
+      encoded
+    end
+
+    def give_up(server, pid, seconds)
+      server.logger.error("before_exec took longer than #{seconds} s, killing it")
+      Process.kill(:KILL, pid)
     end
 
     def run_hook(server, control, reader, writer)
@@ -90,6 +112,6 @@ module Licorne
       extension = $LOADED_FEATURES.find { |path| path.end_with?("/licorne/licorne_ext.so") }
       [__dir__, extension && File.dirname(extension)].compact.uniq.flat_map { |path| ["-I", File.dirname(path)] }
     end
-    private_class_method :run_hook, :prepare, :utf8, :load_path
+    private_class_method :read_within, :give_up, :run_hook, :prepare, :utf8, :load_path
   end
 end
