@@ -443,3 +443,24 @@ logger Logger.new($stderr)
     let log = fs::read_to_string(server.file("unicorn.stderr.log")).expect("a log");
     assert!(log.contains("worker=0 ready") && log.contains("master complete"), "{log}");
 }
+
+#[test]
+fn every_line_of_the_master_goes_to_the_logger_of_the_configuration() {
+    let config = "require 'logger'\nlogger Logger.new(File.join(ENV.fetch('TEST_DIR'), 'mine.log'))\n\
+                  listen File.join(ENV.fetch('TEST_DIR'), 'more.sock')";
+    for preload in [true, false] {
+        let mut server = Server::builder().preload(preload).config(config).launch();
+        server.wait_for_slots(&[0]);
+        let finished = server.ctl(["reload", "--wait"]);
+        assert_eq!(finished.code(), 0, "{finished:#?}");
+        server.signal(Signal::QUIT);
+        assert!(server.wait_for_exit().success());
+        let log = fs::read_to_string(server.file("mine.log")).expect("a log");
+        let lines =
+            ["inherited addr=", "listening on addr=", "master process ready", "done reloading", "master complete"];
+        for line in lines {
+            assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+        }
+        assert_eq!(server.log().text(), "", "preload {preload}");
+    }
+}

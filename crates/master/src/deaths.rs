@@ -12,8 +12,12 @@ use crate::successor::Successor;
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
         let told = self.molds.remove(&generation).is_some_and(|mold| mold.failed);
-        // `exit! 4` in the configuration says nothing before.
-        let unsaid = self.settings.is_none() && exited.ending() != Ending::Exit(0);
+        // `exit! 4` in the configuration says nothing before, and `exit! 0` means what `exit` does.
+        let meant = exited.ending() == Ending::Exit(0) && !told && self.failure.is_none();
+        let unsaid = self.settings.is_none() && (meant || exited.ending() != Ending::Exit(0));
+        if unsaid && meant {
+            self.failure = Some(String::new());
+        }
         if let (Ending::Exit(code), true) = (exited.ending(), unsaid || self.boot_exit.is_some()) {
             self.boot_exit = u8::try_from(code).ok().or(self.boot_exit);
         }

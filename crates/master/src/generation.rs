@@ -34,6 +34,7 @@ impl Shell {
         let first = self.settings.is_none();
         if first {
             self.enter(&settings)?;
+            self.log.set_forward(settings.custom_logger);
             std::mem::take(&mut self.inherited.lines).iter().for_each(|line| self.log.info(line));
         }
         let own = sys::process::own_pid();

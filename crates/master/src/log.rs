@@ -22,6 +22,11 @@ impl Log {
         self.forward = forward;
     }
 
+    /// Whether lines go through the mold.
+    pub(crate) fn forwards(&self) -> bool {
+        self.forward
+    }
+
     /// Logs an event of normal life.
     pub(crate) fn info(&self, text: impl Display) {
         self.line(Severity::Info, text.to_string());

@@ -28,6 +28,14 @@ impl Shell {
             Action::StartMold { generation } => self.start_mold(generation),
             Action::Proceed { generation } => self.tell_mold(generation, &Message::Proceed),
             Action::RetireMold { generation } => {
+                // With the last mold goes the configuration's logger.
+                if self.log.forwards()
+                    && self.supervisor.exit_code() == Some(0)
+                    && self.supervisor.generation() == Some(generation)
+                {
+                    self.complete();
+                    self.forward_log();
+                }
                 self.tell_mold(generation, &Message::Retire { drain: false, hand_over: false, linger_ms: 0 });
             }
             Action::KillMold { generation } => {
@@ -308,12 +316,19 @@ impl Shell {
         }
     }
 
+    /// Says once that nothing is left to be done.
+    fn complete(&mut self) {
+        if self.settings.is_some() && !std::mem::replace(&mut self.completed, true) {
+            self.log.info("master complete");
+        }
+    }
+
     /// The last deed.
     pub(crate) fn leave(&mut self, code: u8) {
         self.forward_log();
         self.log.set_forward(false);
-        if self.settings.is_some() && code == 0 {
-            self.log.info("master complete");
+        if code == 0 {
+            self.complete();
         }
         if let Some(path) = &self.pid_path {
             sys::pidfile::remove(path, sys::process::own_pid());

@@ -93,6 +93,8 @@ pub(crate) struct Shell {
     pub(crate) pardon_until_ns: u64,
     /// Whether the standard streams have been sent where the settings want them.
     pub(crate) entered: bool,
+    /// Whether it has been logged that everything is done.
+    pub(crate) completed: bool,
     /// The exit status when the first mold itself said that it failed: `exit 7` in the configuration is honoured.
     pub(crate) boot_exit: Option<u8>,
     pub(crate) exit: Option<u8>,
@@ -219,6 +221,7 @@ impl Shell {
             collect_again: true,
             pardon_until_ns: 0,
             entered: false,
+            completed: false,
             boot_exit: None,
             exit: None,
             options,
@@ -519,7 +522,9 @@ impl Shell {
     pub(crate) fn forward_log(&mut self) {
         for (severity, text) in self.log.take_forwarded() {
             let message = Message::Log { severity, text: text.clone() };
-            let sent = self.current_mold().is_some_and(|mold| mold.link.send(&message, &[]));
+            // While the server boots there is the first one.
+            let mold = self.current_mold().or_else(|| self.molds.values().next());
+            let sent = mold.is_some_and(|mold| mold.link.send(&message, &[]));
             if !sent {
                 Log::write(severity, &text);
             }

@@ -21,7 +21,7 @@ use crate::worker::WorkerState;
 pub(crate) struct Stop {
     stage: Stage,
     /// What to exit with.
-    code: u8,
+    pub(crate) code: u8,
     /// Who waits for it.
     tickets: Vec<Ticket>,
     /// The settings that were committed last.

@@ -150,6 +150,14 @@ impl Supervisor {
         }
     }
 
+    /// What the server will exit with, once it stops.
+    pub fn exit_code(&self) -> Option<u8> {
+        match &self.state {
+            State::Stopping(stop) => Some(stop.code),
+            State::New { .. } | State::FirstMold { .. } | State::Up(_) | State::Over => None,
+        }
+    }
+
     /// The generation that a reload is booting.
     pub fn reloads_to(&self) -> Option<Generation> {
         match &self.state {
