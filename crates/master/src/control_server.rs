@@ -1,6 +1,6 @@
 //! The master's end of the control socket. Nothing here can block the master or grow without bound.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,6 +25,9 @@ const CLIENTS: usize = 64;
 pub(crate) struct ControlServer {
     socket: Option<(UnixListener, PathBuf)>,
     clients: Vec<Client>,
+    /// Whether the last client could not be let in: there are no descriptors left. The next round tries again, but
+    /// nothing begins one for its sake: who waits would keep the master busy.
+    is_full: bool,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl ControlServer {
         };
         let listener = UnixListener::from(take_over::adopt(handed.socket)?);
         let clients = handed.clients.iter().map(client).collect::<Result<_, String>>()?;
-        Ok(Self { socket: Some((listener, take_over::path(&handed.path))), clients })
+        Ok(Self { socket: Some((listener, take_over::path(&handed.path))), clients, is_full: false })
     }
 
     /// What the next program takes over.
@@ -103,15 +106,21 @@ impl ControlServer {
 
     /// Descriptors to poll.
     pub(crate) fn readable(&self) -> Vec<BorrowedFd<'_>> {
-        let listener = self.socket.iter().map(|(listener, _)| listener.as_fd());
+        let listener = self.socket.iter().filter(|_| !self.is_full).map(|(listener, _)| listener.as_fd());
         listener.chain(self.clients.iter().map(|client| client.stream.as_fd())).collect()
     }
 
     /// Takes new clients and their requests. `ticket` numbers those that wait.
     pub(crate) fn take(&mut self, mut ticket: impl FnMut() -> Ticket) -> Vec<(Request, Ticket)> {
-        while let Some((listener, _)) = &self.socket
-            && let Ok((stream, _)) = listener.accept()
-        {
+        self.is_full = false;
+        while let Some((listener, _)) = &self.socket {
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    self.is_full = error.kind() != ErrorKind::WouldBlock;
+                    break;
+                }
+            };
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
@@ -178,7 +187,7 @@ impl Client {
                 // One request, one connection. What follows it is read once a round, so that nobody keeps the master busy.
                 Ok(_) if self.waits_for.is_some() => return Heard::Open,
                 Ok(count) => self.received.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Heard::Open,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Heard::Open,
                 Err(_) => return Heard::Gone,
             }
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
@@ -199,5 +208,30 @@ impl Client {
         let Ok(mut line) = serde_json::to_vec(answer) else { return false };
         line.push(b'\n');
         self.stream.write_all(&line).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn who_cannot_be_let_in_waits_and_keeps_nobody_busy() {
+        let path = std::env::temp_dir().join(format!("licorne-control-{}.sock", std::process::id()));
+        let mut server = ControlServer::default();
+        server.open(&path, false).unwrap();
+        let own = std::process::id().to_string();
+        let limited = std::process::Command::new("prlimit").args(["--nofile=100:", "--pid", &own]).status().unwrap();
+        assert!(limited.success());
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"{\"command\":\"status\"}\n").unwrap();
+        let all: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        assert!(server.take(|| Ticket(1)).is_empty());
+        assert!(server.readable().is_empty(), "it is not waited for");
+        drop(all);
+        assert_eq!(server.take(|| Ticket(1)), [(Request::Status, Ticket(1))]);
+        assert_eq!(server.readable().len(), 2);
+        server.remove();
     }
 }
