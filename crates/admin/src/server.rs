@@ -58,21 +58,27 @@ pub fn run(options: &Options) -> Result<u8, String> {
         readers.extend(clients.iter().filter(|client| client.asks()).map(|client| client.stream.as_fd()));
         let takers: Vec<_> =
             clients.iter().filter(|client| !client.asks()).map(|client| client.stream.as_fd()).collect();
-        let deadline = clients.iter().map(|client| client.deadline).chain(leave_at).min();
+        let leaving = leave_at.filter(|_| clients.is_empty());
+        let deadline = clients.iter().map(|client| client.deadline).chain(leaving).min();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
         let ready = sys::poll::wait(&readers, &takers, left).map_err(|error| error.chain())?;
+        let (readable, writable) = ready.split_at(readers.len());
         if watched && ready.get(1) == Some(&true) {
             leave_at = Some(Instant::now() + OVERLAP);
         }
-        let gone = leave_at.is_some_and(|at| Instant::now() >= at || ask(&options.control).is_none());
-        if gone {
-            if let (Address::Unix(path), None) = (&address, ask(&options.control)) {
-                let _ = std::fs::remove_file(path);
+        if let Some(at) = leave_at {
+            let alone = ask(&options.control).is_none();
+            if alone {
+                tidy_up(&address);
+                return Ok(0);
             }
-            return Ok(0);
+            // Whoever has come by now is answered before.
+            accept(&listener, &mut clients);
+            if Instant::now() >= at && clients.is_empty() {
+                return Ok(0);
+            }
         }
-        let (readable, writable) = ready.split_at(readers.len());
         let (mut readable, mut writable) = (readable.iter().skip(before_clients), writable.iter());
         clients.retain_mut(|client| {
             let ready = if client.asks() { readable.next() } else { writable.next() };
@@ -85,7 +91,23 @@ pub fn run(options: &Options) -> Result<u8, String> {
     }
 }
 
-/// Binds beside another admin process where that is possible (TCP), else waits until it is gone.
+/// Takes the address back, unless it is another's by now.
+fn tidy_up(address: &Address) {
+    if let Address::Unix(path) = address
+        && sys::listener::who_listens(path) == Some(sys::process::own_pid())
+    {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Whether the one that listens there has the same parent: then it is about to leave, and this one takes its place.
+fn is_predecessor(path: &Path) -> bool {
+    let parent = |pid| sys::table::process(pid).map(|process| process.parent);
+    let other = sys::listener::who_listens(path).and_then(parent);
+    other.is_some() && other == parent(sys::process::own_pid())
+}
+
+/// Binds beside another admin process (TCP) or in its place, else waits until whoever is there has gone.
 fn bind(address: &Address) -> Result<Listener, String> {
     let options = sys::listener::Options {
         reuseport: true,
@@ -98,6 +120,12 @@ fn bind(address: &Address) -> Result<Listener, String> {
         match Listener::bind(address, &options) {
             Ok(listener) => return Ok(listener),
             Err(error) if sys::listener::in_use(&error) && Instant::now() < deadline => {
+                if let Address::Unix(path) = address
+                    && is_predecessor(path)
+                    && let Ok(listener) = Listener::replace(path, &options)
+                {
+                    return Ok(listener);
+                }
                 sys::poll::wait(&[], &[], Some(100_000_000)).map_err(|error| error.chain())?;
             }
             Err(error) => return Err(error.chain()),

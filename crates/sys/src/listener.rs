@@ -171,6 +171,19 @@ impl Listener {
         Ok(Self { fd, name })
     }
 
+    /// Takes the path of a UNIX socket on which another process listens, in one step: whoever connects from now on comes
+    /// here, and that one keeps whom it has.
+    ///
+    /// # Errors
+    /// Those of [`Listener::bind`], with a path that is longer by the process id; those of rename(2).
+    pub fn replace(path: &Path, options: &Options) -> Result<Self> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}", std::process::id()));
+        let listener = Self::bind(&Address::Unix(beside.clone().into()), options)?;
+        std::fs::rename(&beside, path).map_err(Error::path("rename", path))?;
+        Ok(Self { name: path.display().to_string(), ..listener })
+    }
+
     /// Takes over an inherited descriptor and makes it close-on-exec and non-blocking.
     ///
     /// `O_NONBLOCK` belongs to all who share the socket, and another of them may take it back: systemd does so whenever
@@ -370,6 +383,12 @@ fn remove_stale(path: &Path) -> Result<()> {
     }
 }
 
+/// Returns the process that listens on a UNIX socket: the one that called listen(2). See unix(7), `SO_PEERCRED`.
+pub fn who_listens(path: &Path) -> Option<u32> {
+    let credentials = sockopt::socket_peercred(connect(path).ok()?).ok()?;
+    Some(credentials.pid.as_raw_nonzero().get().cast_unsigned())
+}
+
 /// Connects to a UNIX socket without waiting: where the backlog is full, which is how a process that hangs is found, it
 /// fails with `EAGAIN`. See connect(2). What is read and written on the connection waits.
 ///
@@ -492,6 +511,22 @@ mod tests {
         let waiting: Vec<UnixStream> = std::iter::from_fn(|| connect(&path).ok()).collect();
         assert_eq!(connect(&path).unwrap_err(), Errno::AGAIN, "{} fill the backlog", waiting.len());
         assert!(in_use(&Listener::bind(&address, &Options::default()).unwrap_err()));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_path_changes_hands_without_a_moment_in_between() {
+        let path = std::env::temp_dir().join(format!("licorne-hands-{}.sock", std::process::id()));
+        let first = Listener::bind(&Address::Unix(path.clone()), &Options::default()).unwrap();
+        let early = connect(&path).unwrap();
+        let second = Listener::replace(&path, &Options::default()).unwrap();
+        let late = connect(&path).unwrap();
+        assert_eq!((second.name(), who_listens(&path)), (&*path.display().to_string(), Some(std::process::id())));
+        for listener in [&first, &second] {
+            assert!(rustix::net::accept(listener).is_ok());
+        }
+        drop((early, late, first, second));
+        assert_eq!(who_listens(&path), None);
         std::fs::remove_file(&path).unwrap();
     }
 
