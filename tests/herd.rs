@@ -238,6 +238,26 @@ fn a_stop_while_it_boots_leaves_nothing_behind() {
     }
 }
 
+/// Listens for itself first, as Licorne does on its control socket, and only later on what its workers are to have.
+const TWO_STEPS: &str = r#"
+require "socket"
+own = UNIXServer.new("own.sock")
+sleep Float(ENV.fetch("BOOT_SECONDS"))
+shared = UNIXServer.new("shared.sock")
+worker = fork { own.close; loop { shared.accept.close } }
+trap(:QUIT) { Process.kill(:KILL, worker) }
+Process.wait(worker)
+"#;
+
+#[test]
+fn a_server_that_binds_one_address_after_the_other_is_followed() {
+    let program = ["herd", "-b", "ruby", "--", "{dir}/server"];
+    let builder = Herded::Unicorn.application().file("server", TWO_STEPS).env("BOOT_SECONDS", "1").exactly(&program);
+    let mut server = builder.launch();
+    server.wait_for_herd();
+    stop(&mut server);
+}
+
 #[test]
 fn a_stop_at_any_moment_of_a_restart_is_a_stop() {
     // At the second moment the new master is a fork of the old one, about to be executed: it loses the signal.

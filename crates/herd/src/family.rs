@@ -103,6 +103,11 @@ impl Family {
         } else {
             self.find_first();
         }
+        // It may have been looked at while it was binding one address after the other, some of them for itself alone.
+        let without_workers = self.masters.iter().filter(|master| master.workers.is_empty());
+        for pid in without_workers.map(|master| master.process.pid).collect::<Vec<_>>() {
+            self.refresh(pid);
+        }
         for master in &mut self.masters {
             master.count(successor == Some(master.process.pid), self.same_program);
         }
