@@ -117,6 +117,29 @@ fn many_idle_connections_outlive_a_reload_with_few_descriptors_and_a_full_queue(
 }
 
 #[test]
+fn a_worker_that_is_told_to_leave_by_a_signal_of_its_own_gives_its_connections_away() {
+    let mut server = Server::builder().workers(2).unix_listeners(1).start();
+    for endpoint in 0..2 {
+        let mut all = spread(&server, endpoint, 20);
+        for number in [0, 1] {
+            let victim = server.workers()[number].pid;
+            let mark = server.mark();
+            signal(victim, Signal::QUIT).expect("it is there");
+            server.wait_for(mark, &format!("worker={number} ready"));
+            server.eventually("another worker in its place", || {
+                let workers = server.workers();
+                (workers.len() == 2 && workers.iter().all(|worker| worker.pid != victim)).then_some(())
+            });
+            for (connection, _) in &mut all {
+                assert!(!connection.is_stale(), "closed by the server");
+                assert_eq!(connection.request(&Request::get("/")).status, 200);
+            }
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn scaling_closes_no_connection() {
     let mut server = Server::builder().workers(3).start();
     let loads = keeping(&server);

@@ -38,6 +38,7 @@ class CompatMiddlewareTest < Minitest::Test
       run ->(env) { [200, {}, [Process.pid.to_s]] }
     RUBY
     assert_equal [worker.pid.to_s] * 3, Array.new(3) { get_path("/") }
+    worker.wire.expect(:leaving)
     assert_nil worker.wire.receive
     assert_match(/WARN -- : .*MaxRequests: worker \(pid: #{worker.pid}\) exceeds max number of requests \(limit: 3\)/,
                  @mold.log)
@@ -61,6 +62,7 @@ class CompatMiddlewareTest < Minitest::Test
       run ->(env) { [200, {}, [Process.pid.to_s]] }
     RUBY
     assert_equal [worker.pid.to_s] * 2, Array.new(2) { get_path("/") }
+    worker.wire.expect(:leaving)
     assert_nil worker.wire.receive
     assert_match(/Oom: worker \(pid: #{worker.pid}\) exceeds memory limit \(\d{7,} bytes > \d+ bytes\)/, @mold.log)
   end

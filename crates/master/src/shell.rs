@@ -468,6 +468,7 @@ impl Shell {
                 self.failure = Some(text);
                 self.event(Event::WorkerBootFailed { worker: id });
             }
+            Message::Leaving => self.event(Event::WorkerLeaves { worker: id }),
             other => self.log.error(format_args!("worker={}: unexpected {other:?}", worker.slot)),
         }
     }

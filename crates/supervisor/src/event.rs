@@ -95,6 +95,11 @@ pub enum Event {
         /// Which worker.
         worker: WorkerId,
     },
+    /// A worker that serves was told to leave by somebody else, and does.
+    WorkerLeaves {
+        /// Which worker.
+        worker: WorkerId,
+    },
     /// A worker was reaped.
     WorkerExited {
         /// Which worker.

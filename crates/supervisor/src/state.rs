@@ -83,6 +83,7 @@ impl State {
             Event::WorkerReady { worker } => self.worker_ready(fleet, now, worker),
             Event::WorkerBootFailed { worker } => self.worker_boot_failed(fleet, now, worker),
             Event::ForkFailed { worker } => self.fork_failed(fleet, now, worker),
+            Event::WorkerLeaves { worker } => self.worker_leaves(fleet, now, worker),
             Event::WorkerExited { worker, clean: _ } => self.worker_exited(fleet, now, worker),
             Event::RequestOverdue { worker } => {
                 request_overdue(fleet, worker);
@@ -259,6 +260,21 @@ impl State {
         }
     }
 
+    /// It counts as a death, and goes like one that was asked to: with somebody there to take its connections it gives
+    /// them away. A stop asks it to leave anyway.
+    fn worker_leaves(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+        let Some(&worker) = fleet.workers.get(&id) else { return self };
+        match (self, worker.state) {
+            (Self::Up(up), WorkerState::Serving { since }) => {
+                let up = up.worker_died(fleet, now, worker, since);
+                let others = fleet.workers.iter().any(|(other, worker)| *other != id && worker.serves());
+                fleet.dismiss(now, id, others && up.has_takers(fleet));
+                Self::Up(up)
+            }
+            (state, _) => state,
+        }
+    }
+
     fn worker_exited(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
         let Some(worker) = fleet.workers.remove(&id) else { return self };
         match worker.state {
@@ -343,6 +359,7 @@ fn asks_for_change(event: Event) -> bool {
         | Event::WorkerReady { .. }
         | Event::WorkerBootFailed { .. }
         | Event::ForkFailed { .. }
+        | Event::WorkerLeaves { .. }
         | Event::WorkerExited { .. }
         | Event::RequestOverdue { .. }
         | Event::SuccessorStarted

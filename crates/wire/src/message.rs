@@ -126,6 +126,8 @@ pub enum Message {
         /// The worker's process id.
         pid: u32,
     },
+    /// Somebody else than the master told the worker to leave, and it does. The answer is [`Message::Retire`].
+    Leaving,
 }
 
 impl Message {
@@ -164,7 +166,7 @@ impl Message {
             }
             Self::Failed { text } => w.string(text),
             Self::Forked { pid } => w.u32(*pid),
-            Self::Proceed | Self::BeforeExec | Self::ReopenLogs | Self::Ready => {}
+            Self::Proceed | Self::BeforeExec | Self::ReopenLogs | Self::Ready | Self::Leaving => {}
         }
         w.finish()
     }
@@ -207,6 +209,7 @@ impl Message {
             14 => Self::Ready,
             15 => Self::Failed { text: r.string()? },
             16 => Self::Forked { pid: r.u32()? },
+            17 => Self::Leaving,
             other => return Err(DecodeError::Kind(other)),
         };
         r.end()?;
@@ -231,6 +234,7 @@ impl Message {
             Self::Ready => 14,
             Self::Failed { .. } => 15,
             Self::Forked { .. } => 16,
+            Self::Leaving => 17,
         }
     }
 }
@@ -278,6 +282,7 @@ mod tests {
             Message::Ready,
             Message::Failed { text },
             Message::Forked { pid: 4_194_304 },
+            Message::Leaving,
         ]
     }
 

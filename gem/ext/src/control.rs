@@ -182,6 +182,7 @@ fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Valu
             set("pid", number(pid.into()))?;
             "forked"
         }
+        Message::Leaving => "leaving",
     };
     set("kind", ruby.to_symbol(kind).as_value())?;
     let numbers = descriptors.into_iter().map(|fd| number(fd.into_raw_fd().into()));

@@ -203,6 +203,8 @@ impl Engine {
         loop {
             if core.retire_asked.take() {
                 core.retire(Leave { drain: false, hand_over: false, linger_ms: core.linger_ms });
+                // The master knows whether others take the connections. If it is gone, its end is about to be read.
+                let _ = control.send(ruby, &Message::Leaving);
             }
             let turn = core.reactor().turn();
             // Before the wait, which may be long.
