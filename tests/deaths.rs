@@ -123,6 +123,8 @@ run ->(_env) { [200, { "X-Pid" => $$.to_s }, []] }
     signal(victim.pid, Signal::KILL).expect("the worker is there");
     let spawned = format!("worker={} spawned", victim.number);
     assert!(server.log().wait_for_count(mark, &spawned, 3, testkit::patience()).is_some(), "it is tried again");
+    let status: serde_json::Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+    assert_eq!(status["troubles"][0]["slot"], victim.number, "the status says so: {status}");
     // The other worker serves meanwhile.
     for _ in 0..20 {
         assert_eq!(server.get("/").status, 200);

@@ -43,6 +43,13 @@ fn table(status: &Value) -> String {
     if let (Some(done), Some(total)) = (status["roll"]["done"].as_u64(), status["roll"]["total"].as_u64()) {
         text.push_str(&format!("replacing workers: {done} of {total}\n"));
     }
+    for trouble in status["troubles"].as_array().into_iter().flatten() {
+        let seconds = trouble["next_try_ms"].as_f64().unwrap_or(0.0) / 1000.0;
+        text.push_str(&format!(
+            "worker={} failed {} times in a row, next try in {seconds:.1} s\n",
+            trouble["slot"], trouble["failures"]
+        ));
+    }
     text.push_str("worker  gen      pid  state      requests  errors  connections  request\n");
     for worker in status["workers"].as_array().into_iter().flatten() {
         let request = match worker["request"]["line"].as_str() {
@@ -76,6 +83,7 @@ mod tests {
         let status = serde_json::json!({
             "version": "0.1.0", "pid": 7, "phase": "serving", "generation": 2, "uptime_s": 61,
             "listeners": ["0.0.0.0:8080"], "roll": null,
+            "troubles": [{ "slot": 1, "failures": 3, "next_try_ms": 1250 }],
             "workers": [
                 { "slot": 0, "generation": 2, "pid": 9, "state": "busy", "requests": 5, "server_errors": 1,
                   "connections": 3, "request": { "line": "GET /slow", "age_ms": 1200 } },
@@ -84,6 +92,7 @@ mod tests {
         assert_eq!(
             table(&status),
             "licorne 0.1.0 pid=7 serving generation=2 uptime=61s\nlistening on 0.0.0.0:8080\n\
+             worker=1 failed 3 times in a row, next try in 1.2 s\n\
              worker  gen      pid  state      requests  errors  connections  request\n     \
              0    2        9  busy              5       1            3  GET /slow (1200 ms)\n"
         );

@@ -7,8 +7,8 @@ use crate::shell::Shell;
 
 impl Shell {
     /// Shape: `pid`, `version`, `phase`, `generation`, `worker_processes`, `ready`, `uptime_s`, `listeners` (names),
-    /// `roll` (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`) and `workers`
-    /// (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, and `request` with
+    /// `roll` (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`), `troubles` (slots
+    /// whose workers do not boot: `slot`, `failures` in a row, `next_try_ms`) and `workers` (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, and `request` with
     /// `line` and `age_ms` while one is served).
     pub(crate) fn status(&self) -> Value {
         let now = sys::clock::monotonic_ns();
@@ -18,6 +18,10 @@ impl Shell {
             .iter()
             .map(|(generation, mold)| json!({ "generation": generation.0, "pid": mold.pid }))
             .collect();
+        let trouble = |trouble: supervisor::Trouble| {
+            let next_try_ms = trouble.not_before.0.saturating_sub(now) / 1_000_000;
+            json!({ "slot": trouble.slot.0, "failures": trouble.failures, "next_try_ms": next_try_ms })
+        };
         json!({
             "pid": sys::process::own_pid(),
             "version": env!("CARGO_PKG_VERSION"),
@@ -30,6 +34,7 @@ impl Shell {
             "roll": self.supervisor.roll_progress().map(|(done, total)| json!({ "done": done, "total": total })),
             "successor": self.successor.pid(),
             "molds": molds,
+            "troubles": self.supervisor.troubles().map(trouble).collect::<Vec<_>>(),
             "workers": workers,
         })
     }

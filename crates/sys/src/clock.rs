@@ -8,11 +8,6 @@ pub fn monotonic_ns() -> u64 {
     t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
 }
 
-/// The wall clock in seconds since the epoch.
-pub fn unix_seconds() -> u64 {
-    clock_gettime(ClockId::Realtime).tv_sec.cast_unsigned()
-}
-
 /// Local time as Ruby's Logger writes it, `2026-11-21T19:07:36.281788`, without a zone. See localtime_r(3).
 pub fn local_timestamp() -> String {
     let now = clock_gettime(ClockId::Realtime);
