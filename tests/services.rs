@@ -276,6 +276,15 @@ fn the_first_process_finishes_requests_when_the_container_is_stopped() {
 }
 
 #[test]
+fn the_first_process_does_not_go_to_the_background() {
+    let supervisor = Supervisor::none();
+    let mut server = supervisor.builder().arg("-D").launch();
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    assert!(server.whole_output().contains("leave -D away"), "{}", server.whole_output());
+    server.assert_nothing_is_left();
+}
+
+#[test]
 fn the_first_process_serves_on_while_load_balancers_learn_that_it_stops() {
     let supervisor = Supervisor::none();
     let mut server = supervisor.builder().config("shutdown_delay 10").start();

@@ -102,6 +102,9 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
         options.rackup = rackup;
     }
     options.daemonize |= asks_for_background(&options.rackup, guise);
+    if options.daemonize && sys::process::own_pid() == 1 {
+        return Err("-D: this is process 1, with which the container would end: leave -D away".to_string());
+    }
     if options.rails && options.daemonize {
         options.pid = Some(RAILS_PID.to_string());
     }
