@@ -56,8 +56,9 @@ module Around
   def process_client(client)
     trace = ->(text) { File.write(File.join(ENV.fetch("TEST_DIR"), "trace"), "#{text}\n", mode: "a") }
     trace.call("before #{client.inspect}")
+    Thread.current[:mark] = "mine"
     super
-    trace.call("after")
+    trace.call("after #{Thread.current[:mark]}")
   end
 
   def proc_name(tag)
@@ -67,7 +68,8 @@ end
 Unicorn::HttpServer.prepend(Around)
 "##;
     let app = "trace = File.join(ENV.fetch('TEST_DIR'), 'trace')
-        run ->(_env) { File.write(trace, \"served\\n\", mode: 'a'); [200, {}, ['ok']] }";
+        run ->(_env) { File.write(trace, \"served #{Thread.current[:mark]}\\n\", mode: 'a');
+                       Thread.current[:mark] = 'theirs'; [200, {}, ['ok']] }";
     for preload in [true, false] {
         let mut server = Server::builder().app(App::rackup(app)).preload(preload).config(config).start();
         assert_eq!(server.titled("mine").len(), 1);
@@ -77,7 +79,7 @@ Unicorn::HttpServer.prepend(Around)
         }
         server.stop();
         let trace = fs::read_to_string(server.file("trace")).expect("a trace");
-        assert_eq!(trace, "before nil\nserved\nafter\n".repeat(2), "preload {preload}");
+        assert_eq!(trace, "before nil\nserved mine\nafter theirs\n".repeat(2), "preload {preload}");
     }
 }
 

@@ -4,11 +4,26 @@ module Licorne
   # Recipes and agents wrap `HttpServer#process_client`, which in Unicorn is all that a worker does for a client. Here
   # that is the engine's part. Where somebody has wrapped the method it is called for each request all the same: up to
   # its `super` before the application, and from there on when the response is out. It runs in a fiber that waits in
-  # between; the application does not, since fibers have small stacks.
+  # between; the application does not, since fibers have small stacks. What Thread.current[] holds goes along, which
+  # belongs to a fiber.
   class ProcessClient
     # The application to serve: the given one itself when nobody has wrapped the method.
     def self.around(app, server)
       server.method(:process_client).source_location == Server::PROCESS_CLIENT ? app : new(app, server)
+    end
+
+    # Where the method itself waits: until the response is out.
+    def self.wait
+      self.locals = Fiber.yield(locals)
+    end
+
+    def self.locals
+      Thread.current.keys.to_h { |name| [name, Thread.current[name]] }
+    end
+
+    def self.locals=(locals)
+      (Thread.current.keys - locals.keys).each { |name| Thread.current[name] = nil }
+      locals.each { |name, value| Thread.current[name] = value }
     end
 
     def initialize(app, server)
@@ -17,10 +32,22 @@ module Licorne
     end
 
     def call(env)
-      fiber = Fiber.new { @server.send(:process_client, nil) }
-      fiber.resume
-      (env["rack.after_reply"] ||= []) << -> { fiber.resume } if fiber.alive?
+      fiber = Fiber.new { |locals| around(locals) }
+      go_on(fiber)
+      (env["rack.after_reply"] ||= []) << -> { go_on(fiber) } if fiber.alive?
       @app.call(env)
+    end
+
+    private
+
+    def around(locals)
+      ProcessClient.locals = locals
+      @server.send(:process_client, nil)
+      ProcessClient.locals
+    end
+
+    def go_on(fiber)
+      ProcessClient.locals = fiber.resume(ProcessClient.locals)
     end
   end
 end

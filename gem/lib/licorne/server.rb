@@ -110,7 +110,7 @@ module Licorne
 
     # See ProcessClient. Those who wrap it get no socket: that is the engine's.
     def process_client(_client)
-      Fiber.yield
+      ProcessClient.wait
     end
     PROCESS_CLIENT = instance_method(:process_client).source_location.freeze
 
