@@ -165,7 +165,8 @@ fn remove_orphans(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         let pid = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if pid.is_some_and(|pid: u32| !sys::process::is_alive(pid)) {
+        // A process may be alive in another pid namespace: then somebody listens.
+        if pid.is_some_and(|pid: u32| !sys::process::is_alive(pid)) && sys::listener::is_stale(&path) {
             let _ = std::fs::remove_file(path);
         }
     }

@@ -389,6 +389,11 @@ pub fn who_listens(path: &Path) -> Option<u32> {
     Some(credentials.pid.as_raw_nonzero().get().cast_unsigned())
 }
 
+/// Tells whether a UNIX socket is one that nobody listens on any more.
+pub fn is_stale(path: &Path) -> bool {
+    matches!(connect(path), Err(Errno::CONNREFUSED))
+}
+
 /// Connects to a UNIX socket without waiting: where the backlog is full, which is how a process that hangs is found, it
 /// fails with `EAGAIN`. See connect(2). What is read and written on the connection waits.
 ///
@@ -521,12 +526,14 @@ mod tests {
         let early = connect(&path).unwrap();
         let second = Listener::replace(&path, &Options::default()).unwrap();
         let late = connect(&path).unwrap();
+        assert!(!is_stale(&path));
         assert_eq!((second.name(), who_listens(&path)), (&*path.display().to_string(), Some(std::process::id())));
+        assert!(rustix::net::accept(&second).is_ok());
         for listener in [&first, &second] {
             assert!(rustix::net::accept(listener).is_ok());
         }
         drop((early, late, first, second));
-        assert_eq!(who_listens(&path), None);
+        assert!(who_listens(&path).is_none() && is_stale(&path));
         std::fs::remove_file(&path).unwrap();
     }
 
