@@ -59,3 +59,35 @@ fn a_swarm_of_slow_idle_and_knocking_clients_costs_a_normal_client_nothing() {
     assert_eq!(server.connect().request(&Request::get("/").close()).status, 200);
     server.stop();
 }
+
+/// How many clients upload at once.
+const UPLOADS: usize = 1_000;
+
+#[test]
+fn what_a_thousand_uploads_at_once_took_is_given_back() {
+    allow_many_descriptors();
+    let mut server = Server::builder().workers(2).preload(true).start();
+    // So large that they end with their requests, and left unread: what Ruby keeps until it collects garbage is its own.
+    let bytes = Request::post("/hello", vec![b'x'; 200_000]).bytes();
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    let upload = |server: &Server, clients: usize| {
+        let mut clients: Vec<_> = (0..clients).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| client.send(first));
+        let during_mib = workers_mib(server);
+        for client in &mut clients {
+            client.send(rest);
+            assert_eq!(client.receive().status, 200);
+        }
+        during_mib.max(workers_mib(server))
+    };
+    upload(&server, 20);
+    let before_mib = workers_mib(&server);
+    let during_mib = upload(&server, UPLOADS);
+    assert!(during_mib > before_mib + 40, "{during_mib} MiB: the workers did not take part of the uploads");
+    let after_mib = server.eventually("the memory to be given back", || {
+        let now = workers_mib(&server);
+        (now < before_mib + 24).then_some(now)
+    });
+    eprintln!("workers {before_mib} MiB before, {during_mib} MiB during, {after_mib} MiB after");
+    server.stop();
+}

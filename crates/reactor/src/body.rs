@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::connection::BODY_READ_BYTES;
+use crate::heap;
 use crate::shared_memory::{Allowance, Share};
 
 /// A complete request body.
@@ -69,8 +70,9 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if let Some(share) = &self.share {
-            share.keep(std::mem::take(&mut self.buffer));
+        match &self.share {
+            Some(share) => share.keep(std::mem::take(&mut self.buffer)),
+            None => heap::let_go(self.buffer.capacity()),
         }
     }
 }

@@ -7,6 +7,7 @@ use http1::request::HeadParser;
 use rustix::io::Errno;
 
 use crate::connection::receive;
+use crate::heap;
 
 /// The first size of a buffer; nearly all heads fit.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -67,6 +68,12 @@ impl Intake {
         self.filled = rest;
         self.next = 0;
         rest
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        heap::let_go(self.buffer.capacity());
     }
 }
 

@@ -24,7 +24,7 @@
 //! # Invariants
 //! - One request at a time is handed out; the next turn comes after [`Reactor::finish`] or [`Reactor::detach`].
 //! - A worker accepts, and takes from the queue, only in [`Reactor::turn`], so a busy worker never takes new work.
-//! - No deadline, no timer: without connections the timeout is infinite.
+//! - No deadline, no timer: without connections the timeout is infinite, but for a second after a burst (see `heap`).
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -35,6 +35,7 @@ mod date;
 mod deadlines;
 mod exchange;
 mod handoff;
+mod heap;
 mod intake;
 mod outbox;
 mod pace;

@@ -10,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
+use crate::heap;
 use crate::spill::{Room, Spill};
 
 /// Parts that one sendmsg(2) takes; far below the kernel's 1,024, since the array lies on the stack.
@@ -85,6 +86,8 @@ impl Outbox {
         if rest == 0 {
             return Ok(());
         }
+        // Once it is put aside here the application has no more use for its own.
+        heap::let_go(rest);
         let fits = self.queued_bytes + rest <= room.memory_bytes;
         let small = self.segments.len() > 1 && self.tail_bytes() + rest < BATCH_BYTES;
         let to_file = !fits && !small && room.file_bytes > 0 && self.trouble.is_none() && self.make_spill(room);

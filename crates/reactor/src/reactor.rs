@@ -13,6 +13,7 @@ use crate::connection::{Phase, Progress};
 use crate::date::HttpDate;
 use crate::deadlines::{Deadlines, Patience};
 use crate::handoff::{Queue, RETRY_MS};
+use crate::heap;
 use crate::intake::Pool;
 use crate::pace::Pace;
 use crate::poller::{Events, Poller, Source};
@@ -71,6 +72,8 @@ pub struct Reactor {
     pub(crate) handing_over: bool,
     /// When to offer again what the queue did not take.
     pub(crate) offer_at_ms: Option<u64>,
+    /// When to give memory back to the kernel.
+    trim_at_ms: Option<u64>,
     /// The control socket, while it is watched.
     control: Option<OwnedFd>,
     /// The worker is in a long call; somebody stands in.
@@ -122,6 +125,7 @@ impl Reactor {
             queue: None,
             handing_over: false,
             offer_at_ms: None,
+            trim_at_ms: None,
             control: None,
             away: false,
             colleagues: None,
@@ -275,9 +279,12 @@ impl Reactor {
 
     /// Decides how long to wait, or closes those whose patience is over (`None`: look again).
     fn wait_or_expire(&mut self) -> Option<Turn> {
+        if heap::take_much() {
+            self.trim_at_ms = Some(now_ms() + heap::QUIET_MS);
+        }
         let resume_at_ms = [self.listeners.resume_at_ms(), self.queue.as_ref().and_then(Queue::resume_at_ms)];
-        let times = [self.deadlines.earliest(), resume_at_ms[0], resume_at_ms[1], self.give_up_at_ms, self.offer_at_ms];
-        let Some(due) = times.into_iter().flatten().min() else { return Some(Turn::Wait(None)) };
+        let own = [self.give_up_at_ms, self.offer_at_ms, self.trim_at_ms, self.deadlines.earliest()];
+        let Some(due) = resume_at_ms.into_iter().chain(own).flatten().min() else { return Some(Turn::Wait(None)) };
         let now = now_ms();
         if due > now {
             return Some(Turn::Wait(Some(due - now)));
@@ -291,6 +298,10 @@ impl Reactor {
         }
         if self.offer_at_ms.is_some_and(|at| at <= now) {
             self.hand_over_all();
+        }
+        if self.trim_at_ms.is_some_and(|at| at <= now) {
+            self.trim_at_ms = None;
+            sys::memory::trim_heap();
         }
         self.resume_accepting(now);
         self.resume_taking(now);

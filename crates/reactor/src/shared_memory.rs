@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::heap;
+
 /// The part of it that one body may take.
 const PART: usize = 4;
 /// How many bytes of buffers are kept.
@@ -39,12 +41,12 @@ impl SharedMemory {
     /// Keeps a buffer for reuse, in the place of older ones.
     fn keep(&self, buffer: Vec<u8>) {
         if buffer.capacity() > KEPT_BYTES {
-            return;
+            return heap::let_go(buffer.capacity());
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_back(buffer);
         while kept.iter().map(Vec::capacity).sum::<usize>() > KEPT_BYTES {
-            kept.pop_front();
+            heap::let_go(kept.pop_front().map_or(0, |buffer| buffer.capacity()));
         }
     }
 }
