@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use crate::connection::Connection;
-use crate::deadlines::Patience;
 use crate::peer::Peer;
 use crate::poller::Source;
 use crate::reactor::{Notice, Reactor, now_ms};
@@ -148,8 +147,8 @@ impl Reactor {
         None
     }
 
-    /// Makes room by closing the connection that has been idle for longest: a new client must not wait until it is
-    /// tired. Without an idle one, stops listening for a moment: a level-triggered listener that cannot be served would
+    /// Makes room by closing the connection that has been idle for longest, or asks for longest: a new client must not
+    /// wait until it is tired. Without one, stops listening for a moment: a level-triggered listener that cannot be served would
     /// spin.
     pub(crate) fn cannot_accept(&mut self, errno: Errno) {
         if !self.listeners.in_trouble {
@@ -161,9 +160,12 @@ impl Reactor {
         }
     }
 
-    /// Closes the connection that has been idle for longest. False when there is none.
+    /// Closes the connection that has been idle for longest, or else the one whose request has been awaited for longest.
+    /// That is counted from where it began and not from the last byte: clients that drip their heads keep nobody out,
+    /// and before a newcomer all who were there have to go. False when there is none: all are being served, send bodies or
+    /// take responses.
     fn make_room(&mut self) -> bool {
-        let longest = self.deadlines.longest(Patience::Idle).or_else(|| self.deadlines.longest(Patience::Fresh));
+        let longest = self.deadlines.longest_idle().or_else(|| self.deadlines.longest_asking());
         let Some(token) = longest.and_then(|index| self.slab.token_at(index)) else { return false };
         self.close(token);
         true

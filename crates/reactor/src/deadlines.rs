@@ -25,70 +25,121 @@ const KINDS: [Patience; 6] =
     [Patience::Fresh, Patience::Idle, Patience::Head, Patience::Body, Patience::Write, Patience::Discard];
 const NOBODY: u32 = u32::MAX;
 
+impl Patience {
+    /// Whether neither a whole head has come, nor is the connection idle.
+    fn is_asking(self) -> bool {
+        matches!(self, Self::Fresh | Self::Head)
+    }
+}
+
+/// The ends of a list.
 #[derive(Clone, Copy, Debug)]
-struct List {
+struct Ends {
     first: u32,
     last: u32,
+}
+
+/// The neighbours of an entry.
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    previous: u32,
+    next: u32,
+}
+
+const EMPTY: Ends = Ends { first: NOBODY, last: NOBODY };
+const UNLINKED: Links = Links { previous: NOBODY, next: NOBODY };
+
+impl Ends {
+    fn append(&mut self, index: u32, links: &mut [Links]) {
+        links[index as usize] = Links { previous: self.last, next: NOBODY };
+        match links.get_mut(self.last as usize) {
+            Some(last) => last.next = index,
+            None => self.first = index,
+        }
+        self.last = index;
+    }
+
+    fn remove(&mut self, index: u32, links: &mut [Links]) {
+        let Links { previous, next } = std::mem::replace(&mut links[index as usize], UNLINKED);
+        match links.get_mut(previous as usize) {
+            Some(previous) => previous.next = next,
+            None => self.first = next,
+        }
+        match links.get_mut(next as usize) {
+            Some(next) => next.previous = previous,
+            None => self.last = previous,
+        }
+    }
+
+    fn first(self) -> Option<u32> {
+        (self.first != NOBODY).then_some(self.first)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    ends: Ends,
     patience_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    previous: u32,
-    next: u32,
     kind: Option<Patience>,
     at_ms: u64,
 }
-
-const UNLINKED: Node = Node { previous: NOBODY, next: NOBODY, kind: None, at_ms: 0 };
 
 /// The lists. Entries are known by the index of their connection.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     lists: [List; KINDS.len()],
     nodes: Vec<Node>,
+    links: Vec<Links>,
+    /// Those of whose next request something is awaited, idle ones apart, in the order in which that began. A further
+    /// byte does not change the order.
+    asking: Ends,
+    asking_links: Vec<Links>,
 }
 
 impl Deadlines {
     /// Makes empty lists with the patience of each kind.
     pub(crate) fn new(patience_ms: impl Fn(Patience) -> u64) -> Self {
-        let lists = KINDS.map(|kind| List { first: NOBODY, last: NOBODY, patience_ms: patience_ms(kind) });
-        Self { lists, nodes: Vec::new() }
+        let lists = KINDS.map(|kind| List { ends: EMPTY, patience_ms: patience_ms(kind) });
+        Self { lists, nodes: Vec::new(), links: Vec::new(), asking: EMPTY, asking_links: Vec::new() }
     }
 
     /// Starts the patience with `index` anew.
     pub(crate) fn set(&mut self, index: u32, kind: Patience, now_ms: u64) {
-        self.clear(index);
         let place = index as usize;
         if self.nodes.len() <= place {
-            self.nodes.resize(place + 1, UNLINKED);
+            self.nodes.resize(place + 1, Node { kind: None, at_ms: 0 });
+            self.links.resize(place + 1, UNLINKED);
+            self.asking_links.resize(place + 1, UNLINKED);
         }
-        let list = &mut self.lists[kind as usize];
-        let previous = list.last;
-        self.nodes[place] = Node { previous, next: NOBODY, kind: Some(kind), at_ms: now_ms + list.patience_ms };
-        list.last = index;
-        if previous == NOBODY {
-            list.first = index;
-        } else {
-            self.nodes[previous as usize].next = index;
-        }
+        self.change(index, Some(kind));
+        self.nodes[place].at_ms = now_ms + self.lists[kind as usize].patience_ms;
     }
 
     /// Forgets `index`.
     pub(crate) fn clear(&mut self, index: u32) {
-        let Some(&Node { previous, next, kind: Some(kind), .. }) = self.nodes.get(index as usize) else { return };
-        let list = &mut self.lists[kind as usize];
-        if previous == NOBODY {
-            list.first = next;
-        } else {
-            self.nodes[previous as usize].next = next;
+        if self.nodes.len() > index as usize {
+            self.change(index, None);
         }
-        if next == NOBODY {
-            list.last = previous;
-        } else {
-            self.nodes[next as usize].previous = previous;
+    }
+
+    /// Moves `index` to the end of the list of this kind.
+    fn change(&mut self, index: u32, kind: Option<Patience>) {
+        let before = std::mem::replace(&mut self.nodes[index as usize].kind, kind);
+        if let Some(before) = before {
+            self.lists[before as usize].ends.remove(index, &mut self.links);
         }
-        self.nodes[index as usize] = UNLINKED;
+        if let Some(kind) = kind {
+            self.lists[kind as usize].ends.append(index, &mut self.links);
+        }
+        match (before.is_some_and(Patience::is_asking), kind.is_some_and(Patience::is_asking)) {
+            (false, true) => self.asking.append(index, &mut self.asking_links),
+            (true, false) => self.asking.remove(index, &mut self.asking_links),
+            (true, true) | (false, false) => {}
+        }
     }
 
     /// Tells whether `index` waits for this.
@@ -96,21 +147,25 @@ impl Deadlines {
         self.nodes.get(index as usize).is_some_and(|node| node.kind == Some(kind))
     }
 
-    /// Returns who has waited for this for longest.
-    pub(crate) fn longest(&self, kind: Patience) -> Option<u32> {
-        let first = self.lists[kind as usize].first;
-        (first != NOBODY).then_some(first)
+    /// Returns who has been idle for longest.
+    pub(crate) fn longest_idle(&self) -> Option<u32> {
+        self.lists[Patience::Idle as usize].ends.first()
+    }
+
+    /// Returns whose request has been awaited for longest: since it came, or since the first byte after an idle time.
+    pub(crate) fn longest_asking(&self) -> Option<u32> {
+        self.asking.first()
     }
 
     /// Returns when the next one is due.
     pub(crate) fn earliest(&self) -> Option<u64> {
-        self.lists.iter().filter_map(|list| self.nodes.get(list.first as usize)).map(|node| node.at_ms).min()
+        self.lists.iter().filter_map(|list| self.nodes.get(list.ends.first as usize)).map(|node| node.at_ms).min()
     }
 
     /// Takes out one that is due.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<(u32, Patience)> {
         for kind in KINDS {
-            let first = self.lists[kind as usize].first;
+            let first = self.lists[kind as usize].ends.first;
             if self.nodes.get(first as usize).is_some_and(|node| node.at_ms <= now_ms) {
                 self.clear(first);
                 return Some((first, kind));
@@ -123,10 +178,10 @@ impl Deadlines {
     pub(crate) fn set_patience(&mut self, kind: Patience, patience_ms: u64, now_ms: u64) {
         let list = &mut self.lists[kind as usize];
         list.patience_ms = patience_ms;
-        let mut index = list.first;
+        let mut index = list.ends.first;
         while let Some(node) = self.nodes.get_mut(index as usize) {
             node.at_ms = node.at_ms.min(now_ms + patience_ms);
-            index = node.next;
+            index = self.links[index as usize].next;
         }
     }
 }
@@ -171,6 +226,24 @@ mod tests {
             let rest: Vec<u32> = std::iter::from_fn(|| deadlines.take_due(100)).map(|(index, _)| index).collect();
             assert_eq!(rest, (0..3).filter(|index| *index != removed).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn who_asks_keeps_its_place_whatever_it_sends_until_the_head_is_whole() {
+        let mut deadlines = ten_each();
+        for (index, kind) in [(0, Patience::Fresh), (1, Patience::Head), (2, Patience::Idle), (3, Patience::Fresh)] {
+            deadlines.set(index, kind, 0);
+        }
+        for index in [0, 1, 2, 0] {
+            deadlines.set(index, Patience::Head, 1);
+        }
+        let mut order = Vec::new();
+        while let Some(index) = deadlines.longest_asking() {
+            order.push(index);
+            deadlines.set(index, Patience::Body, 2);
+        }
+        assert_eq!(order, [0, 1, 3, 2]);
+        assert_eq!(deadlines.longest_idle(), None);
     }
 
     #[test]

@@ -322,11 +322,12 @@ fn at_the_limit_of_connections_the_longest_idle_one_makes_room() {
 }
 
 #[test]
-fn at_the_limit_without_an_idle_connection_nobody_is_accepted_and_nothing_spins() {
+fn at_the_limit_with_nothing_but_bodies_that_arrive_nobody_is_accepted_and_nothing_spins() {
     let queue = Queue::new();
     let mut worker = worker(&queue, Settings { connections: 2, ..Settings::default() });
     let mut begun: Vec<TcpStream> = (0..2).map(|_| worker.connect()).collect();
-    begun.iter_mut().for_each(|client| client.write_all(b"GET / HTTP/1.1\r\n").unwrap());
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n1";
+    begun.iter_mut().for_each(|client| client.write_all(head).unwrap());
     assert!(worker.next_until(|reactor| reactor.connections() == 2).is_none());
     let mut third = worker.connect();
     ask(&mut third, "/third");
@@ -343,7 +344,7 @@ fn at_the_limit_without_an_idle_connection_nobody_is_accepted_and_nothing_spins(
             turn => panic!("{turn:?}"),
         }
     }
-    begun[0].write_all(b"Host: a\r\nConnection: close\r\n\r\n").unwrap();
+    begun[0].write_all(b"2").unwrap();
     let (token, path) = worker.next().unwrap();
     assert_eq!(path, "/");
     worker.reactor.finish(token, After::Close);

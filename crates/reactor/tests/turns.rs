@@ -110,3 +110,78 @@ fn write_late(settings: Settings) {
     assert_eq!(worker.serve(1), ["/next"]);
     expect_ok(&mut reader.join().unwrap());
 }
+
+#[test]
+fn clients_that_drip_their_heads_make_room_for_newcomers_the_oldest_first() {
+    let mut worker = Worker::new(Settings { connections: 3, ..Settings::default() });
+    let mut drippers: Vec<TcpStream> = (1..=3).map(|count| drips(&mut worker, count)).collect();
+    // A further byte does not make the oldest one younger.
+    drippers[0].write_all(b"E").unwrap();
+    worker.reactor.poller().wait(&mut worker.events, None);
+    worker.reactor.absorb(&mut worker.events);
+    let mut silent = worker.connect();
+    assert!(worker.next_until(|_| closed(&drippers[0])).is_none());
+    let mut next = worker.connect();
+    next.write_all(b"G").unwrap();
+    assert!(worker.next_until(|_| closed(&drippers[1])).is_none());
+    ask(&mut silent, "/silent");
+    assert_eq!(worker.serve(1), ["/silent"]);
+    expect_ok(&mut silent);
+    // Who is idle goes before anybody whose head is awaited.
+    let mut newcomer = worker.connect();
+    ask(&mut newcomer, "/newcomer");
+    assert_eq!(worker.serve(1), ["/newcomer"]);
+    expect_ok(&mut newcomer);
+    assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
+    for (client, rest) in [(&mut drippers[2], "ET"), (&mut next, "ET")] {
+        write!(client, "{rest} /dripped HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(worker.serve(1), ["/dripped"]);
+        expect_ok(client);
+    }
+}
+
+#[test]
+fn a_connection_whose_body_arrives_or_whose_response_is_written_is_not_closed_for_a_newcomer() {
+    let mut worker = Worker::new(Settings { connections: 2, ..Settings::default() });
+    let mut slow = worker.connect();
+    ask(&mut slow, "/slow");
+    let (token, _) = worker.next().unwrap();
+    let body = vec![b'x'; 20_000_000];
+    worker.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n", &body]).unwrap();
+    worker.reactor.finish(token, After::Close);
+    let mut uploads = worker.connect();
+    uploads.write_all(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1").unwrap();
+    assert!(worker.next_until(|reactor| reactor.connections() == 2).is_none());
+    let mut newcomer = worker.connect();
+    ask(&mut newcomer, "/newcomer");
+    // It finds nobody to close, and waits.
+    worker.reactor.poller().wait(&mut worker.events, None);
+    worker.reactor.absorb(&mut worker.events);
+    assert!(worker.next_until(|_| true).is_none());
+    uploads.write_all(b"2").unwrap();
+    assert_eq!(worker.serve(2), ["/upload", "/newcomer"]);
+    expect_ok(&mut newcomer);
+    let reader = std::thread::spawn(move || slow.read_to_end(&mut Vec::new()).unwrap());
+    assert!(worker.next_until(|reactor| reactor.connections() <= 1).is_none());
+    assert!(reader.join().unwrap() > body.len());
+}
+
+/// Connects, sends the first byte of a head, and waits until the worker has so many connections and has seen it.
+fn drips(worker: &mut Worker, connections: usize) -> TcpStream {
+    let mut client = worker.connect();
+    client.write_all(b"G").unwrap();
+    assert!(worker.next_until(|reactor| reactor.connections() == connections).is_none());
+    client
+}
+
+/// Tells whether the worker has closed a connection.
+fn closed(client: &TcpStream) -> bool {
+    client.set_nonblocking(true).unwrap();
+    let read = (&mut &*client).read(&mut [0; 1]);
+    client.set_nonblocking(false).unwrap();
+    match read {
+        Ok(0) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        Ok(_) => false,
+    }
+}
