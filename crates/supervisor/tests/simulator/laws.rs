@@ -22,6 +22,10 @@ pub(crate) struct Laws {
     boot_failed: bool,
     stop: Option<Stop>,
     quit_deferred: bool,
+    /// Whether the workers of the new master take what ours give away.
+    successor_takes: bool,
+    /// Whether an upgrade waits for the end of a reload.
+    upgrade_waits: bool,
     exit: Option<u8>,
     /// When the server has to be gone.
     pub(crate) exit_deadline: Option<Instant>,
@@ -63,6 +67,8 @@ impl Laws {
             boot_failed: false,
             stop: None,
             quit_deferred: false,
+            successor_takes: false,
+            upgrade_waits: false,
             exit: None,
             exit_deadline: None,
             lines: Vec::new(),
@@ -143,8 +149,15 @@ impl Laws {
                 self.way_back = self.way_back.saturating_sub(1);
             }
             Event::Signal(Signal::Winch { honoured: true }) => (self.floor, self.way_back) = (0, 0),
-            Event::SuccessorReady { .. } if self.quit_deferred => self.want_stop(now, false),
-            Event::SuccessorExited | Event::SuccessorFailed => self.quit_deferred = false,
+            Event::SuccessorReady { takes_over } => {
+                self.successor_takes = takes_over;
+                if self.quit_deferred {
+                    self.want_stop(now, false);
+                }
+            }
+            Event::SuccessorExited | Event::SuccessorFailed => {
+                (self.quit_deferred, self.successor_takes) = (false, false)
+            }
             Event::Upgrade { ticket, way } => {
                 let way = way.or(self.plan().map(|plan| plan.upgrade));
                 self.reloads.insert(ticket, way == Some(Way::InPlace));
@@ -161,6 +174,13 @@ impl Laws {
                 self.ever_ready = true;
                 if let Some(worker) = workers.get_mut(&worker) {
                     worker.told_ready = true;
+                }
+            }
+            Event::WorkerLeaves { worker } => {
+                let worker = workers.get_mut(&worker).expect("it says so before it goes");
+                worker.told_leaves = true;
+                if worker.serves() {
+                    self.floor = self.floor.saturating_sub(1);
                 }
             }
             Event::WorkerExited { worker, .. } | Event::ForkFailed { worker } => {
@@ -200,14 +220,18 @@ impl Laws {
                 self.check_budget(slot, generation, supervisor, workers);
             }
             Action::Retire { worker, drain, hand_over } => {
-                let worker = &workers[&worker];
+                let (id, worker) = (worker, &workers[&worker]);
                 assert_eq!(drain, self.stop.is_some(), "who drains is a stop");
                 if worker.gives_away {
                     assert!(worker.asked == Asked::Retire && !hand_over, "asked again only when the takers are gone");
                     return;
                 }
                 assert!(worker.serves(), "only workers that serve retire");
-                if !drain {
+                if !drain && worker.told_leaves {
+                    let others = workers.iter().any(|(other, worker)| *other != id && worker.serves());
+                    let takers = supervisor.worker_processes() > 0 || self.successor_takes;
+                    assert_eq!(hand_over, others && takers, "one that leaves gives to those that serve");
+                } else if !drain {
                     self.check_replaced(worker, supervisor, workers);
                 }
             }
@@ -244,7 +268,9 @@ impl Laws {
                 self.floor = 0;
                 self.exit_deadline.get_or_insert(now + Duration::from_millis(3_100));
             }
+            Action::Log(Fact::UpgradeQueued) => self.upgrade_waits = true,
             Action::Preflight | Action::Execute => {
+                self.upgrade_waits = false;
                 assert_eq!(supervisor.phase(), Phase::Serving, "a program takes over while nothing else goes on");
             }
             Action::StopListening => {
@@ -396,6 +422,14 @@ impl Laws {
         let serving = serving(workers, u32::MAX);
         assert!(serving >= self.floor, "law 3: {serving} slots are served, {} were before the reload", self.floor);
         assert_eq!(supervisor.readyz(), serving > 0 && !self.stop_wanted(), "readyz tells the truth");
+        let ignored = workers.values().any(|worker| worker.told_leaves && worker.serves());
+        assert!(!ignored || self.stop_wanted(), "one that leaves is asked to retire");
+        let forgotten = self.upgrade_waits && supervisor.phase() == Phase::Serving;
+        assert!(!forgotten, "an upgrade that waits for a reload follows it");
+        assert!(
+            !self.upgrade_waits || self.stop_wanted() || supervisor.successor() == SuccessorPhase::InPlace,
+            "an upgrade that waits for a reload is not lost"
+        );
         let (target, surge) = (supervisor.worker_processes(), self.plan().map_or(1, |plan| plan.surge.max(1)));
         if supervisor.phase() != Phase::Rolling {
             self.way_back = target;
@@ -434,8 +468,10 @@ impl Laws {
     }
 }
 
-/// How many slots are served. A slot that a worker left while two served it is served still.
+/// How many slots are served. A slot that a worker left while two served it is served still; one whose worker has said
+/// that it leaves is not.
 fn serving(workers: &BTreeMap<WorkerId, Worker>, below: u32) -> usize {
-    let slots = workers.values().filter(|worker| worker.serves() && worker.slot.0 < below).map(|worker| worker.slot);
+    let stays = |worker: &&Worker| worker.serves() && !worker.told_leaves;
+    let slots = workers.values().filter(stays).filter(|worker| worker.slot.0 < below).map(|worker| worker.slot);
     slots.collect::<BTreeSet<_>>().len()
 }

@@ -66,6 +66,10 @@ pub(crate) struct Worker {
     pub(crate) gives_away: bool,
     /// Whether somebody else sent it away.
     pub(crate) sent_away: bool,
+    /// Whether it has said so.
+    pub(crate) says_so: bool,
+    /// Whether that has arrived.
+    pub(crate) told_leaves: bool,
     /// What is left in the backlog for it, when it is asked to drain.
     pub(crate) backlog: u32,
     pub(crate) request: Option<Request>,
@@ -126,6 +130,8 @@ impl Worker {
             asked: Asked::Nothing,
             gives_away: false,
             sent_away: false,
+            says_so: false,
+            told_leaves: false,
             backlog: 0,
             request: None,
             requests: 0,

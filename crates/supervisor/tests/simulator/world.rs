@@ -513,6 +513,7 @@ impl World {
 
     /// It was asked to leave: it does when it has nothing to do.
     fn leave_when_free(&mut self, id: WorkerId) {
+        self.say_so(id);
         let calm = self.now >= CALM;
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match worker.life {
@@ -525,6 +526,20 @@ impl World {
             }
             WorkerLife::Unborn | WorkerLife::Dead => {}
         }
+    }
+
+    /// A worker that others have sent away tells the master when it gets to it, and finishes what has come in meanwhile.
+    fn say_so(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let busy = worker.life != WorkerLife::Serving || worker.request.is_some();
+        if busy || !worker.sent_away || worker.asked != Asked::Nothing || std::mem::replace(&mut worker.says_so, true) {
+            return;
+        }
+        worker.backlog = u32::try_from(worker.dice.below(3)).unwrap();
+        // Messages of a worker do not overtake each other.
+        worker.last_word = worker.last_word.max(self.now + worker.dice.ms(0, 5));
+        let arrives = worker.last_word;
+        self.at(arrives, Next::Tell(Event::WorkerLeaves { worker: id }));
     }
 
     fn worker_dies(&mut self, id: WorkerId, clean: bool) {
