@@ -1,13 +1,13 @@
 //! The loop. One request per connection, a few connections at a time, each with a deadline: nobody can keep it busy.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sys::door::Door;
 use sys::listener::{Address, Listener};
 
 use crate::answer;
@@ -47,13 +47,13 @@ pub fn run(options: &Options) -> Result<u8, String> {
     }
     let address = Address::parse(&options.listen).map_err(|error| error.chain())?;
     let listener = bind(&address)?;
-    let mut clients: Vec<Client> = Vec::new();
+    let (mut door, mut clients) = (Door::default(), Vec::<Client>::new());
     let mut leave_at = None;
     let stdin = std::io::stdin();
     loop {
         let watched = options.with_parent && leave_at.is_none();
-        let mut readers: Vec<BorrowedFd<'_>> = vec![listener.as_fd()];
-        readers.extend(watched.then(|| stdin.as_fd()));
+        let mut readers: Vec<BorrowedFd<'_>> = watched.then(|| stdin.as_fd()).into_iter().collect();
+        readers.extend(door.watched(&listener));
         let before_clients = readers.len();
         readers.extend(clients.iter().filter(|client| client.asks()).map(|client| client.stream.as_fd()));
         let takers: Vec<_> =
@@ -62,9 +62,10 @@ pub fn run(options: &Options) -> Result<u8, String> {
         let deadline = clients.iter().map(|client| client.deadline).chain(leaving).min();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
+        let left = left.into_iter().chain(door.longest_wait_ns()).min();
         let ready = sys::poll::wait(&readers, &takers, left).map_err(|error| error.chain())?;
         let (readable, writable) = ready.split_at(readers.len());
-        if watched && ready.get(1) == Some(&true) {
+        if watched && ready.first() == Some(&true) {
             leave_at = Some(Instant::now() + OVERLAP);
         }
         if let Some(at) = leave_at {
@@ -74,7 +75,7 @@ pub fn run(options: &Options) -> Result<u8, String> {
                 return Ok(0);
             }
             // Whoever has come by now is answered before.
-            accept(&listener, &mut clients);
+            accept(&listener, &mut door, &mut clients);
             if Instant::now() >= at && clients.is_empty() {
                 return Ok(0);
             }
@@ -85,9 +86,7 @@ pub fn run(options: &Options) -> Result<u8, String> {
             ready != Some(&true) || client.serve(&options.control)
         });
         clients.retain(|client| Instant::now() < client.deadline);
-        if ready.first() == Some(&true) {
-            accept(&listener, &mut clients);
-        }
+        accept(&listener, &mut door, &mut clients);
     }
 }
 
@@ -174,25 +173,13 @@ impl Stream {
     }
 }
 
-fn accept(listener: &Listener, clients: &mut Vec<Client>) {
-    while let Some(stream) = accept_one(listener) {
+fn accept(listener: &Listener, door: &mut Door, clients: &mut Vec<Client>) {
+    while let Some(stream) = door.let_in(listener) {
+        let stream = if listener.is_unix() { Stream::Unix(stream.into()) } else { Stream::Tcp(stream.into()) };
         if clients.len() >= CLIENTS {
             clients.remove(0);
         }
         clients.push(Client { stream, state: State::Asking(Vec::new()), deadline: Instant::now() + PATIENCE });
-    }
-}
-
-fn accept_one(listener: &Listener) -> Option<Stream> {
-    let copy: OwnedFd = listener.as_fd().try_clone_to_owned().ok()?;
-    if listener.is_unix() {
-        let (stream, _) = UnixListener::from(copy).accept().ok()?;
-        stream.set_nonblocking(true).ok()?;
-        Some(Stream::Unix(stream))
-    } else {
-        let (stream, _) = TcpListener::from(copy).accept().ok()?;
-        stream.set_nonblocking(true).ok()?;
-        Some(Stream::Tcp(stream))
     }
 }
 
@@ -283,5 +270,23 @@ mod tests {
         let state = State::Asking(Vec::new());
         let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
         assert!(!client.serve(Path::new("/nonexistent")));
+    }
+
+    #[test]
+    fn who_cannot_be_let_in_waits_and_keeps_nobody_busy() {
+        let address = Address::parse("127.0.0.1:0").unwrap();
+        let listener = bind(&address).unwrap();
+        let (mut door, mut clients) = (Door::default(), Vec::new());
+        let own = std::process::id().to_string();
+        let limited = std::process::Command::new("prlimit").args(["--nofile=100:", "--pid", &own]).status().unwrap();
+        assert!(limited.success());
+        let _client = std::net::TcpStream::connect(listener.name()).unwrap();
+        let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        accept(&listener, &mut door, &mut clients);
+        assert!(clients.is_empty() && door.watched(&listener).is_none(), "it is not waited for");
+        assert!(door.longest_wait_ns().is_some(), "it is tried again");
+        drop(all);
+        accept(&listener, &mut door, &mut clients);
+        assert!(clients.len() == 1 && door.watched(&listener).is_some() && door.longest_wait_ns().is_none());
     }
 }

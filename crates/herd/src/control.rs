@@ -2,9 +2,11 @@
 //! `failed TEXT`. Mode 0600; nothing here can block the herder.
 
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+use sys::door::Door;
 
 use crate::machine::Ticket;
 
@@ -31,8 +33,9 @@ struct Client {
 /// The socket, and who is connected to it.
 #[derive(Debug)]
 pub(crate) struct Control {
-    listener: UnixListener,
+    listener: OwnedFd,
     path: PathBuf,
+    door: Door,
     clients: Vec<Client>,
     next: Ticket,
 }
@@ -58,23 +61,27 @@ impl Control {
         };
         let options = Options { umask: 0o177, backlog: Some(16), ..Options::default() };
         let bound = Listener::bind(&Address::Unix(path.clone()), &options)?;
-        Ok(Self { listener: UnixListener::from(bound.into_fd()), path, clients: Vec::new(), next: 0 })
+        Ok(Self { listener: bound.into_fd(), path, door: Door::default(), clients: Vec::new(), next: 0 })
     }
 
     /// Descriptors to poll.
     pub(crate) fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        std::iter::once(self.listener.as_fd()).chain(self.clients.iter().map(|client| client.stream.as_fd()))
+        let listener = self.door.watched(&self.listener).into_iter();
+        listener.chain(self.clients.iter().map(|client| client.stream.as_fd()))
+    }
+
+    /// Returns how many nanoseconds to wait at most, if somebody may wait who is not watched.
+    pub(crate) fn longest_wait_ns(&self) -> Option<u64> {
+        self.door.longest_wait_ns()
     }
 
     /// Takes what clients ask for: each entry is a reload, and its ticket if the client waits for the outcome.
     pub(crate) fn take(&mut self) -> Vec<Option<Ticket>> {
-        while let Ok((stream, _)) = self.listener.accept() {
-            if stream.set_nonblocking(true).is_ok() {
-                if self.clients.len() >= CLIENTS {
-                    self.clients.remove(0);
-                }
-                self.clients.push(Client { stream, received: Vec::new(), ticket: None });
+        while let Some(stream) = self.door.let_in(&self.listener) {
+            if self.clients.len() >= CLIENTS {
+                self.clients.remove(0);
             }
+            self.clients.push(Client { stream: stream.into(), received: Vec::new(), ticket: None });
         }
         let (mut asked, mut next) = (Vec::new(), self.next);
         self.clients.retain_mut(|client| {
@@ -142,5 +149,29 @@ impl Client {
             Err(text) => format!("failed {}\n", text.trim_end().replace('\n', " | ")),
         };
         let _ = self.stream.write_all(line.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn who_cannot_be_let_in_waits_and_keeps_nobody_busy() {
+        let path = std::env::temp_dir().join(format!("licorne-herd-{}.ctl", std::process::id()));
+        let mut control = Control::open(Some(&path)).unwrap();
+        let own = std::process::id().to_string();
+        let limited = std::process::Command::new("prlimit").args(["--nofile=100:", "--pid", &own]).status().unwrap();
+        assert!(limited.success());
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"reload wait\n").unwrap();
+        let all: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        assert!(control.take().is_empty());
+        assert_eq!(control.readable().count(), 0, "it is not waited for");
+        assert!(control.longest_wait_ns().is_some(), "it is tried again");
+        drop(all);
+        assert_eq!(control.take(), [Some(1)]);
+        assert_eq!((control.readable().count(), control.longest_wait_ns()), (2, None));
     }
 }

@@ -189,6 +189,7 @@ impl Shell {
             (deadline, false) => deadline,
         };
         let left = until.map(|until| u64::try_from(until.saturating_sub(now()).as_nanos()).unwrap_or(u64::MAX));
+        let left = left.into_iter().chain(self.control.as_ref().and_then(Control::longest_wait_ns)).min();
         let mut readers: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         readers.extend(self.pid_files.iter().map(AsFd::as_fd));
         let handles = readers.len();

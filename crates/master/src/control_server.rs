@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use supervisor::Ticket;
+use sys::door::Door;
 use sys::listener::{Address, Listener, Options};
 
 use wire::state;
@@ -25,9 +26,7 @@ const CLIENTS: usize = 64;
 pub(crate) struct ControlServer {
     socket: Option<(UnixListener, PathBuf)>,
     clients: Vec<Client>,
-    /// Whether the last client could not be let in: there are no descriptors left. The next round tries again, but
-    /// nothing begins one for its sake: who waits would keep the master busy.
-    is_full: bool,
+    door: Door,
 }
 
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl ControlServer {
         };
         let listener = UnixListener::from(take_over::adopt(handed.socket)?);
         let clients = handed.clients.iter().map(client).collect::<Result<_, String>>()?;
-        Ok(Self { socket: Some((listener, take_over::path(&handed.path))), clients, is_full: false })
+        Ok(Self { socket: Some((listener, take_over::path(&handed.path))), clients, door: Door::default() })
     }
 
     /// What the next program takes over.
@@ -106,28 +105,19 @@ impl ControlServer {
 
     /// Descriptors to poll.
     pub(crate) fn readable(&self) -> Vec<BorrowedFd<'_>> {
-        let listener = self.socket.iter().filter(|_| !self.is_full).map(|(listener, _)| listener.as_fd());
+        let listener = self.socket.iter().filter_map(|(listener, _)| self.door.watched(listener));
         listener.chain(self.clients.iter().map(|client| client.stream.as_fd())).collect()
     }
 
     /// Takes new clients and their requests. `ticket` numbers those that wait.
     pub(crate) fn take(&mut self, mut ticket: impl FnMut() -> Ticket) -> Vec<(Request, Ticket)> {
-        self.is_full = false;
-        while let Some((listener, _)) = &self.socket {
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    self.is_full = error.kind() != ErrorKind::WouldBlock;
-                    break;
-                }
-            };
-            if stream.set_nonblocking(true).is_err() {
-                continue;
-            }
+        while let Some((listener, _)) = &self.socket
+            && let Some(stream) = self.door.let_in(listener)
+        {
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);
             }
-            self.clients.push(Client { stream, received: Vec::new(), waits_for: None });
+            self.clients.push(Client { stream: stream.into(), received: Vec::new(), waits_for: None });
         }
         let mut requests = Vec::new();
         self.clients.retain_mut(|client| match client.read() {

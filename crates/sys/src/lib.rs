@@ -8,6 +8,7 @@
 pub mod channel;
 pub mod clock;
 pub mod daemon;
+pub mod door;
 pub mod image;
 pub mod listener;
 pub mod memory;
