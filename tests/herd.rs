@@ -161,6 +161,8 @@ fn a_request_that_has_begun_is_finished_when_the_herder_gets_term() {
         server.wait_for_herd();
         let mut gate = Gate::new(&server);
         let held = gate.hold(&server);
+        // The other worker has booted: a Gunicorn's that is just forked would miss the signal.
+        assert_eq!(server.get("/").status, 200, "{herded:?}");
         server.signal(Signal::TERM);
         // The idle worker is gone: the stop is under way.
         let others =

@@ -227,7 +227,10 @@ fn an_upgrade_in_place_brings_the_server_of_the_next_release() {
         let release = deployment.path(&format!("releases/{number}"));
         assert_eq!(program(&server), release.join("vendor/licorne/libexec/licorne"));
         let family = server.family();
-        let mold = family.iter().find(|process| process.title.contains(" mold ")).expect("a mold").pid;
+        let mold = family
+            .iter()
+            .find(|process| process.title.contains(&format!("(gen {number})")) && process.title.contains(" mold "));
+        let mold = mold.expect("a mold").pid;
         let maps = fs::read_to_string(format!("/proc/{mold}/maps")).expect("it runs");
         assert!(maps.contains(&format!("{}/vendor/licorne/lib/licorne/licorne_ext.so", release.display())), "{maps}");
     }

@@ -27,6 +27,8 @@ pub(crate) fn usual_path(pid: u32, uid: u32) -> PathBuf {
 struct Client {
     stream: UnixStream,
     received: Vec<u8>,
+    /// Its end was read.
+    is_gone: bool,
     ticket: Option<Ticket>,
 }
 
@@ -81,7 +83,7 @@ impl Control {
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);
             }
-            self.clients.push(Client { stream: stream.into(), received: Vec::new(), ticket: None });
+            self.clients.push(Client { stream: stream.into(), received: Vec::new(), is_gone: false, ticket: None });
         }
         let (mut asked, mut next) = (Vec::new(), self.next);
         self.clients.retain_mut(|client| {
@@ -128,8 +130,12 @@ impl Client {
     fn line(&mut self) -> Option<String> {
         let mut bytes = [0; REQUEST_BYTES];
         while self.received.len() <= REQUEST_BYTES
-            && let Ok(count @ 1..) = self.stream.read(&mut bytes)
+            && let Ok(count) = self.stream.read(&mut bytes)
         {
+            if count == 0 {
+                self.is_gone = true;
+                break;
+            }
             self.received.extend_from_slice(&bytes[..count]);
         }
         let end = self.received.iter().position(|byte| *byte == b'\n')?;
@@ -138,9 +144,8 @@ impl Client {
     }
 
     /// Whether the client is still there and says nothing senseless.
-    fn is_open(&mut self) -> bool {
-        let gone = matches!(self.stream.read(&mut [0; 1]), Ok(0));
-        !gone && self.received.len() <= REQUEST_BYTES
+    fn is_open(&self) -> bool {
+        !self.is_gone && self.received.len() <= REQUEST_BYTES
     }
 
     fn tell(&mut self, outcome: &Result<String, String>) {
