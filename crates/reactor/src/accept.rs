@@ -147,9 +147,8 @@ impl Reactor {
         None
     }
 
-    /// Makes room by closing the connection that has been idle for longest, or asks for longest: a new client must not
-    /// wait until it is tired. Without one, stops listening for a moment: a level-triggered listener that cannot be served would
-    /// spin.
+    /// Makes room by closing a connection: a new client must not wait until another is tired. Without one to close, stops
+    /// listening for a moment: a level-triggered listener that cannot be served would spin.
     pub(crate) fn cannot_accept(&mut self, errno: Errno) {
         if !self.listeners.in_trouble {
             self.listeners.in_trouble = true;

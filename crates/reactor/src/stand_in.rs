@@ -258,6 +258,7 @@ mod tests {
         desk.abandon();
         assert_eq!(desk.access().connections(), 0);
     }
+
     #[test]
     fn a_body_that_the_application_has_not_asked_for_does_not_keep_the_helper_awake() {
         let mut reactor = Reactor::new(Settings { stream_bodies: true, ..Settings::default() }).unwrap();
