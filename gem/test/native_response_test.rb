@@ -176,6 +176,17 @@ class NativeResponseTest < NativeCase
     assert_equal "abc", body_of(exchange(server, "GET / HTTP/1.0\r\n\r\n"))
   end
 
+  def test_a_chunked_response_without_content_ends_with_its_last_chunk
+    bodies = { "/empty" => [], "/blank" => [""], "/pieces" => [].each }
+    server = serve { |env| [200, { "Transfer-Encoding" => "chunked" }, bodies.fetch(env["PATH_INFO"])] }
+    client = server.connect
+    bodies.each_key do |path|
+      client.write("GET #{path} HTTP/1.1\r\nHost: a\r\n\r\n")
+      assert_equal "", response(client).last
+    end
+    assert_equal "", body_of(exchange(server, "GET /empty HTTP/1.0\r\n\r\n"))
+  end
+
   def test_status_100_calls_the_application_again
     server = serve { |env| env["HTTP_EXPECT"] ? [100, {}, []] : [200, {}, [env["rack.input"].read]] }
     client = server.connect

@@ -43,7 +43,15 @@ pub(crate) const KNOWN: &[Listed] = &[
         rows: &[
             ("GET /a?q=100% HTTP/1.1", "(status)", "400 Bad Request", "200 OK"),
             ("GET http://other.example HTTP/1.1", "(status)", "400 Bad Request", "200 OK"),
+            ("GET http://other.example?x HTTP/1.1", "(status)", "400 Bad Request", "200 OK"),
             ("empty line before the request", "(status)", "400 Bad Request", "200 OK"),
+        ],
+    },
+    Listed {
+        heading: "SERVER_NAME is never empty",
+        rows: &[
+            ("Host:\\r\\n", "SERVER_NAME", "\"\"", "\"localhost\""),
+            ("Host:\\r\\n", "SERVER_NAME (string)", "ASCII-8BIT", "US-ASCII frozen"),
         ],
     },
     Listed {
@@ -73,7 +81,6 @@ pub(crate) const KNOWN: &[Listed] = &[
             ("Host: a\\r\\nX: folded\\r\\n once\\r\\n", "(status)", "200 OK", "400 Bad Request"),
             ("Host: a\\r\\nX: folded\\r\\n\\t twice\\r\\n   again  \\r\\n", "(status)", "200 OK", "400 Bad Request"),
             ("Host: a\\r\\nX:\\r\\n folded from the start\\r\\n", "(status)", "200 OK", "400 Bad Request"),
-            ("Host:\\r\\n", "(status)", "200 OK", "400 Bad Request"),
             ("chunked and length", "(status)", "200 OK", "400 Bad Request"),
             ("chunked, HTTP/1.0", "(status)", "200 OK", "400 Bad Request"),
             ("empty length", "(status)", "200 OK", "400 Bad Request"),

@@ -6,12 +6,21 @@ use crate::compare::Listed;
 pub(crate) const KNOWN: &[Listed] = &[
     Listed {
         heading: "Harmless deviations are accepted",
-        rows: &[(
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a=\"b\"\r\nx\r\n0\r\n\r\n",
-            "status",
-            "400",
-            "200",
-        )],
+        rows: &[
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a=\"b\"\r\nx\r\n0\r\n\r\n",
+                "status",
+                "400",
+                "200",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 ;a\r\nx\r\n0\r\n\r\n",
+                "status",
+                "400",
+                "200",
+            ),
+            ("GET /{a*4096} HTTP/1.1\r\nHost: a\r\n\r\n", "status", "414", "200"),
+        ],
     },
     Listed {
         heading: "Limits have statuses of their own",

@@ -33,7 +33,7 @@ pub(crate) const CLIENTS: &[Directive] = &[
         15_360,
         "The longest request target (path, query and all). A longer one is answered with 414.",
     ),
-    bytes("request_path_limit", 4_096, "The longest path of a request. A longer one is answered with 414."),
+    bytes("request_path_limit", 8_192, "The longest path of a request. A longer one is answered with 414."),
     bytes("request_query_limit", 10_240, "The longest query of a request. A longer one is answered with 414."),
     bytes("request_fragment_limit", 1_024, "The longest fragment of a request. A longer one is answered with 414."),
     bytes("field_name_limit", 256, "The longest name of a header field. A longer one is answered with 431."),

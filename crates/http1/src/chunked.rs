@@ -45,11 +45,15 @@ pub struct Decoder {
 enum State {
     /// A chunk size of which so many digits were seen.
     Size { digits: u8 },
+    /// Blanks before a `;`.
+    ExtensionBlank,
     /// The blanks behind a `;`, or the first character of an extension's name.
     ExtensionStart,
     /// The name of an extension.
     ExtensionName,
-    /// What is behind the `=` of an extension.
+    /// Blanks behind the name of an extension.
+    ExtensionNameEnd,
+    /// The blanks behind the `=` of an extension, or the first character of its value.
     ExtensionValueStart,
     /// The value of an extension, a token.
     ExtensionToken,
@@ -131,6 +135,11 @@ impl Decoder {
         self.total
     }
 
+    /// Tells whether no byte was looked at yet.
+    pub fn is_at_start(&self) -> bool {
+        self.state == State::default() && self.total == 0
+    }
+
     /// Tells whether [`Step::Done`] was returned.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
@@ -150,7 +159,7 @@ impl Decoder {
                 self.trailer.take(self.state, byte, limits)
             }
             (State::Content | State::Done | State::Failed, _) => Err(Reject::bad("malformed chunked body")),
-            _ => self.extension(byte, limits),
+            (state, _) => self.extension(state, byte, limits),
         }
     }
 
@@ -159,9 +168,13 @@ impl Decoder {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
             b'A'..=b'F' => byte - b'A' + 10,
-            b'\r' | b';' if digits > 0 => {
+            b'\r' | b';' | b' ' | b'\t' if digits > 0 => {
                 self.announce(limits)?;
-                return Ok(if byte == b'\r' { State::SizeLf } else { State::ExtensionStart });
+                return match byte {
+                    b'\r' => Ok(State::SizeLf),
+                    b';' => Ok(State::ExtensionStart),
+                    _ => self.extension(State::ExtensionBlank, byte, limits),
+                };
             }
             _ => return Err(Reject::bad("malformed chunk size")),
         };
@@ -184,25 +197,30 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes one byte of the extensions of a chunk: `;name`, `;name=token` or `;name="quoted"`, blanks only behind `;`.
-    fn extension(&mut self, byte: u8, limits: &Limits) -> Result<State, Reject> {
+    /// Takes one byte of the extensions of a chunk: `;name`, `;name=token` or `;name="quoted"`, with blanks around `;` and
+    /// `=` (RFC 9112, section 7.1.1), but none before the end of the line.
+    fn extension(&mut self, state: State, byte: u8, limits: &Limits) -> Result<State, Reject> {
         use State::*;
         self.extensions += 1;
         if self.extensions > limits.chunk_extension as u64 {
             return Err(Reject::bad("chunk extensions too long"));
         }
         let token = scan::class(byte) & NOT_TOKEN == 0;
-        match (self.state, byte) {
-            (ExtensionStart, b' ' | b'\t') => Ok(ExtensionStart),
+        match (state, byte) {
+            (ExtensionStart | ExtensionValueStart, b' ' | b'\t') => Ok(state),
+            (ExtensionName | ExtensionNameEnd, b' ' | b'\t') => Ok(ExtensionNameEnd),
+            (ExtensionBlank | ExtensionToken | ExtensionEnd, b' ' | b'\t') => Ok(ExtensionBlank),
             (ExtensionStart | ExtensionName, _) if token => Ok(ExtensionName),
-            (ExtensionName, b'=') => Ok(ExtensionValueStart),
+            (ExtensionName | ExtensionNameEnd, b'=') => Ok(ExtensionValueStart),
             (ExtensionValueStart | ExtensionToken, _) if token => Ok(ExtensionToken),
             (ExtensionValueStart, b'"') => Ok(ExtensionQuoted),
             (ExtensionQuoted, b'"') => Ok(ExtensionEnd),
             (ExtensionQuoted, b'\\') => Ok(ExtensionEscape),
             (ExtensionQuoted | ExtensionEscape, _) if scan::class(byte) & CONTROL == 0 => Ok(ExtensionQuoted),
             (ExtensionName | ExtensionToken | ExtensionEnd, b'\r') => Ok(SizeLf),
-            (ExtensionName | ExtensionToken | ExtensionEnd, b';') => Ok(ExtensionStart),
+            (ExtensionBlank | ExtensionName | ExtensionNameEnd | ExtensionToken | ExtensionEnd, b';') => {
+                Ok(ExtensionStart)
+            }
             _ => Err(Reject::bad("malformed chunk extension")),
         }
     }

@@ -7,7 +7,8 @@ pub struct Limits {
     pub request_line: usize,
     /// The request target as sent; more is 414. Default 15,360 (Unicorn).
     pub target: usize,
-    /// The path of the target; more is 414. Default 4,096 (Unicorn; Puma 8,192).
+    /// The path of the target; more is 414. Default 8,192 (Puma), so that each request line of 8,000 bytes passes (RFC
+    /// 9112, section 3); Unicorn 4,096.
     pub path: usize,
     /// The query of the target; more is 414. Default 10,240 (Unicorn).
     pub query: usize,
@@ -53,7 +54,7 @@ impl Default for Limits {
         Self {
             request_line: 16_384,
             target: 15_360,
-            path: 4_096,
+            path: 8_192,
             query: 10_240,
             fragment: 1_024,
             field_name: 256,

@@ -145,7 +145,7 @@ impl Template {
         let values: [Value; FIRST] = [
             rb.string(scratch.peer.as_bytes()),
             keys.method(head.known_method).unwrap_or_else(|| text(head.method)),
-            text(head.uri),
+            if head.omits_path() { rb.string(&[b"/", head.uri.of(buffer)].concat()) } else { text(head.uri) },
             text(head.path),
             text(head.path),
             head.query.map_or_else(|| rb.string(b""), text),

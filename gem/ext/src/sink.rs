@@ -255,6 +255,10 @@ impl<'e, 'x> Sink<'e, 'x> {
         self.ended = true;
         if self.framing == BodyFraming::Chunked {
             self.send(&[LAST_CHUNK]);
+        } else if self.decoder.as_ref().is_some_and(|decoder| decoder.is_at_start()) {
+            // The application announced chunks and then had none: without the last one the client would take the
+            // response for a broken one.
+            self.frame(LAST_CHUNK);
         }
         self.flush_pending();
         Ok(())

@@ -49,15 +49,15 @@ impl Facts {
         self.seen |= 1 << field.known as u8;
         match field.known {
             KnownName::Host if twice => return Err(Reject::bad("two Host fields")),
-            KnownName::Host if !is_valid_host(value) => return Err(Reject::bad("invalid Host")),
+            // Empty where the client's own target names no host (RFC 9112, section 3.2).
+            KnownName::Host if !value.is_empty() && !is_valid_host(value) => return Err(Reject::bad("invalid Host")),
             KnownName::Host => head.host = Some(head.fields.len()),
             // Equal values too: a proxy before us may have believed in another reading than ours.
             KnownName::ContentLength if twice => return Err(Reject::bad("two Content-Length fields")),
             KnownName::ContentLength => self.content_length = Some(length(value)?),
             KnownName::TransferEncoding if twice => return Err(Reject::bad("two Transfer-Encoding fields")),
             KnownName::TransferEncoding => {
-                let raw = view.get(field.name.end as usize..).unwrap_or_default();
-                transfer_coding(value, raw.split(|&byte| byte == b'\r').next().unwrap_or_default())?;
+                transfer_coding(value)?;
                 self.chunked = true;
             }
             KnownName::ContentType if twice => return Err(Reject::bad("two Content-Type fields")),
@@ -133,17 +133,15 @@ fn length(value: &[u8]) -> Result<u64, Reject> {
     number.map(i64::unsigned_abs).ok_or(BAD)
 }
 
-/// Accepts `chunked` alone. `raw` is the field line behind its name.
-///
-/// Proxies disagree on everything else. A tab around the value is legal, but some have let it pass as an unknown coding.
-fn transfer_coding(value: &[u8], raw: &[u8]) -> Result<(), Reject> {
-    if value.eq_ignore_ascii_case(b"chunked") && !raw.contains(&b'\t') {
+/// Accepts `chunked` alone: proxies disagree on everything else.
+fn transfer_coding(value: &[u8]) -> Result<(), Reject> {
+    if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
     let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let last = codings.next_back().unwrap_or_default();
-    if last.is_empty() || raw.contains(&b'\t') || codings.any(is_chunked) {
+    if last.is_empty() || codings.any(is_chunked) {
         return Err(Reject::bad("malformed Transfer-Encoding"));
     }
     Err(Reject::new(501, "unknown transfer coding"))

@@ -99,6 +99,7 @@ pub struct Head {
     /// The form of the target.
     pub form: TargetForm,
     /// What `REQUEST_URI` shall be: path and query, without scheme, authority and fragment; `*` for asterisk-form.
+    /// Where [`Head::omits_path`], only the query with its `?`: the `/` before it is not in the target.
     pub uri: Span,
     /// The path, not decoded, `;params` included; begins with `/`, but is empty for asterisk-form.
     pub path: Span,
@@ -108,13 +109,13 @@ pub struct Head {
     pub fragment: Option<Span>,
     /// The scheme of an absolute-form target.
     pub scheme: Option<Scheme>,
-    /// `host[:port]` of an absolute-form target. It overrides the `Host` field.
+    /// `host[:port]` of an absolute-form target, never empty. It overrides the `Host` field.
     pub authority: Option<Span>,
     /// The version.
     pub version: Version,
     /// All field lines in wire order.
     pub fields: Vec<Field>,
-    /// The index of the `Host` field. Always there in HTTP/1.1.
+    /// The index of the `Host` field. Always there in HTTP/1.1; its value may be empty.
     pub host: Option<usize>,
     /// How the body follows.
     pub framing: Framing,
@@ -129,9 +130,15 @@ pub struct Head {
 }
 
 impl Head {
-    /// Returns `host[:port]` that the request is for: the target's authority, else the `Host` field.
+    /// Returns `host[:port]` that the request is for: the target's authority, else the `Host` field, which may be empty.
     pub fn effective_host(&self) -> Option<Span> {
         self.authority.or_else(|| Some(self.fields.get(self.host?)?.value))
+    }
+
+    /// Tells whether the target has a query but no path (`http://host?query`), so that [`Head::uri`] lacks the `/` that
+    /// an empty path means (RFC 9110, section 4.2.3).
+    pub fn omits_path(&self) -> bool {
+        self.form == TargetForm::Absolute && self.uri.start != self.path.start
     }
 
     /// Tells whether the field at `index` has an underscore in its name and another field, before or after, makes the

@@ -143,7 +143,7 @@ fn target(line: &[u8], target: Span, limits: &Limits, head: &mut Head) -> Result
     }
 }
 
-/// Takes `http://host:port/path` apart.
+/// Takes `http://host:port/path?query` apart.
 #[cold]
 fn absolute(line: &[u8], target: Span, limits: &Limits, head: &mut Head) -> Result<(), Reject> {
     const NO_TARGET: Reject = Reject::bad("malformed request target");
@@ -165,15 +165,15 @@ fn absolute(line: &[u8], target: Span, limits: &Limits, head: &mut Head) -> Resu
     head.form = TargetForm::Absolute;
     head.scheme = Some(scheme);
     head.authority = Some(Span { start, end: host_end });
-    if host_end == target.end {
+    path_and_query(line, Span { start: host_end, end: target.end }, limits, head)?;
+    if head.path.is_empty() {
         // An empty path means `/` (RFC 9110, section 4.2.3), and there is one right before the host.
-        return path_and_query(line, Span { start: start - 1, end: start }, limits, head);
+        head.path = Span { start: start - 1, end: start };
+        if head.uri.is_empty() {
+            head.uri = head.path;
+        }
     }
-    if line[host_end as usize] != b'/' {
-        // A query without a path: legal, but then no span of the target is what REQUEST_URI must be. As in Unicorn.
-        return Err(Reject::bad("request target without path"));
-    }
-    path_and_query(line, Span { start: host_end, end: target.end }, limits, head)
+    Ok(())
 }
 
 /// Splits `/path?query#fragment`.

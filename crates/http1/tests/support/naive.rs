@@ -53,7 +53,7 @@ fn interpret(lines: &[&[u8]], len: usize) -> Option<Naive> {
         fields.iter().filter(same).map(|field| field.1.as_slice()).collect()
     };
     let hosts = all("host");
-    if hosts.len() > 1 || (http11 && hosts.is_empty()) || !hosts.iter().all(|host| is_host(host)) {
+    if hosts.len() > 1 || (http11 && hosts.is_empty()) || !hosts.iter().all(|host| host.is_empty() || is_host(host)) {
         return None;
     }
     if all("content-type").len() > 1 {
@@ -75,10 +75,6 @@ fn interpret(lines: &[&[u8]], len: usize) -> Option<Naive> {
         [value] if value.eq_ignore_ascii_case(b"chunked") && http11 && length.is_none() => true,
         _ => return None,
     };
-    let tabbed = |line: &&&[u8]| line.to_ascii_lowercase().starts_with(b"transfer-encoding:") && line.contains(&b'\t');
-    if lines.iter().find(tabbed).is_some() {
-        return None;
-    }
     let connection = all("connection").join(&b","[..]).to_ascii_lowercase();
     let has = |token: &[u8]| connection.split(|&byte| byte == b',').any(|word| word.trim_ascii() == token);
     let keep_alive = !has(b"close") && (http11 || has(b"keep-alive"));
@@ -128,7 +124,7 @@ fn is_target(target: &[u8], method: &[u8]) -> bool {
         if !is_host(&rest[..end]) {
             return false;
         }
-        if end == rest.len() { b"/" } else { &rest[end..] }
+        &[if rest[end..].starts_with(b"/") { &b""[..] } else { b"/" }, &rest[end..]].concat()
     };
     let parts: Vec<_> = rest.split(|&byte| byte == b'#').collect();
     let query = find(parts[0], b"?");
@@ -140,7 +136,7 @@ fn is_target(target: &[u8], method: &[u8]) -> bool {
     parts.len() <= 2
         && path.starts_with(b"/")
         && (0..path.len()).all(|at| path[at] != b'%' || percent(at))
-        && path.len() <= 4_096
+        && path.len() <= 8_192
         && query.is_none_or(|query| parts[0].len() - query - 1 <= 10_240)
         && parts.get(1).is_none_or(|fragment| fragment.len() <= 1_024)
 }

@@ -156,7 +156,7 @@ impl Request {
         Self {
             method: copy(head.method),
             target: copy(head.target),
-            uri: copy(head.uri),
+            uri: [if head.omits_path() { &b"/"[..] } else { b"" }, &copy(head.uri)].concat(),
             path: copy(head.path),
             query: head.query.map(copy),
             fragment: head.fragment.map(copy),
