@@ -4,13 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use http1::proxy::Versions;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use crate::connection::Connection;
 use crate::peer::Peer;
-use crate::poller::Source;
+use crate::poller::{Source, is_readable};
 use crate::reactor::{Notice, Reactor, now_ms};
 use crate::slab::Token;
 
@@ -87,20 +86,13 @@ impl Listeners {
                 | Errno::PERM,
             ) => Outcome::Nobody,
             // The kernel looks for a free descriptor before it looks for a connection.
-            Err(_) if !has_somebody(&listener.fd) => {
+            Err(_) if !is_readable(&listener.fd) => {
                 listener.ready = false;
                 Outcome::Nobody
             }
             Err(errno) => Outcome::Trouble(errno),
         }
     }
-}
-
-/// Tells whether a connection waits. See poll(2).
-fn has_somebody(listener: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(listener, PollFlags::IN)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 impl Reactor {
@@ -173,7 +165,7 @@ impl Reactor {
     /// Makes room for somebody who waits in a backlog, if anybody does. False: nobody is to be accepted now.
     fn somebody_has_room(&mut self) -> bool {
         for listener in self.listeners.list.iter_mut().filter(|listener| listener.ready) {
-            listener.ready = has_somebody(&listener.fd);
+            listener.ready = is_readable(&listener.fd);
         }
         self.listeners.list.iter().any(|listener| listener.ready) && self.has_room()
     }
@@ -224,15 +216,18 @@ impl Reactor {
         }
     }
 
-    /// Accepts what waits in the backlogs, at most `limit` connections, to be looked at later.
+    /// Accepts what waits in the backlogs, at most `limit` connections of each. All workers leave, and each takes one
+    /// after the other of these from the queue: else the first one to hear of it would have to serve them all.
     pub(crate) fn accept_backlog(&mut self, limit: usize) {
+        let mut first = true;
         for index in 0..self.listeners.list.len() {
             for _ in 0..limit {
                 match self.listeners.accept_one(index) {
-                    Outcome::Connection(mut connection) => {
-                        connection.queued = true;
+                    Outcome::Connection(connection) => {
                         let token = self.slab.insert(connection);
-                        self.runnable.push_back(token);
+                        if std::mem::take(&mut first) || !self.put_into_queue(token) {
+                            self.queue(token);
+                        }
                     }
                     Outcome::Nobody if self.listeners.list[index].ready => {}
                     Outcome::Nobody | Outcome::Trouble(_) => break,

@@ -108,7 +108,12 @@ impl Reactor {
 
     /// Gives a connection to whoever takes it. False: it stays.
     pub(crate) fn hand_over(&mut self, token: Token) -> bool {
-        if !self.may_hand_over() || self.serving == Some(token) {
+        self.may_hand_over() && self.put_into_queue(token)
+    }
+
+    /// Gives a connection to the one that takes it, be it this worker itself. False: it stays.
+    pub(crate) fn put_into_queue(&mut self, token: Token) -> bool {
+        if self.serving == Some(token) {
             return false;
         }
         let (Some(queue), Some(connection)) = (&self.queue, self.slab.get(token)) else { return false };

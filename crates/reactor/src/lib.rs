@@ -44,6 +44,7 @@ mod poller;
 mod proxied;
 mod reactor;
 mod retire;
+mod schedule;
 mod settings;
 mod shared_memory;
 mod slab;

@@ -70,6 +70,11 @@ impl Events {
         self.0.iter().map(|event| Source::from_u64(event.data.u64()))
     }
 
+    /// Tells whether there was room for more: nothing else happened.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.0.len() < EVENTS
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
@@ -196,6 +201,12 @@ impl Poller {
         let mut counter = [0; 8];
         let _ = rustix::io::read(&self.0.wake, &mut counter);
     }
+}
+
+/// Tells whether a descriptor has something now: bytes, a message, a connection, or its end. See poll(2).
+pub(crate) fn is_readable(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    rustix::event::poll(&mut fds, Some(&timespec(0))).is_ok_and(|ready| ready > 0)
 }
 
 fn interest(write: bool) -> EventFlags {

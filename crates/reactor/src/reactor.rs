@@ -1,4 +1,5 @@
-//! The loop's decisions: who is looked at next, what the caller waits for, and what becomes of a connection.
+//! The worker's turns: what is done for the one that `schedule` says is next, what the caller waits for, and what becomes of
+//! a connection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,15 +17,12 @@ use crate::handoff::{Queue, RETRY_MS};
 use crate::heap;
 use crate::intake::Pool;
 use crate::pace::Pace;
-use crate::poller::{Events, Poller, Source};
+use crate::poller::{Events, Poller, Source, is_readable};
+use crate::schedule::{Next, Schedule};
 use crate::settings::Settings;
 use crate::slab::{Slab, Token};
 use sys::memory::Shared;
 
-/// How many connections are accepted and served in a row before the others, and the control socket, are asked.
-const ACCEPTS_IN_A_ROW: u32 = 16;
-/// Longer than this nobody waits for others of the same batch while another worker is idle.
-const LONG_BATCH_NS: u64 = 2_000_000;
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// What the caller is to do next.
@@ -80,9 +78,6 @@ pub struct Reactor {
     away: bool,
     /// Who else may be idle.
     colleagues: Option<Colleagues>,
-    /// When the first request of this batch began, and the last moment that was told (CLOCK_MONOTONIC, ns).
-    batch_began_ns: Option<u64>,
-    now_ns: u64,
     /// The connection whose request was handed out.
     pub(crate) serving: Option<Token>,
     pub(crate) give_up_at_ms: Option<u64>,
@@ -90,16 +85,12 @@ pub struct Reactor {
     pub(crate) pool: Pool,
     pub(crate) date: HttpDate,
     pub(crate) scratch: Vec<u8>,
-    /// How many of `runnable` are to be looked at before new connections are accepted.
-    batch: usize,
-    accepts_in_a_row: u32,
+    /// Who is next.
+    schedule: Schedule,
     /// The last connection that had to begin with a proxy's header did not.
     proxy_missing: bool,
     /// Whether the queue is asked before the listeners: they take turns.
     queue_first: bool,
-    /// Nothing was served since epoll was asked, so nobody can have been overlooked.
-    polled: bool,
-    control_ready: bool,
 }
 
 impl Reactor {
@@ -129,20 +120,15 @@ impl Reactor {
             control: None,
             away: false,
             colleagues: None,
-            batch_began_ns: None,
-            now_ns: 0,
             serving: None,
             give_up_at_ms: None,
             notices: VecDeque::new(),
             pool: Pool::default(),
             date: HttpDate::default(),
             scratch: vec![0; SCRATCH_BYTES],
-            batch: 0,
-            accepts_in_a_row: 0,
+            schedule: Schedule::new(),
             proxy_missing: false,
             queue_first: false,
-            polled: false,
-            control_ready: false,
             settings,
         })
     }
@@ -195,59 +181,65 @@ impl Reactor {
     /// Decides what to do next. Never blocks.
     pub fn turn(&mut self) -> Turn {
         loop {
-            if self.control_ready {
-                self.control_ready = false;
-                return Turn::Control;
-            }
-            if self.batch > 0 {
-                self.batch -= 1;
-                if let Some(token) = self.runnable.pop_front()
-                    && self.look_at(token)
-                    && !(self.is_batch_long() && self.somebody_is_idle() && self.hand_over(token))
-                {
-                    return self.hand_out(token);
+            match self.schedule.next() {
+                Next::Control => {
+                    self.schedule.heard();
+                    if self.control.as_ref().is_some_and(is_readable) {
+                        return Turn::Control;
+                    }
                 }
-                continue;
-            }
-            if self.accepts_in_a_row < ACCEPTS_IN_A_ROW
-                && let Some(token) = self.newcomer()
-            {
-                self.accepts_in_a_row += 1;
-                if self.look_at(token) {
-                    return self.hand_out(token);
+                Next::Known => {
+                    if let Some(token) = self.runnable.pop_front()
+                        && self.look_at(token)
+                        && !(self.schedule.is_round_long() && self.somebody_is_idle() && self.hand_over(token))
+                    {
+                        return self.hand_out(token);
+                    }
                 }
-                continue;
-            }
-            if self.retiring && self.slab.len() == 0 {
-                // What others gave away before they learned that nobody is left.
-                match self.last_look() {
-                    Some(token) if self.look_at(token) => return self.hand_out(token),
-                    Some(_) => continue,
-                    None => return Turn::Retired,
+                Next::Timers => {
+                    let (now, silent_until) = (self.schedule.now_ms(), self.schedule.silent_until_ms());
+                    if let Some(turn) = self.run_timers(now, silent_until) {
+                        return turn;
+                    }
                 }
-            }
-            if !self.runnable.is_empty() || self.accepts_in_a_row >= ACCEPTS_IN_A_ROW {
-                return Turn::Wait(Some(0));
-            }
-            if let Some(wait) = self.wait_or_expire() {
-                return wait;
+                Next::Newcomer => {
+                    if let Some(token) = self.newcomer() {
+                        self.schedule.let_in();
+                        if self.look_at(token) {
+                            return self.hand_out(token);
+                        }
+                    } else if let Some(turn) = self.rest() {
+                        return turn;
+                    }
+                }
+                Next::Ask => return Turn::Wait(Some(0)),
             }
         }
     }
 
-    /// Tells when something was looked at the clock for: a request's beginning, and its end.
+    /// There is no newcomer: decides how to go on (`None`: look again).
+    fn rest(&mut self) -> Option<Turn> {
+        if self.retiring && self.slab.len() == 0 {
+            // What others gave away before they learned that nobody is left.
+            return match self.last_look() {
+                Some(token) => self.look_at(token).then(|| self.hand_out(token)),
+                None => Some(Turn::Retired),
+            };
+        }
+        if !self.runnable.is_empty() {
+            return Some(Turn::Wait(Some(0)));
+        }
+        self.wait_or_expire()
+    }
+
+    /// Tells what time it is: at a request's beginning, and at its end.
     pub fn note_time(&mut self, now_ns: u64) {
-        self.now_ns = now_ns;
-        self.batch_began_ns.get_or_insert(now_ns);
+        self.schedule.note_time(now_ns);
     }
 
     /// Tells where the other workers show what they do, and which seat is this one's.
     pub fn watch_colleagues(&mut self, page: Arc<Shared>, seat: usize) {
         self.colleagues = Some(Colleagues { page, seat });
-    }
-
-    fn is_batch_long(&self) -> bool {
-        self.batch_began_ns.is_some_and(|began| self.now_ns.saturating_sub(began) > LONG_BATCH_NS)
     }
 
     fn somebody_is_idle(&self) -> bool {
@@ -261,7 +253,7 @@ impl Reactor {
     }
 
     fn hand_out(&mut self, token: Token) -> Turn {
-        self.polled = false;
+        self.schedule.serve();
         self.serving = Some(token);
         Turn::Request(token)
     }
@@ -289,23 +281,28 @@ impl Reactor {
         if due > now {
             return Some(Turn::Wait(Some(due - now)));
         }
-        if !self.polled {
+        if !self.schedule.is_up_to_date() {
             // While a request was served its bytes may have arrived.
             return Some(Turn::Wait(Some(0)));
         }
+        if self.trim_at_ms.is_some_and(|at| at <= now) {
+            self.trim_at_ms = None;
+            sys::memory::trim_heap();
+        }
+        self.run_timers(now, now)
+    }
+
+    /// Does what is due, and closes those whose patience was over at a moment until which they were silent for certain.
+    fn run_timers(&mut self, now: u64, silent_until: u64) -> Option<Turn> {
         if self.give_up_at_ms.is_some_and(|at| at <= now) {
             return Some(Turn::Retired);
         }
         if self.offer_at_ms.is_some_and(|at| at <= now) {
             self.hand_over_all();
         }
-        if self.trim_at_ms.is_some_and(|at| at <= now) {
-            self.trim_at_ms = None;
-            sys::memory::trim_heap();
-        }
         self.resume_accepting(now);
         self.resume_taking(now);
-        self.expire(now);
+        self.expire(silent_until);
         None
     }
 
@@ -319,15 +316,13 @@ impl Reactor {
 
     /// Takes in what a wait brought.
     pub fn absorb(&mut self, events: &mut Events) {
-        self.polled = true;
-        self.accepts_in_a_row = 0;
-        self.batch_began_ns = None;
+        let (mut control, complete) = (false, events.are_complete());
         for source in events.sources() {
             match source {
                 Source::Connection(token) if self.away && self.has_request(token) => self.unwatch(token),
                 Source::Connection(token) => self.queue(token),
                 Source::Listener(index) => self.listeners.set_ready(index),
-                Source::Control => self.control_ready = true,
+                Source::Control => control = true,
                 Source::Queue => {
                     if let Some(queue) = &mut self.queue {
                         queue.set_ready();
@@ -336,7 +331,9 @@ impl Reactor {
                 Source::Wake => self.poller.drain_wake(),
             }
         }
-        self.batch = self.runnable.len();
+        if !self.away {
+            self.schedule.begin_round(self.runnable.len(), control, complete);
+        }
         events.clear();
     }
 
@@ -467,12 +464,16 @@ impl Reactor {
         self.unwatch_newcomers();
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_away(&self) -> bool {
+        self.away
+    }
+
     /// The worker is back. Returns whether anybody stood in.
     pub(crate) fn step_in(&mut self) -> bool {
         if !std::mem::take(&mut self.away) {
             return false;
         }
-        self.polled = false;
         self.poller.watch_wake(true);
         if let Some(control) = &self.control {
             let _ = self.poller.add(control.as_fd(), Source::Control, false);

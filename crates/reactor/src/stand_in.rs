@@ -260,6 +260,54 @@ mod tests {
     }
 
     #[test]
+    fn the_master_is_heard_after_each_long_request_however_full_the_backlog_is() {
+        for with_helper in [false, true] {
+            let mut reactor = Reactor::new(Settings::default()).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            reactor.add_listener(listener.into(), None).unwrap();
+            let (control, master) = std::os::unix::net::UnixStream::pair().unwrap();
+            reactor.watch_control(control.as_fd()).unwrap();
+            let idle = with_helper.then(|| TcpStream::connect(address).unwrap());
+            let connect = |_| {
+                let mut client = TcpStream::connect(address).unwrap();
+                client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+                client
+            };
+            let _backlog: Vec<_> = (0..40).map(connect).collect();
+            let (desk, mut events, mut now_ns) = (Desk::new(reactor).unwrap(), Events::default(), 1);
+            let mut served = 0;
+            while served < 20 {
+                let turn = desk.access().turn();
+                match turn {
+                    Turn::Request(token) => {
+                        served += 1;
+                        desk.access().note_time(now_ns);
+                        desk.lend();
+                        while with_helper && !desk.shared.lock().as_ref().unwrap().is_away() {
+                            thread::yield_now();
+                        }
+                        now_ns += 60_000_000;
+                        (&master).write_all(b"x").unwrap();
+                        desk.take_back();
+                        desk.access().finish(token, After::Close);
+                        desk.access().note_time(now_ns);
+                        let turn = desk.access().turn();
+                        assert_eq!(turn, Turn::Control, "after request {served}");
+                        assert_eq!(rustix::io::read(&control, &mut [0; 8]).unwrap(), 1);
+                    }
+                    Turn::Wait(timeout_ms) => {
+                        desk.shared.poller.wait(&mut events, timeout_ms);
+                        desk.access().absorb(&mut events);
+                    }
+                    turn => panic!("{turn:?}"),
+                }
+            }
+            drop(idle);
+        }
+    }
+
+    #[test]
     fn a_body_that_the_application_has_not_asked_for_does_not_keep_the_helper_awake() {
         let mut reactor = Reactor::new(Settings { stream_bodies: true, ..Settings::default() }).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

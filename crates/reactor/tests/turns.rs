@@ -40,6 +40,32 @@ fn a_request_sent_while_the_worker_was_busy_is_served_although_its_time_is_over(
     expect_ok(&mut kept);
 }
 
+#[test]
+fn idle_connections_are_closed_in_time_although_the_backlog_is_never_empty() {
+    let mut worker = Worker::new(Settings { keepalive_ms: 30, ..Settings::default() });
+    let mut kept = worker.connect();
+    ask(&mut kept, "/1");
+    worker.serve(1);
+    expect_ok(&mut kept);
+    let began = std::time::Instant::now();
+    kept.set_nonblocking(true).unwrap();
+    while !matches!(kept.read(&mut [0; 8]), Ok(0)) {
+        assert!(began.elapsed() < Duration::from_secs(30), "the idle connection stays");
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                let mut client = worker.connect();
+                ask(&mut client, "/");
+                client
+            })
+            .collect();
+        for _ in &clients {
+            let (token, _) = worker.next().unwrap();
+            worker.reactor.note_time(sys::clock::monotonic_ns());
+            worker.answer(token);
+        }
+    }
+}
+
 /// Spends time as an application does.
 fn busy_for(time: Duration) {
     let start = std::time::Instant::now();

@@ -1,0 +1,346 @@
+//! Who is next. A worker works in rounds: it serves the connections that epoll told of, then newcomers, then it asks epoll
+//! again. And between any two requests the control socket is asked, if that was long ago: a worker hears its master at
+//! the end of the request that it is in, however much there is to do.
+//!
+//! All of it goes by time and not by counting alone, since a request may last five microseconds or a minute. The clock
+//! is not read here: what counts are the moments that the caller notes anyway, at each request's beginning and end.
+
+/// How many newcomers are let in before the others are asked.
+const NEWCOMERS: u32 = 16;
+/// For how long at most; but one has its turn in each round.
+const NEWCOMERS_NS: u64 = 10_000_000;
+/// The control socket is asked before the next request when that was so long ago. A request that lasts longer is followed
+/// by that question; of shorter ones none costs a system call for it.
+const HEARING_NS: u64 = 10_000_000;
+/// Longer than this a connection waits for no others of its round while another worker is idle.
+const LONG_ROUND_NS: u64 = 2_000_000;
+/// How often those whose time is over are looked for while there is always something else to do.
+const TIMERS_NS: u64 = 100_000_000;
+
+/// What the worker is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Ask the control socket, and then [`Schedule::heard`].
+    Control,
+    /// Look at the next of the connections that epoll told of.
+    Known,
+    /// Look for those whose time is over.
+    Timers,
+    /// Let somebody in, and then [`Schedule::let_in`]. When nobody is there the worker may rest.
+    Newcomer,
+    /// Ask epoll, without sleeping.
+    Ask,
+}
+
+/// How far a round has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// So many of those that epoll told of are left.
+    Known { left: usize },
+    /// So many newcomers may come yet.
+    Newcomers { left: u32, since: Moment },
+}
+
+/// When something happened. The clock is looked at later, if at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// Since the clock was looked at last.
+    Now,
+    At(u64),
+}
+
+impl Moment {
+    fn age_ns(self, now_ns: u64) -> u64 {
+        match self {
+            Self::Now => 0,
+            Self::At(at_ns) => now_ns.saturating_sub(at_ns),
+        }
+    }
+}
+
+/// When the master was listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    /// Then it had nothing to say.
+    Silence(Moment),
+    /// It says something, or may do so.
+    Due,
+}
+
+/// The rounds of one worker.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    stage: Stage,
+    hearing: Hearing,
+    /// When epoll was asked.
+    asked: Moment,
+    /// A request was served since then, so that bytes may have come of which epoll did not tell yet.
+    served: bool,
+    /// The last moment that was noted.
+    now_ns: u64,
+    /// When timers were looked at.
+    timers_ns: u64,
+    /// What had no bytes then has been silent until that moment. 0 as long as epoll had more to tell.
+    silent_until_ns: u64,
+}
+
+impl Schedule {
+    pub(crate) fn new() -> Self {
+        Self {
+            stage: Stage::Known { left: 0 },
+            hearing: Hearing::Due,
+            asked: Moment::Now,
+            served: false,
+            now_ns: 0,
+            timers_ns: 0,
+            silent_until_ns: 0,
+        }
+    }
+
+    /// Notes what time it is (CLOCK_MONOTONIC).
+    pub(crate) fn note_time(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        let since_now = |moment: &mut Moment| {
+            if *moment == Moment::Now {
+                *moment = Moment::At(now_ns);
+            }
+        };
+        since_now(&mut self.asked);
+        if let Hearing::Silence(moment) = &mut self.hearing {
+            since_now(moment);
+        }
+        if let Stage::Newcomers { since, .. } = &mut self.stage {
+            since_now(since);
+        }
+    }
+
+    /// Epoll was asked: so many connections can go on, the control socket was among what it told of or not, and it has
+    /// told of all or may have more.
+    pub(crate) fn begin_round(&mut self, known: usize, control: bool, complete: bool) {
+        self.stage = Stage::Known { left: known };
+        self.asked = Moment::Now;
+        self.served = false;
+        self.silent_until_ns = if complete { self.now_ns } else { 0 };
+        self.hearing = if control || !complete { Hearing::Due } else { Hearing::Silence(Moment::Now) };
+    }
+
+    /// Decides what to do next.
+    pub(crate) fn next(&mut self) -> Next {
+        match self.hearing {
+            Hearing::Due => return Next::Control,
+            Hearing::Silence(since) if since.age_ns(self.now_ns) >= HEARING_NS => return Next::Control,
+            Hearing::Silence(_) => {}
+        }
+        if let Stage::Known { left } = &mut self.stage {
+            if *left > 0 {
+                *left -= 1;
+                return Next::Known;
+            }
+            self.stage = Stage::Newcomers { left: NEWCOMERS, since: Moment::Now };
+            if self.now_ns.saturating_sub(self.timers_ns) >= TIMERS_NS {
+                self.timers_ns = self.now_ns;
+                return Next::Timers;
+            }
+        }
+        match self.stage {
+            Stage::Newcomers { left, since } if left > 0 && since.age_ns(self.now_ns) < NEWCOMERS_NS => Next::Newcomer,
+            _ => Next::Ask,
+        }
+    }
+
+    /// The control socket was asked, and all that it said was taken.
+    pub(crate) fn heard(&mut self) {
+        self.hearing = Hearing::Silence(Moment::Now);
+    }
+
+    /// A newcomer was let in.
+    pub(crate) fn let_in(&mut self) {
+        if let Stage::Newcomers { left, .. } = &mut self.stage {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// A request was handed out.
+    pub(crate) fn serve(&mut self) {
+        self.served = true;
+    }
+
+    /// Tells whether epoll told of everything that came: nothing was served since it was asked.
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        !self.served
+    }
+
+    /// Tells whether those that are left of this round have waited for long.
+    pub(crate) fn is_round_long(&self) -> bool {
+        self.asked.age_ns(self.now_ns) > LONG_ROUND_NS
+    }
+
+    /// Returns the last moment that was noted, in milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ns / 1_000_000
+    }
+
+    /// Returns until when all those have been silent of whom epoll did not tell, in milliseconds.
+    pub(crate) fn silent_until_ms(&self) -> u64 {
+        self.silent_until_ns / 1_000_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A worker without end of work, on a clock of its own.
+    struct Saturated {
+        schedule: Schedule,
+        now_ns: u64,
+        /// When the master said something that was not heard yet.
+        said_ns: Option<u64>,
+        /// Requests that began since.
+        late: u32,
+        heard: u32,
+        newcomers: u32,
+        known: u32,
+    }
+
+    impl Saturated {
+        fn new() -> Self {
+            let schedule = Schedule::new();
+            Self { schedule, now_ns: 1, said_ns: None, late: 0, heard: 0, newcomers: 0, known: 0 }
+        }
+
+        fn say(&mut self) {
+            self.said_ns.get_or_insert(self.now_ns);
+        }
+
+        /// Serves a request, as the caller does it: the clock is read at its beginning and at its end.
+        fn serve(&mut self, request_ns: u64) {
+            self.schedule.serve();
+            self.schedule.note_time(self.now_ns);
+            if let Some(said_ns) = self.said_ns {
+                assert!(self.now_ns - said_ns < HEARING_NS + MS, "not heard for {} ns", self.now_ns - said_ns);
+                self.late += 1;
+            }
+            self.now_ns += request_ns;
+            self.schedule.note_time(self.now_ns);
+        }
+
+        /// Goes on until a request was served; `told` connections can go on whenever epoll is asked.
+        fn step(&mut self, request_ns: u64, told: usize, complete: bool) {
+            loop {
+                match self.schedule.next() {
+                    Next::Control => {
+                        self.heard += u32::from(self.said_ns.take().is_some());
+                        self.late = 0;
+                        self.schedule.heard();
+                    }
+                    Next::Known => {
+                        self.known += 1;
+                        return self.serve(request_ns);
+                    }
+                    Next::Newcomer => {
+                        self.newcomers += 1;
+                        self.schedule.let_in();
+                        return self.serve(request_ns);
+                    }
+                    Next::Timers => {}
+                    Next::Ask => self.schedule.begin_round(told, self.said_ns.is_some() && complete, complete),
+                }
+            }
+        }
+    }
+
+    /// Numbers that are the same in each run.
+    fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+        let mut state = seed | 1;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        }
+    }
+
+    #[test]
+    fn the_master_is_heard_within_moments_or_after_one_request_however_much_there_is_to_do() {
+        for seed in 1..200 {
+            let mut number = numbers(seed * 0x9E37_79B9);
+            let mut worker = Saturated::new();
+            let mut said = 0;
+            for _ in 0..2_000 {
+                let request_ns = [5_000, 900_000, 5 * MS, 60 * MS, 1_000 * MS][number(5) as usize];
+                if number(20) == 0 && worker.said_ns.is_none() {
+                    worker.say();
+                    said += 1;
+                }
+                worker.step(request_ns, number(300) as usize, number(3) > 0);
+            }
+            assert!(said - worker.heard <= 1, "seed {seed}: {said} said, {} heard", worker.heard);
+        }
+    }
+
+    #[test]
+    fn after_a_long_request_the_master_is_heard_before_the_next_one() {
+        for told in [0, 1, 1_000] {
+            let mut worker = Saturated::new();
+            for _ in 0..50 {
+                worker.step(1_000 * MS, told, true);
+                worker.say();
+                worker.step(1_000 * MS, told, true);
+                assert_eq!(worker.late, 0, "a request was served first, {told} told");
+            }
+        }
+    }
+
+    #[test]
+    fn short_requests_do_not_ask_each_time() {
+        let mut worker = Saturated::new();
+        let mut asked = 0;
+        for _ in 0..10_000 {
+            match worker.schedule.next() {
+                Next::Control => {
+                    asked += 1;
+                    worker.schedule.heard();
+                }
+                Next::Newcomer => {
+                    worker.schedule.let_in();
+                    worker.serve(50_000);
+                }
+                Next::Known => worker.serve(50_000),
+                Next::Timers => {}
+                Next::Ask => worker.schedule.begin_round(0, false, true),
+            }
+        }
+        // Epoll tells of the control socket as well.
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn newcomers_and_others_take_turns_whatever_a_request_lasts() {
+        for request_ns in [5_000, 5 * MS, 1_000 * MS] {
+            let mut worker = Saturated::new();
+            for _ in 0..10_000 {
+                worker.step(request_ns, 3, true);
+            }
+            assert!(worker.newcomers >= 2_000, "{request_ns} ns: {} newcomers", worker.newcomers);
+            assert!(worker.known >= 1_000, "{request_ns} ns: {} others", worker.known);
+        }
+    }
+
+    #[test]
+    fn timers_are_looked_at_although_there_is_always_something_to_do() {
+        let mut worker = Saturated::new();
+        let mut timers = 0;
+        for _ in 0..1_000 {
+            match worker.schedule.next() {
+                Next::Control => worker.schedule.heard(),
+                Next::Known | Next::Newcomer => worker.serve(5 * MS),
+                Next::Timers => timers += 1,
+                Next::Ask => worker.schedule.begin_round(1, false, true),
+            }
+        }
+        assert!(timers > 10, "{timers} times");
+    }
+}
