@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use testkit::output::Mark;
 use testkit::process::{Watch, signal};
-use testkit::{App, Endpoint, Gate, Server, procfs};
+use testkit::{App, Endpoint, Gate, Request, Server, procfs};
 
 /// The longest time without a success that is promised.
 const GAP: Duration = Duration::from_millis(50);
@@ -77,6 +77,26 @@ fn the_death_of_the_master_lets_requests_end_and_leaves_nothing() {
     assert_eq!(gate.release(held).text(), "waited for the gate\n");
     server.assert_nothing_is_left();
     drop(TcpListener::bind(address).expect("the port is free"));
+}
+
+#[test]
+fn the_death_of_the_master_leaves_clients_the_time_to_ask_once_more() {
+    let mut server = Server::builder().workers(2).config("keepalive_linger 30").start();
+    let request = Request::get("/");
+    let mut kept: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    for connection in &mut kept {
+        assert!(connection.request(&request).keep_alive);
+    }
+    let Endpoint::Tcp(address) = server.endpoint().clone() else { panic!("a TCP listener was asked for") };
+    server.signal(Signal::KILL);
+    server.wait_for_exit();
+    // Each worker has noticed when nothing listens any more.
+    server.eventually("a free port", || TcpListener::bind(address).ok());
+    for connection in &mut kept {
+        let response = connection.request(&request);
+        assert_eq!((response.status, response.keep_alive), (200, false));
+    }
+    server.assert_nothing_is_left();
 }
 
 #[test]

@@ -322,8 +322,8 @@ impl Core {
                 Ok(Received::End) | Err(_) => {
                     self.orphaned.set(true);
                     self.reactor().forget_control();
-                    self.retire(Leave { drain: true, hand_over: false, linger_ms: 0 });
-                    self.reactor().give_up_after(self.timeout_ms);
+                    self.retire(Leave { drain: true, hand_over: false, linger_ms: self.linger_ms });
+                    self.reactor().give_up_after(self.timeout_ms.saturating_add(self.linger_ms));
                     return Ok(());
                 }
             }

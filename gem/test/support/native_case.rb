@@ -50,6 +50,8 @@ class NativeServer
     @wire, theirs = Wire.pair
     @log, log = IO.pipe
     @page = memory
+    # The end of a test is the death of the master: it waits for no client.
+    settings = { "keepalive_linger" => 0 }.merge(settings)
     @pid = fork { child(theirs, log, settings, ENV_TEMPLATE.merge(env), app) }
     ALL << self
     [theirs, log].each(&:close)
