@@ -191,3 +191,26 @@ fn an_idle_worker_outlives_the_timeout() {
     assert_eq!(server.get("/").status, 200);
     server.stop();
 }
+
+#[test]
+fn requests_that_crash_their_worker_keep_no_others_waiting() {
+    let crash = r##"
+        run ->(env) do
+          Process.kill(:KILL, $$) && sleep if env["PATH_INFO"] == "/crash"
+          [200, { "Content-Type" => "text/plain" }, ["alive\n"]]
+        end
+    "##;
+    let mut server = Server::builder().app(App::rackup(crash)).workers(2).start();
+    for _ in 0..24 {
+        let mut crashing = server.connect();
+        crashing.send("GET /crash HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(crashing.read_to_end(), b"");
+        assert_eq!(server.get("/").text(), "alive\n");
+    }
+    // A release with such a request is not one that does not boot.
+    let reload = server.ctl(["reload", "--wait"]);
+    assert!(reload.status.success(), "{}{}", reload.stdout, reload.stderr);
+    server.stop();
+    let log = server.whole_output();
+    assert!(!log.contains("times in a row"), "no slot waits for long:\n{log}");
+}

@@ -38,6 +38,7 @@ impl Shell {
 
     pub(crate) fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
         self.post_mortem(id, exited);
+        let in_request = self.workers.get(&id).is_some_and(|worker| self.request_start_ns(worker).is_some());
         let Some(worker) = self.forget_worker(id) else { return };
         if !worker.ready && self.failure.is_none() {
             self.failure = Some(format!("worker={} ended while booting: {}", worker.slot, exited.ruby_inspect()));
@@ -51,7 +52,12 @@ impl Shell {
             let line = format!("reaped {} worker={}", exited.ruby_inspect(), worker.slot);
             if clean { self.log.info(line) } else { self.log.error(line) }
         }
-        self.event(Event::WorkerExited { worker: id, clean });
+        self.event(Event::WorkerExited { worker: id, in_request });
+    }
+
+    /// When the request began that a worker is in, as its seat says.
+    fn request_start_ns(&self, worker: &Worker) -> Option<u64> {
+        scoreboard::seat(self.scoreboard.words(), worker.seat)?.request_start_ns()
     }
 
     /// Says what the worker was doing when something other than its own end took it.

@@ -2,6 +2,9 @@
 //!
 //! The first failure waits about 0.1 s, each further one twice as long, up to 30 s. A quarter of each delay is left to
 //! chance, so that workers which fail together (a database that went away) do not come back together.
+//!
+//! While no worker serves, nothing waits longer than a second after its last failure: clients wait meanwhile. And a worker
+//! that dies in a request has not failed to boot: its slot forks at most ten workers a second, and that is all.
 
 use core::time::Duration;
 
@@ -14,6 +17,8 @@ pub(crate) const LIVED: Duration = Duration::from_secs(1);
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// The longest wait after a failure while no worker serves.
+const LONGEST_ALONE: Duration = Duration::from_secs(1);
 
 /// The failures in a row of one slot, or of the molds of one edition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +27,9 @@ pub(crate) struct BackOff {
     pub(crate) failures: u32,
     /// When to try again.
     pub(crate) not_before: Instant,
+    /// When it failed last; for deaths at work, when the worker became ready.
+    #[serde(default)]
+    failed_at: Instant,
 }
 
 impl BackOff {
@@ -38,7 +46,20 @@ impl BackOff {
         self.wait(now, delay(self.failures - 1, dice))
     }
 
+    /// Notes that a worker died in a request, or left because it was sent away, after it became ready at `since`. That
+    /// says nothing about the next one's boot; but what it says is a worker's claim, so the rate of forks stays bounded.
+    pub(crate) fn died_at_work(&mut self, since: Instant) {
+        self.failed_at = self.failed_at.max(since);
+        self.not_before = self.not_before.max(since + FIRST_DELAY);
+    }
+
+    /// Returns when to try again. `alone`: no worker serves, and none is about to.
+    pub(crate) fn due(&self, alone: bool) -> Instant {
+        if alone { self.not_before.min(self.failed_at + LONGEST_ALONE) } else { self.not_before }
+    }
+
     fn wait(&mut self, now: Instant, delay: Duration) -> Duration {
+        self.failed_at = now;
         self.not_before = now + delay;
         delay
     }
@@ -92,6 +113,28 @@ mod tests {
         assert_eq!(back_off.died_early(Instant(5), &mut dice), Duration::ZERO);
         assert!(back_off.died_early(Instant(5), &mut dice) >= Duration::from_millis(75));
         assert!(back_off.boot_failed(Instant(5), &mut dice) >= Duration::from_millis(300));
+    }
+
+    #[test]
+    fn nothing_waits_longer_than_a_second_while_no_worker_serves() {
+        let mut dice = Dice::new(7);
+        let mut back_off = BackOff::default();
+        for failures in 1..20 {
+            let now = Instant(failures * 60_000_000_000);
+            let delay = back_off.boot_failed(now, &mut dice);
+            assert_eq!(back_off.due(false), now + delay);
+            assert_eq!(back_off.due(true), now + delay.min(LONGEST_ALONE));
+        }
+    }
+
+    #[test]
+    fn deaths_at_work_are_no_failures_and_leave_a_tenth_of_a_second_between_two_forks() {
+        let mut back_off = BackOff::default();
+        for ready_ms in [0, 100, 200] {
+            let since = Instant(ready_ms * 1_000_000);
+            back_off.died_at_work(since);
+            assert_eq!((back_off.failures, back_off.due(false)), (0, since + FIRST_DELAY));
+        }
     }
 
     #[test]

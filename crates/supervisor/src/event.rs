@@ -104,8 +104,8 @@ pub enum Event {
     WorkerExited {
         /// Which worker.
         worker: WorkerId,
-        /// Whether it exited with status 0.
-        clean: bool,
+        /// Whether it had a request, as its seat of the scoreboard says. That is the worker's claim.
+        in_request: bool,
     },
     /// A worker's request has outlived its deadline (the scoreboard says so). Whatever the worker was told, it is killed.
     RequestOverdue {

@@ -54,7 +54,7 @@ impl Up {
             Course::FirstFork { .. } | Course::Steady | Course::Draining(_) => true,
             Course::Preparing { .. } | Course::Rolling(_) => false,
         };
-        if free && self.line.source == Source::Lost && self.line.back_off.not_before <= now {
+        if free && self.line.source == Source::Lost && self.line.back_off.due(is_alone(fleet)) <= now {
             self.line.source = Source::Booting(fleet.start_mold(now));
         }
     }
@@ -137,7 +137,7 @@ impl Up {
 
     /// Forks a worker, unless its slot has to wait: after failures, or for a worker of the same mold that has not left.
     fn fork(&self, fleet: &mut Fleet, now: Instant, slot: SlotId) {
-        let waits = fleet.back_offs.get(&slot).is_some_and(|back_off| back_off.not_before > now);
+        let waits = fleet.back_offs.get(&slot).is_some_and(|back_off| back_off.due(is_alone(fleet)) > now);
         let taken = fleet.any(|worker| worker.slot == slot && worker.generation == self.line.generation);
         if !waits && !taken {
             fleet.fork(now, slot, &self.line);
@@ -231,6 +231,12 @@ impl Up {
     pub(crate) fn next_deadline(&self, fleet: &Fleet, now: Instant) -> Option<Instant> {
         let slots = fleet.back_offs.iter().filter(|(slot, _)| slot.0 < self.target).map(|(_, back_off)| *back_off);
         let mold = (self.line.source == Source::Lost).then_some(self.line.back_off);
-        slots.chain(mold).map(|back_off| back_off.not_before).filter(|moment| *moment > now).min()
+        let alone = is_alone(fleet);
+        slots.chain(mold).map(|back_off| back_off.due(alone)).filter(|moment| *moment > now).min()
     }
+}
+
+/// Whether no worker serves, and none is about to: clients wait, so what failed is tried again soon.
+fn is_alone(fleet: &Fleet) -> bool {
+    !fleet.any(|worker| worker.serves() || worker.boots())
 }

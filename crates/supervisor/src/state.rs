@@ -84,7 +84,7 @@ impl State {
             Event::WorkerBootFailed { worker } => self.worker_boot_failed(fleet, now, worker),
             Event::ForkFailed { worker } => self.fork_failed(fleet, now, worker),
             Event::WorkerLeaves { worker } => self.worker_leaves(fleet, now, worker),
-            Event::WorkerExited { worker, clean: _ } => self.worker_exited(fleet, now, worker),
+            Event::WorkerExited { worker, in_request } => self.worker_exited(fleet, now, worker, in_request),
             Event::RequestOverdue { worker } => {
                 request_overdue(fleet, worker);
                 self
@@ -266,7 +266,7 @@ impl State {
         let Some(&worker) = fleet.workers.get(&id) else { return self };
         match (self, worker.state) {
             (Self::Up(up), WorkerState::Serving { since }) => {
-                let up = up.worker_died(fleet, now, worker, since);
+                let up = up.worker_died(fleet, now, worker, since, false);
                 let others = fleet.workers.iter().any(|(other, worker)| *other != id && worker.serves());
                 fleet.dismiss(now, id, others && up.has_takers(fleet));
                 Self::Up(up)
@@ -275,14 +275,14 @@ impl State {
         }
     }
 
-    fn worker_exited(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+    fn worker_exited(self, fleet: &mut Fleet, now: Instant, id: WorkerId, in_request: bool) -> Self {
         let Some(worker) = fleet.workers.remove(&id) else { return self };
         match worker.state {
             WorkerState::Booting { .. } => {
                 self.boot_failed(fleet, now, worker, FailureReason::WorkerExited(worker.slot))
             }
             WorkerState::Serving { since } => match self {
-                Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since)),
+                Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since, in_request)),
                 Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
             WorkerState::Retiring { .. }

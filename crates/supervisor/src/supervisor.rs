@@ -197,7 +197,8 @@ impl Supervisor {
     pub fn troubles(&self) -> impl Iterator<Item = Trouble> {
         let served = |slot| self.fleet.any(|worker| worker.slot == slot && worker.serves());
         let wanted = SlotId(self.worker_processes());
-        self.fleet.back_offs.range(..wanted).filter(move |(slot, _)| !served(**slot)).map(|(slot, back_off)| Trouble {
+        let failed = self.fleet.back_offs.range(..wanted).filter(|(_, back_off)| back_off.failures > 0);
+        failed.filter(move |(slot, _)| !served(**slot)).map(|(slot, back_off)| Trouble {
             slot: *slot,
             failures: back_off.failures,
             not_before: back_off.not_before,

@@ -126,11 +126,20 @@ impl Up {
         }
     }
 
-    /// A worker that served died, or left without having been asked to.
-    pub(crate) fn worker_died(self, fleet: &mut Fleet, now: Instant, worker: Worker, since: Instant) -> Self {
+    /// A worker that served died, or left without having been asked to. One that dies in a request booted well.
+    pub(crate) fn worker_died(
+        self,
+        fleet: &mut Fleet,
+        now: Instant,
+        worker: Worker,
+        since: Instant,
+        in_request: bool,
+    ) -> Self {
         let slot = worker.slot;
         if now.since(since) >= LIVED {
             fleet.back_offs.remove(&slot);
+        } else if in_request {
+            fleet.back_offs.entry(slot).or_default().died_at_work(since);
         } else if worker.edition == self.line.edition {
             let mut back_off = fleet.back_offs.get(&slot).copied().unwrap_or_default();
             let delay = back_off.died_early(now, &mut fleet.dice);

@@ -31,6 +31,43 @@ fn second_early_death_in_a_row_waits() {
 }
 
 #[test]
+fn worker_that_dies_in_a_request_is_replaced_within_a_tenth_of_a_second_however_often() {
+    let mut rig = Rig::serving(1);
+    assert_eq!(rig.tell(died_in_request(1)), [fork(2, 0, 1)], "it was ready for longer than that");
+    rig.tell(ready(2));
+    for id in 2..30 {
+        assert_eq!(rig.tell(died_in_request(id)), []);
+        let (delay, deeds) = rig.deadline();
+        assert_eq!((delay, deeds), (Duration::from_millis(100), vec![fork(id + 1, 0, 1)]));
+        rig.tell(ready(id + 1));
+    }
+    assert!(!rig.facts.iter().any(|fact| matches!(fact, Fact::BackOff { .. })), "{:?}", rig.facts);
+    assert_eq!(rig.supervisor.troubles().count(), 0);
+    rig.pass(Duration::from_millis(150));
+    assert_eq!(rig.tell(died_in_request(30)), [fork(31, 0, 1)]);
+}
+
+#[test]
+fn last_slot_is_tried_again_within_a_second() {
+    let mut rig = Rig::serving(2);
+    rig.tell(died(1));
+    let mut id = 3;
+    for _ in 0..10 {
+        rig.tell(died(id));
+        rig.deadline();
+        id += 1;
+    }
+    assert_eq!(rig.tell(died(id)), []);
+    assert!(rig.supervisor.next_deadline().expect("it is tried again") > rig.now + seconds(20));
+    // The other one goes too: now nothing serves.
+    assert_eq!(rig.tell(died(2)), [fork(id + 1, 1, 1)]);
+    rig.tell(died(id + 1));
+    let (delay, deeds) = rig.deadline();
+    assert!(delay <= seconds(1), "{delay:?}");
+    assert_eq!(deeds.len(), 1, "{deeds:?}");
+}
+
+#[test]
 fn worker_that_lived_a_while_clears_the_slate() {
     let mut rig = Rig::serving(1);
     rig.tell(died(1));
@@ -156,7 +193,7 @@ fn events_about_strangers_change_nothing() {
         Event::WorkerReady { worker },
         Event::WorkerBootFailed { worker },
         Event::ForkFailed { worker },
-        Event::WorkerExited { worker, clean: false },
+        Event::WorkerExited { worker, in_request: false },
         Event::RequestOverdue { worker },
         Event::MoldConfigured { generation, plan: PLAN },
         Event::MoldReady { generation },

@@ -112,11 +112,16 @@ fn ready(worker: u32) -> Event {
 }
 
 fn died(worker: u32) -> Event {
-    Event::WorkerExited { worker: WorkerId(worker), clean: false }
+    Event::WorkerExited { worker: WorkerId(worker), in_request: false }
 }
 
+fn died_in_request(worker: u32) -> Event {
+    Event::WorkerExited { worker: WorkerId(worker), in_request: true }
+}
+
+/// It went as it was asked to, or by itself: nothing tells this from a death while idle.
 fn left(worker: u32) -> Event {
-    Event::WorkerExited { worker: WorkerId(worker), clean: true }
+    died(worker)
 }
 
 fn mold_died(generation: u32) -> Event {

@@ -412,7 +412,13 @@ impl Laws {
     }
 
     /// Judges the whole after a step.
-    pub(crate) fn after(&mut self, now: Instant, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) {
+    pub(crate) fn after(
+        &mut self,
+        now: Instant,
+        supervisor: &Supervisor,
+        molds: &BTreeMap<Generation, Mold>,
+        workers: &BTreeMap<WorkerId, Worker>,
+    ) {
         assert!(supervisor.next_deadline().is_none_or(|deadline| deadline > now), "a deadline in the past");
         assert!(supervisor.workers().map(|(id, _)| id).eq(workers.keys().copied()), "who lives is known");
         // A roll that cannot fail any more may have made the server smaller.
@@ -431,6 +437,13 @@ impl Laws {
             "an upgrade that waits for a reload is not lost"
         );
         let (target, surge) = (supervisor.worker_processes(), self.plan().map_or(1, |plan| plan.surge.max(1)));
+        // All workers are gone, and no mold is on its way: clients wait, so the next try comes soon.
+        let forks = |mold: &Mold| mold.life == MoldLife::Ready && mold.told_ready;
+        let boots = molds.values().any(|mold| mold.life != MoldLife::Gone && !forks(mold));
+        if self.listening && target > 0 && supervisor.workers().next().is_none() && !boots && !self.stop_wanted() {
+            let soon = supervisor.next_deadline().is_some_and(|deadline| deadline <= now + Duration::from_secs(1));
+            assert!(soon, "no worker serves, and the next try is at {:?}", supervisor.next_deadline());
+        }
         if supervisor.phase() != Phase::Rolling {
             self.way_back = target;
         }

@@ -157,7 +157,7 @@ impl World {
         if executes {
             self.execute();
         }
-        self.laws.after(self.now, &self.supervisor, &self.workers);
+        self.laws.after(self.now, &self.supervisor, &self.molds, &self.workers);
     }
 
     /// Nothing goes wrong any more: everything must come right, and then the server is stopped.
@@ -549,10 +549,10 @@ impl World {
             return;
         }
         worker.life = WorkerLife::Dead;
-        worker.request = None;
+        let in_request = worker.request.take().is_some();
         let reaped = worker.last_word.max(self.now + worker.dice.ms(0, 3));
         self.note(|| format!("worker {id} dies"));
-        self.at(reaped, Next::Tell(Event::WorkerExited { worker: id, clean }));
+        self.at(reaped, Next::Tell(Event::WorkerExited { worker: id, in_request }));
     }
 
     fn request(&mut self, id: WorkerId) {
