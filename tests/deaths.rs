@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use testkit::output::Mark;
 use testkit::process::{Watch, signal};
-use testkit::{App, Endpoint, Gate, Request, Server, procfs};
+use testkit::{App, Connection, Endpoint, Gate, Request, Server, procfs};
 
 /// The longest time without a success that is promised.
 const GAP: Duration = Duration::from_millis(50);
@@ -96,6 +96,28 @@ fn the_death_of_the_master_leaves_clients_the_time_to_ask_once_more() {
         let response = connection.request(&request);
         assert_eq!((response.status, response.keep_alive), (200, false));
     }
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn a_new_master_waits_for_the_address_until_the_workers_of_a_dead_one_have_finished() {
+    let mut server = Server::builder().workers(2).unix_listeners(1).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    server.signal(Signal::KILL);
+    server.wait_for_exit();
+    let endpoints: Vec<Endpoint> = server.endpoints().to_vec();
+    let successor = Server::builder().tcp_listeners(0);
+    let mut successor = endpoints.iter().fold(successor, |all, at| all.arg("-l").arg(&at.to_string())).launch();
+    let waiting = format!("is held by workers that have lost their master, pid=[{}]: waiting", held.worker);
+    successor.wait_for(Mark::default(), &waiting);
+    assert!(successor.try_wait_for_exit(Duration::from_secs(4)).is_none(), "it gave up");
+    assert_eq!(gate.release(held).status, 200);
+    successor.wait_for(Mark::default(), "master process ready");
+    for endpoint in &endpoints {
+        assert_eq!(Connection::open(endpoint).request(&Request::get("/").close()).status, 200);
+    }
+    successor.stop();
     server.assert_nothing_is_left();
 }
 

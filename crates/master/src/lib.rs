@@ -15,6 +15,7 @@
 //! | `settings` | what a mold answers |
 //! | `inherited` | sockets that the process was started with |
 //! | `listeners` | which sockets there are, whose they are, binding and dropping |
+//! | `orphans` | workers of a dead master that still hold an address |
 //! | `anchor`, `release` | the directory that moves to another release, and what follows it |
 //! | `successor` | the second master of an upgrade |
 //! | `in_place`, `preflight` | the program that is to take this one's place: as the master and as that program see it |
@@ -44,6 +45,7 @@ mod inherited;
 mod listeners;
 mod log;
 mod notify;
+mod orphans;
 mod perform;
 mod preflight;
 mod queue;

@@ -9,8 +9,11 @@ use sys::listener::{Address, Listener, Options, in_use};
 
 use crate::inherited::Inherited;
 use crate::log::Log;
+use crate::orphans;
 use crate::settings::Settings;
 
+/// How often an address is tried that workers of a dead master hold, in seconds: it is free when their requests end.
+const ORPHANS_DELAY: f64 = 0.1;
 /// What an address begins with that means sockets of the service manager by their name.
 const BY_NAME: &str = "systemd:";
 
@@ -32,7 +35,8 @@ pub(crate) type Listeners = Vec<Rc<Bound>>;
 /// Makes the list that `settings` ask for: sockets there are already are used again, the others are bound.
 ///
 /// `present` are the lists of living generations. An address in use is tried again as the options say, while `wait`
-/// (seconds) returns true; at once given up without it.
+/// (seconds) returns true; at once given up without it. One that workers of a dead master hold is tried for as long as a
+/// request may last.
 ///
 /// # Errors
 /// An address that cannot be bound, after it was logged.
@@ -58,7 +62,7 @@ pub(crate) fn prepare(
         let known = present.iter().chain(&inherited.handed_over).chain(inherited.kept()).chain(&wanted);
         let bound = match known.into_iter().find(|bound| bound.serves(&address)) {
             Some(bound) => Rc::clone(bound),
-            None => Rc::new(bind(address, options, log, &mut wait)?),
+            None => Rc::new(bind(address, options, settings, log, &mut wait)?),
         };
         bound.apply(options, log);
         if options.rcvbuf.is_some() || options.sndbuf.is_some() {
@@ -126,8 +130,15 @@ fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log
     Ok(())
 }
 
-fn bind(address: Address, options: &Options, log: &Log, wait: &mut Option<Wait<'_>>) -> Result<Bound, String> {
+fn bind(
+    address: Address,
+    options: &Options,
+    settings: &Settings,
+    log: &Log,
+    wait: &mut Option<Wait<'_>>,
+) -> Result<Bound, String> {
     let mut left = options.tries;
+    let mut patience = settings.timeout.as_secs_f64();
     loop {
         match Listener::bind(&address, options) {
             Ok(socket) => {
@@ -136,6 +147,22 @@ fn bind(address: Address, options: &Options, log: &Log, wait: &mut Option<Wait<'
                 return Ok(Bound { socket, asked: Some(address), activated_as: None });
             }
             Err(error) if in_use(&error) => {
+                // A reload does not wait, and what it finds in use is in use by another server.
+                if let Some(wait) = wait.as_mut().filter(|_| patience > 0.0)
+                    && let orphans @ [_, ..] = &*orphans::holding(&address)
+                {
+                    if patience >= settings.timeout.as_secs_f64() {
+                        log.warn(format_args!(
+                            "addr={address} is held by workers that have lost their master, pid={orphans:?}: waiting for \
+                             the end of their requests, at most {patience} s"
+                        ));
+                    }
+                    patience -= ORPHANS_DELAY;
+                    if !wait(ORPHANS_DELAY) {
+                        return Err(error.as_ruby());
+                    }
+                    continue;
+                }
                 log.error(format_args!("adding listener failed addr={address} (in use)"));
                 let tries = if left < 0 { "infinite".to_string() } else { (left - 1).max(0).to_string() };
                 let Some(wait) = wait.as_mut().filter(|_| left != 0) else { return Err(error.as_ruby()) };

@@ -167,7 +167,7 @@ impl Shell {
         let chain = |error: sys::Error| error.chain();
         let signals = Signals::listen().map_err(chain)?;
         sys::process::become_subreaper().map_err(chain)?;
-        let scoreboard = Shared::create("licorne-scoreboard", scoreboard::BYTES).map_err(chain)?;
+        let scoreboard = Shared::create(crate::orphans::SCOREBOARD, scoreboard::BYTES).map_err(chain)?;
         let mut shell = Self::assemble(options, runtime, signals, scoreboard, Queue::open().map_err(chain)?);
         shell.inherited = Inherited::adopt(announced, &shell.log)?;
         shell.succession = Succession::after(successor::origin());

@@ -81,6 +81,18 @@ pub fn program(pid: u32) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().trim_end_matches(" (deleted)").to_string())
 }
 
+/// Every process of this pid namespace.
+pub fn processes() -> impl Iterator<Item = Process> {
+    numbers("/proc").filter_map(process)
+}
+
+/// Whether a process has shared memory of this name open. See memfd_create(2).
+pub fn has_memory(pid: u32, name: &str) -> bool {
+    let wanted = format!("/memfd:{name} (deleted)");
+    let target = |number: u32| fs::read_link(format!("/proc/{pid}/fd/{number}")).ok();
+    numbers(&format!("/proc/{pid}/fd")).filter_map(target).any(|target| target.as_os_str() == wanted.as_str())
+}
+
 /// The sockets that a process has open: descriptor and inode.
 pub fn sockets(pid: u32) -> BTreeMap<u32, u64> {
     let inode = |number: u32| {
@@ -278,6 +290,17 @@ mod tests {
         assert_eq!(network.connected.get(&inode(&served)), port);
         assert_ne!(network.connected.get(&inode(&client)), port);
         std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_process_shows_its_shared_memory_by_name() {
+        let own = std::process::id();
+        assert!(processes().any(|process| process.pid == own));
+        let name = format!("licorne-table-{own}");
+        assert!(!has_memory(own, &name));
+        let _memory = crate::memory::Shared::create(&name, 4096).unwrap();
+        assert!(has_memory(own, &name));
+        assert!(!has_memory(own, &name[1..]));
     }
 
     #[test]
