@@ -54,4 +54,45 @@ class LogsTest < Minitest::Test
     assert system(RbConfig.ruby, *$LOAD_PATH.flat_map { |path| ["-I", path] }, "-e", script)
     assert_equal %W[1\n 2\n 1\n], %w[e.1 o e].map { |name| File.read(name) }
   end
+
+  # As root, for an application of nobody's, in a directory of nobody's.
+  def in_a_directory_of_the_users
+    return unless Process.euid.zero?
+
+    File.chmod(0o755, @directory)
+    Dir.mkdir("log")
+    File.chown(65_534, 65_534, "log")
+    File.write("secret", "precious")
+    File.chmod(0o600, "secret")
+    Licorne::Logs.user = ["nobody", nil]
+    yield
+    assert_equal ["precious", 0, 0o100600], [File.read("secret"), File.stat("secret").uid, File.stat("secret").mode]
+  ensure
+    Licorne::Logs.user = nil
+  end
+
+  def test_root_opens_a_log_of_the_users_as_the_user
+    in_a_directory_of_the_users do
+      log = open_log("log/a.log")
+      File.rename("log/a.log", "log/a.log.1")
+      assert_equal 1, Licorne::Logs.reopen
+      assert_equal 65_534, File.stat("log/a.log").uid
+      File.rename("log/a.log", "log/a.log.2")
+      File.symlink("../secret", "log/a.log")
+      assert_match(/symbolic link/, assert_raises(IOError) { Licorne::Logs.reopen }.message)
+      log.puts("still there")
+      assert_equal "still there\n", File.read("log/a.log.2")
+      log.close
+    end
+  end
+
+  def test_root_gives_no_log_away_that_the_user_may_have_put_there
+    in_a_directory_of_the_users do
+      File.symlink("../secret", "log/link")
+      logs = [open_log("log/link"), open_log("log/own"), open_log("roots.log")]
+      Licorne::Logs.chown(65_534, 65_534)
+      assert_equal [0, 0, 65_534], logs.map { |log| log.stat.uid }
+      logs.each(&:close)
+    end
+  end
 end

@@ -31,6 +31,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("A daemon's exit status is the truth", "daemon", "a_daemon_that_cannot_boot_says_so_and_fails"),
     ("A first boot that fails ends the server", "deaths", "a_first_boot_that_fails_ends_the_server_with_the_backtrace"),
     (
+        "Files in directories of the application's user are opened as that user",
+        "placed_paths",
+        "a_log_that_became_a_link_to_a_file_of_roots_is_left_alone",
+    ),
+    (
         "What the application starts inherits nothing",
         "leaks",
         "a_program_that_the_application_starts_inherits_nothing_of_ours",

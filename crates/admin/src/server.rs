@@ -121,7 +121,7 @@ fn bind(address: &Address) -> Result<Listener, String> {
             Err(error) if sys::listener::in_use(&error) && Instant::now() < deadline => {
                 if let Address::Unix(path) = address
                     && is_predecessor(path)
-                    && let Ok(listener) = Listener::replace(path, &options)
+                    && let Ok(listener) = Listener::replace(None, path, &options)
                 {
                     return Ok(listener);
                 }

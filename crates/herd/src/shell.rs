@@ -100,7 +100,7 @@ impl Shell {
             }
         };
         if let Some(path) = &options.own_pid_file {
-            sys::pidfile::write(path, sys::process::own_pid()).map_err(failed)?;
+            sys::pidfile::write(path, sys::process::own_pid(), None).map_err(failed)?;
         }
         let flavour = &options.flavour;
         let pid_file = options.pass_pid_file.then_some(options.pid_file.as_path());
@@ -159,7 +159,7 @@ impl Shell {
 
     fn leave(mut self, status: u8) -> u8 {
         if let Some(path) = &self.options.own_pid_file {
-            sys::pidfile::remove(path, sys::process::own_pid());
+            sys::pidfile::remove(path, sys::process::own_pid(), None);
         }
         if let Some(guard) = self.guard.take() {
             guard.dismiss();

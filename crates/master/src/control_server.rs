@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use supervisor::Ticket;
 use sys::door::Door;
 use sys::listener::{Address, Listener, Options};
+use sys::user::User;
 
 use wire::state;
 
@@ -27,6 +28,8 @@ pub(crate) struct ControlServer {
     socket: Option<(UnixListener, PathBuf)>,
     clients: Vec<Client>,
     door: Door,
+    /// Who the application runs as: the socket may be in a directory of that user's.
+    user: Option<User>,
 }
 
 #[derive(Debug)]
@@ -42,13 +45,15 @@ impl ControlServer {
     ///
     /// # Errors
     /// Another process listens there, or the path cannot be written.
-    pub(crate) fn open(&mut self, path: &Path, make_directory: bool) -> Result<(), String> {
+    pub(crate) fn open(&mut self, path: &Path, make_directory: bool, user: Option<User>) -> Result<(), String> {
+        self.user = user;
         if make_directory && let Some(directory) = path.parent() {
             sys::process::make_private_directory(directory).map_err(|error| error.chain())?;
             remove_orphans(directory);
         }
         let options = Options { umask: 0o177, backlog: Some(16), ..Options::default() };
-        let bound = Listener::bind(&Address::Unix(path.to_path_buf()), &options).map_err(|error| error.chain())?;
+        let address = Address::Unix(path.to_path_buf());
+        let bound = Listener::bind_as(self.user.as_ref(), &address, &options).map_err(|error| error.chain())?;
         self.socket = Some((UnixListener::from(bound.into_fd()), path.to_path_buf()));
         Ok(())
     }
@@ -57,14 +62,14 @@ impl ControlServer {
     ///
     /// # Errors
     /// One of them is not there.
-    pub(crate) fn take_over(handed: &state::Control) -> Result<Self, String> {
+    pub(crate) fn take_over(handed: &state::Control, user: Option<User>) -> Result<Self, String> {
         let client = |client: &state::Client| {
             let stream = UnixStream::from(take_over::adopt(client.stream)?);
             Ok(Client { stream, received: client.received.0.clone(), waits_for: client.waits_for.map(Ticket) })
         };
         let listener = UnixListener::from(take_over::adopt(handed.socket)?);
         let clients = handed.clients.iter().map(client).collect::<Result<_, String>>()?;
-        Ok(Self { socket: Some((listener, take_over::path(&handed.path))), clients, door: Door::default() })
+        Ok(Self { socket: Some((listener, take_over::path(&handed.path))), clients, door: Door::default(), user })
     }
 
     /// What the next program takes over.
@@ -88,9 +93,10 @@ impl ControlServer {
     }
 
     /// Moves the socket's file, so that another master can bind the old path.
-    pub(crate) fn rename(&mut self, to: &Path) -> std::io::Result<()> {
+    pub(crate) fn rename(&mut self, to: &Path) -> sys::Result<()> {
         if let Some((_, path)) = &mut self.socket {
-            std::fs::rename(&path, to)?;
+            let rename = || std::fs::rename(&*path, to).map_err(sys::Error::path("rename", to));
+            sys::safe_open::act_on(&[path.as_path(), to], self.user.as_ref(), rename)?;
             *path = to.to_path_buf();
         }
         Ok(())
@@ -99,7 +105,8 @@ impl ControlServer {
     /// Removes the socket's file.
     pub(crate) fn remove(&mut self) {
         if let Some((_, path)) = self.socket.take() {
-            let _ = std::fs::remove_file(path);
+            let remove = || std::fs::remove_file(&path).map_err(sys::Error::path("unlink", &path));
+            let _ = sys::safe_open::act(&path, self.user.as_ref(), remove);
         }
     }
 
@@ -114,6 +121,10 @@ impl ControlServer {
         while let Some((listener, _)) = &self.socket
             && let Some(stream) = self.door.let_in(listener)
         {
+            // In a directory of the application's user the socket is that user's, who may not command for all that.
+            if !sys::listener::is_peer_trusted(&stream) {
+                continue;
+            }
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);
             }
@@ -211,7 +222,7 @@ mod tests {
     fn who_cannot_be_let_in_waits_and_keeps_nobody_busy() {
         let path = std::env::temp_dir().join(format!("licorne-control-{}.sock", std::process::id()));
         let mut server = ControlServer::default();
-        server.open(&path, false).unwrap();
+        server.open(&path, false, None).unwrap();
         let own = std::process::id().to_string();
         let limited = std::process::Command::new("prlimit").args(["--nofile=100:", "--pid", &own]).status().unwrap();
         assert!(limited.success());

@@ -10,6 +10,7 @@ use std::time::Duration;
 use supervisor::{Event, Generation};
 use sys::signals::{Delivered, Signal, Signals};
 use sys::stdio::Stream;
+use sys::user::User;
 use wire::Message;
 
 use crate::control;
@@ -40,7 +41,8 @@ impl Shell {
         let own = sys::process::own_pid();
         match &settings.pid {
             Some(path) if first => {
-                sys::pidfile::write(path, own).map_err(|error| format!("{} (ArgumentError)", error.chain()))?;
+                sys::pidfile::write(path, own, settings.user.as_ref())
+                    .map_err(|error| format!("{} (ArgumentError)", error.chain()))?;
                 self.set_pid_path(Some(path.clone()));
             }
             Some(path) if self.successor.pid().is_none() => {
@@ -90,17 +92,20 @@ impl Shell {
     pub(crate) fn redirect(
         &self,
         settings: &Settings,
-        how: impl Fn(Stream, &Path) -> sys::Result<()>,
+        how: impl Fn(Stream, &Path, Option<&User>) -> sys::Result<()>,
     ) -> Result<(), String> {
         let null = self.options.daemonize.then(|| PathBuf::from("/dev/null"));
         let stdout = settings.stdout_path.as_ref().or(null.as_ref());
         let stderr = settings.stderr_path.as_ref().or(null.as_ref());
-        for (path, stream) in [(stdout, Stream::Out), (stderr, Stream::Err)] {
-            if let Some(path) = path {
-                how(stream, path).map_err(|error| error.chain())?;
-            }
-        }
-        Ok(())
+        let user = settings.user.as_ref();
+        let redirect = |name: &str, stream, path: Option<&PathBuf>| match path {
+            Some(path) => how(stream, path, user).map_err(|error| format!("{name}: {}", error.chain())),
+            None => Ok(()),
+        };
+        let out = redirect("stdout_path", Stream::Out, stdout);
+        // One that cannot be opened does not keep the other from being so.
+        let err = redirect("stderr_path", Stream::Err, stderr);
+        out.and(err)
     }
 
     pub(crate) fn commit(&mut self, generation: Generation) {
@@ -141,7 +146,7 @@ impl Shell {
     /// Makes pid file and standard streams those of `settings`.
     fn change_settings(&mut self, settings: &Settings) {
         if let Err(text) = self.redirect(settings, sys::stdio::reopen) {
-            self.log.error(text);
+            self.log.error(format_args!("{text}; the log that was open stays"));
         }
         if let Some(pid) = self.successor.pid() {
             if let Some(path) = &settings.pid {
@@ -153,20 +158,25 @@ impl Shell {
         let own = sys::process::own_pid();
         match (self.pid_path.clone(), settings.pid.clone()) {
             (Some(old), Some(new)) if old == new => {}
-            (Some(old), Some(new)) => match sys::pidfile::rename(&old, &new, own) {
+            (Some(old), Some(new)) => match sys::pidfile::rename(&old, &new, own, settings.user.as_ref()) {
                 Ok(()) => self.set_pid_path(Some(new)),
                 Err(error) => self.log.error(error.chain()),
             },
-            (None, Some(new)) => match sys::pidfile::write(&new, own) {
+            (None, Some(new)) => match sys::pidfile::write(&new, own, settings.user.as_ref()) {
                 Ok(()) => self.set_pid_path(Some(new)),
                 Err(error) => self.log.error(error.chain()),
             },
             (Some(old), None) => {
-                sys::pidfile::remove(&old, own);
+                sys::pidfile::remove(&old, own, settings.user.as_ref());
                 self.set_pid_path(None);
             }
             (None, None) => {}
         }
+    }
+
+    /// Who the application runs as, where the configuration says it: whom files in places of others are opened as.
+    pub(crate) fn user(&self) -> Option<&User> {
+        self.settings.as_ref().and_then(|settings| settings.user.as_ref())
     }
 
     /// Whether the control socket's path was chosen by the user, so that two masters would share it.
@@ -178,7 +188,7 @@ impl Shell {
     pub(crate) fn open_control(&mut self, settings: &Settings) {
         let configured = self.options.control.clone().or_else(|| settings.control.clone());
         let path = configured.clone().unwrap_or_else(|| control::default_path(sys::process::own_pid()));
-        if let Err(text) = self.control.open(&path, configured.is_none()) {
+        if let Err(text) = self.control.open(&path, configured.is_none(), settings.user.clone()) {
             self.log.error(format_args!("no control socket at {}: {text}", path.display()));
         }
     }

@@ -140,7 +140,7 @@ fn bind(
     let mut left = options.tries;
     let mut patience = settings.timeout.as_secs_f64();
     loop {
-        match Listener::bind(&address, options) {
+        match Listener::bind_as(settings.user.as_ref(), &address, options) {
             Ok(socket) => {
                 let number = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&socket));
                 log.info(format_args!("listening on addr={} fd={number}", socket.name()));

@@ -265,7 +265,7 @@ impl Shell {
         if let Some(settings) = &self.settings
             && let Err(text) = self.redirect(settings, sys::stdio::reopen)
         {
-            self.log.error(text);
+            self.log.error(format_args!("{text}; the log that was open stays"));
         }
         self.log.info("master done reopening logs");
         let generations: BTreeSet<Generation> = self.workers.values().map(|worker| worker.generation).collect();
@@ -331,7 +331,7 @@ impl Shell {
             self.complete();
         }
         if let Some(path) = &self.pid_path {
-            sys::pidfile::remove(path, sys::process::own_pid());
+            sys::pidfile::remove(path, sys::process::own_pid(), self.user());
         }
         self.control.remove();
         self.exit = Some(if code == 0 { 0 } else { self.boot_exit.unwrap_or(code) });

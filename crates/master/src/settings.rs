@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sys::listener::{Address, Options};
+use sys::user::User;
 
 use crate::watch::Limits;
 
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) stdout_path: Option<PathBuf>,
     pub(crate) stderr_path: Option<PathBuf>,
     pub(crate) working_directory: Option<PathBuf>,
+    /// Who the application runs as, where the configuration says it.
+    pub(crate) user: Option<User>,
     pub(crate) upgrade: UpgradeWay,
     /// In binding order.
     pub(crate) listeners: Vec<Wanted>,
@@ -105,6 +108,7 @@ impl Settings {
             stdout_path: path(&value, "stdout_path")?,
             stderr_path: path(&value, "stderr_path")?,
             working_directory: path(&value, "working_directory")?,
+            user: user(&value["user_ids"])?,
             listeners,
             program_path: path(&value["start_ctx"], "program_path")?,
             custom_logger: value["custom_logger"] == true,
@@ -166,6 +170,23 @@ fn path(value: &Value, name: &str) -> Result<Option<PathBuf>, String> {
         Value::String(path) => Ok(Some(PathBuf::from(path))),
         other => Err(format!("{name}: no path: {other}")),
     }
+}
+
+/// The user that the mold has looked up, which asks a server in some networks.
+fn user(value: &Value) -> Result<Option<User>, String> {
+    let number = |value: &Value| {
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| format!("user_ids: no id: {value}"))
+    };
+    if value.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(User {
+        name: value["name"].as_str().unwrap_or_default().to_string(),
+        uid: number(&value["uid"])?,
+        gid: number(&value["gid"])?,
+        groups: value["groups"].as_array().into_iter().flatten().map(number).collect::<Result<_, _>>()?,
+    }))
 }
 
 fn listener(entry: &Value) -> Result<Wanted, String> {

@@ -78,7 +78,7 @@ impl Shell {
         }
         if let Some(path) = self.pid_path.clone() {
             let old = oldbin(&path);
-            if let Err(error) = sys::pidfile::rename(&path, &old, sys::process::own_pid()) {
+            if let Err(error) = sys::pidfile::rename(&path, &old, sys::process::own_pid(), self.user()) {
                 let old = old.display();
                 let text = match error {
                     sys::Error::AlreadyRunning { pid, .. } => {
@@ -96,7 +96,7 @@ impl Shell {
             && self.control_is_configured()
             && let Err(error) = self.control.rename(&oldbin(&path))
         {
-            self.log.error(format_args!("error moving {}: {error}", path.display()));
+            self.log.error(format_args!("error moving {}: {}", path.display(), error.chain()));
         }
         self.successor = Successor::Preparing;
         if !self.ask_for_environment() {
@@ -249,7 +249,7 @@ impl Shell {
         if let Some(path) = self.pid_path.clone()
             && let Some(plain) = without_oldbin(&path)
         {
-            match sys::pidfile::rename(&path, &plain, sys::process::own_pid()) {
+            match sys::pidfile::rename(&path, &plain, sys::process::own_pid(), self.user()) {
                 Ok(()) => self.set_pid_path(Some(plain)),
                 Err(error) => self.log.error(format_args!("error writing pid={} {}", plain.display(), error.chain())),
             }
@@ -257,7 +257,7 @@ impl Shell {
         if let Some(plain) = self.control.path().and_then(without_oldbin)
             && let Err(error) = self.control.rename(&plain)
         {
-            self.log.error(format_args!("error moving {}: {error}", plain.display()));
+            self.log.error(format_args!("error moving {}: {}", plain.display(), error.chain()));
         }
         self.show_title("master");
     }

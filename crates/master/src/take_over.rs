@@ -124,7 +124,8 @@ impl Shell {
         shell.listeners = chosen(&handed.listens_on, &sockets)?;
         shell.anchors = Anchors::from_seen(paths(&handed.places), paths(&handed.configured_places));
         shell.pid_path = handed.pid_path.as_ref().map(path);
-        shell.control = handed.control.as_ref().map(ControlServer::take_over).transpose()?.unwrap_or_default();
+        let control = |control| ControlServer::take_over(control, shell.user().cloned());
+        shell.control = handed.control.as_ref().map(control).transpose()?.unwrap_or_default();
         shell.tickets = handed.last_ticket;
         shell.molds = take_molds(&handed.molds, &sockets)?;
         shell.workers = take_workers(&handed.workers, &shell.supervisor)?;

@@ -25,6 +25,23 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// What is at the path is nothing to open.
+    #[error("{path} is not opened: {why}")]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A call failed that was made with the rights of the application's user.
+    #[error("as user {user}")]
+    As {
+        /// The login name.
+        user: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// Another live process holds the pid file.
     #[error("Already running on PID:{pid} (or pid={path} is stale)")]
     AlreadyRunning {
@@ -70,6 +87,15 @@ impl Error {
                 format!("getaddrinfo: {} (SocketError)", text.rsplit(": ").next().unwrap_or(text))
             }
             None => format!("{text} (ArgumentError)"),
+        }
+    }
+
+    /// The error number of the call that failed, if it was one that failed.
+    pub fn number(&self) -> Option<i32> {
+        match self {
+            Self::Call { source, .. } | Self::Path { source, .. } => source.raw_os_error(),
+            Self::As { source, .. } => source.number(),
+            _ => None,
         }
     }
 

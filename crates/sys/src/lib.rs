@@ -17,11 +17,13 @@ pub mod pidfd;
 pub mod pidfile;
 pub mod poll;
 pub mod process;
+pub mod safe_open;
 pub mod signals;
 pub mod spawn;
 pub mod stdio;
 pub mod table;
 pub mod title;
+pub mod user;
 pub mod watch;
 pub mod way_back;
 

@@ -14,7 +14,8 @@ use nix::libc;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
-use crate::{Error, Result};
+use crate::user::User;
+use crate::{Error, Result, safe_open};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,16 +172,28 @@ impl Listener {
         Ok(Self { fd, name })
     }
 
+    /// The same for a root process whose application runs as `user`: where others than root control the path of a UNIX
+    /// socket, it does so with that user's rights.
+    ///
+    /// # Errors
+    /// Those of [`Listener::bind`].
+    pub fn bind_as(user: Option<&User>, address: &Address, options: &Options) -> Result<Self> {
+        match address {
+            Address::Unix(path) => safe_open::act(path, user, || Self::bind(address, options)),
+            Address::Tcp(_) => Self::bind(address, options),
+        }
+    }
+
     /// Takes the path of a UNIX socket on which another process listens, in one step: whoever connects from now on comes
-    /// here, and that one keeps whom it has.
+    /// here, and that one keeps whom it has. `user` as in [`Listener::bind_as`].
     ///
     /// # Errors
     /// Those of [`Listener::bind`], with a path that is longer by the process id; those of rename(2).
-    pub fn replace(path: &Path, options: &Options) -> Result<Self> {
+    pub fn replace(user: Option<&User>, path: &Path, options: &Options) -> Result<Self> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}", std::process::id()));
-        let listener = Self::bind(&Address::Unix(beside.clone().into()), options)?;
-        std::fs::rename(&beside, path).map_err(Error::path("rename", path))?;
+        let listener = Self::bind_as(user, &Address::Unix(beside.clone().into()), options)?;
+        safe_open::act(path, user, || std::fs::rename(&beside, path).map_err(Error::path("rename", path)))?;
         Ok(Self { name: path.display().to_string(), ..listener })
     }
 
@@ -344,7 +357,8 @@ impl AsFd for Listener {
 pub fn in_use(error: &Error) -> bool {
     match error {
         Error::Path { source, .. } | Error::Call { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
-        Error::AlreadyRunning { .. } | Error::Address(_) | Error::NoListener(..) => false,
+        Error::As { source, .. } => in_use(source),
+        Error::Refused { .. } | Error::AlreadyRunning { .. } | Error::Address(_) | Error::NoListener(..) => false,
     }
 }
 
@@ -387,6 +401,13 @@ fn remove_stale(path: &Path) -> Result<()> {
 pub fn who_listens(path: &Path) -> Option<u32> {
     let credentials = sockopt::socket_peercred(connect(path).ok()?).ok()?;
     Some(credentials.pid.as_raw_nonzero().get().cast_unsigned())
+}
+
+/// Whether the process at the other end of a UNIX socket is root's, or of this process's own user. See unix(7),
+/// `SO_PEERCRED`.
+pub fn is_peer_trusted(connection: &impl AsFd) -> bool {
+    let own = rustix::process::geteuid();
+    sockopt::socket_peercred(connection).is_ok_and(|peer| peer.uid.is_root() || peer.uid == own)
 }
 
 /// Tells whether a UNIX socket is one that nobody listens on any more.
@@ -524,7 +545,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("licorne-hands-{}.sock", std::process::id()));
         let first = Listener::bind(&Address::Unix(path.clone()), &Options::default()).unwrap();
         let early = connect(&path).unwrap();
-        let second = Listener::replace(&path, &Options::default()).unwrap();
+        let second = Listener::replace(None, &path, &Options::default()).unwrap();
         let late = connect(&path).unwrap();
         assert!(!is_stale(&path));
         assert_eq!((second.name(), who_listens(&path)), (&*path.display().to_string(), Some(std::process::id())));

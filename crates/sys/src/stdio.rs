@@ -3,11 +3,14 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, Gid, Uid};
+use nix::libc;
+use rustix::fs::FileType;
 
+use crate::safe_open::open_log;
+use crate::user::User;
 use crate::{Error, Result};
 
 /// One of the two.
@@ -19,21 +22,20 @@ pub enum Stream {
     Err,
 }
 
-/// Opens `path` for appending (mode 0666 less the umask) and makes it the stream. See dup2(2).
+/// Opens `path` for appending, for an application of `user`, and makes it the stream. See dup2(2), [`open_log`].
 ///
 /// # Errors
-/// The file cannot be opened.
-pub fn redirect(stream: Stream, path: &Path) -> Result<()> {
-    replace(stream, &open(path)?)
+/// The file cannot be opened; then the stream is as it was.
+pub fn redirect(stream: Stream, path: &Path, user: Option<&User>) -> Result<()> {
+    replace(stream, &open_log(path, user, None)?)
 }
 
-/// The same for a stream that was redirected before: after its file was moved, which is how logs are rotated. The new
-/// file belongs to whom the old one belonged to, since workers of another user must be able to open it as well. A file
-/// that is still there is left alone: to open a FIFO would mean to wait for a reader.
+/// The same for a stream that was redirected before: after its file was moved, which is how logs are rotated. A file that
+/// is still there is left alone: a FIFO may have no reader just now.
 ///
 /// # Errors
-/// The file cannot be opened.
-pub fn reopen(stream: Stream, path: &Path) -> Result<()> {
+/// The file cannot be opened; then the stream is as it was.
+pub fn reopen(stream: Stream, path: &Path, user: Option<&User>) -> Result<()> {
     let before = match stream {
         Stream::Out => rustix::fs::fstat(rustix::stdio::stdout()),
         Stream::Err => rustix::fs::fstat(rustix::stdio::stderr()),
@@ -43,17 +45,8 @@ pub fn reopen(stream: Stream, path: &Path) -> Result<()> {
     {
         return Ok(());
     }
-    let file = open(path)?;
-    let after = rustix::fs::fstat(&file).map_err(Error::call("fstat"))?;
-    if let Ok(before) = before
-        && FileType::from_raw_mode(before.st_mode).is_file()
-        && (before.st_uid, before.st_gid) != (after.st_uid, after.st_gid)
-    {
-        let (user, group) = (Uid::from_raw(before.st_uid), Gid::from_raw(before.st_gid));
-        // Whoever may not give files away has no workers of another user either.
-        let _ = rustix::fs::fchown(&file, Some(user), Some(group));
-    }
-    replace(stream, &file)
+    let before = before.ok().filter(|before| FileType::from_raw_mode(before.st_mode).is_file());
+    replace(stream, &open_log(path, user, before.map(|before| (before.st_uid, before.st_gid)))?)
 }
 
 /// Writes to standard output. That nobody reads on (`| head`) is no error.
@@ -73,9 +66,17 @@ pub fn complain(text: impl Display) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-fn open(path: &Path) -> Result<File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create(true).mode(0o666).open(path).map_err(Error::path("open", path))
+/// Makes `fd` the descriptor of that number, which stays open all the while. See dup3(2).
+///
+/// # Errors
+/// The number is beyond the limit.
+pub fn put_at(fd: OwnedFd, number: RawFd) -> Result<()> {
+    let flags = if number > 2 { libc::O_CLOEXEC } else { 0 };
+    // SAFETY: dup3 takes integers and touches no memory; the caller names a descriptor of Ruby's, which stays its owner.
+    match unsafe { libc::dup3(fd.as_raw_fd(), number, flags) } {
+        -1 => Err(Error::call("dup3")(std::io::Error::last_os_error())),
+        _ => Ok(()),
+    }
 }
 
 fn replace(stream: Stream, file: &File) -> Result<()> {
@@ -98,13 +99,13 @@ mod tests {
         let (fifo, file) = (directory.join("fifo"), directory.join("log"));
         rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         let reader = File::options().read(true).write(true).open(&fifo).unwrap();
-        redirect(Stream::Err, &fifo).unwrap();
+        redirect(Stream::Err, &fifo, None).unwrap();
         drop(reader);
-        reopen(Stream::Err, &fifo).unwrap();
+        reopen(Stream::Err, &fifo, None).unwrap();
         complain("nobody reads this");
-        redirect(Stream::Err, &file).unwrap();
+        redirect(Stream::Err, &file, None).unwrap();
         std::fs::rename(&file, directory.join("log.1")).unwrap();
-        reopen(Stream::Err, &file).unwrap();
+        reopen(Stream::Err, &file, None).unwrap();
         complain("to the new file");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "to the new file\n");
         std::fs::remove_dir_all(&directory).unwrap();

@@ -15,6 +15,7 @@ mod hijack;
 mod input;
 mod json;
 mod keys;
+mod logs;
 mod response;
 mod serve;
 mod settings;
@@ -29,6 +30,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
     directives::define(native)?;
+    logs::define(native)?;
     control::define(ruby, native)?;
     input::define(ruby, native)?;
     hijack::define(ruby, native)?;

@@ -1,10 +1,19 @@
 # frozen_string_literal: true
 
+require "licorne/native"
+
 module Licorne
   # The log files of this process: which they are, and opening them anew when they were rotated.
   module Logs
     FLAGS = File::WRONLY | File::APPEND
-    private_constant :FLAGS
+    # Names a file and opens nothing: see open(2), O_PATH.
+    PATH_ONLY = 0o10000000
+    private_constant :FLAGS, :PATH_ONLY
+
+    class << self
+      # Who the application runs as, if the configuration says it: [name, group or nil].
+      attr_accessor :user
+    end
 
     module_function
 
@@ -19,9 +28,10 @@ module Licorne
       each.select { |file| rotated?(file) }.each { |file| reopen_one(file) }.size
     end
 
-    # Gives all logs to this user and group: workers of another user must be able to reopen them.
-    def chown(uid, gid)
-      each { |file| file.chown(uid, gid) }
+    # Gives the logs to this user and group: workers of another user must be able to reopen them. Only those in
+    # directories of root's: in all others the user may have put there what is no log.
+    def chown(uid, gid, user = Logs.user)
+      each { |file| Native.give_log(file.fileno, file.path, user, uid, gid) }
     end
 
     # A log is a regular File that is written at its end, unbuffered. Logger makes such ones; what the shell redirected
@@ -39,8 +49,11 @@ module Licorne
     end
 
     def to_file(stream, path)
+      fd = Native.open_log(path, Logs.user, nil)
       # Reopening on another IO, not on a path: only then does the stream become a File.
-      File.open(path, "ab") { |file| stream.reopen(file) }
+      File.open(path, FLAGS | PATH_ONLY) { |file| stream.reopen(file) }
+      Native.put_descriptor(fd, stream.fileno)
+      stream.binmode
       stream.sync = true
     end
 
@@ -53,14 +66,8 @@ module Licorne
     end
 
     def reopen_one(file)
-      before = file.stat
-      encodings = [file.external_encoding, file.internal_encoding]
-      # dup2(2) underneath: there is no moment at which the descriptor is closed.
-      File.open(file.path, "a") { |fresh| file.reopen(fresh) }
-      file.set_encoding(*encodings) if encodings.first
-      file.sync = true
-      after = file.stat
-      file.chown(before.uid, before.gid) if after.uid != before.uid || after.gid != before.gid
+      # There is no moment at which the descriptor is closed, and nothing that Ruby holds back: the log is unbuffered.
+      Native.put_descriptor(Native.open_log(file.path, Logs.user, file.fileno), file.fileno)
     end
 
     def fcntl_flags(file)

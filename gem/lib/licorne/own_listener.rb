@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
+require "licorne/logs"
 require "licorne/native"
 
 module Licorne
@@ -103,19 +104,10 @@ module Licorne
       option.is_a?(Integer) ? option : 1
     end
 
+    # Under another name first: there is no moment at which the path leads nowhere.
     def unix(path, options)
       check_replaceable(path)
-      socket = Socket.new(:UNIX, :STREAM)
-      before = File.umask(options[:umask] || 0)
-      # Under another name first: there is no moment at which the path leads nowhere.
-      fresh = "#{path}.#{Process.pid}"
-      begin
-        socket.bind(Addrinfo.unix(fresh))
-        File.rename(fresh, path)
-      ensure
-        File.umask(before)
-      end
-      socket
+      Socket.for_fd(Native.replace_socket(path, options[:umask] || 0, Logs.user))
     end
 
     # A path that is free, stale, or the predecessor's.

@@ -37,6 +37,7 @@ module Licorne
 
     # What comes once the master has applied the settings: the logs, then the application if it is preloaded.
     def finish
+      Logs.user = @settings["user"]
       Logs.redirect(stdout: @settings["stdout_path"], stderr: @settings["stderr_path"])
       preload if @settings["preload_app"]
     end

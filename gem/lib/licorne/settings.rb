@@ -25,7 +25,7 @@ module Licorne
     def to_h
       settings = directives.merge(
         "listeners" => listeners, "custom_logger" => @configurator.given?(:logger), "rackup" => @boot.rackup,
-        "rack_env" => ENV["RACK_ENV"], "start_ctx" => start_ctx
+        "rack_env" => ENV["RACK_ENV"], "start_ctx" => start_ctx, "user_ids" => user_ids
       )
       check_writable(settings)
       check_push(settings)
@@ -109,6 +109,12 @@ module Licorne
       raise ConfigError, "not a port: PORT=#{text.inspect}" unless port&.between?(0, 65_535)
 
       port
+    end
+
+    # Looking up a user may ask a server and wait for it, which is not for the master.
+    def user_ids
+      user = @configurator[:user] unless @configurator[:user] == :unset
+      Native.user_ids(*user) if user
     end
 
     def start_ctx

@@ -24,7 +24,7 @@ module Licorne
       require "etc"
       account = Etc.getpwnam(name)
       gid, log_gid = groups(group, account)
-      Logs.chown(account.uid, log_gid)
+      Logs.chown(account.uid, log_gid, [name, nil])
       switch_groups(name, gid)
       enter(chroot) if chroot
       Process::UID.change_privilege(account.uid) if Process.euid != account.uid
