@@ -10,6 +10,7 @@
 //! | `flavour` | how each server is started, and which signal means what to it |
 //! | [`machine`] | the decisions, without I/O: boot, reload, roll-back, stop |
 //! | `family` | which processes are masters, which are workers, and which of those are ready |
+//! | `output` | what the server's own reload command says |
 //! | `shell` | the loop: signals, deaths and clients in, the machine's effects out |
 //! | `control`, [`client`] | both ends of `licorne herd reload` |
 //!
@@ -24,6 +25,7 @@ mod guard;
 mod log;
 pub mod machine;
 mod options;
+mod output;
 mod shell;
 
 pub use options::Guise;

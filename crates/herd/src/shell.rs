@@ -1,7 +1,6 @@
 //! The loop: what happens goes into the machine, what it decides is done.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::guard::{self, Guard};
 use crate::log::{Level, Log};
 use crate::machine::{Effect, Input, Machine, Settings, Stop};
 use crate::options::{self, Asked, Guise, Options};
+use crate::output::Output;
 
 /// How often the process table is looked at while something is awaited that no event announces.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -81,8 +81,7 @@ struct Shell {
 /// A server's own reload command at work.
 struct Reloading {
     pid: u32,
-    output: std::fs::File,
-    text: Vec<u8>,
+    output: Output,
 }
 
 impl Shell {
@@ -195,24 +194,17 @@ impl Shell {
         let handles = readers.len();
         readers.extend(self.processes.handles().map(AsFd::as_fd));
         let end_of_handles = readers.len();
-        readers.extend(self.reloading.iter().map(|reloading| reloading.output.as_fd()));
+        readers.extend(self.reloading.iter().filter_map(|reloading| reloading.output.readable()));
         readers.extend(self.control.iter().flat_map(Control::readable));
         let Ok(ready) = sys::poll::wait(&readers, &[], left) else { return };
         let exited = ready.get(handles..end_of_handles).unwrap_or_default().contains(&true);
-        let output = ready.get(end_of_handles) == Some(&true);
         self.look |= exited;
         if let Some(watch) = &self.pid_files {
             let name = self.options.pid_file.file_name().unwrap_or_default().as_encoded_bytes();
             self.look |= watch.take(|changed| changed.starts_with(name));
         }
-        if let Some(reloading) = self.reloading.as_mut().filter(|_| output) {
-            let mut bytes = [0; 4096];
-            let count = reloading.output.read(&mut bytes).unwrap_or(0);
-            reloading.text.extend_from_slice(&bytes[..count]);
-            if count == 0 {
-                // It ends soon; its end is what is waited for.
-                self.look = true;
-            }
+        if let Some(reloading) = &mut self.reloading {
+            reloading.output.hear();
         }
     }
 
@@ -225,8 +217,8 @@ impl Shell {
                 self.handle(Input::LauncherEnded(exited.ending()));
             }
             if let Some(mut ended) = self.reloading.take_if(|reloading| reloading.pid == exited.pid) {
-                let _ = ended.output.read_to_end(&mut ended.text);
-                let text = String::from_utf8_lossy(&ended.text);
+                ended.output.hear();
+                let text = ended.output.text();
                 let text = text.trim_end().trim_start_matches("reload failed: ").to_string();
                 let outcome = if exited.ending() == Ending::Exit(0) { Ok(()) } else { Err(text) };
                 self.handle(Input::Reloaded(outcome));
@@ -321,11 +313,11 @@ impl Shell {
     }
 
     fn start_reload(&self, master: u32) -> sys::Result<Reloading> {
-        let (read, write) = sys::spawn::pipe()?;
+        let (output, write) = Output::pipe()?;
         let mut program = Program::new(&self.options.flavour.program);
         program.arguments = ["reload", "--wait", "--pid", &master.to_string()].map(OsString::from).to_vec();
         program.inherit = vec![(write.as_fd(), 1), (write.as_fd(), 2)];
-        Ok(Reloading { pid: program.spawn()?, output: read.into(), text: Vec::new() })
+        Ok(Reloading { pid: program.spawn()?, output })
     }
 }
 

@@ -61,6 +61,8 @@ const SWITCHES: [Switch; 7] = [
     Switch { short: Some('h'), long: "help", value: None, help: "Show this message" },
 ];
 
+/// More of a configuration than this is not looked at, in bytes.
+const CONFIG_BYTES: u64 = 1 << 20;
 /// The words that stand for the service's name in the files, where `licorne` does not mean the program.
 const NAMED: &[&str] = &[
     "[program:licorne]",
@@ -152,7 +154,8 @@ impl Facts {
             let found = found.iter().find(|file| Path::new(&directory).join(file).exists());
             found.copied().unwrap_or("config/licorne.rb").to_string()
         });
-        let text = std::fs::read_to_string(Path::new(&directory).join(&config)).unwrap_or_default();
+        let text = sys::safe_open::read(&Path::new(&directory).join(&config), CONFIG_BYTES).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
         let user = value("user").or_else(|| std::env::var("USER").ok().filter(|user| user != "root"));
         let program = value("program").or_else(|| Some(std::env::current_exe().ok()?.display().to_string()));
         let facts = Self {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use master::{Options, RubyOption, Runtime};
@@ -13,6 +13,8 @@ use crate::guise::Guise;
 use crate::options::{Given, parse, port, show};
 
 /// Where `unicorn_rails -D` has its pid file when nothing else is said.
+/// More of a rackup file than this is not looked at for its line of options, in bytes.
+const RACKUP_BYTES: u64 = 1 << 20;
 const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 
 /// Runs a master with this command line, as the program that it was called as.
@@ -145,7 +147,7 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
 /// Whether the rackup file has `-D` in its line of options. All other options in it are the mold's to read; this one acts
 /// before there is a mold. What is wrong with the file or the line the mold will tell.
 fn asks_for_background(rackup: &str, guise: Guise) -> bool {
-    let text = std::fs::read(rackup).unwrap_or_default();
+    let text = sys::safe_open::read(Path::new(rackup), RACKUP_BYTES).unwrap_or_default();
     let lines = || String::from_utf8_lossy(&text).lines().find_map(|line| line.strip_prefix("#\\").map(str::to_string));
     let Some(line) = rackup.ends_with(".ru").then(lines).flatten() else { return false };
     let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();

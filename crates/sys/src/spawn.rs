@@ -165,6 +165,16 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(Error::call("pipe2"))
 }
 
+/// The same with a reader that never waits; the writer does.
+///
+/// # Errors
+/// No descriptors left.
+pub fn pipe_to_look_into() -> Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe()?;
+    rustix::io::ioctl_fionbio(&reader, true).map_err(Error::call("ioctl(FIONBIO)"))?;
+    Ok((reader, writer))
+}
+
 /// Takes over a descriptor that this process was started with, and makes it close-on-exec. `None` when it is not open.
 pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: F_SETFD takes an integer and touches no memory; it fails when the descriptor is not open.
