@@ -225,6 +225,29 @@ fn large_responses_arrive_whole() {
 }
 
 #[test]
+fn bytes_behind_the_last_request_cost_no_response() {
+    let mut server = Server::builder().unix_listeners(1).start();
+    let requests = [
+        "POST /big?kib=2000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 7\r\n\r\n1234567",
+        "POST /big?kib=2000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "POST /big?kib=2000 HTTP/1.0\r\nContent-Length: 7\r\n\r\n1234567",
+    ];
+    for (endpoint, request) in
+        server.endpoints().iter().flat_map(|endpoint| requests.map(|request| (endpoint, request)))
+    {
+        let mut connection = Connection::open(endpoint);
+        connection.send(request);
+        // The server is done with the request, and the client is not with the response.
+        connection.peek_at_least(1);
+        connection.send("tricked\r\n");
+        let bytes = connection.read_to_end();
+        let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+        assert_eq!(bytes.len() - head, 2_000 * 1024, "{endpoint:?}: {request}");
+    }
+    server.stop();
+}
+
+#[test]
 fn uploads_of_every_size_arrive_whole() {
     let mut server = Server::builder().start();
     let mut connection = server.connect();

@@ -151,12 +151,15 @@ impl Reactor {
         }
     }
 
-    /// Closes the connection that has been idle for longest, or else the one whose request has been awaited for longest.
+    /// Closes the connection that has had its last response for longest, or else the one that has been idle for longest, or
+    /// the one whose request has been awaited for longest.
     /// That is counted from where it began and not from the last byte: clients that drip their heads keep nobody out,
     /// and before a newcomer all who were there have to go. False when there is none: all are being served, send bodies or
     /// take responses.
     fn make_room(&mut self) -> bool {
-        let longest = self.deadlines.longest_idle().or_else(|| self.deadlines.longest_asking());
+        let deadlines = &self.deadlines;
+        let longest = deadlines.longest_discarding().or_else(|| deadlines.longest_idle());
+        let longest = longest.or_else(|| deadlines.longest_asking());
         let Some(token) = longest.and_then(|index| self.slab.token_at(index)) else { return false };
         self.close(token);
         true

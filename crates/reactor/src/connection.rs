@@ -322,6 +322,15 @@ impl Connection {
         }
     }
 
+    /// Tells whether something may come behind the request that was served: the client means to go on, or its body may be
+    /// longer than it said. A client that sent no body and said that it is done sends nothing.
+    pub(crate) fn may_send_more(&self) -> bool {
+        self.intake.as_ref().is_some_and(|intake| {
+            let head = intake.parser.head();
+            head.keep_alive || !matches!(head.framing, Framing::None | Framing::Length(0))
+        })
+    }
+
     /// Tells whether the client has closed both directions. See poll(2), `POLLHUP`.
     pub(crate) fn peer_hung_up(&self) -> bool {
         let mut fds = [PollFd::new(&self.fd, PollFlags::empty())];

@@ -147,6 +147,11 @@ impl Deadlines {
         self.nodes.get(index as usize).is_some_and(|node| node.kind == Some(kind))
     }
 
+    /// Returns whose response went out longest ago, of those that are only waited for to close.
+    pub(crate) fn longest_discarding(&self) -> Option<u32> {
+        self.lists[Patience::Discard as usize].ends.first()
+    }
+
     /// Returns who has been idle for longest.
     pub(crate) fn longest_idle(&self) -> Option<u32> {
         self.lists[Patience::Idle as usize].ends.first()

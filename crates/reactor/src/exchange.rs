@@ -141,8 +141,10 @@ impl Reactor {
         self.serving = self.serving.filter(|serving| *serving != token);
         let Some(connection) = self.slab.get_mut(token) else { return };
         let mut after = after;
-        if after != After::Abort && !connection.body_is_read() {
-            // What is still to come of the body would be taken for the next request.
+        let ends = matches!(after, After::Close | After::End);
+        // What is still to come of the body would be taken for the next request; and what comes behind the last request of
+        // a connection would destroy the response on its way, if the connection were closed before it comes.
+        if (after != After::Abort && !connection.body_is_read()) || (ends && connection.may_send_more()) {
             connection.spoil_input();
             after = After::Close;
         }
@@ -213,7 +215,8 @@ impl Reactor {
             }
             return self.close(token);
         }
-        // Closing with unread input would send a reset, which can destroy the response on its way.
+        // Closing with unread input would send a reset, which can destroy the response on its way, and so would a close
+        // that input follows: the client closes first (RFC 9112, section 9.6), or its patience ends.
         connection.phase = Phase::Discarding;
         if rustix::net::shutdown(&connection.fd, Shutdown::Write).is_err() {
             return self.close(token);

@@ -211,3 +211,37 @@ fn closed(client: &TcpStream) -> bool {
         Ok(_) => false,
     }
 }
+
+#[test]
+fn connections_end_in_stages_where_more_may_come_and_make_room_first() {
+    let mut worker = Worker::new(Settings { connections: 2, keepalive_ms: 0, ..Settings::default() });
+    // A client that says that it is done, and sent no body: nothing can come.
+    let mut done = worker.connect();
+    done.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    worker.serve(1);
+    assert_eq!(worker.reactor.connections(), 0);
+    let requests: [&[u8]; 2] = [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
+    ];
+    let mut clients = requests.map(|request| {
+        let mut client = worker.connect();
+        client.write_all(request).unwrap();
+        worker.serve(1);
+        client
+    });
+    assert_eq!(worker.reactor.connections(), 2, "both may send more");
+    // The one that had its response first makes room; it is over for both anyway.
+    let mut third = worker.connect();
+    third.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    worker.serve(1);
+    assert_eq!(worker.reactor.connections(), 1);
+    for client in &mut clients {
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).unwrap();
+        assert!(bytes.ends_with(b"ok"));
+    }
+    let [_, second] = clients;
+    drop(second);
+    assert!(worker.next_until(|reactor| reactor.connections() == 0).is_none());
+}
