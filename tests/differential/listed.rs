@@ -30,6 +30,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("A daemon's exit status is the truth", "daemon", "a_daemon_that_cannot_boot_says_so_and_fails"),
     ("A first boot that fails ends the server", "deaths", "a_first_boot_that_fails_ends_the_server_with_the_backtrace"),
+    ("The log waits for nothing", "log_readers", "a_log_that_is_not_read_stops_no_master_and_the_lost_lines_are_told"),
     (
         "Files in directories of the application's user are opened as that user",
         "placed_paths",

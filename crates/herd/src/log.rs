@@ -25,14 +25,30 @@ impl Log {
         Self { least: least(&std::env::var("UNICORNHERDER_LOGLEVEL").unwrap_or_default()) }
     }
 
-    /// Writes a line. Nobody may read it any more: that is no reason to die.
+    /// Writes a line. A reader that has gone is no reason to die, and one that does not read none to wait.
     pub(crate) fn write(self, level: Level, text: &str) {
         if level >= self.least {
-            let time = sys::clock::local_timestamp().replace('T', " ").replace('.', ",");
-            let time = time.get(..23).unwrap_or(&time);
-            sys::stdio::complain(format_args!("{time}  {:<8}  {text}", name(level)));
+            for line in text.trim_end_matches('\n').split('\n') {
+                sys::stderr::write_line(&format(level, &sys::text::printable(line)), lost);
+            }
         }
     }
+
+    /// Says how many lines were lost, if any were and there is room for this one.
+    pub(crate) fn tell_lost() {
+        sys::stderr::tell_lost(lost);
+    }
+}
+
+fn lost(count: u64) -> String {
+    let (lines, were) = if count == 1 { ("line", "was") } else { ("lines", "were") };
+    format(Level::Warn, &format!("{count} log {lines} {were} lost: what reads standard error did not read"))
+}
+
+fn format(level: Level, text: &str) -> String {
+    let time = sys::clock::local_timestamp().replace('T', " ").replace('.', ",");
+    let time = time.get(..23).unwrap_or(&time);
+    format!("{time}  {:<8}  {text}", name(level))
 }
 
 fn name(level: Level) -> &'static str {

@@ -183,6 +183,7 @@ impl Shell {
 
     /// Waits until something happens, or until it is time to look again.
     fn wait(&mut self) {
+        Log::tell_lost();
         let until = match (self.machine.next_deadline(), self.machine.is_watching()) {
             (deadline, true) => Some(deadline.unwrap_or(Duration::MAX).min(self.last_look + LOOK_AGAIN)),
             (deadline, false) => deadline,

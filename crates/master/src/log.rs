@@ -5,9 +5,12 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::io::Write;
 
+use sys::text::{printable, printable_lines};
 use wire::Severity;
+
+/// How long the last words of a server that does not boot wait for a reader.
+const LAST_WORDS_NS: u64 = 1_000_000_000;
 
 /// Where the master's lines go.
 #[derive(Debug, Default)]
@@ -52,8 +55,30 @@ impl Log {
         std::mem::take(&mut self.waiting.borrow_mut())
     }
 
-    /// Writes a line that could not be sent through a mold.
+    /// Writes a line that could not be sent through a mold. A reader that does not read is not waited for.
     pub(crate) fn write(severity: Severity, text: &str) {
+        sys::stderr::write_line(&Self::format(severity, text), Self::lost);
+    }
+
+    /// Says how many lines were lost, if any were and there is room for this one.
+    pub(crate) fn tell_lost() {
+        sys::stderr::tell_lost(Self::lost);
+    }
+
+    /// Writes why there will be no service, as it is.
+    pub(crate) fn last_words(text: &str) {
+        sys::stderr::write_last(&printable_lines(text.trim_end()), LAST_WORDS_NS);
+    }
+
+    fn lost(count: u64) -> String {
+        let (lines, were) = if count == 1 { ("line", "was") } else { ("lines", "were") };
+        Self::format(
+            Severity::Warn,
+            &format!("{count} log {lines} {were} lost: what reads standard error did not read"),
+        )
+    }
+
+    fn format(severity: Severity, text: &str) -> String {
         let (letter, label) = match severity {
             Severity::Debug => ('D', "DEBUG"),
             Severity::Info => ('I', "INFO"),
@@ -61,20 +86,18 @@ impl Log {
             Severity::Error => ('E', "ERROR"),
             Severity::Fatal => ('F', "FATAL"),
         };
-        let line = format!(
-            "{letter}, [{} #{}] {label:>5} -- : {text}\n",
-            sys::clock::local_timestamp(),
-            sys::process::own_pid()
-        );
-        // One write(2), so that lines of several processes do not mix.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        format!("{letter}, [{} #{}] {label:>5} -- : {text}", sys::clock::local_timestamp(), sys::process::own_pid())
     }
 
+    /// Text of others may be in it, and several lines: each gets its own beginning, so that none can pass for another.
     fn line(&self, severity: Severity, text: String) {
-        if self.forward {
-            self.waiting.borrow_mut().push((severity, text));
-        } else {
-            Self::write(severity, &text);
+        for line in text.trim_end_matches('\n').split('\n') {
+            let line = printable(line);
+            if self.forward {
+                self.waiting.borrow_mut().push((severity, line.into_owned()));
+            } else {
+                Self::write(severity, &line);
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::children::{Link, Mold, Worker};
 use crate::control::Answer;
 use crate::inherited::Inherited;
 use crate::listeners::Bound;
+use crate::log::Log;
 use crate::release::{self, Move};
 use crate::shell::Shell;
 
@@ -296,7 +297,7 @@ impl Shell {
         let text = self.failure.clone().unwrap_or_else(|| reason.to_string());
         // Before the streams are redirected, standard error is where the launcher prints it too.
         if !text.is_empty() && (self.entered || self.reporter.is_none()) {
-            sys::stdio::complain(text.trim_end());
+            Log::last_words(&text);
         }
         self.notify.boot_failed(&text);
         self.succession.tell_failed(&text);

@@ -157,7 +157,7 @@ fn give_up(text: &str) -> u8 {
 fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
     match reporter {
         Some(reporter) => reporter.failed(text),
-        None => complain(text),
+        None => Log::last_words(text),
     }
     FAILED
 }
@@ -311,6 +311,7 @@ impl Shell {
 
     /// Sleeps until there is something to do, and returns how late it woke up.
     fn sleep(&self) -> u64 {
+        Log::tell_lost();
         let now = sys::clock::monotonic_ns();
         let deadline = self.supervisor.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
         let until = [deadline, self.next_look_ns, self.notify.next_ns()].into_iter().flatten().min();

@@ -17,7 +17,6 @@ use sys::listener::{Address, Listener};
 use sys::memory::Shared;
 use sys::process::Kill;
 use sys::signals::{Signal, Signals};
-use sys::stdio::complain;
 use sys::way_back;
 use wire::state::{self, Bytes, Origin, State, WayBack};
 
@@ -27,6 +26,7 @@ use crate::children::{Link, Mold, Worker};
 use crate::control_server::ControlServer;
 use crate::inherited::{Inherited, NAMELESS};
 use crate::listeners::{Bound, Listeners};
+use crate::log::Log;
 use crate::notify::Notify;
 use crate::queue::Queue;
 use crate::runtime::Runtime;
@@ -59,7 +59,7 @@ pub fn guard(run: impl FnOnce() -> Result<u8, String>) -> Result<u8, String> {
 pub(crate) fn go_back(why: &str) {
     if way_back::is_open() {
         let error = way_back::take(why);
-        complain(format_args!("cannot execute the program before this one again: {}", error.chain()));
+        Log::last_words(&format!("cannot execute the program before this one again: {}", error.chain()));
     }
 }
 
