@@ -73,7 +73,11 @@ fn known(path: &str, status: &Value) -> Response {
         "/livez" => Response::text(200, "alive"),
         "/readyz" if status["ready"] == true => Response::text(200, "ready"),
         "/readyz" => Response::text(503, &format!("not ready: {}", status["phase"].as_str().unwrap_or("unknown"))),
-        "/status" => Response { status: 200, content_type: "application/json", content: format!("{status:#}\n") },
+        "/status" => Response {
+            status: 200,
+            content_type: "application/json",
+            content: sys::text::printable_json(&format!("{status:#}\n")).into_owned(),
+        },
         _ => Response {
             status: 200,
             content_type: "text/plain; version=0.0.4; charset=utf-8",

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use master::control::{Answer, Request, Way};
 
 use sys::stdio::complain;
+use sys::text::printable;
 
 use crate::client::Command;
 use crate::options::{Switch, show};
@@ -74,7 +75,7 @@ fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result
             Ok(0)
         }
         Some(Err((reason, backtrace))) => {
-            complain(format_args!("{what} failed: {reason}; the old code serves on"));
+            complain(format_args!("{what} failed: {}; the old code serves on", printable(&reason)));
             if let Some(text) = backtrace {
                 complain(text.trim_end());
             }

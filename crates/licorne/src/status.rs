@@ -2,6 +2,7 @@
 
 use master::control::{Answer, Request};
 use serde_json::Value;
+use sys::text::{printable, printable_json};
 
 use crate::client::Command;
 use crate::options::{Switch, show};
@@ -20,7 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
         _ => None,
     })?;
     match status {
-        Some(Ok(status)) if command.has("json") => show(&format!("{status:#}\n"))?,
+        Some(Ok(status)) if command.has("json") => show(&printable_json(&format!("{status:#}\n")))?,
         Some(Ok(status)) => show(&table(&status))?,
         Some(Err(reason)) => return Err(reason),
         None => return Err("the master left without an answer".to_string()),
@@ -53,7 +54,7 @@ fn table(status: &Value) -> String {
     text.push_str("worker  gen      pid  state      requests  errors  connections  request\n");
     for worker in status["workers"].as_array().into_iter().flatten() {
         let request = match worker["request"]["line"].as_str() {
-            Some(line) => format!("{line} ({} ms)", worker["request"]["age_ms"]),
+            Some(line) => format!("{} ({} ms)", printable(line), worker["request"]["age_ms"]),
             None => String::new(),
         };
         text.push_str(&format!(
@@ -71,12 +72,20 @@ fn table(status: &Value) -> String {
 }
 
 fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+    value.as_str().map_or_else(|| value.to_string(), |text| printable(text).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_put_into_its_request_line_is_only_shown() {
+        let request = serde_json::json!({ "line": "GET /\u{9b}2J\u{1b}[31m\n     0  HTTP/1.1", "age_ms": 7 });
+        let status = serde_json::json!({ "workers": [{ "slot": 0, "request": request }] });
+        let text = table(&status);
+        assert!(text.ends_with("GET /\\u{9b}2J\\x1b[31m\\n     0  HTTP/1.1 (7 ms)\n"), "{text}");
+    }
 
     #[test]
     fn the_table_shows_each_worker_and_its_request() {

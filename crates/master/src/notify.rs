@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 
 use supervisor::{Phase, SuccessorPhase, WorkerState};
 use sys::notify::Notifier;
+use sys::text::printable;
 
 use crate::inherited::store_name;
 use crate::listeners::Listeners;
@@ -147,12 +148,12 @@ impl Notify {
 
     /// Remembers how a reload ended, for the summary.
     pub(crate) fn reload_ended(&mut self, failure: Option<&str>) {
-        self.reload_failure = failure.and_then(|text| text.lines().next()).map(str::to_string);
+        self.reload_failure = failure.and_then(|text| text.lines().next()).map(|line| printable(line).into_owned());
     }
 
     /// Remembers why there will be no service, for the summary.
     pub(crate) fn boot_failed(&mut self, why: &str) {
-        self.boot_failure = Some(format!("Failed to boot: {}", why.lines().next().unwrap_or_default()));
+        self.boot_failure = Some(format!("Failed to boot: {}", printable(why.lines().next().unwrap_or_default())));
     }
 
     /// Puts these sockets into the unit's store, and takes out what is not among them; `before` may be there already.

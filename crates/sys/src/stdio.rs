@@ -10,6 +10,7 @@ use nix::libc;
 use rustix::fs::FileType;
 
 use crate::safe_open::open_log;
+use crate::text::printable_lines;
 use crate::user::User;
 use crate::{Error, Result};
 
@@ -49,21 +50,25 @@ pub fn reopen(stream: Stream, path: &Path, user: Option<&User>) -> Result<()> {
     replace(stream, &open_log(path, user, before.map(|before| (before.st_uid, before.st_gid)))?)
 }
 
-/// Writes to standard output. That nobody reads on (`| head`) is no error.
+/// Writes to standard output, without what a terminal would act upon. That nobody reads on (`| head`) is no error.
 ///
 /// # Errors
 /// The disk is full, for one.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(printable_lines(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::call("write")(error)),
         _ => Ok(()),
     }
 }
 
-/// Writes a line to standard error, in one write(2). That nobody reads it is no reason to fail, as `eprintln!` would.
+/// Writes a line to standard error, in one write(2), without what a terminal would act upon. That nobody reads it is no
+/// reason to fail, as `eprintln!` would. It waits for a reader that is slow: for commands, not for the master ([`stderr`]).
+///
+/// [`stderr`]: crate::stderr
 pub fn complain(text: impl Display) {
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+    let text = text.to_string();
+    let _ = std::io::stderr().write_all(format!("{}\n", printable_lines(&text)).as_bytes());
 }
 
 /// Makes `fd` the descriptor of that number, which stays open all the while. See dup3(2).

@@ -353,8 +353,7 @@ pub(crate) fn report(events: Value, method: &str, exception: Exception) {
     });
     if outcome.is_err() {
         // Standard error is what remains when the log is broken; if that is gone too, nothing does.
-        let text = format!("{method}: {exception}\n");
-        let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+        sys::stdio::complain(format_args!("{method}: {exception}"));
     }
 }
 

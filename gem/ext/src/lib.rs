@@ -22,13 +22,14 @@ mod settings;
 mod sink;
 mod stream;
 
-use magnus::{Error, RModule, Ruby, function, prelude::*};
+use magnus::{Error, RModule, RString, Ruby, function, prelude::*};
 
 /// Defines the module; Ruby calls it when it loads the extension.
 #[magnus::init(name = "licorne_ext")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
+    native.define_module_function("printable_lines", function!(printable_lines, 1))?;
     directives::define(native)?;
     logs::define(native)?;
     control::define(ruby, native)?;
@@ -39,6 +40,11 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
 
 fn set_cloexec(ruby: &Ruby, number: i32) -> Result<(), Error> {
     ffi::set_cloexec(number).map_err(|error| system_error(ruby, "fcntl", &error))
+}
+
+/// Without what a terminal would act upon, and in UTF-8 whatever it was.
+fn printable_lines(text: RString) -> String {
+    ffi::with_bytes(text.as_value(), |bytes| sys::text::printable_lines(&String::from_utf8_lossy(bytes)).into_owned())
 }
 
 /// Makes the `Errno::…` exception of a failed call.

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "logger"
+require "licorne/printable_log"
 require "licorne/native"
 require "licorne/failure"
 require "licorne/hooks"
@@ -12,7 +13,7 @@ module Licorne
     TABLE = Native.directives.to_h { |entry| [entry[:name].to_sym, entry] }.freeze
     HOOKS = TABLE.select { |_, entry| entry[:type] == "hook" }.keys.freeze
     # Where the server logs unless told otherwise.
-    LOGGER = Logger.new($stderr)
+    LOGGER = Logger.new($stderr).extend(PrintableLog)
     # What a directive is when it is not given, as Unicorn's table of that name has it. Configurations write to it: they
     # give the logger a formatter, or put another one there.
     DEFAULTS = HOOKS.to_h { |name| [name, Hooks::DEFAULTS.fetch(name)] }

@@ -124,7 +124,7 @@ module Licorne
       severity = SEVERITIES.fetch(severity) if severity.is_a?(Integer)
       @server.logger.public_send(severity, message[:text])
     rescue StandardError => e
-      warn(message[:text], Failure.summary(e))
+      warn(message[:text], Native.printable_lines(Failure.summary(e)))
     end
 
     # Tells the master when it is done: then the workers find files that were given to them.
