@@ -79,6 +79,10 @@ fn check_placed(what: &str, place: impl Fn(&Server, &Path)) {
     server.signal(Signal::HUP);
     wait_for_line(&server, "old.log", "error reloading");
     assert!(refused() > before, "{what}: nothing is said\n{}", read(&server, "old.log"));
+    let before = refused();
+    assert_eq!(server.ctl(["upgrade", "--wait"]).code(), 1, "{what}");
+    assert!(refused() > before, "{what}: nothing is said\n{}", read(&server, "old.log"));
+    assert_eq!(server.get("/").status, 200, "{what}");
     let worker = server.wait_for_slots(&[0])[0];
     process::signal(worker.pid, Signal::KILL).expect("it is there");
     server.eventually("another worker", || (server.wait_for_slots(&[0])[0] != worker).then_some(()));
@@ -214,6 +218,16 @@ fn a_socket_in_a_directory_of_the_users_is_bound_as_the_user() {
     let finished = server.ctl(["reload", "--wait"]);
     assert!(finished.code() == 1 && finished.stderr.contains("Permission denied"), "{finished:#?}");
     assert_eq!(server.get("/").status, 200);
+    assert_untouched(&server);
+    server.stop();
+}
+
+#[test]
+fn a_socket_that_a_hook_binds_as_root_is_the_users_where_the_directory_is() {
+    let Some(builder) = builder("") else { return };
+    let hook = r##"after_fork { |server, worker| server.listen("#{there}/shared/own.sock") }"##;
+    let mut server = builder.config(hook).start();
+    assert_eq!(std::fs::metadata(server.file("shared/own.sock")).expect("a socket").uid(), NOBODY);
     assert_untouched(&server);
     server.stop();
 }

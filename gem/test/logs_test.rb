@@ -38,6 +38,18 @@ class LogsTest < Minitest::Test
     files&.each(&:close)
   end
 
+  def test_a_log_that_cannot_be_opened_keeps_no_other_from_being_so
+    logs = [open_log("a.log"), open_log("b.log"), open_log("c.log")]
+    %w[a.log b.log c.log].each { |name| File.rename(name, "#{name}.1") }
+    Dir.mkdir("b.log")
+    assert_raises(Errno::EISDIR) { Licorne::Logs.reopen }
+    logs.first.puts("a")
+    logs.last.puts("c")
+    assert_equal %W[a\n c\n], [File.read("a.log"), File.read("c.log")]
+  ensure
+    logs&.each(&:close)
+  end
+
   def test_a_logger_with_a_path_is_found
     logger = Logger.new("app.log")
     File.rename("app.log", "app.log.1")

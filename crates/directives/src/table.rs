@@ -311,7 +311,8 @@ const SERVER: &[Directive] = &[
         Kind::User,
         Default::Unset,
         "The user, and optionally the group, that workers run as. Without a group it is the user's own, with the \
-         supplementary groups of the user.",
+         supplementary groups of the user. Logs, pid file and UNIX sockets are opened as this user where others than \
+         root can write a directory on the way to them.",
     ),
     unicorn(
         "before_fork",

@@ -23,9 +23,19 @@ module Licorne
       to_file($stderr, stderr) if stderr
     end
 
-    # Opens each log whose path is gone or names another file by now. Returns how many were.
+    # Opens each log whose path is gone or names another file by now. Returns how many were. One that cannot be opened
+    # keeps no other from being so, and is raised in the end.
     def reopen
-      each.select { |file| rotated?(file) }.each { |file| reopen_one(file) }.size
+      failure = nil
+      opened = each.count do |file|
+        rotated?(file) && reopen_one(file)
+      rescue IOError, SystemCallError => e
+        failure ||= e
+        false
+      end
+      raise failure if failure
+
+      opened
     end
 
     # Gives the logs to this user and group: workers of another user must be able to reopen them. Only those in
@@ -68,6 +78,7 @@ module Licorne
     def reopen_one(file)
       # There is no moment at which the descriptor is closed, and nothing that Ruby holds back: the log is unbuffered.
       Native.put_descriptor(Native.open_log(file.path, Logs.user, file.fileno), file.fileno)
+      true
     end
 
     def fcntl_flags(file)
