@@ -8,13 +8,20 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use crate::connection::Connection;
+use crate::handoff::Queue;
 use crate::peer::Peer;
 use crate::poller::{Source, is_readable};
 use crate::reactor::{Notice, Reactor, now_ms};
 use crate::slab::Token;
 
-/// How long listeners are left alone when the process has no descriptors left.
+/// How long newcomers are left alone when there is no room for them.
 const PAUSE_MS: u64 = 100;
+/// How long a worker without room leaves newcomers to others that have room, if nothing moves there.
+const VAIN_MS: u64 = 1_000;
+/// How often it is told that connections cannot be accepted.
+const TELL_MS: u64 = 60_000;
+/// With fewer connections a worker keeps its place in the order in which idle workers are woken.
+const MANY: usize = 64;
 
 #[derive(Debug)]
 struct Listener {
@@ -31,7 +38,19 @@ pub(crate) struct Listeners {
     /// Whose turn it is, so that a busy listener does not starve another.
     turn: usize,
     paused_until_ms: Option<u64>,
+    /// The process had no descriptor or memory left for the last one that came.
     in_trouble: bool,
+    /// When that was told.
+    told_ms: Option<u64>,
+    /// Newcomers are left to others that have room.
+    left: Option<Left>,
+}
+
+/// Since when newcomers are left to others, and what those had done by then.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    since_ms: u64,
+    movement: u64,
 }
 
 /// How one accept went.
@@ -46,6 +65,10 @@ impl Listeners {
         if let Some(listener) = self.list.get_mut(index) {
             listener.ready = true;
         }
+    }
+
+    pub(crate) fn set_all_ready(&mut self) {
+        self.list.iter_mut().for_each(|listener| listener.ready = true);
     }
 
     /// Returns when accepting is tried again after trouble.
@@ -69,6 +92,8 @@ impl Listeners {
             }
             Err(Errno::AGAIN) => {
                 listener.ready = false;
+                // The kernel had a descriptor for it.
+                self.in_trouble = false;
                 Outcome::Nobody
             }
             // Errors of that one connection, as accept(2) lists them: the listener is well.
@@ -114,7 +139,7 @@ impl Reactor {
         if self.listeners.paused_until_ms.is_some() || !self.listeners.list.iter().any(|listener| listener.ready) {
             return None;
         }
-        if self.slab.len() >= self.settings.connections && !self.somebody_has_room() {
+        if self.slab.len() >= self.settings.connections && !(self.somebody_waits() && self.has_room()) {
             return None;
         }
         let count = self.listeners.list.len();
@@ -139,16 +164,22 @@ impl Reactor {
         None
     }
 
-    /// Makes room by closing a connection: a new client must not wait until another is tired. Without one to close, stops
-    /// listening for a moment: a level-triggered listener that cannot be served would spin.
+    /// There is no descriptor for a newcomer: leaves it to others, or makes room by closing a connection, since a new client
+    /// must not wait until another is tired. Without one to close, stops listening for a moment: a level-triggered
+    /// listener that cannot be served would spin.
     pub(crate) fn cannot_accept(&mut self, errno: Errno) {
-        if !self.listeners.in_trouble {
-            self.listeners.in_trouble = true;
+        self.listeners.in_trouble = true;
+        let now = now_ms();
+        if self.listeners.told_ms.is_none_or(|at| now - at >= TELL_MS) {
+            self.listeners.told_ms = Some(now);
             self.notices.push_back(Notice::CannotAccept(errno));
         }
-        if !self.make_room() {
-            self.pause_accepting();
-        }
+        self.make_room_or_leave();
+    }
+
+    /// Tells whether this worker has no room for a connection more.
+    pub fn is_full(&self) -> bool {
+        self.slab.len() >= self.settings.connections || self.listeners.in_trouble
     }
 
     /// Closes the connection that has had its last response for longest, or else the one that has been idle for longest, or
@@ -165,21 +196,53 @@ impl Reactor {
         true
     }
 
-    /// Makes room for somebody who waits in a backlog, if anybody does. False: nobody is to be accepted now.
-    fn somebody_has_room(&mut self) -> bool {
+    /// Tells whether a connection waits in a backlog.
+    fn somebody_waits(&mut self) -> bool {
         for listener in self.listeners.list.iter_mut().filter(|listener| listener.ready) {
             listener.ready = is_readable(&listener.fd);
         }
-        self.listeners.list.iter().any(|listener| listener.ready) && self.has_room()
+        let waits = self.listeners.list.iter().any(|listener| listener.ready);
+        if !waits {
+            self.listeners.left = None;
+        }
+        waits
     }
 
-    /// Makes room for one more connection. Without any, newcomers are left alone for a moment.
+    /// Makes room for one more connection. False: newcomers are left alone for a moment. A worker that leaves takes what
+    /// it can.
     pub(crate) fn has_room(&mut self) -> bool {
-        let room = self.slab.len() < self.settings.connections || self.make_room();
+        self.retiring || self.slab.len() < self.settings.connections || self.make_room_or_leave()
+    }
+
+    /// Leaves newcomers to others that have room, or else closes a connection; without any, newcomers have to wait.
+    /// Returns whether there is room now.
+    fn make_room_or_leave(&mut self) -> bool {
+        let left = self.is_left_to_others();
+        if left {
+            self.wake_another();
+        }
+        let room = !left && self.make_room();
         if !room {
             self.pause_accepting();
         }
         room
+    }
+
+    /// Tells whether others have room and take what comes. What they show is a claim: when nothing moves there for
+    /// a while, newcomers are let in here.
+    fn is_left_to_others(&mut self) -> bool {
+        let Some(others) = self.colleagues.as_ref().filter(|_| !self.retiring) else { return false };
+        if !others.somebody_has_room() {
+            return false;
+        }
+        let (movement, now) = (others.movement(), now_ms());
+        match self.listeners.left {
+            Some(left) if left.movement == movement => now - left.since_ms < VAIN_MS,
+            _ => {
+                self.listeners.left = Some(Left { since_ms: now, movement });
+                true
+            }
+        }
     }
 
     /// Stops watching for newcomers for a moment.
@@ -196,6 +259,16 @@ impl Reactor {
         self.watch_newcomers();
     }
 
+    /// Goes to the end of the line in which idle workers wait: the kernel wakes the first that sleeps, and that one would
+    /// get all connections that come to stay.
+    pub(crate) fn let_others_go_first(&mut self) {
+        if !std::mem::take(&mut self.came_to_stay) || self.slab.len() < MANY || self.listeners.is_paused() {
+            return;
+        }
+        self.unwatch_newcomers();
+        self.register_newcomers();
+    }
+
     /// Has epoll not tell of newcomers.
     pub(crate) fn unwatch_newcomers(&self) {
         for listener in &self.listeners.list {
@@ -206,16 +279,20 @@ impl Reactor {
         }
     }
 
-    /// Has epoll tell of newcomers.
+    /// Has epoll tell of newcomers, and looks for those that came before.
     pub(crate) fn watch_newcomers(&mut self) {
-        if let Some(queue) = self.queue.as_mut().filter(|_| !self.handing_over) {
+        self.register_newcomers();
+        self.queue.iter_mut().for_each(Queue::set_ready);
+        self.listeners.set_all_ready();
+    }
+
+    fn register_newcomers(&self) {
+        // If this fails there is no memory; whoever comes is seen at the next attempt.
+        if let Some(queue) = self.queue.as_ref().filter(|_| !self.handing_over) {
             let _ = self.poller.add(queue.as_fd(), Source::Queue, false);
-            queue.set_ready();
         }
-        for (index, listener) in self.listeners.list.iter_mut().enumerate() {
-            // If this fails there is no memory; accepting is tried below anyway, and again after each wait.
+        for (index, listener) in self.listeners.list.iter().enumerate() {
             let _ = self.poller.add(listener.fd.as_fd(), Source::Listener(index), false);
-            listener.ready = true;
         }
     }
 
@@ -233,10 +310,22 @@ impl Reactor {
                         }
                     }
                     Outcome::Nobody if self.listeners.list[index].ready => {}
+                    Outcome::Trouble(_) if self.part_with_an_idle_one() => {}
                     Outcome::Nobody | Outcome::Trouble(_) => break,
                 }
             }
         }
+    }
+
+    /// Gives the longest idle connection away, or closes it, which would happen in a moment. False when there is none.
+    fn part_with_an_idle_one(&mut self) -> bool {
+        let Some(token) = self.deadlines.longest_idle().and_then(|index| self.slab.token_at(index)) else {
+            return false;
+        };
+        if !self.put_into_queue(token) {
+            self.close(token);
+        }
+        true
     }
 
     /// Closes the listeners. Other processes that hold them are not concerned.

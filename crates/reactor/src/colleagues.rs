@@ -18,16 +18,34 @@ impl Colleagues {
         self.any(|seat| seat.is_idle())
     }
 
-    /// Tells whether another worker that serves nobody has fewer connections than this. As right as the other.
-    pub(crate) fn somebody_has_fewer(&self, connections: usize) -> bool {
-        self.any(|seat| seat.state() == State::Idle && seat.connections() < connections as u64)
+    /// Tells whether another worker could take a connection when it is done with what it does. As right as the other.
+    pub(crate) fn somebody_has_room(&self) -> bool {
+        self.any(has_room)
+    }
+
+    /// The same of one that sleeps, and has to be woken for it.
+    pub(crate) fn somebody_sleeps_with_room(&self) -> bool {
+        self.any(|seat| seat.is_idle() && has_room(seat))
+    }
+
+    /// Returns a number that changes when another worker serves, takes or closes something.
+    pub(crate) fn movement(&self) -> u64 {
+        let moved = |seat: Seat<'_>| seat.requests().wrapping_mul(3).wrapping_add(seat.connections());
+        self.others().map(moved).fold(0, u64::wrapping_add)
     }
 
     fn any(&self, wanted: impl Fn(Seat<'_>) -> bool) -> bool {
+        self.others().any(wanted)
+    }
+
+    fn others(&self) -> impl Iterator<Item = Seat<'_>> {
         let words = self.page.words();
         (0..scoreboard::seats_in_use(words))
             .filter(|number| *number != self.seat)
             .filter_map(|number| scoreboard::seat(words, number))
-            .any(wanted)
     }
+}
+
+fn has_room(seat: Seat<'_>) -> bool {
+    matches!(seat.state(), State::Idle | State::Busy) && !seat.is_full()
 }

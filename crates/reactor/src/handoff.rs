@@ -20,11 +20,12 @@ use sys::channel::Channel;
 use wire::{BodyApart, Bytes, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
 
 use crate::body::Body;
+use crate::colleagues::Colleagues;
 use crate::connection::{Connection, Content, Phase};
 use crate::exchange::After;
 use crate::outbox::{Outbox, Queued};
 use crate::peer::Peer;
-use crate::poller::Source;
+use crate::poller::{Source, is_readable};
 use crate::proxied::Proxied;
 use crate::reactor::{Notice, Reactor, now_ms};
 use crate::slab::Token;
@@ -33,8 +34,6 @@ use crate::slab::Token;
 const MESSAGE_BYTES: usize = INLINE_BYTES + 64;
 /// The connection, what was received, and a response: from memory, from a file, and from memory again.
 const MOST_DESCRIPTORS: usize = 5;
-/// How long the queue is left to workers that have room.
-const LEFT_MS: u64 = 100;
 /// How soon a full queue is tried again.
 pub(crate) const RETRY_MS: u64 = 5;
 
@@ -45,8 +44,6 @@ pub(crate) struct Queue {
     receive: Channel,
     /// Something may be in it.
     ready: bool,
-    /// Left to the others until then.
-    left_until_ms: Option<u64>,
     /// Where messages are received, reused.
     buffer: Vec<u8>,
 }
@@ -56,9 +53,10 @@ impl Queue {
         self.ready = true;
     }
 
-    /// Returns when this worker takes again.
-    pub(crate) fn resume_at_ms(&self) -> Option<u64> {
-        self.left_until_ms
+    /// Sees whether there is something in it.
+    fn look(&mut self) -> bool {
+        self.ready = is_readable(&self.receive);
+        self.ready
     }
 
     /// Sees whether as many descriptors can be opened as a message may hold. See dup(2).
@@ -97,7 +95,7 @@ impl Reactor {
         let receive = Channel::from_fd(receive);
         self.poller.add(receive.as_fd(), Source::Queue, false)?;
         let send = Channel::from_fd(send);
-        self.queue = Some(Queue { send, receive, ready: false, left_until_ms: None, buffer: Vec::new() });
+        self.queue = Some(Queue { send, receive, ready: false, buffer: Vec::new() });
         Ok(())
     }
 
@@ -137,27 +135,48 @@ impl Reactor {
         }
     }
 
+    /// Wakes a worker that sleeps and has room, with an empty message: the kernel wakes one for each newcomer, and that was
+    /// this one.
+    pub(crate) fn wake_another(&self) {
+        if let Some(queue) = &self.queue
+            && self.colleagues.as_ref().is_some_and(Colleagues::somebody_sleeps_with_room)
+        {
+            // A full queue has woken others.
+            let _ = queue.send.send(&[], &[]);
+        }
+    }
+
     /// Takes a connection from the queue.
     pub(crate) fn take_over(&mut self) -> Option<Token> {
         if self.handing_over || self.listeners.is_paused() || !self.queue.as_ref().is_some_and(|queue| queue.ready) {
             return None;
         }
-        let left_to_others = !self.retiring && self.only_others_have_room();
-        if !left_to_others && !self.has_room() {
+        // No room is made for what is not there.
+        if self.is_full() && !self.queue.as_mut().is_some_and(Queue::look) {
+            return None;
+        }
+        if !self.has_room() {
             return None;
         }
         let queue = self.queue.as_mut()?;
         // The kernel drops descriptors that do not fit, and with them the connection.
         if let Err(errno) = queue.try_for_descriptors() {
-            self.cannot_accept(errno);
+            if queue.look() {
+                self.cannot_accept(errno);
+            }
             return None;
         }
         queue.buffer.resize(MESSAGE_BYTES, 0);
         let mut descriptors = Vec::new();
         let outcome = queue.receive.try_recv_into(&mut queue.buffer, &mut descriptors);
         let count = match outcome {
-            Ok(Some(count)) if count > 0 => count,
-            Ok(_) => {
+            Ok(Some(0)) => {
+                // Another worker has no room for those that wait in a backlog.
+                self.listeners.set_all_ready();
+                return self.accept();
+            }
+            Ok(Some(count)) => count,
+            Ok(None) => {
                 queue.ready = false;
                 return None;
             }
@@ -166,9 +185,6 @@ impl Reactor {
                 return None;
             }
         };
-        if left_to_others && self.leave_to_others(count, &descriptors) {
-            return None;
-        }
         let queue = self.queue.as_mut()?;
         let unpacked = Handoff::decode(&queue.buffer[..count])
             .map_err(|error| io::Error::other(error.to_string()))
@@ -191,33 +207,6 @@ impl Reactor {
                 self.notices.push_back(Notice::CannotTakeOver(error.to_string()));
                 None
             }
-        }
-    }
-}
-
-/// A worker without room would close a connection for each that it takes.
-impl Reactor {
-    /// Puts a message back and takes no other for a moment. To put it back wakes somebody else, whom the kernel did not
-    /// wake when it woke this worker. False: the queue is full, so that somebody must take it here.
-    fn leave_to_others(&mut self, count: usize, descriptors: &[OwnedFd]) -> bool {
-        let Some(queue) = &mut self.queue else { return false };
-        self.poller.delete(queue.as_fd());
-        queue.ready = false;
-        queue.left_until_ms = Some(now_ms() + LEFT_MS);
-        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-        queue.send.send(&queue.buffer[..count], &descriptors).is_ok()
-    }
-
-    /// Takes from the queue again after it was left to others.
-    pub(crate) fn resume_taking(&mut self, now_ms: u64) {
-        let Some(queue) = self.queue.as_mut().filter(|queue| queue.left_until_ms.is_some_and(|until| until <= now_ms))
-        else {
-            return;
-        };
-        queue.left_until_ms = None;
-        if !self.handing_over && !self.listeners.is_paused() {
-            queue.ready = true;
-            let _ = self.poller.add(queue.as_fd(), Source::Queue, false);
         }
     }
 }

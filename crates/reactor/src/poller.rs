@@ -204,7 +204,7 @@ impl Poller {
 }
 
 /// Tells whether a descriptor has something now: bytes, a message, a connection, or its end. See poll(2).
-pub(crate) fn is_readable(fd: &OwnedFd) -> bool {
+pub(crate) fn is_readable(fd: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
     rustix::event::poll(&mut fds, Some(&timespec(0))).is_ok_and(|ready| ready > 0)
 }

@@ -77,7 +77,7 @@ pub struct Reactor {
     /// The worker is in a long call; somebody stands in.
     away: bool,
     /// Who else may be idle.
-    colleagues: Option<Colleagues>,
+    pub(crate) colleagues: Option<Colleagues>,
     /// The connection whose request was handed out.
     pub(crate) serving: Option<Token>,
     pub(crate) give_up_at_ms: Option<u64>,
@@ -91,6 +91,8 @@ pub struct Reactor {
     proxy_missing: bool,
     /// Whether the queue is asked before the listeners: they take turns.
     queue_first: bool,
+    /// A newcomer, or somebody from the queue, is watched by epoll since the worker last slept.
+    pub(crate) came_to_stay: bool,
 }
 
 impl Reactor {
@@ -129,6 +131,7 @@ impl Reactor {
             schedule: Schedule::new(),
             proxy_missing: false,
             queue_first: false,
+            came_to_stay: false,
             settings,
         })
     }
@@ -246,12 +249,6 @@ impl Reactor {
         self.colleagues.as_ref().is_some_and(Colleagues::somebody_is_idle)
     }
 
-    /// Tells whether this worker has all the connections that it may have, and another one has not.
-    pub(crate) fn only_others_have_room(&self) -> bool {
-        let most = self.settings.connections;
-        self.slab.len() >= most && self.colleagues.as_ref().is_some_and(|others| others.somebody_has_fewer(most))
-    }
-
     fn hand_out(&mut self, token: Token) -> Turn {
         self.schedule.serve();
         self.serving = Some(token);
@@ -271,12 +268,14 @@ impl Reactor {
 
     /// Decides how long to wait, or closes those whose patience is over (`None`: look again).
     fn wait_or_expire(&mut self) -> Option<Turn> {
+        self.let_others_go_first();
         if heap::take_much() {
             self.trim_at_ms = Some(now_ms() + heap::QUIET_MS);
         }
-        let resume_at_ms = [self.listeners.resume_at_ms(), self.queue.as_ref().and_then(Queue::resume_at_ms)];
         let own = [self.give_up_at_ms, self.offer_at_ms, self.trim_at_ms, self.deadlines.earliest()];
-        let Some(due) = resume_at_ms.into_iter().chain(own).flatten().min() else { return Some(Turn::Wait(None)) };
+        let Some(due) = own.into_iter().chain([self.listeners.resume_at_ms()]).flatten().min() else {
+            return Some(Turn::Wait(None));
+        };
         let now = now_ms();
         if due > now {
             return Some(Turn::Wait(Some(due - now)));
@@ -301,7 +300,6 @@ impl Reactor {
             self.hand_over_all();
         }
         self.resume_accepting(now);
-        self.resume_taking(now);
         self.expire(silent_until);
         None
     }
@@ -426,6 +424,7 @@ impl Reactor {
                 self.close(token);
                 return;
             }
+            self.came_to_stay |= connection.registered.is_none();
             connection.registered = Some(write);
         }
         let now = now_ms();

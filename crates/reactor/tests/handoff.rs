@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 mod support;
 
@@ -13,7 +15,9 @@ use reactor::{After, Body, Leave, Notice, Settings, Turn};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use scoreboard::State;
 use support::{Worker, ask, expect_ok};
+use sys::memory::Shared;
 
 const GIVE_AWAY: Leave = Leave { drain: false, hand_over: true, linger_ms: 10_000 };
 const STAY: Leave = Leave { drain: false, hand_over: false, linger_ms: 0 };
@@ -299,6 +303,54 @@ fn what_no_descriptor_is_left_for_stays_in_the_queue() {
     setrlimit(Resource::Nofile, limit).unwrap();
     assert_eq!(other.serve(1), ["/2"]);
     expect_ok(&mut client);
+}
+
+#[test]
+fn a_full_worker_leaves_newcomers_to_one_that_shows_room_but_not_for_ever() {
+    let page = Arc::new(Shared::create("test-scoreboard", scoreboard::BYTES).unwrap());
+    for number in 0..2 {
+        let seat = scoreboard::seat(page.words(), number).unwrap();
+        scoreboard::note_in_use(page.words(), number);
+        seat.assign(number as u32, 1);
+        seat.set_ready(1);
+    }
+    let other = scoreboard::seat(page.words(), 1).unwrap();
+    for (shows_room, serves) in [(true, true), (true, false), (false, false)] {
+        other.set_full(!shows_room);
+        let mut worker = Worker::new(Settings { connections: 2, ..Settings::default() });
+        worker.reactor.watch_colleagues(Arc::clone(&page), 0);
+        let mut idle: Vec<_> = (0..2).map(|_| worker.connect()).collect();
+        for client in &mut idle {
+            ask(client, "/idle");
+            worker.serve(1);
+            expect_ok(client);
+        }
+        let mut newcomer = worker.connect();
+        ask(&mut newcomer, "/new");
+        let began = Instant::now();
+        let patience = Duration::from_millis(2_000);
+        let served = loop {
+            match worker.reactor.turn() {
+                Turn::Request(_) => break true,
+                Turn::Wait(_) if began.elapsed() > patience => break false,
+                Turn::Wait(timeout_ms) => {
+                    worker.reactor.poller().wait(&mut worker.events, timeout_ms);
+                    worker.reactor.absorb(&mut worker.events);
+                }
+                turn => panic!("{turn:?}"),
+            }
+            if serves {
+                other.begin_request(1, b"GET", b"/");
+                other.end_request(2, State::Idle);
+            }
+        };
+        assert_eq!(served, !(shows_room && serves), "shows room: {shows_room}, serves: {serves}");
+        assert_eq!(worker.reactor.connections(), 2);
+        assert!(worker.reactor.is_full());
+        if shows_room {
+            assert!(began.elapsed() > Duration::from_millis(500), "nothing was left to the other");
+        }
+    }
 }
 
 #[test]

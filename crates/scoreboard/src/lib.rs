@@ -18,7 +18,8 @@
 //!      10  line length       (bytes of the request line that follow)
 //!      11  asleep            (1 = waits for something to do)
 //!      12  report asked for  (the start of the request that the master wants a report of; the master writes it)
-//!   13-15  reserved
+//!      13  full              (1 = has no room for a connection more)
+//!   14-15  reserved
 //!   16-63  request line      (at most 384 bytes, truncated)
 //! ```
 //!
@@ -230,6 +231,16 @@ impl Seat<'_> {
     /// Sets how many connections are open now.
     pub fn set_connections(&self, count: u64) {
         self.store(7, count);
+    }
+
+    /// Whether the worker has no room for a connection more.
+    pub fn is_full(&self) -> bool {
+        self.load(13) != 0
+    }
+
+    /// Notes whether the worker has room for a connection more.
+    pub fn set_full(&self, full: bool) {
+        self.store(13, u64::from(full));
     }
 
     /// Responses of status 500 and above since the worker was forked.

@@ -291,8 +291,14 @@ impl Core {
 
     /// Waits for events: with the interpreter's lock while there is no need to sleep, without it to sleep.
     fn wait(&self, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(), Escape> {
-        let connections = self.reactor().connections() as u64;
-        self.seat(|seat| seat.set_connections(connections));
+        let (connections, full) = {
+            let reactor = self.reactor();
+            (reactor.connections() as u64, reactor.is_full())
+        };
+        self.seat(|seat| {
+            seat.set_connections(connections);
+            seat.set_full(full);
+        });
         if timeout_ms == Some(0) {
             self.poller.wait(happened, timeout_ms);
         } else {

@@ -1,0 +1,120 @@
+//! Promise: connections are spread over the workers, and one that has no room closes nothing as long as another has room.
+
+use rustix::process::Signal;
+use testkit::load::Plan;
+use testkit::{App, Connection, Endpoint, Request, Server, procfs};
+
+/// Takes a moment for an answer.
+const APP: &str = "run ->(_env) { sleep 0.003; [200, {}, [\"done\\n\"]] }";
+
+/// How many connections to its listeners each worker has, by its sockets.
+fn spread(server: &Server) -> Vec<usize> {
+    let count = |pid| procfs::descriptors(pid).values().filter(|what| what.starts_with("socket:")).count();
+    server.workers().iter().map(|worker| count(worker.pid)).collect()
+}
+
+#[track_caller]
+fn settle(server: &Server, count: usize) -> Vec<Connection> {
+    testkit::swarm::allow_many_descriptors();
+    let settle = |number: usize| {
+        let mut connection = Connection::open(&server.endpoints()[number % server.endpoints().len()]);
+        assert_eq!(connection.request(&Request::get("/")).status, 200);
+        connection
+    };
+    (0..count).map(settle).collect()
+}
+
+#[track_caller]
+fn assert_none_closed(idle: &[Connection]) {
+    assert_eq!(idle.iter().filter(|connection| connection.is_stale()).count(), 0, "closed by the server");
+}
+
+#[test]
+fn clients_that_fit_into_all_workers_together_lose_no_connection() {
+    for preload in [false, true] {
+        let app = App::rackup(APP);
+        let server = Server::builder().app(app).workers(4).preload(preload).unix_listeners(1);
+        let mut server = server.config("worker_connections 8").start();
+        let load = server.load().clients(24).keep_alive(true).think(std::time::Duration::ZERO).start();
+        load.wait_for_successes(1_000);
+        load.stop().assert_kept(24);
+        // Those that have connected and say nothing yet are not closed for others either.
+        for endpoint in server.endpoints() {
+            let mut silent: Vec<_> = (0..24).map(|_| Connection::open(endpoint)).collect();
+            for connection in &mut silent {
+                assert_eq!(connection.request(&Request::get("/")).status, 200);
+            }
+            assert_none_closed(&silent);
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn a_worker_without_descriptors_leaves_newcomers_to_others() {
+    // The first hook runs before the worker finds out how many connections it may have, the second one behind its back.
+    for hook in ["after_fork", "after_worker_ready"] {
+        with_few_descriptors_in_one_worker(hook);
+    }
+}
+
+#[track_caller]
+fn with_few_descriptors_in_one_worker(hook: &str) {
+    let config = format!(
+        "{hook} {{ |server, worker|
+           Process.setrlimit(:NOFILE, 40) if worker.nr.zero?
+           server.logger.info(\"worker=#{{worker.nr}} ready\")
+         }}"
+    );
+    let app = App::rackup(APP);
+    let server = Server::builder().app(app).workers(4).tcp_listeners(1).unix_listeners(1);
+    let mut server = server.config(&config).start();
+    let mut idle = settle(&server, 100);
+    let plan = |endpoint: &Endpoint| Plan::new(endpoint).clients(24).think(std::time::Duration::ZERO).start();
+    let loads: Vec<_> = server.endpoints().iter().map(plan).collect();
+    for load in loads {
+        load.wait_for_successes(1_500);
+        load.stop().assert_no_failure();
+    }
+    assert_none_closed(&idle);
+    for connection in &mut idle {
+        assert_eq!(connection.request(&Request::get("/")).status, 200);
+    }
+    let told = server.log().text().matches("cannot accept connections").count();
+    let most = usize::from(hook == "after_worker_ready");
+    assert_eq!(told, most, "once a minute is told what no limit foresaw: {}", server.log().text());
+    server.stop();
+}
+
+#[test]
+fn a_server_whose_workers_are_all_full_closes_idle_connections_and_serves() {
+    let mut server = Server::builder().workers(2).config("worker_connections 4").start();
+    let idle = settle(&server, 30);
+    let open = idle.iter().filter(|connection| !connection.is_stale()).count();
+    assert!((1..=8).contains(&open), "{open} are open");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
+
+#[test]
+fn idle_connections_are_spread_and_outlive_a_reload_when_they_just_fit() {
+    const CONNECTIONS: usize = 1_200;
+    let config = "worker_connections 400";
+    let mut server = Server::builder().workers(4).preload(true).unix_listeners(1).config(config).start();
+    let mut idle = settle(&server, CONNECTIONS);
+    let counts = spread(&server);
+    assert!(counts.iter().all(|count| *count > CONNECTIONS / 16), "one worker has nearly none: {counts:?}");
+    for generation in 2..=3 {
+        server.signal(Signal::HUP);
+        server.eventually("workers of the next generation only", || {
+            let workers = server.workers();
+            let new = workers.iter().all(|worker| worker.generation == Some(generation));
+            (new && workers.len() == 4).then_some(())
+        });
+        assert_none_closed(&idle);
+    }
+    for connection in &mut idle {
+        assert_eq!(connection.request(&Request::get("/")).status, 200);
+    }
+    server.stop();
+}
