@@ -1,8 +1,8 @@
 //! Promise: connections are spread over the workers, and one that has no room closes nothing as long as another has room.
 
 use rustix::process::Signal;
-use testkit::load::Plan;
-use testkit::{App, Connection, Endpoint, Request, Server, procfs};
+use testkit::load::{Outcome, Plan};
+use testkit::{App, Connection, Endpoint, Load, Request, Server, procfs};
 
 /// Takes a moment for an answer.
 const APP: &str = "run ->(_env) { sleep 0.003; [200, {}, [\"done\\n\"]] }";
@@ -58,14 +58,19 @@ fn a_worker_without_descriptors_leaves_newcomers_to_others() {
     }
 }
 
-#[track_caller]
-fn with_few_descriptors_in_one_worker(hook: &str) {
-    let config = format!(
+/// Takes descriptors from the first worker.
+fn few_descriptors(hook: &str) -> String {
+    format!(
         "{hook} {{ |server, worker|
            Process.setrlimit(:NOFILE, 40) if worker.nr.zero?
            server.logger.info(\"worker=#{{worker.nr}} ready\")
          }}"
-    );
+    )
+}
+
+#[track_caller]
+fn with_few_descriptors_in_one_worker(hook: &str) {
+    let config = few_descriptors(hook);
     let app = App::rackup(APP);
     let server = Server::builder().app(app).workers(4).tcp_listeners(1).unix_listeners(1);
     let mut server = server.config(&config).start();
@@ -84,6 +89,33 @@ fn with_few_descriptors_in_one_worker(hook: &str) {
     let most = usize::from(hook == "after_worker_ready");
     assert_eq!(told, most, "once a minute is told what no limit foresaw: {}", server.log().text());
     server.stop();
+}
+
+#[test]
+fn a_stop_while_workers_have_no_room_loses_no_request() {
+    for config in ["worker_connections 8", &few_descriptors("after_worker_ready")] {
+        for stop in [Signal::QUIT, Signal::TERM] {
+            let server = Server::builder().app(App::rackup(APP)).workers(4).unix_listeners(1).config(config);
+            let mut server = server.start();
+            let _idle = settle(&server, 100);
+            let plan = |endpoint: &Endpoint| Plan::new(endpoint).clients(30).think(std::time::Duration::ZERO).start();
+            let mut loads: Vec<_> = server.endpoints().iter().map(plan).collect();
+            server.signal(Signal::WINCH);
+            server.wait_for_slots(&[]);
+            server.signal(Signal::HUP);
+            server.wait_for_slots(&[0, 1, 2, 3]);
+            loads.iter().for_each(|load| load.wait_for_successes(200));
+            loads.iter_mut().for_each(Load::last_attempts);
+            server.signal(stop);
+            assert!(server.wait_for_exit().success());
+            server.assert_nothing_is_left();
+            for load in loads {
+                let report = load.stop();
+                let lost = report.outcomes.keys().any(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Refused));
+                assert!(!lost, "{config}, {stop:?}: {report:#?}");
+            }
+        }
+    }
 }
 
 #[test]
