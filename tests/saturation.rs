@@ -167,6 +167,23 @@ fn workers_that_lose_their_master_finish_what_was_begun_and_leave() {
 }
 
 #[test]
+fn a_new_master_takes_the_address_while_orphans_finish_under_load() {
+    let Saturated { mut server, load, idle } = Saturated::start(200, IDLE);
+    server.signal(Signal::KILL);
+    server.wait_for_exit();
+    let address = server.endpoint().to_string();
+    let successor = Server::builder().app(App::rackup(APP)).workers(WORKERS).tcp_listeners(0);
+    let mut successor = successor.arg("-l").arg(&address).start();
+    load.wait_for_successes(WORKERS as usize);
+    let report = load.stop();
+    let begun = |server: &Server| std::fs::read(server.file("begun")).map_or(0, |dots| dots.len());
+    assert_eq!(report.ok(), begun(&server) + begun(&successor), "requests that were begun were cut: {report:#?}");
+    drop(idle);
+    successor.stop();
+    server.assert_nothing_is_left();
+}
+
+#[test]
 fn quit_finishes_what_was_begun_although_clients_go_on() {
     for (request_ms, idle) in [(5, IDLE), (60, IDLE), (1_000, 0)] {
         Saturated::start(request_ms, idle).end_under_load(Signal::QUIT);

@@ -24,6 +24,10 @@
 //! # Invariants
 //! - One request at a time is handed out; the next turn comes after [`Reactor::finish`] or [`Reactor::detach`].
 //! - A worker accepts, and takes from the queue, only in [`Reactor::turn`], so a busy worker never takes new work.
+//! - Between two requests the control socket is asked when that was 10 ms ago or longer, whatever else there is to do: see
+//!   `schedule`.
+//! - A worker without room neither accepts nor closes a connection for a newcomer while another worker has room, as far
+//!   as the scoreboard knows.
 //! - No deadline, no timer: without connections the timeout is infinite, but for a second after a burst (see `heap`).
 #![forbid(unsafe_code)]
 
