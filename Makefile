@@ -7,7 +7,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy unit doctest minitest fuzz test-ruby33 bench clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy unit doctest minitest minitest-gc fuzz test-ruby33 bench clean
 
 all: build
 
@@ -37,7 +37,7 @@ build:
 	@[ -e $(RELEASE)/../../gem/lib ] || ln -sfn "$(CURDIR)/gem" $(TARGET)/gem
 
 # nextest comes last: its summary is the line to look at.
-test: setup build doctest minitest fuzz test-ruby33 unit
+test: setup build doctest minitest minitest-gc fuzz test-ruby33 unit
 	@echo "make test: everything passed"
 
 # Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start). Two
@@ -56,11 +56,21 @@ fuzz:
 minitest:
 	@ruby -Igem/lib -I$(RUBYLIB_DIR) -Igem/test -e 'Dir["gem/test/**/*_test.rb"].sort.each { |f| require File.expand_path(f) }'
 
+# What holds Ruby's objects, with each object moved in each request and all references looked at afterwards; and, since
+# that is slow, some of it with a collection at each allocation. Half a minute.
+NATIVE_TEST := ruby -Igem/lib -I$(RUBYLIB_DIR) -Igem/test
+minitest-gc:
+	@LICORNE_TEST_GC=compact $(NATIVE_TEST) gem/test/native_response_test.rb -n '/hijack/'
+	@LICORNE_TEST_GC=compact $(NATIVE_TEST) gem/test/native_response_test.rb -n '/chunk|status|error|field|close|pieces/'
+	@LICORNE_TEST_GC=compact $(NATIVE_TEST) gem/test/native_input_test.rb
+	@LICORNE_TEST_GC=stress $(NATIVE_TEST) gem/test/native_response_test.rb -n '/thread|block|kept|chunk/'
+	@LICORNE_TEST_GC=stress $(NATIVE_TEST) gem/test/native_input_test.rb -n '/kept|class/'
+
 # The same promises with Ruby 3.3 and Rack 3, in Debian 13: the extension is built there, the tests are run there. What
 # does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`.
 RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
 test-ruby33:
-	bin/debian-13 make --no-print-directory build minitest
+	bin/debian-13 make --no-print-directory build minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) \
 	  -E 'binary(/^(boot|rack|rack_spec|rack_handler|reload|upgrade|signals|deaths|recipes)$$/) - test(/^ten_reloads/)'

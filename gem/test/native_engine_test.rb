@@ -52,9 +52,24 @@ class NativeEngineTest < NativeCase
   def test_malformed_requests_are_refused_and_the_answer_arrives
     server = serve { OK }
     assert_match(/\AHTTP\/1.1 400 Bad Request\r\n.*Connection: close\r\n/m, exchange(server, "NONSENSE\r\n\r\n#{"x" * 100_000}"))
-    assert_match(/\AHTTP\/1.1 414/, get(server, "/#{"a" * 5000}"))
+    assert_match(/\AHTTP\/1.1 414/, get(server, "/#{"a" * 9000}"))
     assert_match(/\AHTTP\/1.1 431/, get(server, "/", "X: #{"a" * 90_000}"))
     assert_equal "orphaned 0\n", server.stop
+  end
+
+  def test_a_child_that_the_application_forked_holds_neither_address_nor_control_socket
+    server = serve { [200, {}, [fork { sleep }.to_s]] }
+    client = server.connect
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    child = Integer(response(client).last)
+    port = server.listener.addr[1]
+    server.leave_listener
+    Process.kill(:KILL, server.pid)
+    server.wait
+    assert_nil soon { server.wire.receive }
+    TCPServer.new("127.0.0.1", port).close
+  ensure
+    Process.kill(:KILL, child) if child
   end
 
   def test_a_body_is_invited_when_the_client_waits_for_that

@@ -148,4 +148,35 @@ class NativeInputTest < NativeCase
     end
     3.times { assert_equal "1x", body_of(post(server, "x" * 20)) }
   end
+
+  def test_the_class_of_the_input_does_not_depend_on_how_the_bytes_come
+    settings = { "rewindable_input" => false }
+    server = serve(settings: settings) { |env| [200, {}, [env["rack.input"].class.name, " ", env["rack.input"].read]] }
+    assert_equal "Licorne::Native::StreamInput whole", body_of(post(server, "whole"))
+    client = server.connect
+    client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+    # The application is asked, so that the rest comes by itself.
+    soon { Thread.pass until server.seat.any? }
+    client.write("parts")
+    assert_equal "Licorne::Native::StreamInput parts", response(client).last
+  end
+
+  def test_gets_ends_when_another_thread_closes_the_input
+    closed = IO.pipe
+    server = serve(settings: { "rewindable_input" => false }) do |env|
+      input = env["rack.input"]
+      reader = Thread.new { input.gets.inspect }
+      Thread.pass until reader.stop?
+      input.close
+      closed[1].syswrite("closed")
+      [200, {}, [reader.value]]
+    end
+    client = server.connect
+    client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nno line yet")
+    assert_equal "closed", soon { closed[0].readpartial(10) }
+    client.write("x")
+    assert_equal [200, '"x"'], response(client).values_at(0, 2)
+  ensure
+    closed.each(&:close)
+  end
 end

@@ -353,22 +353,102 @@ class NativeResponseTest < NativeCase
     end
   end
 
-  def test_a_body_that_keeps_its_block_may_call_it_too_late
+  def test_a_body_that_keeps_its_block_may_call_it_until_it_is_closed
     kept = []
+    late = lambda do |block|
+      block.call("late")
+    rescue IOError => e
+      e.message
+    end
     server = serve do |env|
-      kept.each { |block| block.call("late") }
+      errors = kept.map(&late)
       body = Object.new
       body.define_singleton_method(:each) do |&block|
         kept << block
         block.call("one")
         raise "left by a jump" if env["PATH_INFO"] == "/raise"
       end
-      body.define_singleton_method(:close) { kept.each { |block| block.call("closing") } }
+      body.define_singleton_method(:close) { kept.last.call("closing") }
+      [200, { "X-Late" => errors.join("|") }, body]
+    end
+    assert_equal "oneclosing", body_of(get(server))
+    assert get(server, "/raise").end_with?("3\r\none\r\n7\r\nclosing\r\n")
+    _, fields, body = response(StringIO.new(get(server)))
+    assert_equal "oneclosing", body
+    assert_equal [(["the response is over: what comes now reaches no client"] * 2).join("|")], fields["x-late"]
+  end
+
+  def test_what_other_threads_and_fibers_yield_is_delivered
+    bodies = {
+      "/thread" => ->(&block) { Thread.new { block.call("x") }.join },
+      "/threads" => ->(&block) { 8.times.map { Thread.new { 50.times { block.call("x") } } }.each(&:join) },
+      "/fiber" => ->(&block) { Fiber.new { block.call("x") }.resume },
+      "/enumerator" => ->(&block) { Enumerator.new { |out| 3.times { out << "x" } }.each(&block) }
+    }
+    server = serve do |env|
+      body = Object.new
+      body.define_singleton_method(:each, &bodies.fetch(env["PATH_INFO"]))
       [200, {}, body]
     end
-    assert_equal "one", body_of(get(server))
-    assert get(server, "/raise").end_with?("3\r\none\r\n")
-    assert_equal "one", body_of(get(server))
+    assert_equal "x", body_of(get(server, "/thread"))
+    assert_equal "x" * 400, body_of(get(server, "/threads"))
+    assert_equal "x", body_of(get(server, "/fiber"))
+    assert_equal "xxx", body_of(get(server, "/enumerator"))
+  end
+
+  def test_a_thread_that_yields_for_longer_than_the_response_takes_reaches_no_other_client
+    threads = Queue.new
+    go_on = Queue.new
+    server = serve do |env|
+      next [200, {}, [(go_on << 1) && threads.pop.value]] unless env["PATH_INFO"] == "/early"
+
+      body = Object.new
+      body.define_singleton_method(:each) do |&block|
+        block.call("early")
+        threads << Thread.new do
+          go_on.pop
+          block.call("stray")
+        rescue IOError => e
+          e.class.name
+        end
+      end
+      [200, {}, body]
+    end
+    assert_equal "early", body_of(get(server, "/early"))
+    assert_equal "IOError", body_of(get(server))
+  end
+
+  def test_what_a_thread_of_the_application_raises_in_the_block_is_its_own
+    server = serve do |_|
+      body = Object.new
+      body.define_singleton_method(:each) do |&block|
+        bad = Object.new
+        bad.define_singleton_method(:to_s) { raise "no text" }
+        block.call("begin ")
+        block.call(Thread.new { block.call(bad) rescue $!.message }.value) # rubocop:disable Style/RescueModifier
+      end
+      [200, {}, body]
+    end
+    assert_equal "begin no text", body_of(get(server))
+  end
+
+  def test_a_hijacked_socket_survives_collections_and_compaction
+    server = serve do |env|
+      Thread.new { env["rack.hijack"].call && nil }.join
+      env.delete("rack.hijack_io")
+      Array.new(2_000) { "a stranger" + "x" * 40 }
+      GC.start
+      GC.compact if GC.respond_to?(:compact)
+      Array.new(2_000) { Object.new }
+      socket = env["rack.hijack"].call
+      raise "a stranger: #{socket.inspect}" unless socket.instance_of?(Socket)
+
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine")
+      socket.close
+      [200, {}, []]
+    end
+    20.times { assert_equal "mine", body_of(get(server)) }
+    assert_match(/\Aorphaned 20\n\z/, server.stop)
   end
 
   def test_an_array_with_a_close_of_its_own_is_closed

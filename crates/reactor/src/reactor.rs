@@ -152,6 +152,11 @@ impl Reactor {
         Ok(())
     }
 
+    /// Returns the descriptor through which the control socket is watched.
+    pub fn control(&self) -> Option<BorrowedFd<'_>> {
+        self.control.as_ref().map(AsFd::as_fd)
+    }
+
     /// Stops watching a control socket, for instance because its end was read.
     pub fn forget_control(&mut self) {
         if let Some(fd) = self.control.take() {

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use crate::heap;
 
@@ -33,9 +33,21 @@ impl SharedMemory {
 
     /// Returns a buffer with so much room. What it holds is to be overwritten.
     fn buffer(&self, bytes: usize) -> Vec<u8> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = kept.iter().position(|buffer| buffer.capacity() >= bytes);
-        fitting.and_then(|index| kept.remove(index)).unwrap_or_else(|| Vec::with_capacity(bytes))
+        let kept = self.kept().and_then(|mut kept| {
+            let fitting = kept.iter().position(|buffer| buffer.capacity() >= bytes);
+            fitting.and_then(|index| kept.remove(index))
+        });
+        kept.unwrap_or_else(|| Vec::with_capacity(bytes))
+    }
+
+    /// Returns the kept buffers, unless another thread has them now. Never waits: in a child that the application forked
+    /// while the helper thread had them nobody gives them back.
+    fn kept(&self) -> Option<MutexGuard<'_, VecDeque<Vec<u8>>>> {
+        match self.kept.try_lock() {
+            Ok(kept) => Some(kept),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Keeps a buffer for reuse, in the place of older ones.
@@ -43,7 +55,7 @@ impl SharedMemory {
         if buffer.capacity() > KEPT_BYTES {
             return heap::let_go(buffer.capacity());
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut kept) = self.kept() else { return heap::let_go(buffer.capacity()) };
         kept.push_back(buffer);
         while kept.iter().map(Vec::capacity).sum::<usize>() > KEPT_BYTES {
             heap::let_go(kept.pop_front().map_or(0, |buffer| buffer.capacity()));

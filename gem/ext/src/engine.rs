@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,9 +35,6 @@ const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) struct Running {
     pub(crate) serial: u64,
     pub(crate) token: Token,
-    pub(crate) env: Value,
-    /// The socket, when the application took the connection over.
-    pub(crate) socket: Option<Value>,
 }
 
 /// What the engine's objects share. Only the thread that holds the interpreter's lock uses it.
@@ -46,6 +44,10 @@ pub(crate) struct Core {
     pub(crate) waker: Waker,
     pub(crate) template: Template,
     pub(crate) running: Cell<Option<Running>>,
+    /// Its env.
+    env: ffi::Root,
+    /// Its socket, when the application took the connection over.
+    pub(crate) hijacked: ffi::Root,
     pub(crate) early_hints: bool,
     pub(crate) check_client: bool,
     pub(crate) write_ms: u64,
@@ -111,6 +113,10 @@ impl Engine {
             return Err(Error::new(ruby.exception_arg_error(), format!("the scoreboard has no seat {seat}")));
         }
         reactor.watch_colleagues(Arc::clone(&page), seat);
+        if let Some(control) = reactor.control() {
+            ffi::keep_from_children(control.as_raw_fd());
+        }
+        ffi::keep_from_children(std::os::fd::AsFd::as_fd(&*page).as_raw_fd());
         let drop_underscores = setting(ruby, settings, "drop_underscore_headers")?.unwrap_or(true);
         let empty_input = ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value();
         let poller = reactor.poller();
@@ -120,6 +126,8 @@ impl Engine {
             desk: Desk::new(reactor).map_err(|error| system_error(ruby, "eventfd", &error))?,
             template: Template::new(ruby, env, empty_input, !drop_underscores, trusted_proxies(ruby, settings)?)?,
             running: Cell::new(None),
+            env: ffi::Root::new(),
+            hijacked: ffi::Root::new(),
             early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
             reasons: reasons(ruby, arguments)?,
             check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
@@ -180,7 +188,7 @@ impl Engine {
             }
             let age = Duration::from_nanos(monotonic_ns().saturating_sub(start));
             let line = seat.request_line().escape_ascii().to_string();
-            Some((seat.generation(), line, age.as_secs_f64(), core.running.get().map(|running| running.env)))
+            Some((seat.generation(), line, age.as_secs_f64(), core.running_env()))
         })
     }
 
@@ -243,6 +251,25 @@ impl Core {
     pub(crate) fn seat<T>(&self, look: impl FnOnce(Seat<'_>) -> T) -> T {
         let seat = scoreboard::seat(self.page.words(), self.seat);
         look(seat.expect("the page has this seat: new() looked"))
+    }
+
+    /// Notes that a request goes to the application.
+    pub(crate) fn begin_running(&self, running: Running, env: Value) {
+        self.env.set(env);
+        self.hijacked.clear();
+        self.running.set(Some(running));
+    }
+
+    /// Notes that it is over. Its objects are the application's alone from now on.
+    pub(crate) fn end_running(&self) {
+        self.running.set(None);
+        self.env.clear();
+        self.hijacked.clear();
+    }
+
+    /// Returns the env of the request that runs.
+    pub(crate) fn running_env(&self) -> Option<Value> {
+        self.env.get()
     }
 
     /// Lends an empty buffer.

@@ -6,11 +6,13 @@
 //!   *owns* across such a call leaks when it jumps, so closures borrow what they need.
 //! - No panic enters a frame of Ruby: [`protect`] and the callbacks catch it and hand it on behind Ruby's frames.
 //! - No guard of a `RefCell` is held while Ruby code may run: it may come back to us.
-//! - A [`Value`] is kept alive by being on the stack (Ruby scans it), by what contains it, or by [`keep`].
+//! - A [`Value`] is kept alive by being on the stack (Ruby scans it), by what contains it, or by [`keep`]. In Rust's own
+//!   memory it lies in a [`Root`] or was given to `keep`: nothing else there is marked, and compaction moves what is not.
 #![allow(unsafe_code)]
 
 mod calls;
 mod forks;
+mod roots;
 mod serials;
 mod strings;
 mod wait;
@@ -21,13 +23,14 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use magnus::rb_sys::FromRawValue;
+use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::value::ReprValue;
 use magnus::{Error, Exception, Ruby, Value};
 use rb_sys::VALUE;
 
-pub(crate) use calls::{Flow, ids};
-pub(crate) use forks::{is_forked, watch_forks};
+pub(crate) use calls::{Flow, ids, with_block};
+pub(crate) use forks::{is_forked, keep_from_children, watch_forks};
+pub(crate) use roots::Root;
 pub(crate) use serials::{new_serial_object, serial_of};
 pub(crate) use strings::{
     element, fixnum, is_array, is_hash, is_plain_array, is_string, length, with_all_bytes, with_bytes,
@@ -107,14 +110,10 @@ extern "C" fn trampoline<F: FnOnce(Rb<'_>) -> T, T>(argument: VALUE) -> VALUE {
 pub(crate) fn protect<F: FnOnce(Rb<'_>) -> T, T>(closure: F) -> Result<T, Escape> {
     let mut call = Call { closure: Some(closure), outcome: None };
     let mut state = 0;
-    let depth = calls::active_depth();
     // SAFETY: the trampoline gets the address of `call`, which outlives the call.
     unsafe { rb_sys::rb_protect(Some(trampoline::<F, T>), (&raw mut call) as VALUE, &raw mut state) };
     match call.outcome {
-        _ if state != 0 => {
-            calls::forget_active(depth);
-            Err(escape(state))
-        }
+        _ if state != 0 => Err(escape(state)),
         Some(Ok(outcome)) => Ok(outcome),
         Some(Err(panic)) => resume_unwind(panic),
         None => Err(escape(state)),
@@ -205,6 +204,16 @@ impl<T> Locked<T> {
 type Panic = Box<dyn Any + Send>;
 
 impl Rb<'_> {
+    /// Goes on with what [`protect`] caught. Nothing between here and that `protect` has a destructor to run.
+    pub(crate) fn resume(self, escape: Escape) -> ! {
+        match escape {
+            // SAFETY: within `protect`.
+            Escape::Raised(exception) => unsafe { rb_sys::rb_exc_raise(exception.as_raw()) },
+            // SAFETY: within `protect`; `state` came from rb_protect and the error information was left as it was.
+            Escape::Jump(state) => unsafe { rb_sys::rb_jump_tag(state) },
+        }
+    }
+
     /// Runs what signals and other threads asked of this thread; may raise what a trap raises.
     pub(crate) fn check_interrupts(self) {
         // SAFETY: within `protect`.

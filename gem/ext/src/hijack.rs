@@ -48,13 +48,13 @@ fn hijack(ruby: &Ruby, object: Value) -> Result<Value, Error> {
     let shared = running_engine().ok_or_else(over)?;
     let core = shared.get(ruby);
     let running = running_request(core, object).ok_or_else(over)?;
-    if let Some(socket) = running.socket {
+    if let Some(socket) = core.hijacked.get() {
         return Ok(socket);
     }
     let (fd, _lost) = core.reactor().detach(running.token).ok_or_else(over)?;
     let socket = protect(|rb| ruby_socket(rb, fd)).map_err(Escape::into_error)??;
-    core.running.set(Some(Running { socket: Some(socket), ..running }));
-    let env = RHash::from_value(running.env).ok_or_else(over)?;
+    core.hijacked.set(socket);
+    let env = core.running_env().and_then(RHash::from_value).ok_or_else(over)?;
     env.aset(core.template.keys.hijack_io, socket)?;
     Ok(socket)
 }
@@ -104,8 +104,8 @@ impl EarlyHints {
     /// Sends `103 Early Hints` with these fields.
     fn call(ruby: &Ruby, this: &Self, fields: Value) -> Result<(), Error> {
         let core = this.core.get(ruby);
-        let running =
-            core.running.get().filter(|running| Some(running.serial) == this.serial && running.socket.is_none());
+        let running = core.running.get().filter(|running| Some(running.serial) == this.serial);
+        let running = running.filter(|_| core.hijacked.get().is_none());
         let Some(running) = running else { return Ok(()) };
         let mut head = Vec::with_capacity(256);
         write_status_line(&mut head, 103, None);

@@ -329,7 +329,8 @@ impl State {
             Source::Growing(bytes) => bytes,
             Source::File { file, .. } => return self.find_in_file(file, position_in, separator.len(), from),
         };
-        let rest = &bytes[(self.position + from) as usize..];
+        // Another thread may have closed the input, or read on, since `from` was counted.
+        let Some(rest) = bytes.get((self.position + from) as usize..) else { return Ok(None) };
         Ok(position_in(rest).map(|at| from + (at + separator.len()) as u64))
     }
 

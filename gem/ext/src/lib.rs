@@ -29,6 +29,7 @@ use magnus::{Error, RModule, RString, Ruby, function, prelude::*};
 fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
+    native.define_module_function("keep_from_children", function!(keep_from_children, 1))?;
     native.define_module_function("printable_lines", function!(printable_lines, 1))?;
     directives::define(native)?;
     logs::define(native)?;
@@ -40,6 +41,13 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
 
 fn set_cloexec(ruby: &Ruby, number: i32) -> Result<(), Error> {
     ffi::set_cloexec(number).map_err(|error| system_error(ruby, "fcntl", &error))
+}
+
+/// Has children that this process forks from now on lose what these descriptors lead to.
+fn keep_from_children(ruby: &Ruby, numbers: Vec<i32>) -> Result<(), Error> {
+    ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))?;
+    numbers.into_iter().for_each(ffi::keep_from_children);
+    Ok(())
 }
 
 /// Without what a terminal would act upon, and in UTF-8 whatever it was.

@@ -11,7 +11,7 @@ use crate::ffi::{
     with_bytes,
 };
 use crate::serve::Exchange;
-use crate::sink::Sink;
+use crate::sink::{Sink, Written};
 
 /// A response that was begun.
 pub(crate) struct Outcome {
@@ -60,34 +60,32 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
             return Err(nothing_to_send(exchange, triple, failed.map(Result::err)));
         }
     };
-    let (outcome, after) = match composed {
+    let (written, after) = match composed {
         End::Hijacked(callable) => {
             let mut sink = Sink::new(exchange, head, BodyFraming::UntilClose);
-            (sink.hand_over(callable), None)
+            (Written { outcome: sink.hand_over(callable), closed: None }, None)
         }
         End::Planned(plan) => {
             let mut sink = Sink::new(exchange, head, plan.framing);
             if !plan.keep_alive && is_plain_array(answer.body) {
                 sink.close_follows();
             }
-            let outcome = sink.write(&answer.content, answer.body);
-            let after = sink.after(plan.keep_alive, outcome.is_ok());
-            let begun = sink.is_begun();
+            let written = sink.write(&answer.content, answer.body);
+            let after = sink.after(plan.keep_alive, written.outcome.is_ok());
+            // When nothing was sent the client gets a proper 500.
+            let after = (written.outcome.is_ok() || sink.is_begun()).then_some(after);
             exchange.core.take_back(sink.into_buffer());
-            match outcome {
-                // Nothing was sent: the client gets a proper 500.
-                Err(escape) if !begun => (Err(escape), None),
-                outcome => (outcome, Some(after)),
-            }
+            (written, after)
         }
     };
+    let Written { outcome, closed } = written;
     if let Err(escape) = outcome
         && escape.standard_error().is_none()
         && exchange.core.is_forked()
     {
         return Err(escape);
     }
-    let closed = exchange.close_body(answer.body);
+    let closed = closed.unwrap_or_else(|| exchange.close_body(answer.body));
     if let Some(after) = after {
         exchange.core.reactor().finish(exchange.token, after);
     }

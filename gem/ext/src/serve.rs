@@ -68,7 +68,7 @@ pub(crate) fn serve(
     }
     reactor.note_time(now_ns);
     let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
-    core.running.set(None);
+    core.end_running();
     core.seat(|seat| seat.end_request(now_ns, state));
     outcome
 }
@@ -117,7 +117,7 @@ fn build_env(
     let streamed = core.reactor().streamed_body(token);
     let input = match streamed {
         Some(bytes) => Some(core.streaming.input(ruby, serial, bytes)),
-        None => (!matches!(body, Body::Empty)).then(|| ruby.obj_wrap(Input::new(body))),
+        None => (!matches!(body, Body::Empty)).then(|| core.streaming.whole_input(ruby, body)),
     };
     let large = input.filter(|_| is_large || streamed.is_some());
     let parts = Parts {
@@ -138,7 +138,7 @@ fn build_env(
         core.template.give_back(scratch);
         env?
     };
-    core.running.set(Some(Running { serial, token, env, socket: None }));
+    core.begin_running(Running { serial, token }, env);
     Ok((env, large))
 }
 
@@ -189,7 +189,7 @@ impl Exchange<'_> {
 
     /// Tells whether the application took the connection over.
     pub(crate) fn is_hijacked(&self) -> bool {
-        self.core.running.get().is_some_and(|running| running.socket.is_some())
+        self.core.hijacked.get().is_some()
     }
 
     /// Answers 500 to what went wrong before any byte of a response was sent.
@@ -210,7 +210,7 @@ impl Exchange<'_> {
         }
         report(self.events, "app_error", exception);
         self.core.seat(|seat| seat.count_server_error());
-        if let Some(socket) = self.core.running.get().and_then(|running| running.socket) {
+        if let Some(socket) = self.core.hijacked.get() {
             // Whoever failed has not handed it on to anybody, and no other owner would close it before a collection.
             close_socket(socket);
         } else {

@@ -10,7 +10,7 @@ use magnus::Value;
 use sys::clock::monotonic_ns;
 
 use crate::body::Content;
-use crate::ffi::{Escape, Flow, Rb, element, ids, length, protect, with_all_bytes, with_bytes};
+use crate::ffi::{Escape, Flow, Rb, element, ids, length, protect, with_all_bytes, with_block, with_bytes};
 use crate::hijack::{close_socket, ruby_socket};
 use crate::serve::{Exchange, flow};
 
@@ -20,6 +20,14 @@ const COPIED_BYTES: usize = 8 * 1024;
 const SLACK_BYTES: usize = 64 * 1024;
 /// Files up to this size are read and sent with the head.
 const SMALL_FILE_BYTES: u64 = 64 * 1024;
+
+/// How it went to write a body.
+pub(crate) struct Written {
+    /// What the body raised, if it did.
+    pub(crate) outcome: Result<(), Escape>,
+    /// How its `close` went, if it was called already.
+    pub(crate) closed: Option<Result<(), Escape>>,
+}
 
 /// Where the pieces of one body go.
 pub(crate) struct Sink<'e, 'x> {
@@ -91,27 +99,41 @@ impl<'e, 'x> Sink<'e, 'x> {
     }
 
     /// Sends a body.
-    ///
-    /// # Errors
-    /// What the body raised.
-    pub(crate) fn write(&mut self, content: &Content, body: Value) -> Result<(), Escape> {
+    pub(crate) fn write(&mut self, content: &Content, body: Value) -> Written {
+        let by_itself = |outcome| Written { outcome, closed: None };
         if self.framing == BodyFraming::None {
-            return self.end();
+            self.end();
+            return by_itself(Ok(()));
         }
-        match content {
-            Content::Nothing | Content::Stream => {}
-            Content::Strings(array, bytes) => self.strings(*array, *bytes)?,
-            Content::File(file, bytes) if self.framing == BodyFraming::Length(*bytes) => self.file(file, *bytes),
-            Content::File(..) | Content::Pieces => self.exchange.core.away(|| {
-                protect(|rb| {
-                    rb.each(body, |rb, piece, _| {
-                        let piece = rb.to_string(piece);
-                        self.piece(rb, piece)
-                    });
-                })
-            })?,
+        let Written { outcome, closed } = match content {
+            Content::Nothing | Content::Stream => by_itself(Ok(())),
+            Content::Strings(array, bytes) => by_itself(self.strings(*array, *bytes)),
+            Content::File(file, bytes) if self.framing == BodyFraming::Length(*bytes) => {
+                self.file(file, *bytes);
+                by_itself(Ok(()))
+            }
+            Content::File(..) | Content::Pieces => self.pieces(body),
+        };
+        if outcome.is_ok() {
+            self.end();
         }
-        self.end()
+        Written { outcome, closed }
+    }
+
+    /// Sends what the body yields, in whatever thread, and closes it: what it still says then belongs to it.
+    fn pieces(&mut self, body: Value) -> Written {
+        let exchange = self.exchange;
+        let mut visitor = |rb: Rb<'_>, piece, _| {
+            let piece = rb.to_string(piece);
+            self.piece(rb, piece)
+        };
+        let written = with_block(&mut visitor, |block| {
+            let outcome = exchange.core.away(|| protect(|rb| rb.each_to(body, block)));
+            // A child that the application forked leaves the body to its parent.
+            let own = !exchange.core.is_forked();
+            Written { outcome, closed: own.then(|| exchange.close_body(body)) }
+        });
+        written.unwrap_or_else(|escape| Written { outcome: Err(escape), closed: Some(Ok(())) })
     }
 
     /// Sends all strings at once, straight from Ruby's memory.
@@ -251,7 +273,7 @@ impl<'e, 'x> Sink<'e, 'x> {
     }
 
     /// Ends a body that came to its end.
-    fn end(&mut self) -> Result<(), Escape> {
+    fn end(&mut self) {
         self.ended = true;
         if self.framing == BodyFraming::Chunked {
             self.send(&[LAST_CHUNK]);
@@ -261,7 +283,6 @@ impl<'e, 'x> Sink<'e, 'x> {
             self.frame(LAST_CHUNK);
         }
         self.flush_pending();
-        Ok(())
     }
 
     /// Waits, without the interpreter's lock, until a slow client has taken enough. False when it takes nothing more.
@@ -323,7 +344,7 @@ impl<'e, 'x> Sink<'e, 'x> {
             Ok(socket) => socket,
             Err(_) => return Ok(()),
         };
-        core.running.set(core.running.get().map(|running| crate::engine::Running { socket: Some(socket), ..running }));
+        core.hijacked.set(socket);
         let outcome = core.away(|| {
             protect(|rb| {
                 rb.call(callable, ids().call, &[socket]);

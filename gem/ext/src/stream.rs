@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::os::fd::AsFd;
 
 use magnus::{Error, ExceptionClass, RClass, RHash, RModule, Ruby, prelude::*, typed_data::Obj};
-use reactor::{Fault, Read, Settings};
+use reactor::{Body, Fault, Read, Settings};
 use sys::clock::monotonic_ns;
 
 use crate::engine::{Core, running_engine};
@@ -50,6 +50,12 @@ impl Streaming {
         })
     }
 
+    /// Makes the input of a request whose body came with its head. It is of the same class as the others: what an
+    /// application sees must not depend on how the bytes were cut.
+    pub(crate) fn whole_input(&self, ruby: &Ruby, body: Body) -> Obj<Input> {
+        ruby.obj_wrap_as(Input::new(body), self.class)
+    }
+
     /// Makes the input of a request whose body has so many bytes, or is chunked.
     pub(crate) fn input(&self, ruby: &Ruby, serial: u64, bytes: Option<u64>) -> Obj<Input> {
         self.fault.set(None);
@@ -75,7 +81,8 @@ pub(crate) fn more(ruby: &Ruby, serial: u64) -> Result<Option<Vec<u8>>, Error> {
     let began = monotonic_ns();
     loop {
         // Looked at anew each time: another thread may end the request while this one waits.
-        let running = core.running.get().filter(|running| running.serial == serial && running.socket.is_none());
+        let running = core.running.get().filter(|running| running.serial == serial);
+        let running = running.filter(|_| core.hijacked.get().is_none());
         let token = running.ok_or_else(over)?.token;
         let read = core.reactor().read_body(token, &mut bytes);
         match read {

@@ -57,6 +57,8 @@ module Licorne
 
     def prepare
       install_traps
+      Native.keep_from_children([@control.fileno, @inheritance.scoreboard, *@inheritance.queue,
+                                 *@inheritance.listeners.map(&:first)])
       @server.send(:proc_name, "worker[#{@worker.nr}]")
       Server::START_CTX.clear
       Configurator::RACKUP.clear

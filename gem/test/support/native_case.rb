@@ -117,15 +117,32 @@ class NativeServer
     file
   end
 
+  # `LICORNE_TEST_GC`: `stress` collects at each allocation, `compact` moves all objects that can be moved in each request
+  # and looks whether any reference was left behind.
+  def under_pressure(app)
+    case ENV.fetch("LICORNE_TEST_GC", nil)
+    when "stress"
+      GC.stress = true
+    when "compact"
+      GC.auto_compact = true
+      return lambda do |env|
+        GC.verify_compaction_references(toward: :empty)
+        app.call(env).tap { GC.compact }
+      end
+    end
+    app
+  end
+
   def child(theirs, log, settings, env, app)
     ALL.flat_map { |server| [server.wire, server.log, server.listener] }.each(&:close)
     [@wire, @log].each(&:close)
     [theirs, @listener].each { |io| io.autoclose = false }
+    Licorne::Native.keep_from_children([theirs.fileno, @page.fileno, @listener.fileno])
     engine = Licorne::Native::Engine.new(control: Licorne::Native::Control.new(theirs.fileno), settings: settings,
                                          scoreboard: @page.fileno, seat: 0, env: env)
     engine.add_listener(@listener.fileno, "test")
     trap("QUIT") { engine.retire }
-    outcome = engine.run(app, Events.new(log))
+    outcome = engine.run(under_pressure(app), Events.new(log))
     log.syswrite("#{outcome} #{engine.seat_requests}\n")
     exit!(0)
   rescue Exception => e # rubocop:disable Lint/RescueException -- the test wants to know what left the engine

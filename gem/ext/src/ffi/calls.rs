@@ -1,15 +1,15 @@
 //! Method calls, and callbacks for what Ruby iterates over.
 
-use std::cell::{Cell, RefCell};
 use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use magnus::Value;
 use magnus::rb_sys::AsRawValue;
 use rb_sys::{ID, VALUE};
 
-use super::{Panic, Rb, strings, value};
+use super::{Escape, Panic, Rb, is_forked, protect, strings, value};
 
 /// A method name.
 #[derive(Clone, Copy)]
@@ -71,21 +71,106 @@ impl Visit<'_> {
     }
 }
 
-thread_local! {
-    /// The iterations over `each` that are going on in this thread. Ruby gets their number, not their address: an object
-    /// may keep the block that it was given.
-    static ACTIVE: RefCell<Vec<(VALUE, *mut c_void)>> = const { RefCell::new(Vec::new()) };
-    static NEXT: Cell<VALUE> = const { Cell::new(0) };
+/// A block that is lent to Ruby. Ruby gets its number, not its address: an object may keep the block that it was given,
+/// and other threads may call it.
+struct Lent {
+    number: VALUE,
+    /// The thread that lends it.
+    owner: VALUE,
+    holder: Holder,
 }
 
-/// Returns how many iterations are going on.
-pub(super) fn active_depth() -> usize {
-    ACTIVE.with_borrow(Vec::len)
+/// Who has the visitor of a block.
+enum Holder {
+    /// Nobody: it is there for the next call.
+    Free(*mut c_void),
+    /// A call in this thread.
+    Call(VALUE),
 }
 
-/// Takes out the iterations that were begun since there were `depth`: they are over.
-pub(super) fn forget_active(depth: usize) {
-    ACTIVE.with_borrow_mut(|active| active.truncate(depth));
+// SAFETY: only threads that hold the interpreter's lock follow the address, one at a time: see `visit_yielded`.
+unsafe impl Send for Lent {}
+
+/// The blocks that are lent now. Locked for a moment each time, by threads that hold the interpreter's lock.
+static LENT: Mutex<Vec<Lent>> = Mutex::new(Vec::new());
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A block for [`Rb::each_to`].
+#[derive(Clone, Copy)]
+pub(crate) struct Block(VALUE);
+
+/// What a call of a block finds.
+enum Found {
+    Visitor(*mut c_void, VALUE),
+    Busy(VALUE),
+    Over,
+}
+
+fn lent() -> MutexGuard<'static, Vec<Lent>> {
+    LENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn this_thread() -> VALUE {
+    // SAFETY: reads the running thread.
+    unsafe { rb_sys::rb_thread_current() }
+}
+
+/// Takes the visitor of a block for a call in this thread.
+fn take(number: VALUE) -> Found {
+    let mut lent = lent();
+    let Some(entry) = lent.iter_mut().find(|entry| entry.number == number) else { return Found::Over };
+    match entry.holder {
+        Holder::Free(visit) => {
+            entry.holder = Holder::Call(this_thread());
+            Found::Visitor(visit, entry.owner)
+        }
+        Holder::Call(thread) => Found::Busy(thread),
+    }
+}
+
+/// Gives it back.
+fn give_back(number: VALUE, visit: *mut c_void) {
+    if let Some(entry) = lent().iter_mut().find(|entry| entry.number == number) {
+        entry.holder = Holder::Free(visit);
+    }
+}
+
+/// Ends the life of a block. False: a call of another thread is still in it.
+fn withdraw(number: VALUE) -> bool {
+    let (mut lent, here) = (lent(), this_thread());
+    // A child that the application forked has none of its parent's other threads.
+    let busy = |entry: &Lent| matches!(entry.holder, Holder::Call(thread) if thread != here) && !is_forked();
+    if lent.iter().any(|entry| entry.number == number && busy(entry)) {
+        return false;
+    }
+    lent.retain(|entry| entry.number != number);
+    true
+}
+
+/// Lends a block for as long as `work` lasts, which gets it and gives it to Ruby. Calls of other threads are served too,
+/// one at a time; calls afterwards raise. Call it outside of [`super::protect`], or where nothing jumps out of `work`.
+///
+/// # Errors
+/// What was asked of this thread while it waited for another one to leave the block.
+pub(crate) fn with_block<T>(
+    visitor: &mut dyn FnMut(Rb<'_>, Value, Value) -> Flow,
+    work: impl FnOnce(Block) -> T,
+) -> Result<T, Escape> {
+    let mut visit = Visit { visitor, panic: None };
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) as VALUE;
+    lent().push(Lent { number, owner: this_thread(), holder: Holder::Free((&raw mut visit).cast()) });
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(Block(number))));
+    let mut asked = None;
+    while !withdraw(number) {
+        if let Err(escape) = protect(|rb| rb.pause()) {
+            asked = Some(escape);
+        }
+    }
+    if let Some(panic) = visit.panic {
+        resume_unwind(panic);
+    }
+    let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    asked.map_or(Ok(outcome), Err)
 }
 
 extern "C" fn visit_pair(key: VALUE, object: VALUE, argument: VALUE) -> c_int {
@@ -104,15 +189,17 @@ extern "C" fn visit_yielded(
     arguments: *const VALUE,
     _block: VALUE,
 ) -> VALUE {
-    let Some(visit) =
-        ACTIVE.with_borrow(|active| active.iter().find(|(number, _)| *number == argument).map(|(_, v)| *v))
-    else {
-        // The object kept the block and calls it after its `each` was over.
-        return rb_sys::Qnil as VALUE;
+    let rb = Rb(std::marker::PhantomData);
+    let (visit, owner) = loop {
+        match take(argument) {
+            Found::Visitor(visit, owner) => break (visit, owner),
+            Found::Over => rb.raise_io_error(c"the response is over: what comes now reaches no client"),
+            Found::Busy(thread) if thread == this_thread() || is_forked() => {
+                rb.raise_io_error(c"the body yields while it is asked for what it yielded")
+            }
+            Found::Busy(_) => rb.pause(),
+        }
     };
-    // SAFETY: it is the address of a `Visit` on the stack of `each`, which waits for us: entries of calls that are over
-    // are taken out, also when they were left by a jump (`protect` does that).
-    let visit = unsafe { &mut *visit.cast::<Visit<'_>>() };
     let nil = value(rb_sys::Qnil as VALUE);
     let second = if count > 1 {
         // SAFETY: there are `count` arguments.
@@ -121,11 +208,19 @@ extern "C" fn visit_yielded(
         nil
     };
     let first = if count > 0 { value(first) } else { nil };
-    if visit.run(first, second) == Flow::Break {
-        // SAFETY: we are in a block called by rb_block_call, below; nothing here has a destructor to run.
-        unsafe { rb_sys::rb_iter_break() };
+    // SAFETY: it is the address of a `Visit` on the stack of `with_block`, which waits for us, and of which this call has
+    // the only reference until it is given back.
+    let outcome = protect(|_| unsafe { &mut *visit.cast::<Visit<'_>>() }.run(first, second));
+    give_back(argument, visit);
+    match outcome {
+        // Another thread cannot leave the iteration of its owner: it is told nothing, and what it yields goes nowhere.
+        Ok(Flow::Break) if owner == this_thread() => {
+            // SAFETY: we are in a block called by rb_block_call, below; nothing here has a destructor to run.
+            unsafe { rb_sys::rb_iter_break() }
+        }
+        Ok(_) => rb_sys::Qnil as VALUE,
+        Err(escape) => rb.resume(escape),
     }
-    rb_sys::Qnil as VALUE
 }
 
 impl Rb<'_> {
@@ -164,18 +259,31 @@ impl Rb<'_> {
 
     /// Calls `each` and visits what it yields: the first two arguments, nil where there are fewer.
     pub(crate) fn each(self, object: Value, mut visitor: impl FnMut(Rb<'_>, Value, Value) -> Flow) {
-        let mut visit = Visit { visitor: &mut visitor, panic: None };
-        let number = NEXT.replace(NEXT.get() + 1);
-        let depth = active_depth();
-        ACTIVE.with_borrow_mut(|active| active.push((number, (&raw mut visit).cast())));
+        let outcome = with_block(&mut visitor, |block| protect(|rb| rb.each_to(object, block)));
+        if let Err(escape) | Ok(Err(escape)) = outcome {
+            self.resume(escape);
+        }
+    }
+
+    /// Calls `each` with a block that is lent.
+    pub(crate) fn each_to(self, object: Value, block: Block) {
         // SAFETY: within `protect`; the callback looks the number up.
         unsafe {
-            rb_sys::rb_block_call(object.as_raw(), ids().each.0, 0, std::ptr::null(), Some(visit_yielded), number);
+            rb_sys::rb_block_call(object.as_raw(), ids().each.0, 0, std::ptr::null(), Some(visit_yielded), block.0);
         }
-        forget_active(depth);
-        if let Some(panic) = visit.panic {
-            resume_unwind(panic);
-        }
+    }
+
+    /// Lets other threads run for a moment.
+    fn pause(self) {
+        let millisecond = rb_sys::timeval { tv_sec: 0, tv_usec: 1_000 };
+        // SAFETY: within `protect`, or in a callback of Ruby; may raise what was asked of this thread.
+        unsafe { rb_sys::rb_thread_wait_for(millisecond) };
+    }
+
+    /// Raises an IOError, as writing to a closed connection does.
+    fn raise_io_error(self, text: &std::ffi::CStr) -> ! {
+        // SAFETY: within `protect`, or in a callback of Ruby; the text is the format, without conversions.
+        unsafe { rb_sys::rb_raise(rb_sys::rb_eIOError, text.as_ptr()) }
     }
 
     /// Visits what an array, or anything with `each`, holds.
