@@ -119,7 +119,7 @@ fn a_stop_while_workers_have_no_room_loses_no_request() {
 }
 
 #[test]
-fn a_server_whose_workers_are_all_full_closes_idle_connections_and_serves() {
+fn a_server_with_all_workers_full_closes_idle_connections_and_serves() {
     let mut server = Server::builder().workers(2).config("worker_connections 4").start();
     let idle = settle(&server, 30);
     let open = idle.iter().filter(|connection| !connection.is_stale()).count();

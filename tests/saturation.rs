@@ -80,7 +80,7 @@ fn kept(server: &Server) -> Connection {
     connection
 }
 
-/// Who came after the end was refused, but nothing that was begun was lost.
+/// Clients that came after the end were refused, but nothing that was begun was lost.
 #[track_caller]
 fn assert_none_lost(report: &Report) {
     let lost = report.outcomes.keys().any(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Refused));

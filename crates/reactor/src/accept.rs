@@ -16,8 +16,9 @@ use crate::slab::Token;
 
 /// How long newcomers are left alone when there is no room for them.
 const PAUSE_MS: u64 = 100;
-/// How long a worker without room leaves newcomers to others that have room, if nothing moves there.
-const VAIN_MS: u64 = 1_000;
+/// How often in a row, once in each pause, a worker without room leaves newcomers to others at which nothing moves. Counted
+/// rather than timed: a machine that stood still is no fault of theirs.
+const VAIN_PAUSES: u32 = 10;
 /// How often it is told that connections cannot be accepted.
 const TELL_MS: u64 = 60_000;
 /// With fewer connections a worker keeps its place in the order in which idle workers are woken.
@@ -46,10 +47,10 @@ pub(crate) struct Listeners {
     left: Option<Left>,
 }
 
-/// Since when newcomers are left to others, and what those had done by then.
+/// How often newcomers were left to others since those did something, and what that was.
 #[derive(Clone, Copy, Debug)]
 struct Left {
-    since_ms: u64,
+    pauses: u32,
     movement: u64,
 }
 
@@ -139,7 +140,7 @@ impl Reactor {
         if self.listeners.paused_until_ms.is_some() || !self.listeners.list.iter().any(|listener| listener.ready) {
             return None;
         }
-        if self.slab.len() >= self.settings.connections && !(self.somebody_waits() && self.has_room()) {
+        if self.slab.len() >= self.settings.connections && !(self.newcomer_waits() && self.has_room()) {
             return None;
         }
         let count = self.listeners.list.len();
@@ -197,15 +198,11 @@ impl Reactor {
     }
 
     /// Tells whether a connection waits in a backlog.
-    fn somebody_waits(&mut self) -> bool {
+    fn newcomer_waits(&mut self) -> bool {
         for listener in self.listeners.list.iter_mut().filter(|listener| listener.ready) {
             listener.ready = is_readable(&listener.fd);
         }
-        let waits = self.listeners.list.iter().any(|listener| listener.ready);
-        if !waits {
-            self.listeners.left = None;
-        }
-        waits
+        self.listeners.list.iter().any(|listener| listener.ready)
     }
 
     /// Makes room for one more connection. False: newcomers are left alone for a moment. A worker that leaves takes what
@@ -232,17 +229,13 @@ impl Reactor {
     /// a while, newcomers are let in here.
     fn is_left_to_others(&mut self) -> bool {
         let Some(others) = self.colleagues.as_ref().filter(|_| !self.retiring) else { return false };
-        if !others.somebody_has_room() {
+        if !others.another_has_room() {
             return false;
         }
-        let (movement, now) = (others.movement(), now_ms());
-        match self.listeners.left {
-            Some(left) if left.movement == movement => now - left.since_ms < VAIN_MS,
-            _ => {
-                self.listeners.left = Some(Left { since_ms: now, movement });
-                true
-            }
-        }
+        let movement = others.movement();
+        let before = self.listeners.left.filter(|left| left.movement == movement).map_or(0, |left| left.pauses);
+        self.listeners.left = Some(Left { pauses: before.saturating_add(1), movement });
+        before < VAIN_PAUSES
     }
 
     /// Stops watching for newcomers for a moment.
@@ -287,7 +280,7 @@ impl Reactor {
     }
 
     fn register_newcomers(&self) {
-        // If this fails there is no memory; whoever comes is seen at the next attempt.
+        // If this fails there is no memory; a newcomer is seen at the next attempt.
         if let Some(queue) = self.queue.as_ref().filter(|_| !self.handing_over) {
             let _ = self.poller.add(queue.as_fd(), Source::Queue, false);
         }

@@ -19,12 +19,12 @@ impl Colleagues {
     }
 
     /// Tells whether another worker could take a connection when it is done with what it does. As right as the other.
-    pub(crate) fn somebody_has_room(&self) -> bool {
+    pub(crate) fn another_has_room(&self) -> bool {
         self.any(has_room)
     }
 
     /// The same of one that sleeps, and has to be woken for it.
-    pub(crate) fn somebody_sleeps_with_room(&self) -> bool {
+    pub(crate) fn another_sleeps_with_room(&self) -> bool {
         self.any(|seat| seat.is_idle() && has_room(seat))
     }
 

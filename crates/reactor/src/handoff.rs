@@ -139,7 +139,7 @@ impl Reactor {
     /// this one.
     pub(crate) fn wake_another(&self) {
         if let Some(queue) = &self.queue
-            && self.colleagues.as_ref().is_some_and(Colleagues::somebody_sleeps_with_room)
+            && self.colleagues.as_ref().is_some_and(Colleagues::another_sleeps_with_room)
         {
             // A full queue has woken others.
             let _ = queue.send.send(&[], &[]);

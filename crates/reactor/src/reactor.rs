@@ -1,4 +1,4 @@
-//! The worker's turns: what is done for the one that `schedule` says is next, what the caller waits for, and what becomes of
+//! The worker's turns: what is done when `schedule` says what is next, what the caller waits for, and what becomes of
 //! a connection.
 
 use std::collections::VecDeque;
@@ -85,13 +85,13 @@ pub struct Reactor {
     pub(crate) pool: Pool,
     pub(crate) date: HttpDate,
     pub(crate) scratch: Vec<u8>,
-    /// Who is next.
+    /// What is next.
     schedule: Schedule,
     /// The last connection that had to begin with a proxy's header did not.
     proxy_missing: bool,
     /// Whether the queue is asked before the listeners: they take turns.
     queue_first: bool,
-    /// A newcomer, or somebody from the queue, is watched by epoll since the worker last slept.
+    /// A connection that came is watched by epoll since the worker last slept.
     pub(crate) came_to_stay: bool,
 }
 
@@ -296,7 +296,7 @@ impl Reactor {
         self.run_timers(now, now)
     }
 
-    /// Does what is due, and closes those whose patience was over at a moment until which they were silent for certain.
+    /// Does what is due, and closes connections whose time was over at a moment until which they were silent for certain.
     fn run_timers(&mut self, now: u64, silent_until: u64) -> Option<Turn> {
         if self.give_up_at_ms.is_some_and(|at| at <= now) {
             return Some(Turn::Retired);

@@ -1,4 +1,4 @@
-//! Who is next. A worker works in rounds: it serves the connections that epoll told of, then newcomers, then it asks epoll
+//! What is next. A worker works in rounds: it serves the connections that epoll told of, then newcomers, then it asks epoll
 //! again. And between any two requests the control socket is asked, if that was long ago: a worker hears its master at
 //! the end of the request that it is in, however much there is to do.
 //!
@@ -14,7 +14,7 @@ const NEWCOMERS_NS: u64 = 10_000_000;
 const HEARING_NS: u64 = 10_000_000;
 /// Longer than this a connection waits for no others of its round while another worker is idle.
 const LONG_ROUND_NS: u64 = 2_000_000;
-/// How often those whose time is over are looked for while there is always something else to do.
+/// How often timers are looked at while there is always something else to do.
 const TIMERS_NS: u64 = 100_000_000;
 
 /// What the worker is to do next.
@@ -24,9 +24,9 @@ pub(crate) enum Next {
     Control,
     /// Look at the next of the connections that epoll told of.
     Known,
-    /// Look for those whose time is over.
+    /// Do what is due by time, and close connections whose time is over.
     Timers,
-    /// Let somebody in, and then [`Schedule::let_in`]. When nobody is there the worker may rest.
+    /// Let a newcomer in, and then [`Schedule::let_in`]. When there is none the worker may rest.
     Newcomer,
     /// Ask epoll, without sleeping.
     Ask,
@@ -180,7 +180,7 @@ impl Schedule {
         self.now_ns / 1_000_000
     }
 
-    /// Returns until when all those have been silent of whom epoll did not tell, in milliseconds.
+    /// Returns until when all connections were silent that epoll did not tell of, in milliseconds.
     pub(crate) fn silent_until_ms(&self) -> u64 {
         self.silent_until_ns / 1_000_000
     }
