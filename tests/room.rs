@@ -74,7 +74,8 @@ fn with_few_descriptors_in_one_worker(hook: &str) {
     let app = App::rackup(APP);
     let server = Server::builder().app(app).workers(4).tcp_listeners(1).unix_listeners(1);
     let mut server = server.config(&config).start();
-    let mut idle = settle(&server, 100);
+    // More than the other three take before it is the first worker's turn.
+    let mut idle = settle(&server, 300);
     let plan = |endpoint: &Endpoint| Plan::new(endpoint).clients(24).think(std::time::Duration::ZERO).start();
     let loads: Vec<_> = server.endpoints().iter().map(plan).collect();
     for load in loads {

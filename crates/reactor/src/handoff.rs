@@ -6,7 +6,7 @@
 //! looks at it until somebody takes it.
 //!
 //! A worker takes from the queue as it accepts: only when it has nothing else to serve. See `wire::Handoff` for the
-//! message.
+//! message. An empty one carries no connection: a worker without room wakes another with it, for the listeners.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
