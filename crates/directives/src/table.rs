@@ -481,7 +481,8 @@ const SERVER: &[Directive] = &[
             "The socket by which `licorne reload`, `stop` and `status` reach the master. By default it is \
              `/run/licorne/PID.sock` for root; for others `PID.sock` in `$RUNTIME_DIRECTORY`, \
              `$XDG_RUNTIME_DIR/licorne` or `/tmp/licorne-UID`, whichever there is first: whoever knows the master's \
-             process id, or its pid file, finds it.",
+             process id, or its pid file, finds it. A second master of the same process id (containers that share \
+             `/run`) has `PID-NAMESPACE.sock`.",
         )
     },
 ];

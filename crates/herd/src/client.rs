@@ -4,7 +4,15 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use sys::peer::Peer;
+use sys::runtime_directory::{beside, owner, sweep};
+use sys::stdio::complain;
+
 use crate::control::usual_path;
+use crate::place::is_place;
+
+/// The exit status when it is not clear which herder is meant.
+const WHICH_HERDER: u8 = 2;
 
 const USAGE: &str = "\
 usage: licorne herd reload [options]
@@ -14,7 +22,9 @@ Asks the running herder to replace its server by a new one, as SIGHUP does.
   -w, --wait          wait until the new server serves; fail, and say why, when it does not
       --pid PID       the herder's process id
       --pid-file PATH a file with it (see --write-pid)
-      --control PATH  the herder's control socket";
+      --control PATH  the herder's control socket
+
+Without the last three it is the herder whose working directory this is.";
 
 /// Runs the subcommand with the arguments after `reload`. Returns the exit status.
 ///
@@ -33,22 +43,32 @@ pub fn reload(arguments: &[String]) -> Result<u8, String> {
             }
             "-w" | "--wait" => wait = true,
             "--control" => path = Some(PathBuf::from(value()?)),
-            "--pid" => path = Some(of_pid(value()?.parse().map_err(|_| format!("{word}: no process id"))?)),
+            "--pid" => path = Some(of_pid(value()?.parse().map_err(|_| format!("{word}: no process id"))?)?),
             "--pid-file" => {
                 let file = value()?;
                 let pid = sys::pidfile::read(Path::new(file)).ok_or(format!("{file}: no pid file"))?;
-                path = Some(of_pid(pid));
+                path = Some(of_pid(pid)?);
             }
             _ => return Err(format!("licorne herd reload: what is `{word}`?\n{USAGE}")),
         }
     }
-    let path = path.map_or_else(only_one, Ok)?;
+    let path = match path {
+        Some(path) => path,
+        None => match the_one_here()? {
+            Some(path) => path,
+            None => return Ok(WHICH_HERDER),
+        },
+    };
     ask(&path, wait)
 }
 
 fn ask(path: &Path, wait: bool) -> Result<u8, String> {
     let trouble = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut stream = UnixStream::connect(path).map_err(trouble)?;
+    let peer = Peer::of(&stream).map_err(|error| error.chain())?;
+    if !peer.is_trusted() && path.parent().and_then(owner) != Some(peer.uid) {
+        return Err(format!("{}: it is not trusted: listening there is {}", path.display(), peer.describe()));
+    }
     stream.write_all(if wait { b"reload wait\n" } else { b"reload\n" }).map_err(trouble)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(trouble)?;
@@ -62,24 +82,40 @@ fn ask(path: &Path, wait: bool) -> Result<u8, String> {
     }
 }
 
-fn of_pid(pid: u32) -> PathBuf {
-    usual_path(pid, sys::process::owner_of(pid).unwrap_or_else(sys::process::own_uid))
+/// Where the herder with this process id listens: that process, and no other.
+fn of_pid(pid: u32) -> Result<PathBuf, String> {
+    let uid = sys::process::owner_of(pid).ok_or_else(|| format!("no process {pid}: the herder is not running"))?;
+    let usual = usual_path(pid, uid);
+    let all: Vec<PathBuf> = beside(&usual).into_iter().chain([usual.clone()]).collect();
+    let is_its = |peer: Peer| peer.pid == pid && (peer.is_trusted() || peer.uid == uid);
+    let found = all.into_iter().find(|path| who_listens(path).is_some_and(is_its));
+    found.ok_or_else(|| format!("{}: process {pid} does not listen there", usual.display()))
 }
 
-/// Without a word about which herder is meant there must be just one.
-fn only_one() -> Result<PathBuf, String> {
+fn who_listens(path: &Path) -> Option<Peer> {
+    Peer::of(&sys::listener::connect(path).ok()?).ok()
+}
+
+/// The one herder of the working directory; `None` when there is not just one, which is said.
+fn the_one_here() -> Result<Option<PathBuf>, String> {
+    let here = std::env::current_dir().map_err(|error| format!("the working directory: {error}"))?;
     let sample = usual_path(0, sys::process::own_uid());
-    let entries = sample.parent().and_then(|directory| std::fs::read_dir(directory).ok());
-    let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_herder =
-        |path: &PathBuf| path.extension().is_some_and(|end| end == "ctl") && UnixStream::connect(path).is_ok();
-    let found: Vec<PathBuf> = paths.filter(is_herder).collect();
-    match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err("no running herder found; say --pid PID, --pid-file FILE or --control PATH".into()),
-        several => {
-            let listed: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
-            Err(format!("several herders run; say which with --control PATH:\n  {}", listed.join("\n  ")))
-        }
+    let directory = sample.parent().unwrap_or(Path::new("/"));
+    sweep(directory);
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let herder = |path: PathBuf| {
+        let peer = who_listens(&path).filter(|peer| peer.is_trusted())?;
+        Some((std::fs::read_link(format!("/proc/{}/cwd", peer.pid)).ok(), peer.pid, path))
+    };
+    let running: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "ctl")).filter_map(herder).collect();
+    let mut meant = running.iter().filter(|(place, ..)| place.as_deref().is_some_and(|theirs| is_place(&here, theirs)));
+    if let (Some((_, _, path)), None) = (meant.next(), meant.next()) {
+        return Ok(Some(path.clone()));
     }
+    let place = |place: &Option<PathBuf>| place.as_ref().map_or_else(String::new, |path| path.display().to_string());
+    let lines: String = running.iter().map(|(at, pid, _)| format!("\n  herder pid {pid} ({})", place(at))).collect();
+    let why = if running.is_empty() { "no running herder found" } else { "not just one herder is of this directory" };
+    complain(format_args!("licorne herd reload: {why}; say --pid PID, --pid-file FILE or --control PATH{lines}"));
+    Ok(None)
 }

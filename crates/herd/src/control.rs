@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use sys::door::Door;
+use sys::peer::Peer;
+use sys::runtime_directory;
 
 use crate::machine::Ticket;
 
@@ -50,19 +52,22 @@ impl Control {
     pub(crate) fn open(path: Option<&Path>) -> sys::Result<Self> {
         use sys::listener::{Address, Listener, Options};
         let usual = usual_path(sys::process::own_pid(), sys::process::own_uid());
-        let path = match path {
-            Some(path) => path.to_path_buf(),
+        let options = Options { umask: 0o177, backlog: Some(16), ..Options::default() };
+        let bind = |path: &Path| Listener::bind(&Address::Unix(path.to_path_buf()), &options);
+        let (bound, path) = match path {
+            Some(path) => (bind(path)?, path.to_path_buf()),
             None => {
                 if let Some(directory) = usual.parent() {
-                    sys::process::make_private_directory(directory)?;
+                    runtime_directory::make(directory)?;
+                    runtime_directory::sweep(directory);
                 }
-                // Whoever left a socket with our process id is gone.
-                let _ = std::fs::remove_file(&usual);
-                usual
+                match (bind(&usual), runtime_directory::beside(&usual)) {
+                    // A process of this id listens there, in another pid namespace.
+                    (Err(error), Some(second)) if sys::listener::in_use(&error) => (bind(&second)?, second),
+                    (bound, _) => (bound?, usual),
+                }
             }
         };
-        let options = Options { umask: 0o177, backlog: Some(16), ..Options::default() };
-        let bound = Listener::bind(&Address::Unix(path.clone()), &options)?;
         Ok(Self { listener: bound.into_fd(), path, door: Door::default(), clients: Vec::new(), next: 0 })
     }
 
@@ -80,6 +85,9 @@ impl Control {
     /// Takes what clients ask for: each entry is a reload, and its ticket if the client waits for the outcome.
     pub(crate) fn take(&mut self) -> Vec<Option<Ticket>> {
         while let Some(stream) = self.door.let_in(&self.listener) {
+            if !Peer::of(&stream).is_ok_and(Peer::is_trusted) {
+                continue;
+            }
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);
             }

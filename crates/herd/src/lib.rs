@@ -13,6 +13,7 @@
 //! | `output` | what the server's own reload command says |
 //! | `shell` | the loop: signals, deaths and clients in, the machine's effects out |
 //! | `control`, [`client`] | both ends of `licorne herd reload` |
+//! | [`place`] | whether a command stands where a server runs |
 //!
 //! It reads no pid file. As a child subreaper it is an ancestor of every process that the server makes, however often
 //! that daemonizes, so it *sees* the masters; it holds a pidfd of each, so that it never takes another process for one.
@@ -26,6 +27,7 @@ mod log;
 pub mod machine;
 mod options;
 mod output;
+pub mod place;
 mod shell;
 
 pub use options::Guise;

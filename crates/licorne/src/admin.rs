@@ -14,11 +14,14 @@ const OWN: [Switch; 2] = [
 /// # Errors
 /// No master, no address, or one that cannot be bound.
 pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let Some(command) = Command::parse("admin", arguments, &OWN)? else { return Ok(0) };
+    let command = match Command::parse("admin", arguments, &OWN)? {
+        Ok(command) => command,
+        Err(status) => return Ok(status),
+    };
     let listen = command.value("listen").ok_or("licorne admin: say --listen ADDRESS")?;
     admin::run(&admin::Options {
         listen: listen.to_string(),
-        control: command.path().to_path_buf(),
+        control: command.master().path.clone(),
         with_parent: command.has("with-parent"),
     })
 }

@@ -19,6 +19,7 @@
 mod admin;
 mod client;
 mod commands;
+mod find;
 mod guise;
 mod init;
 mod options;

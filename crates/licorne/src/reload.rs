@@ -29,7 +29,10 @@ const WAYS: [Switch; 2] = [
 /// # Errors
 /// No master, or the new code does not serve.
 pub(crate) fn reload(arguments: &[String]) -> Result<u8, String> {
-    let Some(command) = Command::parse("reload", arguments, &WAIT)? else { return Ok(0) };
+    let command = match Command::parse("reload", arguments, &WAIT)? {
+        Ok(command) => command,
+        Err(status) => return Ok(status),
+    };
     let wait = command.has("wait");
     follow(&command, Request::Reload { wait }, wait, "reload")
 }
@@ -40,7 +43,10 @@ pub(crate) fn reload(arguments: &[String]) -> Result<u8, String> {
 /// No master, or the new program does not serve.
 pub(crate) fn upgrade(arguments: &[String]) -> Result<u8, String> {
     let own: Vec<Switch> = WAIT.into_iter().chain(WAYS).collect();
-    let Some(command) = Command::parse("upgrade", arguments, &own)? else { return Ok(0) };
+    let command = match Command::parse("upgrade", arguments, &own)? {
+        Ok(command) => command,
+        Err(status) => return Ok(status),
+    };
     let wait = command.has("wait");
     let way = match (command.has("in-place"), command.has("two-masters")) {
         (true, true) => return Err("licorne upgrade: --in-place and --two-masters exclude each other".to_string()),
@@ -67,11 +73,11 @@ fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result
     bar.finish_and_clear();
     match ended {
         Some(Ok(generation)) if wait => {
-            show(&format!("{what} done: generation {generation} serves\n"))?;
+            show(&format!("{what} done: generation {generation} serves: {}\n", command.master().name()))?;
             Ok(0)
         }
         Some(Ok(_)) => {
-            show(&format!("{what} asked for\n"))?;
+            show(&format!("{what} asked for: {}\n", command.master().name()))?;
             Ok(0)
         }
         Some(Err((reason, backtrace))) => {

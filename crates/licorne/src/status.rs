@@ -14,7 +14,10 @@ const JSON: [Switch; 1] = [Switch { short: Some('j'), long: "json", value: None,
 /// # Errors
 /// No master.
 pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let Some(command) = Command::parse("status", arguments, &JSON)? else { return Ok(0) };
+    let command = match Command::parse("status", arguments, &JSON)? {
+        Ok(command) => command,
+        Err(status) => return Ok(status),
+    };
     let status = command.ask(Request::Status, |answer| match answer {
         Answer::Status(status) => Some(Ok(status)),
         Answer::Failed { reason, .. } => Some(Err(reason)),

@@ -3,7 +3,7 @@
 use master::control::{Answer, Request};
 
 use crate::client::Command;
-use crate::options::Switch;
+use crate::options::{Switch, show};
 
 const QUICK: [Switch; 1] =
     [Switch { short: Some('q'), long: "quick", value: None, help: "do not wait for requests that have begun" }];
@@ -13,7 +13,10 @@ const QUICK: [Switch; 1] =
 /// # Errors
 /// No master.
 pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let Some(command) = Command::parse("stop", arguments, &QUICK)? else { return Ok(0) };
+    let command = match Command::parse("stop", arguments, &QUICK)? {
+        Ok(command) => command,
+        Err(status) => return Ok(status),
+    };
     let failed = command.ask(Request::Stop { graceful: !command.has("quick") }, |answer| match answer {
         Answer::Failed { reason, .. } => Some(reason),
         // The end of the connection is what tells that the master is gone.
@@ -21,6 +24,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
     })?;
     match failed {
         Some(reason) => Err(format!("stop failed: {reason}")),
-        None => Ok(0),
+        None => {
+            show(&format!("stopped {}\n", command.master().name()))?;
+            Ok(0)
+        }
     }
 }

@@ -37,6 +37,19 @@ pub enum Request {
     Status,
 }
 
+impl Request {
+    /// What it makes the master do, in a word; `None` when it only asks.
+    pub(crate) fn changes(&self) -> Option<&'static str> {
+        match self {
+            Self::Reload { .. } => Some("reload"),
+            Self::Upgrade { .. } => Some("upgrade"),
+            Self::Stop { graceful: true } => Some("stop"),
+            Self::Stop { graceful: false } => Some("quick stop"),
+            Self::Status => None,
+        }
+    }
+}
+
 /// How an upgrade brings in the new program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -122,6 +135,9 @@ pub fn candidates(pid: u32) -> Vec<PathBuf> {
     let of_unit = sys::process::variable_of(pid, "RUNTIME_DIRECTORY").and_then(|list| first_directory(&list));
     all.extend(of_unit.map(|directory| directory.join(format!("{pid}.sock"))));
     all.dedup();
+    // Where another pid namespace has a process of that id, the second one's name has the namespace in it.
+    let second: Vec<PathBuf> = all.iter().filter_map(|path| sys::runtime_directory::beside(path)).collect();
+    all.extend(second);
     all
 }
 

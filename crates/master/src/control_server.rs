@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use supervisor::Ticket;
 use sys::door::Door;
 use sys::listener::{Address, Listener, Options};
+use sys::peer::Peer;
+use sys::runtime_directory;
 use sys::user::User;
 
 use wire::state;
@@ -35,6 +37,7 @@ pub(crate) struct ControlServer {
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
+    peer: Peer,
     received: Vec<u8>,
     /// Whom the outcome is for, once the client has asked and waits.
     waits_for: Option<Ticket>,
@@ -48,13 +51,20 @@ impl ControlServer {
     pub(crate) fn open(&mut self, path: &Path, make_directory: bool, user: Option<User>) -> Result<(), String> {
         self.user = user;
         if make_directory && let Some(directory) = path.parent() {
-            sys::process::make_private_directory(directory).map_err(|error| error.chain())?;
-            remove_orphans(directory);
+            runtime_directory::make(directory).map_err(|error| error.chain())?;
+            runtime_directory::sweep(directory);
         }
         let options = Options { umask: 0o177, backlog: Some(16), ..Options::default() };
-        let address = Address::Unix(path.to_path_buf());
-        let bound = Listener::bind_as(self.user.as_ref(), &address, &options).map_err(|error| error.chain())?;
-        self.socket = Some((UnixListener::from(bound.into_fd()), path.to_path_buf()));
+        let bind = |path: &Path| {
+            let bound = Listener::bind_as(self.user.as_ref(), &Address::Unix(path.to_path_buf()), &options)?;
+            Ok((UnixListener::from(bound.into_fd()), path.to_path_buf()))
+        };
+        let bound = match (bind(path), runtime_directory::beside(path).filter(|_| make_directory)) {
+            // A process of this id listens there, in another pid namespace.
+            (Err(error), Some(second)) if sys::listener::in_use(&error) => bind(&second),
+            (bound, _) => bound,
+        };
+        self.socket = Some(bound.map_err(|error: sys::Error| error.chain())?);
         Ok(())
     }
 
@@ -65,7 +75,8 @@ impl ControlServer {
     pub(crate) fn take_over(handed: &state::Control, user: Option<User>) -> Result<Self, String> {
         let client = |client: &state::Client| {
             let stream = UnixStream::from(take_over::adopt(client.stream)?);
-            Ok(Client { stream, received: client.received.0.clone(), waits_for: client.waits_for.map(Ticket) })
+            let peer = Peer::of(&stream).map_err(|error| error.chain())?;
+            Ok(Client { stream, peer, received: client.received.0.clone(), waits_for: client.waits_for.map(Ticket) })
         };
         let listener = UnixListener::from(take_over::adopt(handed.socket)?);
         let clients = handed.clients.iter().map(client).collect::<Result<_, String>>()?;
@@ -116,19 +127,17 @@ impl ControlServer {
         listener.chain(self.clients.iter().map(|client| client.stream.as_fd())).collect()
     }
 
-    /// Takes new clients and their requests. `ticket` numbers those that wait.
-    pub(crate) fn take(&mut self, mut ticket: impl FnMut() -> Ticket) -> Vec<(Request, Ticket)> {
+    /// Takes new clients and their requests, each with who asks. `ticket` numbers those that wait.
+    pub(crate) fn take(&mut self, mut ticket: impl FnMut() -> Ticket) -> Vec<(Request, Ticket, Peer)> {
         while let Some((listener, _)) = &self.socket
             && let Some(stream) = self.door.let_in(listener)
         {
             // In a directory of the application's user the socket is that user's, who may not command for all that.
-            if !sys::listener::is_peer_trusted(&stream) {
-                continue;
-            }
+            let Some(peer) = Peer::of(&stream).ok().filter(|peer| peer.is_trusted()) else { continue };
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);
             }
-            self.clients.push(Client { stream: stream.into(), received: Vec::new(), waits_for: None });
+            self.clients.push(Client { stream: stream.into(), peer, received: Vec::new(), waits_for: None });
         }
         let mut requests = Vec::new();
         self.clients.retain_mut(|client| match client.read() {
@@ -136,7 +145,7 @@ impl ControlServer {
             Heard::Request(request) => {
                 let number = ticket();
                 client.waits_for = Some(number);
-                requests.push((request, number));
+                requests.push((request, number, client.peer));
                 true
             }
             Heard::Malformed(reason) => {
@@ -158,18 +167,6 @@ impl ControlServer {
     pub(crate) fn progress(&mut self, done: u32, total: u32) {
         let answer = Answer::Progress { done, total };
         self.clients.retain_mut(|client| client.waits_for.is_none() || client.answer(&answer));
-    }
-}
-
-/// Removes what masters that were killed have left: sockets named after processes that are no more.
-fn remove_orphans(directory: &Path) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let pid = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        // A process may be alive in another pid namespace: then somebody listens.
-        if pid.is_some_and(|pid: u32| !sys::process::is_alive(pid)) && sys::listener::is_stale(&path) {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
@@ -232,7 +229,8 @@ mod tests {
         assert!(server.take(|| Ticket(1)).is_empty());
         assert!(server.readable().is_empty(), "it is not waited for");
         drop(all);
-        assert_eq!(server.take(|| Ticket(1)), [(Request::Status, Ticket(1))]);
+        let own = Peer { pid: std::process::id(), uid: sys::process::own_uid() };
+        assert_eq!(server.take(|| Ticket(1)), [(Request::Status, Ticket(1), own)]);
         assert_eq!(server.readable().len(), 2);
         server.remove();
     }

@@ -480,7 +480,10 @@ impl Shell {
             *tickets += 1;
             Ticket(*tickets)
         });
-        for (request, ticket) in requests {
+        for (request, ticket, peer) in requests {
+            if let Some(what) = request.changes() {
+                self.log.info(format_args!("{what} asked for by {}", peer.describe()));
+            }
             let (event, wait) = match request {
                 Request::Reload { wait } => (Event::Reload { ticket }, wait),
                 Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way: way.map(Into::into) }, wait),

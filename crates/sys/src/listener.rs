@@ -14,6 +14,7 @@ use nix::libc;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
+use crate::peer::Peer;
 use crate::user::User;
 use crate::{Error, Result, safe_open};
 
@@ -399,20 +400,14 @@ fn remove_stale(path: &Path) -> Result<()> {
 
 /// Returns the process that listens on a UNIX socket: the one that called listen(2). See unix(7), `SO_PEERCRED`.
 pub fn who_listens(path: &Path) -> Option<u32> {
-    let credentials = sockopt::socket_peercred(connect(path).ok()?).ok()?;
-    Some(credentials.pid.as_raw_nonzero().get().cast_unsigned())
-}
-
-/// Whether the process at the other end of a UNIX socket is root's, or of this process's own user. See unix(7),
-/// `SO_PEERCRED`.
-pub fn is_peer_trusted(connection: &impl AsFd) -> bool {
-    let own = rustix::process::geteuid();
-    sockopt::socket_peercred(connection).is_ok_and(|peer| peer.uid.is_root() || peer.uid == own)
+    Some(Peer::of(&connect(path).ok()?).ok()?.pid).filter(|pid| *pid != 0)
 }
 
 /// Tells whether a UNIX socket is one that nobody listens on any more.
 pub fn is_stale(path: &Path) -> bool {
-    matches!(connect(path), Err(Errno::CONNREFUSED))
+    // What is no socket refuses connections too.
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    is_socket && matches!(connect(path), Err(Errno::CONNREFUSED))
 }
 
 /// Connects to a UNIX socket without waiting: where the backlog is full, which is how a process that hangs is found, it

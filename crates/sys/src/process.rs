@@ -187,24 +187,6 @@ pub fn variable_of(pid: u32, name: &str) -> Option<String> {
     variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix('=').map(str::to_string))
 }
 
-/// Makes a directory that nobody else can enter; one that is there already must be ours.
-///
-/// # Errors
-/// It cannot be made, or belongs to somebody else (in `/tmp`, somebody may have been there first).
-pub fn make_private_directory(path: &std::path::Path) -> Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Error::path("mkdir", path)(error)),
-    }
-    let meta = std::fs::symlink_metadata(path).map_err(Error::path("stat", path))?;
-    if !meta.is_dir() || meta.uid() != own_uid() {
-        return Err(Error::path("mkdir", path)(rustix::io::Errno::PERM));
-    }
-    Ok(())
-}
-
 /// Whether standard input is a terminal. See isatty(3).
 pub fn stdin_is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdin())
