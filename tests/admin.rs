@@ -109,3 +109,46 @@ fn an_address_that_cannot_be_bound_costs_the_service_nothing() {
     assert_eq!(server.get("/").status, 200);
     server.stop();
 }
+
+#[test]
+fn its_process_is_neither_roots_nor_the_applications() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut server = builder().workers(1).start();
+    wait_for_status(&server, "/readyz", 200);
+    let admin = *server.titled("admin").first().expect("the admin process");
+    let uids = testkit::procfs::status(admin, "Uid").expect("a status");
+    assert!(uids.split_whitespace().all(|uid| uid != "0"), "{uids}");
+    let groups = testkit::procfs::status(admin, "Groups").expect("a status");
+    assert!(groups.split_whitespace().all(|group| group != "0"), "{groups}");
+    server.stop();
+}
+
+#[test]
+fn a_client_that_has_said_all_is_answered() {
+    use std::io::{Read, Write};
+    let mut server = builder().workers(1).start();
+    wait_for_status(&server, "/readyz", 200);
+    let mut client = std::os::unix::net::UnixStream::connect(server.file("admin.sock")).expect("it listens");
+    client.set_read_timeout(Some(testkit::patience())).expect("a limit");
+    client.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    client.shutdown(std::net::Shutdown::Write).expect("half closed");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    server.stop();
+}
+
+#[test]
+fn silent_connections_push_out_none_that_asks() {
+    let mut server = builder().workers(1).start();
+    wait_for_status(&server, "/readyz", 200);
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.extend((0..100).filter_map(|_| std::os::unix::net::UnixStream::connect(server.file("admin.sock")).ok()));
+        assert_eq!(ask(&server, "/livez").status, 200);
+    }
+    drop(silent);
+    server.stop();
+}

@@ -470,7 +470,8 @@ const SERVER: &[Directive] = &[
         Kind::Address,
         Default::Unset,
         "Where `/livez`, `/readyz`, `/status` and `/metrics` are answered, by a process of their own, however busy the \
-         workers are.",
+         workers are. Where the master is root that process runs as `nobody`, or as `daemon` or `bin` where the application \
+         runs as `nobody`.",
     ),
     Directive {
         reloadable: false,

@@ -1,12 +1,14 @@
 //! `licorne admin`: answers health checks and monitors for a master. A master with `admin_listen` starts its own.
 
 use crate::client::Command;
-use crate::options::Switch;
+use crate::options::{Given, Switch, parse};
 
-const OWN: [Switch; 2] = [
-    Switch { short: Some('l'), long: "listen", value: Some("ADDRESS"), help: "where to answer" },
-    // Standard input is a pipe from the master.
+const OWN: [Switch; 1] = [Switch { short: Some('l'), long: "listen", value: Some("ADDRESS"), help: "where to answer" }];
+/// What a master gives its own process: standard input is where that asks.
+const OF_MASTER: [Switch; 3] = [
+    OWN[0],
     Switch { short: None, long: "with-parent", value: None, help: "" },
+    Switch { short: None, long: "application-user", value: Some("NAME"), help: "" },
 ];
 
 /// Runs `licorne admin`.
@@ -14,6 +16,9 @@ const OWN: [Switch; 2] = [
 /// # Errors
 /// No master, no address, or one that cannot be bound.
 pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
+    if arguments.first().is_some_and(|word| word == "--with-parent") {
+        return of_master(arguments);
+    }
     let command = match Command::parse("admin", arguments, &OWN)? {
         Ok(command) => command,
         Err(status) => return Ok(status),
@@ -21,7 +26,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
     let listen = command.value("listen").ok_or("licorne admin: say --listen ADDRESS")?;
     admin::run(&admin::Options {
         listen: listen.to_string(),
-        control: command.master().path.clone(),
-        with_parent: command.has("with-parent"),
+        master: admin::Master::Socket(command.master().path.clone()),
+        application_user: None,
     })
+}
+
+fn of_master(arguments: &[String]) -> Result<u8, String> {
+    let (mut listen, mut application_user) = (String::new(), None);
+    for given in parse(arguments, &OF_MASTER)? {
+        match given {
+            Given::Option("listen", address) => listen = address,
+            Given::Option("application-user", name) => application_user = Some(name),
+            _ => {}
+        }
+    }
+    admin::run(&admin::Options { listen, master: admin::Master::Parent, application_user })
 }

@@ -1,15 +1,19 @@
 //! The process that answers health checks: started when there is something to say, replaced when its address changes,
 //! stopped when a successor answers in its stead.
 //!
-//! It holds the reading end of a pipe; when this master ends, or executes another program, it leaves.
+//! It holds one end of a socket pair, on which it is told the status whenever it asks: it can ask for nothing else. When
+//! this master ends, or executes another program, so does the pair, and it leaves.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 
 use supervisor::SuccessorPhase;
 use sys::process::{Exited, Kill};
 use sys::spawn::Program;
 
 use crate::boot::PRIVATE_VARIABLES;
+use crate::control::Answer;
 use crate::shell::Shell;
 
 /// One that ends sooner than this cannot do its work, and is not started again before the settings change.
@@ -29,14 +33,46 @@ struct Running {
     listen: String,
     since_ns: u64,
     told_to_leave: bool,
-    /// Its end is how the process learns of this one's.
-    _pipe: OwnedFd,
+    /// Where it asks for the status; its end is how the process learns of this one's. `None` once it talks nonsense.
+    questions: Option<UnixStream>,
 }
 
 impl Admin {
     /// Whether this process id is its own.
     pub(crate) fn exited(&self, pid: u32) -> bool {
         self.running.as_ref().is_some_and(|running| running.pid == pid)
+    }
+
+    /// The descriptor to poll.
+    pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.running.as_ref()?.questions.as_ref()?.as_fd())
+    }
+
+    /// Whether it asks. Whatever it sends is that one question, and is answered once a round.
+    fn asks(&mut self) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        let Some(stream) = &mut running.questions else { return false };
+        match stream.read(&mut [0; 256]) {
+            Ok(1..) => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Ok(0) | Err(_) => {
+                running.questions = None;
+                false
+            }
+        }
+    }
+
+    /// Tells it the status. One that does not take it whole is not told any more.
+    fn tell(&mut self, status: &Answer) {
+        let Some(running) = &mut self.running else { return };
+        let Some(stream) = &mut running.questions else { return };
+        let line = serde_json::to_vec(status).map(|mut line| {
+            line.push(b'\n');
+            line
+        });
+        if !line.is_ok_and(|line| stream.write_all(&line).is_ok()) {
+            running.questions = None;
+        }
     }
 }
 
@@ -63,6 +99,14 @@ impl Shell {
         }
     }
 
+    /// Answers the process.
+    pub(crate) fn hear_admin(&mut self) {
+        if self.admin.asks() {
+            let status = Answer::Status(self.status());
+            self.admin.tell(&status);
+        }
+    }
+
     /// Of two masters one answers: the old one until the new one is ready, then the new one.
     fn speaks_for_itself(&self) -> bool {
         let is_new = self.succession.origin.is_some() && !self.supervisor.readyz();
@@ -71,22 +115,18 @@ impl Shell {
     }
 
     fn start_admin(&self, listen: &str) -> Result<Running, String> {
-        let control = self.control.path().ok_or("there is no control socket to ask")?;
-        let (read, write) = sys::spawn::pipe().map_err(|error| error.chain())?;
+        let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
+        ours.set_nonblocking(true).map_err(|error| error.to_string())?;
         let mut program = Program::new("/proc/self/exe");
-        program.arguments = vec![
-            "admin".into(),
-            "--with-parent".into(),
-            "--listen".into(),
-            listen.into(),
-            "--control".into(),
-            control.into(),
-        ];
+        program.arguments = vec!["admin".into(), "--with-parent".into(), "--listen".into(), listen.into()];
+        if let Some(user) = self.user() {
+            program.arguments.extend(["--application-user".into(), user.name.as_str().into()]);
+        }
         program.unset = PRIVATE_VARIABLES.iter().map(Into::into).collect();
-        program.inherit = vec![(read.as_fd(), 0)];
+        program.inherit = vec![(theirs.as_fd(), 0)];
         let pid = program.spawn().map_err(|error| error.chain())?;
         let since_ns = sys::clock::monotonic_ns();
-        Ok(Running { pid, listen: listen.to_string(), since_ns, told_to_leave: false, _pipe: write })
+        Ok(Running { pid, listen: listen.to_string(), since_ns, told_to_leave: false, questions: Some(ours) })
     }
 
     pub(crate) fn admin_exited(&mut self, exited: Exited) {

@@ -258,6 +258,7 @@ impl Shell {
             }
             self.notify();
             self.tend_admin();
+            self.hear_admin();
             // Another service that is started on the same sockets may have made them blocking.
             self.inherited.activated.iter().for_each(|bound| bound.socket.unblock());
             let late_ns = self.sleep();
@@ -319,6 +320,7 @@ impl Shell {
         fds.extend(self.molds.values().filter_map(|mold| mold.link.readable()));
         fds.extend(self.workers.values().filter_map(|worker| worker.link.readable()));
         fds.extend(self.control.readable());
+        fds.extend(self.admin.readable());
         fds.extend(self.successor.readable());
         fds.extend(self.succession.origin.as_ref().map(AsFd::as_fd));
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };

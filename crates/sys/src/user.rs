@@ -44,6 +44,18 @@ impl User {
         self.uid != 0 && geteuid().is_root()
     }
 
+    /// Makes this process one of this user's, for good. See setresuid(2), credentials(7).
+    ///
+    /// # Errors
+    /// It is not root, or may not (a container that has dropped `CAP_SETUID` or `CAP_SETGID`).
+    pub fn become_it(&self) -> Result<()> {
+        let failed = |call: &'static str| move |errno: nix::Error| Error::call(call)(std::io::Error::from(errno));
+        let (uid, gid) = (self.uid.into(), self.gid.into());
+        nix::unistd::setgroups(&[gid]).map_err(failed("setgroups"))?;
+        nix::unistd::setresgid(gid, gid, gid).map_err(failed("setresgid"))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(failed("setresuid"))
+    }
+
     /// Runs `deed` with this user's rights in the file system, on this thread alone. A process that is not root, or whose
     /// user is, acts as itself.
     ///
