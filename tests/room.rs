@@ -151,3 +151,115 @@ fn idle_connections_are_spread_and_outlive_a_reload_when_they_just_fit() {
     }
     server.stop();
 }
+
+/// A body that will never be complete.
+const ENDLESS: &str = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+
+/// One worker with few descriptors, and bodies that may be as slow as they like.
+fn with_descriptors(count: usize) -> Server {
+    let config = format!(
+        "after_fork {{ |_server, _worker| Process.setrlimit(:NOFILE, {count}) }}
+         body_memory 0
+         body_timeout 3_600
+         minimum_body_rate 0"
+    );
+    Server::builder().unix_listeners(1).config(&config).start()
+}
+
+/// Clients that have begun a body, and go on as slowly as it is allowed.
+#[track_caller]
+fn slow_bodies(server: &Server, count: usize) -> Vec<Connection> {
+    testkit::swarm::allow_many_descriptors();
+    let begin = |number: usize| {
+        let mut connection = Connection::open(&server.endpoints()[number % server.endpoints().len()]);
+        connection.send(format!("{ENDLESS}{}", "x".repeat(260)));
+        connection
+    };
+    (0..count).map(begin).collect()
+}
+
+#[test]
+fn slow_bodies_make_room_and_fast_ones_are_kept() {
+    for (descriptors, clients) in [(256, 300), (1_024, 1_100)] {
+        let mut server = with_descriptors(descriptors);
+        // It is larger than what memory may hold, and has sent enough for the length of the test.
+        let bytes = Request::post("/echo", vec![b'x'; 16 << 20]).bytes();
+        let (first, rest) = bytes.split_at(bytes.len() - 1_000);
+        let mut fast = server.connect();
+        fast.send(first);
+        let slow = slow_bodies(&server, clients);
+        for endpoint in server.endpoints() {
+            for _ in 0..20 {
+                let mut normal = Connection::open(endpoint);
+                assert_eq!(normal.request(&Request::get("/").close()).status, 200);
+            }
+            // It needs a file.
+            let upload = Request::post("/echo", vec![b'y'; 1 << 20]).close();
+            let response = Connection::open(endpoint).request(&upload);
+            assert!(response.text().starts_with("1048576 "), "{}", response.text());
+        }
+        assert!(slow.iter().any(Connection::is_stale), "none of them made room");
+        fast.send(rest);
+        let response = fast.receive();
+        assert!(response.text().starts_with("16777216 "), "{}", response.text());
+        server.stop();
+    }
+}
+
+#[test]
+fn what_a_body_announces_opens_no_descriptor() {
+    let mut server = with_descriptors(256);
+    let before = procfs::descriptors(server.workers()[0].pid).len();
+    let slow = slow_bodies(&server, 50);
+    server.eventually("all of them to be let in", || {
+        assert_eq!(server.get("/").status, 200);
+        (spread(&server)[0] >= slow.len()).then_some(())
+    });
+    let files = procfs::descriptors(server.workers()[0].pid).values().filter(|what| what.contains("deleted")).count();
+    let after = procfs::descriptors(server.workers()[0].pid).len();
+    assert!(files < 10 && after < before + slow.len() + 10, "{files} files, {before} before, {after} now");
+    server.stop();
+}
+
+#[test]
+fn workers_of_one_byte_chunks_store_them_together() {
+    let mut server = Server::builder().config("client_body_buffer_size 0\nbody_memory 0").start();
+    let worker = server.workers()[0].pid;
+    let chunks = "1\r\nx\r\n".repeat(200_000);
+    let request = format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    let before = writes(worker);
+    let mut connection = server.connect();
+    connection.send(&request);
+    let (response, count) = (connection.receive(), writes(worker) - before);
+    let whole = server.request(Request::post("/echo", vec![b'x'; 200_000]));
+    assert_eq!(response.text(), whole.text());
+    assert!(count < 20_000, "{count} writes for 200,000 chunks");
+    server.stop();
+}
+
+/// How often a process has called write(2) and the like. See proc(5), `/proc/PID/io`.
+#[track_caller]
+fn writes(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("it is ours");
+    text.lines().find_map(|line| line.strip_prefix("syscw: ")).and_then(|count| count.parse().ok()).expect("a count")
+}
+
+#[test]
+fn a_stop_among_slow_bodies_loses_no_request() {
+    for stop in [Signal::QUIT, Signal::TERM] {
+        let mut server = with_descriptors(256);
+        let _slow = slow_bodies(&server, 300);
+        let plan = |endpoint: &Endpoint| Plan::new(endpoint).clients(4).think(std::time::Duration::ZERO).start();
+        let mut loads: Vec<_> = server.endpoints().iter().map(plan).collect();
+        loads.iter().for_each(|load| load.wait_for_successes(20));
+        loads.iter_mut().for_each(Load::last_attempts);
+        server.signal(stop);
+        assert!(server.wait_for_exit().success());
+        server.assert_nothing_is_left();
+        for load in loads {
+            let report = load.stop();
+            let lost = report.outcomes.keys().any(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Refused));
+            assert!(!lost, "{stop:?}: {report:#?}");
+        }
+    }
+}

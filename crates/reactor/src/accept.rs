@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use crate::connection::Connection;
+use crate::deadlines::Patience;
 use crate::handoff::Queue;
 use crate::peer::Peer;
 use crate::poller::{Source, is_readable};
@@ -186,15 +187,26 @@ impl Reactor {
     /// Closes the connection that has had its last response for longest, or else the one that has been idle for longest, or
     /// the one whose request has been awaited for longest.
     /// That is counted from where it began and not from the last byte: clients that drip their heads keep nobody out,
-    /// and before a newcomer all who were there have to go. False when there is none: all are being served, send bodies or
-    /// take responses.
-    fn make_room(&mut self) -> bool {
+    /// and before a newcomer all who were there have to go. Then the slowest body makes room. False when there is none:
+    /// all are being served, send their bodies fast or take responses.
+    pub(crate) fn make_room(&mut self) -> bool {
         let deadlines = &self.deadlines;
         let longest = deadlines.longest_discarding().or_else(|| deadlines.longest_idle());
-        let longest = longest.or_else(|| deadlines.longest_asking());
+        let longest = longest.or_else(|| deadlines.longest_asking()).or_else(|| self.slowest_body());
         let Some(token) = longest.and_then(|index| self.slab.token_at(index)) else { return false };
         self.close(token);
         true
+    }
+
+    /// Returns which connection sends its body most slowly, if one is slow. A pause does not make it so, nor does a byte
+    /// now and then keep it: its whole time counts.
+    fn slowest_body(&self) -> Option<u32> {
+        let now = now_ms();
+        let slowness = |index| {
+            let connection = self.slab.get(self.slab.token_at(index)?)?;
+            Some((connection.pace.slowness(now)?, index))
+        };
+        self.deadlines.all(Patience::Body).filter_map(slowness).min().map(|(_, index)| index)
     }
 
     /// Tells whether a connection waits in a backlog.

@@ -98,33 +98,35 @@ pub(crate) struct Sink {
     file: Option<File>,
     bytes: u64,
     allowance: Allowance,
+    /// There is memory for all of it.
+    fits: bool,
 }
 
 impl Sink {
     /// Makes a sink that keeps in memory what is allowed.
     pub(crate) fn new(allowance: Allowance) -> Self {
-        Self { memory: Memory::default(), file: None, bytes: 0, allowance }
+        Self { memory: Memory::default(), file: None, bytes: 0, allowance, fits: false }
     }
 
-    /// Makes a sink for a body of known size.
-    ///
-    /// # Errors
-    /// No temporary file could be made.
-    pub(crate) fn with_size(bytes: u64, allowance: Allowance) -> io::Result<Self> {
+    /// Makes a sink for a body that is said to be of this size. One that is too large for memory gets its file when so
+    /// much of it has come that it is needed: what a client announces costs no descriptor.
+    pub(crate) fn with_size(bytes: u64, allowance: Allowance) -> Self {
         let mut sink = Self::new(allowance);
         match usize::try_from(bytes) {
             Ok(bytes) if sink.allowance.allows(&mut sink.memory.share, bytes) => {
                 sink.memory.buffer = sink.allowance.buffer(sink.memory.share.as_deref(), bytes);
+                sink.fits = true;
             }
-            _ => sink.file = Some(unnamed_file()?),
+            // It would only take from others what it has to give back.
+            _ => sink.allowance = sink.allowance.alone(),
         }
-        Ok(sink)
+        sink
     }
 
     /// Returns room for more bytes, at most so many, if they can come straight into memory; [`Sink::filled`] says how many
     /// came. For bodies of known size.
     pub(crate) fn room(&mut self, bytes: u64) -> Option<&mut [u8]> {
-        if self.file.is_some() {
+        if !self.fits {
             return None;
         }
         let Memory { buffer, filled, .. } = &mut self.memory;
@@ -144,25 +146,34 @@ impl Sink {
         self.memory.filled += bytes;
     }
 
+    /// Sees to it that there is a place for so many bytes more. Nothing has happened if there is none, and it can be
+    /// tried again.
+    ///
+    /// # Errors
+    /// The disk is full, or no temporary file could be made.
+    pub(crate) fn prepare(&mut self, bytes: usize) -> io::Result<()> {
+        let wanted = self.memory.len() + bytes;
+        if self.file.is_some() || self.allowance.allows(&mut self.memory.share, wanted) {
+            return Ok(());
+        }
+        let mut file = unnamed_file()?;
+        file.write_all(&self.memory)?;
+        self.memory = Memory::default();
+        self.file = Some(file);
+        Ok(())
+    }
+
     /// Adds bytes.
     ///
     /// # Errors
     /// The disk is full, or no temporary file could be made.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.prepare(bytes.len())?;
+        match &mut self.file {
+            Some(file) => file.write_all(bytes)?,
+            None => self.memory.push(bytes),
+        }
         self.bytes += bytes.len() as u64;
-        if let Some(file) = &mut self.file {
-            return file.write_all(bytes);
-        }
-        let wanted = self.memory.len() + bytes.len();
-        if self.allowance.allows(&mut self.memory.share, wanted) {
-            self.memory.push(bytes);
-            return Ok(());
-        }
-        let mut file = unnamed_file()?;
-        file.write_all(&self.memory)?;
-        file.write_all(bytes)?;
-        self.memory = Memory::default();
-        self.file = Some(file);
         Ok(())
     }
 
@@ -228,20 +239,26 @@ mod tests {
     }
 
     #[test]
-    fn a_size_known_beforehand_decides_at_once() {
-        assert!(Sink::with_size(10, allowance(10, 0)).unwrap().file.is_none());
-        assert!(Sink::with_size(11, allowance(10, 0)).unwrap().file.is_some());
-        assert!(matches!(Sink::with_size(0, allowance(10, 0)).unwrap().finish(), Body::Empty));
+    fn an_announced_size_opens_no_file_before_the_bytes_come() {
+        assert!(Sink::with_size(10, allowance(10, 0)).fits);
+        assert!(matches!(Sink::with_size(0, allowance(10, 0)).finish(), Body::Empty));
+        let mut sink = Sink::with_size(1_000_000_000, allowance(10, 400));
+        assert!(!sink.fits && sink.room(1_000).is_none());
+        sink.push(&[b'x'; 10]).unwrap();
+        assert!(sink.file.is_none(), "what came fits into memory");
+        sink.push(b"y").unwrap();
+        assert!(sink.file.is_some(), "it takes nothing of what others share");
+        let Body::File { bytes: 11, .. } = sink.finish() else { panic!("not in a file") };
     }
 
     #[test]
     fn large_bodies_share_memory_and_give_it_back() {
         let allowance = allowance(10, 400);
-        let sized = |bytes| Sink::with_size(bytes, allowance.clone()).unwrap();
-        assert!(sized(101).file.is_some(), "a body takes a quarter at most");
+        let sized = |bytes| Sink::with_size(bytes, allowance.clone());
+        assert!(!sized(101).fits, "a body takes a quarter at most");
         let four: Vec<Sink> = (0..4).map(|_| sized(100)).collect();
-        assert!(four.iter().all(|sink| sink.file.is_none()));
-        assert!(sized(11).file.is_some() && sized(10).file.is_none(), "the memory is taken");
+        assert!(four.iter().all(|sink| sink.fits));
+        assert!(!sized(11).fits && sized(10).fits, "the memory is taken");
         drop(four);
         let mut growing = Sink::new(allowance.clone());
         for _ in 0..100 {
@@ -251,14 +268,14 @@ mod tests {
         growing.push(b"x").unwrap();
         assert!(growing.file.is_some());
         let Body::File { bytes: 101, .. } = growing.finish() else { panic!("not in a file") };
-        assert!(sized(100).file.is_none(), "what a body took was not given back");
+        assert!(sized(100).fits, "what a body took was not given back");
     }
 
     #[test]
     fn a_large_body_gets_the_memory_of_the_one_before_and_none_of_its_bytes() {
         let allowance = allowance(10, 1 << 20);
         let fill = |byte: u8, bytes: usize| {
-            let mut sink = Sink::with_size(bytes as u64, allowance.clone()).unwrap();
+            let mut sink = Sink::with_size(bytes as u64, allowance.clone());
             assert!(sink.memory.is_empty());
             sink.push(&[byte; 7]).unwrap();
             let mut left = bytes - 7;

@@ -137,6 +137,10 @@ impl Connection {
             let progress = match self.phase {
                 Phase::Head => self.parse(intake, settings),
                 Phase::Proxy(versions) => self.parse_proxy(versions, intake, settings),
+                // There was no place for it yet.
+                Phase::Sized { .. } | Phase::Chunked { .. } if intake.filled > intake.parser.head().len => {
+                    self.take_body_bytes(intake, &settings.limits)
+                }
                 _ => None,
             };
             if let Some(progress) = progress {
@@ -225,10 +229,10 @@ impl Connection {
                 self.phase = Phase::Open(Inflow::new(bytes, start, expects && received == 0));
                 return Some(Progress::Request);
             }
-            Framing::Length(bytes) => match Sink::with_size(bytes, settings.allowance()) {
-                Ok(sink) => self.phase = Phase::Sized { sink: Box::new(sink), left: bytes },
-                Err(error) => return Some(Progress::Storage(error)),
-            },
+            Framing::Length(bytes) => {
+                let sink = Sink::with_size(bytes, settings.allowance());
+                self.phase = Phase::Sized { sink: Box::new(sink), left: bytes };
+            }
             Framing::Chunked => {
                 let sink = Sink::new(settings.allowance());
                 self.phase = Phase::Chunked { sink: Box::new(sink), decoder: Box::default() };
@@ -241,17 +245,18 @@ impl Connection {
         self.take_body_bytes(intake, &settings.limits)
     }
 
-    /// Moves body bytes from behind the head to the sink. `None`: read on.
+    /// Moves body bytes from behind the head to the sink. `None`: read on. When there is no place for them nothing has
+    /// happened, and it can be tried again.
     fn take_body_bytes(&mut self, intake: &mut Intake, limits: &Limits) -> Option<Progress> {
         let start = intake.parser.head().len;
         match &mut self.phase {
             Phase::Sized { sink, left } => {
                 let received = intake.filled - start;
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(received);
-                *left -= taken as u64;
                 if let Err(error) = sink.push(&intake.buffer[start..start + taken]) {
                     return Some(Progress::Storage(error));
                 }
+                *left -= taken as u64;
                 if *left > 0 {
                     intake.filled = start;
                     return None;
@@ -259,26 +264,32 @@ impl Connection {
                 intake.next = start + taken;
             }
             Phase::Chunked { sink, decoder } => {
-                let mut at = start;
-                loop {
+                if let Err(error) = sink.prepare(intake.filled - start) {
+                    return Some(Progress::Storage(error));
+                }
+                // The content moves together, over the framing, and is stored at once: a chunk may be a byte.
+                let (mut at, mut end) = (start, start);
+                let ended = loop {
                     match decoder.decode(&intake.buffer[at..intake.filled], limits) {
-                        Ok(Step::Need) => {
-                            intake.filled = start;
-                            return None;
-                        }
+                        Ok(Step::Need) => break false,
                         Ok(Step::Data { skip, len }) => {
-                            let bytes = &intake.buffer[at + skip..at + skip + len];
-                            if let Err(error) = sink.push(bytes) {
-                                return Some(Progress::Storage(error));
-                            }
+                            intake.buffer.copy_within(at + skip..at + skip + len, end);
+                            end += len;
                             at += skip + len;
                         }
                         Ok(Step::Done { consumed }) => {
                             intake.next = at + consumed;
-                            break;
+                            break true;
                         }
                         Err(reject) => return Some(Progress::Refuse(reject.status)),
                     }
+                };
+                if let Err(error) = sink.push(&intake.buffer[start..end]) {
+                    return Some(Progress::Storage(error));
+                }
+                if !ended {
+                    intake.filled = start;
+                    return None;
                 }
             }
             _ => return Some(Progress::Request),

@@ -162,6 +162,12 @@ impl Deadlines {
         self.asking.first()
     }
 
+    /// Returns all that wait for this.
+    pub(crate) fn all(&self, kind: Patience) -> impl Iterator<Item = u32> + '_ {
+        let next = |index: &u32| self.links.get(*index as usize).map(|links| links.next).filter(|next| *next != NOBODY);
+        std::iter::successors(self.lists[kind as usize].ends.first(), next)
+    }
+
     /// Returns when the next one is due.
     pub(crate) fn earliest(&self) -> Option<u64> {
         self.lists.iter().filter_map(|list| self.nodes.get(list.ends.first as usize)).map(|node| node.at_ms).min()

@@ -7,6 +7,11 @@
 use crate::deadlines::Patience;
 use crate::settings::Settings;
 
+/// Who is faster than so many bytes per second keeps its place in a worker that is full.
+const FAST: u64 = 16 * 1024;
+/// What is added to the bytes that came, when the slowest is looked for: nobody is slow in the first second.
+const START_BYTES: u64 = FAST;
+
 /// How far a connection came with what it does now.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pace {
@@ -28,6 +33,14 @@ impl Pace {
         self.bytes += bytes as u64;
     }
 
+    /// Returns how many bytes per second there were, with a start given to everyone, so that who has just begun is not
+    /// taken for slow. `None`: it is fast enough to be kept.
+    pub(crate) fn slowness(&self, now_ms: u64) -> Option<u64> {
+        let elapsed_ms = now_ms.saturating_sub(self.since_ms).max(1);
+        let rate = self.bytes.saturating_add(START_BYTES).saturating_mul(1_000) / elapsed_ms;
+        (rate < FAST).then_some(rate)
+    }
+
     /// Tells whether the client is too slow at this.
     pub(crate) fn is_too_slow(&self, patience: Patience, settings: &Settings, now_ms: u64) -> bool {
         let rate = match patience {
@@ -44,6 +57,22 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_slowest_is_who_sent_least_for_the_time_that_it_took() {
+        let sent = |since_ms, bytes| {
+            let mut pace = Pace::default();
+            pace.restart(Patience::Body, since_ms);
+            pace.count(bytes);
+            pace.slowness(60_000)
+        };
+        assert_eq!(sent(60_000, 0), None, "who has just begun is kept");
+        assert_eq!(sent(59_000, 0), None);
+        assert_eq!(sent(0, 60 * 16 * 1024), None, "who is fast is kept");
+        let (old, young) = (sent(0, 60 * 260), sent(50_000, 10 * 260));
+        assert!(old.is_some() && old < young, "{old:?}, {young:?}");
+        assert!(sent(0, 60 * 260) < sent(0, 60 * 5_000), "both are old");
+    }
 
     #[test]
     fn the_average_counts_once_the_grace_is_over() {

@@ -389,6 +389,8 @@ impl Reactor {
                 self.close(token);
             }
             Progress::Refuse(status) => self.refuse(token, status),
+            // Its file needs a descriptor. Each attempt costs a connection, so that this ends.
+            Progress::Storage(error) if is_full(&error) && self.make_room() => self.queue(token),
             Progress::Storage(error) => {
                 self.notices.push_back(Notice::CannotStoreBody(error));
                 self.refuse(token, 500);
@@ -514,6 +516,11 @@ impl Reactor {
         let due = [self.deadlines.earliest(), self.offer_at_ms, again].into_iter().flatten().min();
         due.map(|due| due.saturating_sub(now))
     }
+}
+
+/// Tells whether there was no descriptor left.
+fn is_full(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// The monotonic clock in milliseconds.

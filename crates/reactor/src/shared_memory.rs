@@ -93,6 +93,11 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
+    /// The same without what is shared.
+    pub(crate) fn alone(&self) -> Self {
+        Self { each: self.each, shared: SharedMemory::new(0) }
+    }
+
     /// Returns a buffer for a body of so many bytes that has `share`. What it holds is to be overwritten.
     pub(crate) fn buffer(&self, share: Option<&Share>, bytes: usize) -> Vec<u8> {
         share.map_or_else(|| Vec::with_capacity(bytes), |share| share.of.buffer(bytes))
