@@ -27,8 +27,8 @@ pub(crate) struct BackOff {
     pub(crate) failures: u32,
     /// When to try again.
     pub(crate) not_before: Instant,
-    /// When it failed last; for deaths at work, when the worker became ready.
-    #[serde(default)]
+    /// When it failed last; for deaths at work, when the worker became ready. A program that does not know it tells the next one nothing, which then tries at once.
+    #[serde(default, skip_serializing_if = "is_unset")]
     failed_at: Instant,
 }
 
@@ -63,6 +63,10 @@ impl BackOff {
         self.not_before = now + delay;
         delay
     }
+}
+
+fn is_unset(moment: &Instant) -> bool {
+    moment.0 == 0
 }
 
 fn delay(failures: u32, dice: &mut Dice) -> Duration {
