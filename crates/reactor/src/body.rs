@@ -146,6 +146,12 @@ impl Sink {
         self.memory.filled += bytes;
     }
 
+    /// Tells whether there is a place for so many bytes more without anything to be taken for it.
+    pub(crate) fn has_place(&self, bytes: usize) -> bool {
+        let has = self.memory.share.as_ref().map_or(0, |share| share.bytes());
+        self.file.is_some() || self.memory.len() + bytes <= self.allowance.each.max(has)
+    }
+
     /// Sees to it that there is a place for so many bytes more. Nothing has happened if there is none, and it can be
     /// tried again.
     ///

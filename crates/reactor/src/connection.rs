@@ -264,7 +264,11 @@ impl Connection {
                 intake.next = start + taken;
             }
             Phase::Chunked { sink, decoder } => {
-                if let Err(error) = sink.prepare(intake.filled - start) {
+                let coded = &intake.buffer[start..intake.filled];
+                // Counted only where it matters: near the end of the memory that the body may have.
+                let most = coded.len();
+                let bytes = if sink.has_place(most) { most } else { content_bytes(decoder, coded, limits) };
+                if let Err(error) = sink.prepare(bytes) {
                     return Some(Progress::Storage(error));
                 }
                 // The content moves together, over the framing, and is stored at once: a chunk may be a byte.
@@ -368,6 +372,16 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Counts the content in a piece of a chunked body, up to where it ends or is malformed.
+fn content_bytes(decoder: &Decoder, coded: &[u8], limits: &Limits) -> usize {
+    let (mut decoder, mut at, mut bytes) = (decoder.clone(), 0, 0);
+    while let Ok(Step::Data { skip, len }) = decoder.decode(&coded[at..], limits) {
+        at += skip + len;
+        bytes += len;
+    }
+    bytes
 }
 
 pub(crate) fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<usize, Errno> {

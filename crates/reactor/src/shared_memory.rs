@@ -71,6 +71,11 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// Returns how much it is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps a buffer for the next who has a share.
     pub(crate) fn keep(&self, buffer: Vec<u8>) {
         self.of.keep(buffer);
