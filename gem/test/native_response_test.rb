@@ -432,6 +432,41 @@ class NativeResponseTest < NativeCase
     assert_equal "begin no text", body_of(get(server))
   end
 
+  def test_whoever_yields_for_a_client_that_has_left_is_told
+    log = IO.pipe
+    told = lambda do |&work|
+      work.call
+      log[1].syswrite("not told\n")
+    rescue IOError => e
+      log[1].syswrite("#{e.message}\n")
+    end
+    endless = ->(block) { told.call { 100_000.times { block.call("x" * 10_000) } } }
+    server = serve(settings: { "response_file_bytes" => 0 }) do |env|
+      next [200, {}, ["alive"]] if env["PATH_INFO"] == "/"
+
+      body = Object.new
+      kept = nil
+      body.define_singleton_method(:each) do |&block|
+        kept = block
+        case env["PATH_INFO"]
+        when "/thread" then Thread.new { endless.call(block) }.join
+        when "/fiber" then Fiber.new { endless.call(block) }.resume
+        end
+      end
+      body.define_singleton_method(:close) { endless.call(kept) if env["PATH_INFO"] == "/close" }
+      [200, {}, body]
+    end
+    %w[/thread /fiber /close].each do |path|
+      client = server.connect
+      client.write("GET #{path} HTTP/1.1\r\nHost: a\r\n\r\n")
+      soon { client.readpartial(100) }
+      client.setsockopt(Socket::SOL_SOCKET, Socket::SO_LINGER, [1, 0].pack("ii"))
+      client.close
+      assert_match(/the client has left/, soon { log[0].gets })
+      assert_equal "alive", body_of(get(server))
+    end
+  end
+
   def test_a_hijacked_socket_survives_collections_and_compaction
     server = serve do |env|
       Thread.new { env["rack.hijack"].call && nil }.join

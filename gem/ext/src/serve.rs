@@ -90,8 +90,10 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     let mut reactor = core.reactor();
     reactor.note_time(now_ns);
     let request = reactor.request(token)?;
+    let connections = reactor.connections() as u64;
     core.seat(|seat| {
         let (head, buffer) = (request.head, request.buffer);
+        seat.set_connections(connections);
         seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
     });
     Some(Asked::by(request.head, reactor.keeps_alive(token)))

@@ -77,6 +77,8 @@ struct Lent {
     number: VALUE,
     /// The thread that lends it.
     owner: VALUE,
+    /// The fiber whose `each` has it; none before and afterwards.
+    iterates: Option<VALUE>,
     holder: Holder,
 }
 
@@ -101,7 +103,7 @@ pub(crate) struct Block(VALUE);
 
 /// What a call of a block finds.
 enum Found {
-    Visitor(*mut c_void, VALUE),
+    Visitor(*mut c_void),
     Busy(VALUE),
     Over,
 }
@@ -122,17 +124,30 @@ fn take(number: VALUE) -> Found {
     match entry.holder {
         Holder::Free(visit) => {
             entry.holder = Holder::Call(this_thread());
-            Found::Visitor(visit, entry.owner)
+            Found::Visitor(visit)
         }
         Holder::Call(thread) => Found::Busy(thread),
     }
 }
 
-/// Gives it back.
-fn give_back(number: VALUE, visit: *mut c_void) {
+/// Gives it back. True when this very thread and fiber iterate, so that they can leave the iteration.
+fn give_back(number: VALUE, visit: *mut c_void) -> bool {
+    let mut lent = lent();
+    let Some(entry) = lent.iter_mut().find(|entry| entry.number == number) else { return false };
+    entry.holder = Holder::Free(visit);
+    entry.owner == this_thread() && entry.iterates == Some(this_fiber())
+}
+
+/// Notes which fiber iterates, if any does.
+fn note_iteration(number: VALUE, iterates: Option<VALUE>) {
     if let Some(entry) = lent().iter_mut().find(|entry| entry.number == number) {
-        entry.holder = Holder::Free(visit);
+        entry.iterates = iterates;
     }
+}
+
+fn this_fiber() -> VALUE {
+    // SAFETY: returns the running fiber.
+    unsafe { rb_sys::rb_fiber_current() }
 }
 
 /// Ends the life of a block. False: a call of another thread is still in it.
@@ -158,7 +173,8 @@ pub(crate) fn with_block<T>(
 ) -> Result<T, Escape> {
     let mut visit = Visit { visitor, panic: None };
     let number = NEXT.fetch_add(1, Ordering::Relaxed) as VALUE;
-    lent().push(Lent { number, owner: this_thread(), holder: Holder::Free((&raw mut visit).cast()) });
+    let holder = Holder::Free((&raw mut visit).cast());
+    lent().push(Lent { number, owner: this_thread(), iterates: None, holder });
     let outcome = catch_unwind(AssertUnwindSafe(|| work(Block(number))));
     let mut asked = None;
     while !withdraw(number) {
@@ -190,9 +206,9 @@ extern "C" fn visit_yielded(
     _block: VALUE,
 ) -> VALUE {
     let rb = Rb(std::marker::PhantomData);
-    let (visit, owner) = loop {
+    let visit = loop {
         match take(argument) {
-            Found::Visitor(visit, owner) => break (visit, owner),
+            Found::Visitor(visit) => break visit,
             Found::Over => rb.raise_io_error(c"the response is over: what comes now reaches no client"),
             Found::Busy(thread) if thread == this_thread() || is_forked() => {
                 rb.raise_io_error(c"the body yields while it is asked for what it yielded")
@@ -211,14 +227,15 @@ extern "C" fn visit_yielded(
     // SAFETY: it is the address of a `Visit` on the stack of `with_block`, which waits for us, and of which this call has
     // the only reference until it is given back.
     let outcome = protect(|_| unsafe { &mut *visit.cast::<Visit<'_>>() }.run(first, second));
-    give_back(argument, visit);
+    let iterates = give_back(argument, visit);
     match outcome {
-        // Another thread cannot leave the iteration of its owner: it is told nothing, and what it yields goes nowhere.
-        Ok(Flow::Break) if owner == this_thread() => {
+        Ok(Flow::Break) if iterates => {
             // SAFETY: we are in a block called by rb_block_call, below; nothing here has a destructor to run.
             unsafe { rb_sys::rb_iter_break() }
         }
-        Ok(_) => rb_sys::Qnil as VALUE,
+        // Other threads and fibers, and the body's `close`, cannot leave an iteration that is not theirs, or over.
+        Ok(Flow::Break) => rb.raise_io_error(c"the client has left: what comes now reaches nobody"),
+        Ok(Flow::Continue) => rb_sys::Qnil as VALUE,
         Err(escape) => rb.resume(escape),
     }
 }
@@ -265,11 +282,18 @@ impl Rb<'_> {
         }
     }
 
-    /// Calls `each` with a block that is lent.
+    /// Calls `each` with a block that is lent. Raises what it raises.
     pub(crate) fn each_to(self, object: Value, block: Block) {
-        // SAFETY: within `protect`; the callback looks the number up.
-        unsafe {
-            rb_sys::rb_block_call(object.as_raw(), ids().each.0, 0, std::ptr::null(), Some(visit_yielded), block.0);
+        note_iteration(block.0, Some(this_fiber()));
+        let outcome = protect(|_| {
+            // SAFETY: within `protect`; the callback looks the number up.
+            unsafe {
+                rb_sys::rb_block_call(object.as_raw(), ids().each.0, 0, std::ptr::null(), Some(visit_yielded), block.0);
+            }
+        });
+        note_iteration(block.0, None);
+        if let Err(escape) = outcome {
+            self.resume(escape);
         }
     }
 
