@@ -63,6 +63,7 @@ impl Deployment {
         };
         write("config.ru", RACKUP);
         write("Gemfile", GEMFILE);
+        write("REVISION", &format!("rev{number}\n"));
         write("vendor/greeting/greeting.gemspec", GREETING);
         write("vendor/greeting/lib/greeting.rb", &format!("module Greeting\n  RELEASE = {number}\nend\n"));
     }
@@ -108,6 +109,8 @@ impl Deployment {
         self.deploy(number);
         let finished = server.ctl(["reload", "--wait"]);
         assert_eq!(finished.code(), 0, "{finished:#?}");
+        let release = format!("/releases/{number} revision=rev{number}\n");
+        assert!(finished.stdout.contains(&release), "{finished:#?}");
         self.assert_serves(server, number);
     }
 }
@@ -127,6 +130,30 @@ fn a_reload_follows_the_link_from_release_to_release() {
         deployment.reload(&server, 2);
         server.stop();
     }
+}
+
+#[test]
+fn status_tells_which_release_serves_and_that_the_link_has_moved_on() {
+    let deployment = Deployment::new();
+    let mut server = deployment.server("current").start();
+    let status = server.ctl(["status"]).stdout;
+    assert!(status.contains("/releases/1 revision=rev1\n") && !status.contains("warning"), "{status}");
+    deployment.deploy(2);
+    let status = server.ctl(["status"]).stdout;
+    assert!(status.contains("/current leads to ") && status.contains("/releases/1 serves\n"), "{status}");
+    server.stop();
+}
+
+#[test]
+fn a_server_whose_supervisor_sets_no_pwd_follows_a_link_that_it_can_only_have_been_started_by() {
+    let deployment = Deployment::new();
+    let gemfile = deployment.path("current/Gemfile");
+    let gemfile = gemfile.to_str().expect("it is text");
+    // The shell sets PWD anew, to the release without the link.
+    let mut server = deployment.server("current").env("PWD", "/").env("BUNDLE_GEMFILE", gemfile).start();
+    deployment.assert_serves(&server, 1);
+    deployment.reload(&server, 2);
+    server.stop();
 }
 
 #[test]

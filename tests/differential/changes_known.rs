@@ -102,6 +102,7 @@ pub(crate) const RELOAD: &[Listed] = &[
             ("*", "log: I gen=2 is ready, replacing 2 workers", "0", "1"),
             ("*", "log: I gen=2 is ready, replacing 3 workers", "0", "1"),
             ("*", "log: I gen=2 serves alone", "0", "1"),
+            ("*", "log: I serving DIR/app", "0", "1"),
             ("*", "log: I gen=2 serves", "0", "1"),
         ],
     },
@@ -140,6 +141,7 @@ pub(crate) const UPGRADE: &[Listed] = &[
         heading: "Reloads and upgrades tell how they go",
         rows: &[
             ("*", "log: I gen=2 serves alone", "0", "1"),
+            ("*", "log: I serving DIR/app", "0", "1"),
             ("*", "log: I gen=2 serves", "0", "1"),
             ("*", "log: I the new master has left", "0", "1"),
             ("*", "log: I the new master serves", "0", "1"),

@@ -23,6 +23,7 @@ pub(crate) const KNOWN: &[Listed] = &[
         rows: &[
             ("*", "log: I gen=2 is ready, replacing 2 workers", "0", "1"),
             ("*", "log: I gen=2 serves alone", "0", "1"),
+            ("*", "log: I serving DIR/app", "0", "1"),
             ("*", "log: I gen=2 serves", "0", "1"),
         ],
     },

@@ -147,7 +147,7 @@ impl Facts {
         let value = |name: &str| given.iter().rev().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
         let directory = match value("directory") {
             Some(path) => std::path::absolute(&path).unwrap_or(path.into()).display().to_string(),
-            None => followed(crate::serve::start_directory()?).display().to_string(),
+            None => followed(crate::serve::start_directory(&[])?).display().to_string(),
         };
         let config = value("config-file").unwrap_or_else(|| {
             let found = ["config/licorne.rb", "config/unicorn.rb"];

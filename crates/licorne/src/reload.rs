@@ -67,13 +67,19 @@ fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result
             bar.set_message("workers of the new generation");
             None
         }
-        Answer::Done { generation } => Some(Ok(generation)),
+        Answer::Done { generation, release, warning } => Some(Ok((generation, release, warning))),
         Answer::Failed { reason, backtrace } => Some(Err((reason, backtrace))),
     })?;
     bar.finish_and_clear();
     match ended {
-        Some(Ok(generation)) if wait => {
+        Some(Ok((generation, release, warning))) if wait => {
             show(&format!("{what} done: generation {generation} serves: {}\n", command.master().name()))?;
+            if let Some(release) = release {
+                show(&format!("release {}\n", printable(&release)))?;
+            }
+            if let Some(warning) = warning {
+                complain(format_args!("warning: {}", printable(&warning)));
+            }
             Ok(0)
         }
         Some(Ok(_)) => {

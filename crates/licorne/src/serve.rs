@@ -1,7 +1,7 @@
 //! Unicorn's command line, then the master.
 
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -80,7 +80,7 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     let mut options = Options {
         program_path: rooted(program_path),
         arguments: arguments.to_vec(),
-        directory: start_directory()?,
+        directory: PathBuf::new(),
         rackup: "config.ru".to_string(),
         rails: guise == Guise::UnicornRails,
         ..Options::default()
@@ -103,6 +103,8 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     } else if let Some(rackup) = words.into_iter().next() {
         options.rackup = rackup;
     }
+    let paths = [options.config_file.as_deref(), Some(options.rackup.as_str())];
+    options.directory = start_directory(&paths.into_iter().flatten().collect::<Vec<_>>())?;
     options.daemonize |= asks_for_background(&options.rackup, guise);
     if options.daemonize && sys::process::own_pid() == 1 {
         return Err("-D: this is process 1, with which the container would end: leave -D away".to_string());
@@ -155,14 +157,32 @@ fn asks_for_background(rackup: &str, guise: Guise) -> bool {
     parse(&words, &guise.switches()).is_ok_and(|given| given.iter().any(daemonize))
 }
 
-/// The current directory as the user sees it: `PWD`, when that is the same place, keeps symbolic links (`current`).
-pub(crate) fn start_directory() -> Result<PathBuf, String> {
+/// The current directory as the user sees it: `PWD`, when that is the same place, keeps symbolic links (`current`). A
+/// supervisor that enters the link itself sets no `PWD`; then `OLDPWD`, `BUNDLE_GEMFILE` or one of these paths of the
+/// command line may lead through the link.
+pub(crate) fn start_directory(paths: &[&str]) -> Result<PathBuf, String> {
     let real = std::env::current_dir().map_err(|error| format!("the current directory is gone: {error}"))?;
-    let Some(logical) = std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute()) else {
-        return Ok(real);
-    };
-    let place = |path: &PathBuf| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-    Ok(if place(&logical).is_some() && place(&logical) == place(&real) { logical } else { real })
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let logical = variable("PWD").filter(|path| std::fs::canonicalize(path).is_ok_and(|there| there == real));
+    // A shell that was started in the target of a link sets `PWD` to that, too. Only one that was there tells of before.
+    let before = logical.is_none().then(|| variable("OLDPWD")).flatten();
+    if let Some(logical) = logical.filter(|logical| *logical != real) {
+        return Ok(logical);
+    }
+    let of_environment = before.into_iter().chain(variable("BUNDLE_GEMFILE"));
+    let mut candidates = of_environment.chain(paths.iter().map(PathBuf::from));
+    Ok(candidates.find_map(|path| linked_name(&real, &path)).unwrap_or(real))
+}
+
+/// The name of the directory `real`, which has no symbolic links, by the links on the way of `path`: one of the
+/// directories that `path` leads through is `real`, or is above it, under another name.
+fn linked_name(real: &Path, path: &Path) -> Option<PathBuf> {
+    path.is_absolute().then_some(())?;
+    path.ancestors().find_map(|place| {
+        let there = std::fs::canonicalize(place).ok().filter(|there| there != place)?;
+        let rest = real.strip_prefix(&there).ok()?;
+        Some(if rest.as_os_str().is_empty() { place.to_path_buf() } else { place.join(rest) })
+    })
 }
 
 /// A program called by a relative path is found again from any directory; one called by name is looked up in `PATH`.

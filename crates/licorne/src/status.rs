@@ -37,13 +37,15 @@ fn table(status: &Value) -> String {
         "licorne {} pid={} {} generation={} uptime={}s\nlistening on {}\n",
         text_of(&status["version"]),
         status["pid"],
-        text_of(&status["phase"]),
+        phase(&status["phase"]),
         status["generation"],
         status["uptime_s"],
         status["listeners"]
             .as_array()
             .map_or_else(String::new, |all| { all.iter().map(text_of).collect::<Vec<_>>().join(", ") }),
     );
+    text.push_str(&release(&status["release"]));
+    text.push_str(&last_reload(&status["last_reload"]));
     if let (Some(done), Some(total)) = (status["roll"]["done"].as_u64(), status["roll"]["total"].as_u64()) {
         text.push_str(&format!("replacing workers: {done} of {total}\n"));
     }
@@ -74,6 +76,30 @@ fn table(status: &Value) -> String {
     text
 }
 
+/// The phase in words, where its name says too little.
+fn phase(name: &Value) -> String {
+    match name.as_str() {
+        Some("winched") => "no workers (SIGWINCH)".to_string(),
+        _ => text_of(name),
+    }
+}
+
+fn release(release: &Value) -> String {
+    let Some(directory) = release["directory"].as_str() else { return String::new() };
+    let revision = release["revision"].as_str().map_or_else(String::new, |it| format!(" revision={}", printable(it)));
+    let warning = release["warning"].as_str().map_or_else(String::new, |it| format!("warning: {}\n", printable(it)));
+    format!("release {}{revision}\n{warning}", printable(directory))
+}
+
+fn last_reload(last: &Value) -> String {
+    let Some(generation) = last["generation"].as_u64() else { return String::new() };
+    let how = match last["failure"].as_str() {
+        Some(why) => format!("generation {generation} failed: {}", printable(why)),
+        None => format!("generation {generation} took over"),
+    };
+    format!("last reload {} s ago: {how}\n", last["age_s"])
+}
+
 fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |text| printable(text).into_owned())
 }
@@ -88,6 +114,20 @@ mod tests {
         let status = serde_json::json!({ "workers": [{ "slot": 0, "request": request }] });
         let text = table(&status);
         assert!(text.ends_with("GET /\\u{9b}2J\\x1b[31m\\n     0  HTTP/1.1 (7 ms)\n"), "{text}");
+    }
+
+    #[test]
+    fn the_head_tells_release_last_reload_and_phase() {
+        let status = serde_json::json!({
+            "version": "0.1.0", "pid": 7, "phase": "winched", "generation": 2, "uptime_s": 61, "listeners": [],
+            "release": { "directory": "/srv/app/releases/1", "revision": "abc", "warning": "current leads elsewhere" },
+            "last_reload": { "generation": 3, "age_s": 9, "failure": "no such table" }, "workers": [],
+        });
+        assert!(table(&status).starts_with(
+            "licorne 0.1.0 pid=7 no workers (SIGWINCH) generation=2 uptime=61s\nlistening on \n\
+             release /srv/app/releases/1 revision=abc\nwarning: current leads elsewhere\n\
+             last reload 9 s ago: generation 3 failed: no such table\n"
+        ));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sys::process::Kill;
 use wire::Message;
 
 use crate::listeners::Listeners;
+use crate::revision::Release;
 use crate::settings::Settings;
 
 /// A mold process.
@@ -21,6 +22,8 @@ pub(crate) struct Mold {
     pub(crate) listeners: Listeners,
     /// Whether it has said itself why it leaves.
     pub(crate) failed: bool,
+    /// The release that it was started in.
+    pub(crate) release: Release,
 }
 
 /// A worker process.

@@ -86,6 +86,12 @@ pub enum Answer {
     Done {
         /// The generation that serves.
         generation: u32,
+        /// The directory and the revision of its release.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<String>,
+        /// That `current` leads to another release.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
     },
     /// It failed. The last answer.
     Failed {

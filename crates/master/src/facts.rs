@@ -3,15 +3,18 @@
 use supervisor::Fact;
 
 use crate::shell::Shell;
+use crate::status::LastReload;
 
 impl Shell {
     pub(crate) fn log_fact(&mut self, fact: Fact) {
         match fact {
             Fact::ReloadStarted { .. } | Fact::RollServing { .. } => self.notify.reload_ended(None),
-            Fact::ReloadFailed { why, .. } | Fact::RollBack { why, .. } => {
+            Fact::ReloadFailed { why, generation } | Fact::RollBack { why, generation } => {
                 let text = self.failure.clone().unwrap_or_else(|| why.to_string());
                 self.notify.reload_ended(Some(&text));
+                self.last_reload = Some(LastReload::now(generation, text.lines().next()));
             }
+            Fact::RollDone { generation } => self.last_reload = Some(LastReload::now(generation, None)),
             _ => {}
         }
         let log = &self.log;
@@ -30,6 +33,7 @@ impl Shell {
             Fact::RollDone { generation } => {
                 log.info(format_args!("gen={generation} serves alone"));
                 self.log_reload("done reloading");
+                self.log_release();
             }
             Fact::RollBack { generation, why } => self.log_failure("error reloading, going back", generation.0, &why),
             Fact::BackOff { slot, failures, delay } => log.error(format_args!(

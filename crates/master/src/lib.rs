@@ -50,6 +50,7 @@ mod perform;
 mod preflight;
 mod queue;
 mod release;
+mod revision;
 mod runtime;
 mod settings;
 mod shell;

@@ -18,6 +18,7 @@ use crate::inherited::Inherited;
 use crate::listeners::Bound;
 use crate::log::Log;
 use crate::release::{self, Move};
+use crate::revision::Release;
 use crate::shell::Shell;
 
 /// How long a worker keeps connections that it is to give away and that nobody takes.
@@ -74,7 +75,7 @@ impl Shell {
             Action::Outcome { ticket, result } => {
                 self.notify();
                 let answer = match result {
-                    Ok(()) => Answer::Done { generation: self.supervisor.generation().map_or(0, |g| g.0) },
+                    Ok(()) => self.done(),
                     Err(reason) => Answer::Failed { reason: reason.to_string(), backtrace: self.failure_text(reason) },
                 };
                 self.control.answer(ticket, &answer);
@@ -124,7 +125,9 @@ impl Shell {
         if let Some(path) = &self.pid_path {
             link.send(&Message::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
-        Ok(Mold { pid, link, settings: None, listeners: Vec::new(), failed: false })
+        let user = self.settings.as_ref().and_then(|settings| settings.user.as_ref());
+        let release = Release::at(&directory, user);
+        Ok(Mold { pid, link, settings: None, listeners: Vec::new(), failed: false, release })
     }
 
     /// Where molds and successors start: `working_directory`, or else the directory of the command line. It is resolved
@@ -339,6 +342,25 @@ impl Shell {
     }
 
     /// Unicorn's lines about a reload name the file.
+    /// The answer that all is well, and what serves.
+    pub(crate) fn done(&self) -> Answer {
+        let release = self.current_mold().map(|mold| &mold.release);
+        Answer::Done {
+            generation: self.supervisor.generation().map_or(0, |generation| generation.0),
+            release: release.map(ToString::to_string),
+            warning: release.and_then(Release::warning),
+        }
+    }
+
+    /// Says which release serves, and warns when it is not the one that was meant.
+    pub(crate) fn log_release(&self) {
+        let Some(mold) = self.current_mold() else { return };
+        self.log.info(format_args!("serving {}", mold.release));
+        if let Some(warning) = mold.release.warning() {
+            self.log.warn(warning);
+        }
+    }
+
     pub(crate) fn log_reload(&self, what: &str) {
         match &self.options.config_file {
             Some(file) => self.log.info(format_args!("{what} config_file={}", Path::new(file).display())),

@@ -28,6 +28,7 @@ use crate::notify::Notify;
 use crate::queue::Queue;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
+use crate::status::LastReload;
 use crate::succession::Succession;
 use crate::successor::{self, Successor};
 use crate::take_over;
@@ -49,6 +50,8 @@ pub(crate) struct Shell {
     pub(crate) scoreboard: Shared,
     /// Where workers give connections to each other.
     pub(crate) queue: Queue,
+    /// How the last reload went.
+    pub(crate) last_reload: Option<LastReload>,
     /// Which seats of the scoreboard are taken.
     pub(crate) seats: Vec<bool>,
     pub(crate) molds: BTreeMap<Generation, Mold>,
@@ -194,6 +197,7 @@ impl Shell {
             signals,
             scoreboard,
             queue,
+            last_reload: None,
             seats: vec![false; scoreboard::SEATS],
             molds: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -501,8 +505,8 @@ impl Shell {
             };
             self.control.answer(ticket, &Answer::Accepted);
             if !wait {
-                let generation = self.supervisor.generation().map_or(0, |generation| generation.0);
-                self.control.answer(ticket, &Answer::Done { generation });
+                let done = self.done();
+                self.control.answer(ticket, &done);
             }
             self.event(event);
         }

@@ -1,18 +1,43 @@
 //! The state of the server as JSON, for `licorne status`.
 
 use serde_json::{Value, json};
-use supervisor::WorkerState;
+use supervisor::{Generation, Phase, WorkerState};
 
 use crate::shell::Shell;
 
+/// How a reload went.
+#[derive(Debug)]
+pub(crate) struct LastReload {
+    generation: Generation,
+    ended_ns: u64,
+    /// The first line of what went wrong.
+    failure: Option<String>,
+}
+
+impl LastReload {
+    /// One that has just ended.
+    pub(crate) fn now(generation: Generation, failure: Option<&str>) -> Self {
+        Self { generation, ended_ns: sys::clock::monotonic_ns(), failure: failure.map(str::to_string) }
+    }
+
+    fn status(&self, now_ns: u64) -> Value {
+        let age_s = now_ns.saturating_sub(self.ended_ns) / 1_000_000_000;
+        json!({ "generation": self.generation.0, "age_s": age_s, "failure": self.failure })
+    }
+}
+
 impl Shell {
-    /// Shape: `pid`, `version`, `phase`, `generation`, `worker_processes`, `ready`, `uptime_s`, `listeners` (names),
-    /// `roll` (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`), `troubles` (slots
+    /// Shape: `pid`, `version`, `phase` (`winched` after SIGWINCH), `generation`, `worker_processes`, `ready`, `uptime_s`,
+    /// `listeners` (names), `release` (`directory`, `revision` or null, `warning` when `current` leads elsewhere, or null;
+    /// null without a mold), `last_reload` (`generation`, `age_s`, `failure` or null; null when there was none), `roll`
+    /// (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`), `troubles` (slots
     /// whose workers do not boot: `slot`, `failures` in a row, `next_try_ms`) and `workers` (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, and `request` with
     /// `line` and `age_ms` while one is served).
     pub(crate) fn status(&self) -> Value {
         let now = sys::clock::monotonic_ns();
-        let workers: Vec<Value> = self.supervisor.workers().map(|(id, worker)| self.worker(id, worker, now)).collect();
+        let mut workers: Vec<_> = self.supervisor.workers().collect();
+        workers.sort_by_key(|(id, worker)| (worker.slot, worker.generation, *id));
+        let workers: Vec<Value> = workers.into_iter().map(|(id, worker)| self.worker(id, worker, now)).collect();
         let molds: Vec<Value> = self
             .molds
             .iter()
@@ -25,18 +50,27 @@ impl Shell {
         json!({
             "pid": sys::process::own_pid(),
             "version": env!("CARGO_PKG_VERSION"),
-            "phase": format!("{:?}", self.supervisor.phase()).to_lowercase(),
+            "phase": self.phase(),
             "ready": self.supervisor.readyz(),
             "generation": self.supervisor.generation().map(|generation| generation.0),
             "worker_processes": self.supervisor.worker_processes(),
             "uptime_s": now.saturating_sub(self.started_ns) / 1_000_000_000,
             "listeners": self.listeners.iter().map(|bound| bound.socket.name()).collect::<Vec<_>>(),
+            "release": self.current_mold().map(|mold| mold.release.status()),
+            "last_reload": self.last_reload.as_ref().map(|last| last.status(now)),
             "roll": self.supervisor.roll_progress().map(|(done, total)| json!({ "done": done, "total": total })),
             "successor": self.successor.pid(),
             "molds": molds,
             "troubles": self.supervisor.troubles().map(trouble).collect::<Vec<_>>(),
             "workers": workers,
         })
+    }
+
+    fn phase(&self) -> String {
+        match self.supervisor.phase() {
+            Phase::Serving if self.supervisor.is_winched() => "winched".to_string(),
+            phase => format!("{phase:?}").to_lowercase(),
+        }
     }
 
     fn worker(&self, id: supervisor::WorkerId, worker: &supervisor::Worker, now: u64) -> Value {

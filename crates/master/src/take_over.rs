@@ -29,6 +29,7 @@ use crate::listeners::{Bound, Listeners};
 use crate::log::Log;
 use crate::notify::Notify;
 use crate::queue::Queue;
+use crate::revision::Release;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::shell::Shell;
@@ -127,7 +128,7 @@ impl Shell {
         let control = |control| ControlServer::take_over(control, shell.user().cloned());
         shell.control = handed.control.as_ref().map(control).transpose()?.unwrap_or_default();
         shell.tickets = handed.last_ticket;
-        shell.molds = take_molds(&handed.molds, &sockets)?;
+        shell.molds = take_molds(&handed.molds, &sockets, &shell.anchors)?;
         shell.workers = take_workers(&handed.workers, &shell.supervisor)?;
         for worker in shell.workers.values() {
             *shell.seats.get_mut(worker.seat).ok_or("a worker without a seat")? = true;
@@ -183,12 +184,22 @@ fn take_listeners(listeners: &[state::Listener]) -> Result<(Listeners, Inherited
     Ok((all, inherited))
 }
 
-fn take_molds(molds: &[state::Mold], sockets: &Listeners) -> Result<BTreeMap<Generation, Mold>, String> {
+fn take_molds(
+    molds: &[state::Mold],
+    sockets: &Listeners,
+    anchors: &Anchors,
+) -> Result<BTreeMap<Generation, Mold>, String> {
+    // Which one of them serves: the place that the directory has led to last.
+    let (start, configured) = anchors.seen();
+    let place = configured.last().or(start.last());
     let take = |mold: &state::Mold| {
+        let settings = mold.settings.as_deref().map(Settings::parse).transpose()?;
+        let user = settings.as_ref().and_then(|settings| settings.user.as_ref());
         let taken = Mold {
             pid: mold.pid,
             link: take_link(mold.control)?,
-            settings: mold.settings.as_deref().map(Settings::parse).transpose()?,
+            release: place.map(|place| Release::at(place, user)).unwrap_or_default(),
+            settings,
             listeners: chosen(&mold.listens_on, sockets)?,
             failed: mold.failed,
         };

@@ -182,6 +182,14 @@ impl Supervisor {
         self.fleet.workers.iter().map(|(id, worker)| (*id, worker))
     }
 
+    /// Whether SIGWINCH sent the workers away and nothing has called any back.
+    pub fn is_winched(&self) -> bool {
+        match &self.state {
+            State::Up(up) => up.winched && up.target == 0,
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => false,
+        }
+    }
+
     /// Slots that the new generation serves, and slots in all; `None` when no roll is on.
     pub fn roll_progress(&self) -> Option<(u32, u32)> {
         match &self.state {
