@@ -151,8 +151,10 @@ fn a_server_whose_supervisor_sets_no_pwd_follows_a_link_that_it_can_only_have_be
     let gemfile = gemfile.to_str().expect("it is text");
     // The shell sets PWD anew, to the release without the link.
     let mut server = deployment.server("current").env("PWD", "/").env("BUNDLE_GEMFILE", gemfile).start();
-    deployment.assert_serves(&server, 1);
-    deployment.reload(&server, 2);
+    assert!(server.get("/").text().starts_with("1 "));
+    deployment.deploy(2);
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    assert!(server.get("/").text().starts_with("2 "));
     server.stop();
 }
 

@@ -298,8 +298,11 @@ impl Source {
         stream.set_read_timeout(Some(MASTER_PATIENCE)).ok()?;
         let mut line = String::new();
         let asked = stream.write_all(b"{\"command\":\"status\"}\n");
-        if asked.is_err() || BufReader::new(stream).read_line(&mut line).ok()? == 0 {
-            return self.last.borrow().clone().filter(|_| matches!(self.master, Master::Parent));
+        match asked.and_then(|()| BufReader::new(stream).read_line(&mut line)) {
+            Ok(1..) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
+            // The end; or a reset, when the question was there and not read.
+            Ok(0) | Err(_) => return self.last.borrow().clone().filter(|_| matches!(self.master, Master::Parent)),
         }
         let mut answer: Value = serde_json::from_str(&line).ok()?;
         answer.as_object_mut()?.remove("answer")?;
