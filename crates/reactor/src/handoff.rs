@@ -11,11 +11,12 @@
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use http1::proxy::Versions;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
+use rustix::net::SocketType;
 use sys::channel::Channel;
 use wire::{BodyApart, Bytes, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
 
@@ -304,7 +305,9 @@ fn pack_response(connection: &Connection, after: After) -> io::Result<Luggage> {
 fn unpack_response(unsent: &Unsent, mut next: impl FnMut() -> io::Result<OwnedFd>) -> io::Result<(Outbox, After)> {
     let mut outbox = Outbox::default();
     for part in &unsent.parts {
-        outbox.queue_file(next()?.into(), part.offset, part.length);
+        let file = File::from(next()?);
+        is_file_of(&file, part.offset.checked_add(part.length))?;
+        outbox.queue_file(file, part.offset, part.length);
     }
     let after = match unsent.then {
         Then::KeepAlive => After::KeepAlive,
@@ -329,6 +332,9 @@ fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize)
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
     let fd = next()?;
+    if rustix::net::sockopt::socket_type(&fd)? != SocketType::STREAM || rustix::net::sockopt::socket_acceptconn(&fd)? {
+        return Err(io::Error::other("what was given away is no connection"));
+    }
     let received = match handoff.received {
         Bytes::Inline(bytes) => bytes.to_vec(),
         Bytes::Descriptor(length) => read_whole(&File::from(next()?), length as usize)?,
@@ -337,6 +343,7 @@ fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize)
         None => None,
         Some(BodyApart { in_file, length }) => {
             let file = File::from(next()?);
+            is_laid_aside(&file, length)?;
             let fits = usize::try_from(length).ok().filter(|length| !in_file && *length <= memory_limit);
             Some(match fits {
                 Some(length) => Body::Memory(read_whole(&file, length)?.into()),
@@ -364,7 +371,29 @@ fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize)
     Ok((connection, received, body))
 }
 
+/// Refuses a descriptor that is not what another worker lays bytes aside in: memory, or a file without a name, of so many
+/// bytes at least. A length is a claim, and behind `/dev/zero` there is no end. What becomes shorter afterwards is an
+/// error when it is read.
+fn is_laid_aside(file: &File, bytes: u64) -> io::Result<()> {
+    is_file_of(file, Some(bytes))?;
+    match file.metadata()?.nlink() {
+        0 => Ok(()),
+        _ => Err(io::Error::other("a file that was given away has a name")),
+    }
+}
+
+/// Refuses what is no regular file, or shorter than up to `end`. A part of a response may lie in a file of the
+/// application's, which has a name.
+fn is_file_of(file: &File, end: Option<u64>) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    match end {
+        Some(end) if metadata.is_file() && metadata.len() >= end => Ok(()),
+        _ => Err(io::Error::other("a descriptor that was given away is not what the message says")),
+    }
+}
+
 fn read_whole(file: &File, length: usize) -> io::Result<Vec<u8>> {
+    is_laid_aside(file, length as u64)?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)

@@ -4,8 +4,9 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -402,4 +403,66 @@ fn at_the_limit_with_nothing_but_bodies_that_arrive_nobody_is_accepted_and_nothi
     worker.reactor.finish(token, After::Close);
     assert_eq!(worker.serve(1), ["/third"]);
     expect_ok(&mut third);
+}
+
+/// Puts a message into the queue as a worker does, or as one that lies.
+fn put(queue: &Queue, handoff: &wire::Handoff<'_>, descriptors: &[BorrowedFd<'_>]) {
+    let queue = sys::channel::Channel::from_fd(queue.send.try_clone().unwrap());
+    queue.send(&handoff.encode(), descriptors).unwrap();
+}
+
+#[test]
+fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
+    let queue = Queue::new();
+    let mut worker = worker(&queue, Settings::default());
+    let honest = wire::Handoff {
+        served: false,
+        peer: None,
+        proxy: wire::Proxy::Silent,
+        pipelined: 0,
+        body: None,
+        unsent: None,
+        received: wire::Bytes::Inline(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    };
+    let (connection, _client) = UnixStream::pair().unwrap();
+    let listener = worker.listener.try_clone().unwrap();
+    let zero = File::open("/dev/zero").unwrap();
+    let named = tempfile::NamedTempFile::new().unwrap();
+    let short = tempfile::tempfile().unwrap();
+    short.write_all_at(b"short", 0).unwrap();
+    let (datagram, _end) = UnixDatagram::pair().unwrap();
+    let body = |in_file, length| Some(wire::BodyApart { in_file, length });
+    let part =
+        |offset, length| Some(wire::Unsent { then: wire::Then::Close, parts: vec![wire::Part { offset, length }] });
+    let whole = |length| wire::Handoff { received: wire::Bytes::Descriptor(length), ..honest.clone() };
+    let lies: Vec<(wire::Handoff<'_>, Vec<BorrowedFd<'_>>)> = vec![
+        (whole(u32::MAX), vec![connection.as_fd(), zero.as_fd()]),
+        (whole(6), vec![connection.as_fd(), short.as_fd()]),
+        (whole(0), vec![connection.as_fd(), named.as_file().as_fd()]),
+        (whole(1), vec![connection.as_fd()]),
+        (wire::Handoff { body: body(true, u64::MAX), ..honest.clone() }, vec![connection.as_fd(), zero.as_fd()]),
+        (wire::Handoff { body: body(true, 6), ..honest.clone() }, vec![connection.as_fd(), short.as_fd()]),
+        (wire::Handoff { body: body(false, 1 << 40), ..honest.clone() }, vec![connection.as_fd(), short.as_fd()]),
+        (wire::Handoff { body: body(false, 100), ..honest.clone() }, vec![connection.as_fd(), zero.as_fd()]),
+        (wire::Handoff { unsent: part(0, 1 << 40), ..honest.clone() }, vec![connection.as_fd(), zero.as_fd()]),
+        (wire::Handoff { unsent: part(u64::MAX, 2), ..honest.clone() }, vec![connection.as_fd(), short.as_fd()]),
+        (wire::Handoff { unsent: part(3, 3), ..honest.clone() }, vec![connection.as_fd(), short.as_fd()]),
+        (honest.clone(), vec![zero.as_fd()]),
+        (honest.clone(), vec![datagram.as_fd()]),
+        (honest.clone(), vec![listener.as_fd()]),
+        (honest.clone(), vec![]),
+    ];
+    for (number, (lie, descriptors)) in lies.iter().enumerate() {
+        put(&queue, lie, descriptors);
+        // What comes next in the queue is served.
+        let (theirs, mut client) = UnixStream::pair().unwrap();
+        put(&queue, &honest, &[theirs.as_fd()]);
+        let (token, _) = worker.next().unwrap();
+        worker.answer(token);
+        let mut bytes = [0; 40];
+        client.read_exact(&mut bytes).unwrap();
+        assert!(bytes.ends_with(b"ok"), "lie {number}: {}", bytes.escape_ascii());
+        let notice = worker.reactor.take_notice();
+        assert!(matches!(notice, Some(Notice::CannotTakeOver(_))), "lie {number}: {notice:?}");
+    }
 }
