@@ -2,6 +2,9 @@
 #
 # Everything works from a fresh clone; bin/setup installs what is missing, and says so.
 
+# The applications that the tests serve are written in UTF-8; a bare environment would have Ruby read them as US-ASCII.
+export LANG ?= C.UTF-8
+
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
