@@ -17,7 +17,7 @@ use wire::Message;
 use crate::admin::Admin;
 use crate::anchor::Anchors;
 use crate::boot::Options;
-use crate::children::{Heard, Mold, Worker};
+use crate::children::{Heard, Link, Mold, Worker};
 use crate::control::{Answer, Request};
 use crate::control_server::ControlServer;
 use crate::in_place::{self, Replacement};
@@ -36,6 +36,8 @@ use crate::watch::{self, Limits, Watched};
 
 /// The exit status of a server that could not start.
 const FAILED: u8 = 1;
+/// How many messages of one child are taken in before others have their turn: none has so much to say.
+const MESSAGES_AT_ONCE: usize = 1024;
 /// Who wakes up so late did not run, and its workers hardly did.
 const STANDSTILL_NS: u64 = 1_000_000_000;
 
@@ -392,7 +394,8 @@ impl Shell {
     fn hear_molds(&mut self) {
         let generations: Vec<Generation> = self.molds.keys().copied().collect();
         for generation in generations {
-            while let Some(mold) = self.molds.get_mut(&generation) {
+            for _ in 0..MESSAGES_AT_ONCE {
+                let Some(mold) = self.molds.get_mut(&generation) else { break };
                 match mold.link.hear() {
                     Heard::Nothing => break,
                     Heard::Message(message) => self.mold_said(generation, message),
@@ -431,14 +434,23 @@ impl Shell {
                     self.event(Event::ForkFailed { worker });
                 }
             }
-            other => self.log.error(format_args!("mold gen={generation}: unexpected {other:?}")),
+            other => {
+                self.log
+                    .error(format_args!("mold gen={generation}: unexpected message kind={}, killing", other.kind()));
+                if let Some(mold) = self.molds.get_mut(&generation) {
+                    mold.link = Link::closed();
+                    let pid = mold.pid;
+                    self.kill(pid, Kill::Kill);
+                }
+            }
         }
     }
 
     fn hear_workers(&mut self) {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in ids {
-            while let Some(worker) = self.workers.get_mut(&id) {
+            for _ in 0..MESSAGES_AT_ONCE {
+                let Some(worker) = self.workers.get_mut(&id) else { break };
                 match worker.link.hear() {
                     Heard::Nothing => break,
                     Heard::Message(message) => self.worker_said(id, message),
@@ -461,7 +473,9 @@ impl Shell {
     fn worker_said(&mut self, id: WorkerId, message: Message) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match message {
-            Message::Forked { pid } => {
+            // The process between mold and worker tells it, before the worker runs anything of the application's. What
+            // comes later is the application's word, and would have the master signal whom it likes.
+            Message::Forked { pid } if worker.pid.is_none() => {
                 worker.pid = Some(pid);
                 if let Some(signal) = worker.waiting.take() {
                     self.kill(pid, signal);
@@ -476,7 +490,14 @@ impl Shell {
                 self.event(Event::WorkerBootFailed { worker: id });
             }
             Message::Leaving => self.event(Event::WorkerLeaves { worker: id }),
-            other => self.log.error(format_args!("worker={}: unexpected {other:?}", worker.slot)),
+            other => {
+                let (slot, pid) = (worker.slot, worker.pid);
+                worker.link = Link::closed();
+                self.log.error(format_args!("worker={slot}: unexpected message kind={}, killing", other.kind()));
+                if let Some(pid) = pid {
+                    self.kill(pid, Kill::Kill);
+                }
+            }
         }
     }
 

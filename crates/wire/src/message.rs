@@ -216,7 +216,8 @@ impl Message {
         Ok(message)
     }
 
-    fn kind(&self) -> u8 {
+    /// Returns the number of its kind, as its second byte has it.
+    pub fn kind(&self) -> u8 {
         match self {
             Self::Boot { .. } => 1,
             Self::Proceed => 2,
