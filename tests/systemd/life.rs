@@ -11,7 +11,7 @@ fn the_unit_is_started_when_it_serves_and_stopped_when_it_is_gone() {
     let status = unit.property("StatusText");
     assert!(status.starts_with("Serving: 2 workers, "), "{status}");
     // The control socket of a unit is found from outside, whatever private directories it has.
-    let told = unit.systemd.run(["licorne", "status", "--json"]);
+    let told = unit.systemd.run(["licorne", "status", "--json", "--pid", &unit.property("MainPID")]);
     assert!(told.status.success() && told.stdout.contains("\"phase\": \"serving\""), "{told:#?}");
     flawless("start", load);
     unit.stop();
