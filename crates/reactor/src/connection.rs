@@ -28,7 +28,7 @@ pub(crate) const BODY_READ_BYTES: usize = 64 * 1024;
 /// How many reads a connection gets before others have their turn.
 const READS_AT_ONCE: usize = 16;
 /// Room for body bytes behind the largest head.
-const SLACK_BYTES: usize = 4 * 1024;
+pub(crate) const SLACK_BYTES: usize = 4 * 1024;
 
 /// What a connection is doing.
 #[derive(Debug)]

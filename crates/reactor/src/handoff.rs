@@ -8,7 +8,7 @@
 //! A worker takes from the queue as it accepts: only when it has nothing else to serve. See `wire::Handoff` for the
 //! message. An empty one carries no connection: a worker without room wakes another with it, for the listeners.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -22,19 +22,22 @@ use wire::{BodyApart, Bytes, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
 
 use crate::body::Body;
 use crate::colleagues::Colleagues;
-use crate::connection::{Connection, Content, Phase};
+use crate::connection::{BODY_READ_BYTES, Connection, Content, Phase, SLACK_BYTES};
 use crate::exchange::After;
 use crate::outbox::{Outbox, Queued};
 use crate::peer::Peer;
 use crate::poller::{Source, is_readable};
 use crate::proxied::Proxied;
 use crate::reactor::{Notice, Reactor, now_ms};
+use crate::settings::Settings;
 use crate::slab::Token;
 
 /// Room for a message: what is inline, and the fields before it.
 const MESSAGE_BYTES: usize = INLINE_BYTES + 64;
 /// The connection, what was received, and a response: from memory, from a file, and from memory again.
 const MOST_DESCRIPTORS: usize = 5;
+/// What is received with a connection is believed up to this in any case.
+const MOST_RECEIVED_BYTES: usize = 4 << 20;
 /// How soon a full queue is tried again.
 pub(crate) const RETRY_MS: u64 = 5;
 
@@ -189,7 +192,7 @@ impl Reactor {
         let queue = self.queue.as_mut()?;
         let unpacked = Handoff::decode(&queue.buffer[..count])
             .map_err(|error| io::Error::other(error.to_string()))
-            .and_then(|handoff| unpack(&handoff, descriptors, self.settings.body_buffer_bytes));
+            .and_then(|handoff| unpack(&handoff, descriptors, &self.settings));
         match unpacked {
             Ok((mut connection, received, body)) => {
                 if !received.is_empty() {
@@ -306,7 +309,7 @@ fn unpack_response(unsent: &Unsent, mut next: impl FnMut() -> io::Result<OwnedFd
     let mut outbox = Outbox::default();
     for part in &unsent.parts {
         let file = File::from(next()?);
-        is_file_of(&file, part.offset.checked_add(part.length))?;
+        check_file(&file, part.offset.checked_add(part.length))?;
         outbox.queue_file(file, part.offset, part.length);
     }
     let after = match unsent.then {
@@ -328,7 +331,7 @@ fn in_memory_file(bytes: &[u8]) -> io::Result<File> {
 /// A connection, what was received, and a body that is complete.
 type Unpacked = (Connection, Vec<u8>, Option<Body>);
 
-fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize) -> io::Result<Unpacked> {
+fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, settings: &Settings) -> io::Result<Unpacked> {
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
     let fd = next()?;
@@ -337,17 +340,21 @@ fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize)
     }
     let received = match handoff.received {
         Bytes::Inline(bytes) => bytes.to_vec(),
-        Bytes::Descriptor(length) => read_whole(&File::from(next()?), length as usize)?,
+        Bytes::Descriptor(length) if u64::from(length) > most_received(settings) => {
+            return Err(io::Error::other("more was received, it says, than any head and what follows it may be"));
+        }
+        Bytes::Descriptor(length) => read_whole(&File::from(next()?), length.into())?,
     };
     let body = match handoff.body {
         None => None,
         Some(BodyApart { in_file, length }) => {
             let file = File::from(next()?);
-            is_laid_aside(&file, length)?;
-            let fits = usize::try_from(length).ok().filter(|length| !in_file && *length <= memory_limit);
-            Some(match fits {
-                Some(length) => Body::Memory(read_whole(&file, length)?.into()),
-                None => Body::File { file, bytes: length },
+            let in_memory = !in_file && length <= settings.body_buffer_bytes as u64;
+            Some(if in_memory {
+                Body::Memory(read_whole(&file, length)?.into())
+            } else {
+                check_laid_aside(&file, length)?;
+                Body::File { file, bytes: length }
             })
         }
     };
@@ -371,12 +378,17 @@ fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, memory_limit: usize)
     Ok((connection, received, body))
 }
 
+/// Returns how much a connection may have received that is given away. A file without content costs its maker nothing and
+/// may claim to be of any length, so this is bounded; another worker's limit for heads may have been larger.
+fn most_received(settings: &Settings) -> u64 {
+    settings.limits.section.saturating_add(SLACK_BYTES + BODY_READ_BYTES).max(MOST_RECEIVED_BYTES) as u64
+}
+
 /// Refuses a descriptor that is not what another worker lays bytes aside in: memory, or a file without a name, of so many
 /// bytes at least. A length is a claim, and behind `/dev/zero` there is no end. What becomes shorter afterwards is an
 /// error when it is read.
-fn is_laid_aside(file: &File, bytes: u64) -> io::Result<()> {
-    is_file_of(file, Some(bytes))?;
-    match file.metadata()?.nlink() {
+fn check_laid_aside(file: &File, bytes: u64) -> io::Result<()> {
+    match check_file(file, Some(bytes))?.nlink() {
         0 => Ok(()),
         _ => Err(io::Error::other("a file that was given away has a name")),
     }
@@ -384,17 +396,18 @@ fn is_laid_aside(file: &File, bytes: u64) -> io::Result<()> {
 
 /// Refuses what is no regular file, or shorter than up to `end`. A part of a response may lie in a file of the
 /// application's, which has a name.
-fn is_file_of(file: &File, end: Option<u64>) -> io::Result<()> {
+fn check_file(file: &File, end: Option<u64>) -> io::Result<Metadata> {
     let metadata = file.metadata()?;
     match end {
-        Some(end) if metadata.is_file() && metadata.len() >= end => Ok(()),
+        Some(end) if metadata.is_file() && metadata.len() >= end => Ok(metadata),
         _ => Err(io::Error::other("a descriptor that was given away is not what the message says")),
     }
 }
 
-fn read_whole(file: &File, length: usize) -> io::Result<Vec<u8>> {
-    is_laid_aside(file, length as u64)?;
-    let mut bytes = vec![0; length];
+/// Reads what another worker has laid aside. `length` is bounded by the caller.
+fn read_whole(file: &File, length: u64) -> io::Result<Vec<u8>> {
+    check_laid_aside(file, length)?;
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }

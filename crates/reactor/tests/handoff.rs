@@ -430,6 +430,8 @@ fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
     let named = tempfile::NamedTempFile::new().unwrap();
     let short = tempfile::tempfile().unwrap();
     short.write_all_at(b"short", 0).unwrap();
+    let sparse = tempfile::tempfile().unwrap();
+    sparse.set_len(u32::MAX.into()).unwrap();
     let (datagram, _end) = UnixDatagram::pair().unwrap();
     let body = |in_file, length| Some(wire::BodyApart { in_file, length });
     let part =
@@ -438,6 +440,7 @@ fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
     let lies: Vec<(wire::Handoff<'_>, Vec<BorrowedFd<'_>>)> = vec![
         (whole(u32::MAX), vec![connection.as_fd(), zero.as_fd()]),
         (whole(6), vec![connection.as_fd(), short.as_fd()]),
+        (whole(u32::MAX), vec![connection.as_fd(), sparse.as_fd()]),
         (whole(0), vec![connection.as_fd(), named.as_file().as_fd()]),
         (whole(1), vec![connection.as_fd()]),
         (wire::Handoff { body: body(true, u64::MAX), ..honest.clone() }, vec![connection.as_fd(), zero.as_fd()]),
