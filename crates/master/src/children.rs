@@ -22,7 +22,7 @@ pub(crate) struct Mold {
     pub(crate) listeners: Listeners,
     /// Whether it has said itself why it leaves.
     pub(crate) failed: bool,
-    /// The release that it was started in.
+    /// The release that it is of, known with its settings.
     pub(crate) release: Release,
 }
 

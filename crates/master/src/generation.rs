@@ -15,6 +15,7 @@ use wire::Message;
 
 use crate::control;
 use crate::listeners;
+use crate::revision::Release;
 use crate::settings::Settings;
 use crate::shell::Shell;
 
@@ -72,7 +73,10 @@ impl Shell {
             }
         }
         let plan = settings.plan(self.way(settings.upgrade));
+        let directory = settings.working_directory.as_deref().unwrap_or(&self.options.directory);
+        let release = Release::at(directory, settings.user.as_ref());
         if let Some(mold) = self.molds.get_mut(&generation) {
+            mold.release = release;
             mold.settings = Some(settings);
             mold.listeners = listeners;
         }
@@ -174,7 +178,8 @@ impl Shell {
         }
     }
 
-    /// Who the application runs as, where the configuration says it: whom files in places of others are opened as.
+    /// The user that the application runs as, where the configuration says it: files in places of others are opened with
+    /// its rights.
     pub(crate) fn user(&self) -> Option<&User> {
         self.settings.as_ref().and_then(|settings| settings.user.as_ref())
     }

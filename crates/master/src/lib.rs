@@ -17,6 +17,7 @@
 //! | `listeners` | which sockets there are, whose they are, binding and dropping |
 //! | `orphans` | workers of a dead master that still hold an address |
 //! | `anchor`, `release` | the directory that moves to another release, and what follows it |
+//! | `revision` | which release a generation serves |
 //! | `successor` | the second master of an upgrade |
 //! | `in_place`, `preflight` | the program that is to take this one's place: as the master and as that program see it |
 //! | `hand_over`, `take_over` | what one program leaves to the next, from both sides |

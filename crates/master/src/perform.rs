@@ -125,9 +125,7 @@ impl Shell {
         if let Some(path) = &self.pid_path {
             link.send(&Message::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
-        let user = self.settings.as_ref().and_then(|settings| settings.user.as_ref());
-        let release = Release::at(&directory, user);
-        Ok(Mold { pid, link, settings: None, listeners: Vec::new(), failed: false, release })
+        Ok(Mold { pid, link, settings: None, listeners: Vec::new(), failed: false, release: Release::default() })
     }
 
     /// Where molds and successors start: `working_directory`, or else the directory of the command line. It is resolved
@@ -341,7 +339,6 @@ impl Shell {
         self.exit = Some(if code == 0 { 0 } else { self.boot_exit.unwrap_or(code) });
     }
 
-    /// Unicorn's lines about a reload name the file.
     /// The answer that all is well, and what serves.
     pub(crate) fn done(&self) -> Answer {
         let release = self.current_mold().map(|mold| &mold.release);
@@ -361,6 +358,7 @@ impl Shell {
         }
     }
 
+    /// Unicorn's lines about a reload name the file.
     pub(crate) fn log_reload(&self, what: &str) {
         match &self.options.config_file {
             Some(file) => self.log.info(format_args!("{what} config_file={}", Path::new(file).display())),
