@@ -92,6 +92,20 @@ fn with_few_descriptors_in_one_worker(hook: &str) {
     server.stop();
 }
 
+/// Stops a server under load: each request is answered, or its connection was refused since the server was gone.
+#[track_caller]
+fn assert_stop_loses_nothing(server: &mut Server, mut loads: Vec<Load>, stop: Signal, state: &str) {
+    loads.iter_mut().for_each(Load::last_attempts);
+    server.signal(stop);
+    assert!(server.wait_for_exit().success());
+    server.assert_nothing_is_left();
+    for load in loads {
+        let report = load.stop();
+        let lost = report.outcomes.keys().any(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Refused));
+        assert!(!lost, "{state}, {stop:?}: {report:#?}");
+    }
+}
+
 #[test]
 fn a_stop_while_workers_have_no_room_loses_no_request() {
     for config in ["worker_connections 8", &few_descriptors("after_worker_ready")] {
@@ -100,21 +114,13 @@ fn a_stop_while_workers_have_no_room_loses_no_request() {
             let mut server = server.start();
             let _idle = settle(&server, 100);
             let plan = |endpoint: &Endpoint| Plan::new(endpoint).clients(30).think(std::time::Duration::ZERO).start();
-            let mut loads: Vec<_> = server.endpoints().iter().map(plan).collect();
+            let loads: Vec<_> = server.endpoints().iter().map(plan).collect();
             server.signal(Signal::WINCH);
             server.wait_for_slots(&[]);
             server.signal(Signal::HUP);
             server.wait_for_slots(&[0, 1, 2, 3]);
             loads.iter().for_each(|load| load.wait_for_successes(200));
-            loads.iter_mut().for_each(Load::last_attempts);
-            server.signal(stop);
-            assert!(server.wait_for_exit().success());
-            server.assert_nothing_is_left();
-            for load in loads {
-                let report = load.stop();
-                let lost = report.outcomes.keys().any(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Refused));
-                assert!(!lost, "{config}, {stop:?}: {report:#?}");
-            }
+            assert_stop_loses_nothing(&mut server, loads, stop, config);
         }
     }
 }
@@ -250,16 +256,8 @@ fn a_stop_among_slow_bodies_loses_no_request() {
         let mut server = with_descriptors(256);
         let _slow = slow_bodies(&server, 300);
         let plan = |endpoint: &Endpoint| Plan::new(endpoint).clients(4).think(std::time::Duration::ZERO).start();
-        let mut loads: Vec<_> = server.endpoints().iter().map(plan).collect();
+        let loads: Vec<_> = server.endpoints().iter().map(plan).collect();
         loads.iter().for_each(|load| load.wait_for_successes(20));
-        loads.iter_mut().for_each(Load::last_attempts);
-        server.signal(stop);
-        assert!(server.wait_for_exit().success());
-        server.assert_nothing_is_left();
-        for load in loads {
-            let report = load.stop();
-            let lost = report.outcomes.keys().any(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Refused));
-            assert!(!lost, "{stop:?}: {report:#?}");
-        }
+        assert_stop_loses_nothing(&mut server, loads, stop, "slow bodies");
     }
 }

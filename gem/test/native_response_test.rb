@@ -432,7 +432,7 @@ class NativeResponseTest < NativeCase
     assert_equal "begin no text", body_of(get(server))
   end
 
-  def test_whoever_yields_for_a_client_that_has_left_is_told
+  def test_yielding_for_a_client_that_has_left_raises
     log = IO.pipe
     told = lambda do |&work|
       work.call

@@ -1,8 +1,8 @@
 //! `/livez`, `/readyz`, `/status` and `/metrics`: what load balancers and monitors ask, answered by a small process beside
 //! the master.
 //!
-//! It asks the master for its status, which is all that it can ask for, and runs as a user that owns nothing: a client that misbehaves can harm
-//! this process only, and no worker has to be idle for a health check to be answered.
+//! It asks the master for its status, which is all that it can ask for, and runs as a user that owns nothing: a client
+//! that misbehaves can harm this process only, and no worker has to be idle for a health check to be answered.
 //!
 //! | module | what it is for |
 //! |---|---|

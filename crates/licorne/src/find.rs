@@ -1,6 +1,6 @@
 //! Which master is meant, and whether the one that answers is that one.
 //!
-//! Sockets lie in directories that anybody may have made (`/tmp/licorne-UID`). So the kernel is asked who listens: a
+//! Sockets lie in directories that any user may have made (`/tmp/licorne-UID`). So the kernel tells which process listens: a
 //! process id that was given must be the listener's, and the listener must be of root, of this user, or of the user that
 //! controls the place that was named: the process, the socket's directory, the working directory.
 
@@ -21,12 +21,12 @@ const PID_DIRECTORIES: [&str; 4] = ["tmp/pids", "shared/pids", "tmp", "."];
 /// No configuration is longer, in bytes.
 const CONFIGURATION_BYTES: u64 = 1 << 20;
 
-/// A master's control socket, and who listens on it.
+/// A master's control socket, and the process that listens on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     /// Where the socket is.
     pub(crate) path: PathBuf,
-    /// Who listens.
+    /// The process that listens.
     pub(crate) peer: Peer,
     /// The master's working directory, if it may be looked at.
     pub(crate) directory: Option<PathBuf>,

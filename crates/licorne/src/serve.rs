@@ -1,7 +1,6 @@
 //! Unicorn's command line, then the master.
 
 use std::ffi::OsString;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,9 +11,9 @@ use sys::stdio::complain;
 use crate::guise::Guise;
 use crate::options::{Given, parse, port, show};
 
-/// Where `unicorn_rails -D` has its pid file when nothing else is said.
 /// More of a rackup file than this is not looked at for its line of options, in bytes.
 const RACKUP_BYTES: u64 = 1 << 20;
+/// Where `unicorn_rails -D` has its pid file when nothing else is said.
 const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 
 /// Runs a master with this command line, as the program that it was called as.
@@ -164,7 +163,8 @@ pub(crate) fn start_directory(paths: &[&str]) -> Result<PathBuf, String> {
     let real = std::env::current_dir().map_err(|error| format!("the current directory is gone: {error}"))?;
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let logical = variable("PWD").filter(|path| std::fs::canonicalize(path).is_ok_and(|there| there == real));
-    // A shell that was started in the target of a link sets `PWD` to that, too. Only one that was there tells of before.
+    // A shell that was started in the target of a link sets `PWD` to that target as well. `OLDPWD` counts only without a
+    // valid `PWD`: a person who has left the link means the release.
     let before = logical.is_none().then(|| variable("OLDPWD")).flatten();
     if let Some(logical) = logical.filter(|logical| *logical != real) {
         return Ok(logical);

@@ -30,7 +30,7 @@ pub(crate) struct ControlServer {
     socket: Option<(UnixListener, PathBuf)>,
     clients: Vec<Client>,
     door: Door,
-    /// Who the application runs as: the socket may be in a directory of that user's.
+    /// The user that the application runs as: the socket may be in a directory of that user's.
     user: Option<User>,
 }
 
@@ -127,12 +127,12 @@ impl ControlServer {
         listener.chain(self.clients.iter().map(|client| client.stream.as_fd())).collect()
     }
 
-    /// Takes new clients and their requests, each with who asks. `ticket` numbers those that wait.
+    /// Takes new clients and their requests, each with the process that asks. `ticket` numbers those that wait.
     pub(crate) fn take(&mut self, mut ticket: impl FnMut() -> Ticket) -> Vec<(Request, Ticket, Peer)> {
         while let Some((listener, _)) = &self.socket
             && let Some(stream) = self.door.let_in(listener)
         {
-            // In a directory of the application's user the socket is that user's, who may not command for all that.
+            // In a directory of the application's user the socket belongs to that user, which gives it no right to command.
             let Some(peer) = Peer::of(&stream).ok().filter(|peer| peer.is_trusted()) else { continue };
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);

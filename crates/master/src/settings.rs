@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) stdout_path: Option<PathBuf>,
     pub(crate) stderr_path: Option<PathBuf>,
     pub(crate) working_directory: Option<PathBuf>,
-    /// Who the application runs as, where the configuration says it.
+    /// The user that the application runs as, where the configuration says it.
     pub(crate) user: Option<User>,
     pub(crate) upgrade: UpgradeWay,
     /// In binding order.

@@ -474,7 +474,7 @@ impl Shell {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match message {
             // The process between mold and worker tells it, before the worker runs anything of the application's. What
-            // comes later is the application's word, and would have the master signal whom it likes.
+            // comes later is the application's word, by which the master could be made to signal any process.
             Message::Forked { pid } if worker.pid.is_none() => {
                 worker.pid = Some(pid);
                 if let Some(signal) = worker.waiting.take() {

@@ -7,9 +7,9 @@
 use crate::deadlines::Patience;
 use crate::settings::Settings;
 
-/// Who is faster than so many bytes per second keeps its place in a worker that is full.
+/// A body that comes faster than so many bytes per second keeps its place in a worker that is full.
 const FAST: u64 = 16 * 1024;
-/// What is added to the bytes that came, when the slowest is looked for: nobody is slow in the first second.
+/// What is added to the bytes that came, when the slowest is looked for: no body is slow in its first second.
 const START_BYTES: u64 = FAST;
 
 /// How far a connection came with what it does now.
@@ -33,8 +33,8 @@ impl Pace {
         self.bytes += bytes as u64;
     }
 
-    /// Returns how many bytes per second there were, with a start given to everyone, so that who has just begun is not
-    /// taken for slow. `None`: it is fast enough to be kept.
+    /// Returns how many bytes per second there were, with the same start for each body, so that one that has just begun is
+    /// not taken for slow. `None`: it is fast enough to be kept.
     pub(crate) fn slowness(&self, now_ms: u64) -> Option<u64> {
         let elapsed_ms = now_ms.saturating_sub(self.since_ms).max(1);
         let rate = self.bytes.saturating_add(START_BYTES).saturating_mul(1_000) / elapsed_ms;
@@ -59,16 +59,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slowest_is_who_sent_least_for_the_time_that_it_took() {
+    fn the_slowest_body_is_the_one_that_brought_least_for_its_time() {
         let sent = |since_ms, bytes| {
             let mut pace = Pace::default();
             pace.restart(Patience::Body, since_ms);
             pace.count(bytes);
             pace.slowness(60_000)
         };
-        assert_eq!(sent(60_000, 0), None, "who has just begun is kept");
+        assert_eq!(sent(60_000, 0), None, "one that has just begun is kept");
         assert_eq!(sent(59_000, 0), None);
-        assert_eq!(sent(0, 60 * 16 * 1024), None, "who is fast is kept");
+        assert_eq!(sent(0, 60 * 16 * 1024), None, "a fast one is kept");
         let (old, young) = (sent(0, 60 * 260), sent(50_000, 10 * 260));
         assert!(old.is_some() && old < young, "{old:?}, {young:?}");
         assert!(sent(0, 60 * 260) < sent(0, 60 * 5_000), "both are old");

@@ -41,7 +41,7 @@ impl SharedMemory {
     }
 
     /// Returns the kept buffers, unless another thread has them now. Never waits: in a child that the application forked
-    /// while the helper thread had them nobody gives them back.
+    /// while the helper thread had them they never come back.
     fn kept(&self) -> Option<MutexGuard<'_, VecDeque<Vec<u8>>>> {
         match self.kept.try_lock() {
             Ok(kept) => Some(kept),

@@ -186,7 +186,7 @@ impl Listener {
     }
 
     /// Takes the path of a UNIX socket on which another process listens, in one step: whoever connects from now on comes
-    /// here, and that one keeps whom it has. `user` as in [`Listener::bind_as`].
+    /// here, and that one keeps its clients. `user` as in [`Listener::bind_as`].
     ///
     /// # Errors
     /// Those of [`Listener::bind`], with a path that is longer by the process id; those of rename(2).

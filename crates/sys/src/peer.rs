@@ -1,4 +1,4 @@
-//! Who is at the other end of a UNIX socket, as the kernel tells it. See unix(7), `SO_PEERCRED`.
+//! The process at the other end of a UNIX socket, as the kernel tells it. See unix(7), `SO_PEERCRED`.
 
 use std::os::fd::{AsFd, AsRawFd};
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result, listener, process};
 
-/// Makes a directory that nobody else can enter; one that is there already must be ours.
+/// Makes a directory that no other user can enter; one that is there already must be ours.
 ///
 /// # Errors
 /// It cannot be made, belongs to another user (in `/tmp`, one may have been there first), is a link, or others may write

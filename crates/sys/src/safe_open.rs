@@ -6,7 +6,7 @@
 //! the rights of the application's user ([`User::act`]), and what it opens must be a file of one link, a FIFO or a
 //! terminal, not behind a link. A directory that is a link is no matter: Capistrano's `log` leads to `shared/log`.
 //!
-//! Of a directory with the sticky bit (`/tmp`) everybody may make entries and only the owner may replace them: what
+//! Of a directory with the sticky bit (`/tmp`) every user may make entries and only the owner may replace them: what
 //! belongs to root there is root's, the rest is the others'. A process that is not root acts as itself.
 //!
 //! No check is made on one thing and the deed done on another: a path that only root controls is the same later, and
@@ -47,7 +47,7 @@ struct Place {
 /// Opens a log for appending, and creates it (mode 0666 less the umask) where there is none. Never waits: a FIFO must have
 /// a reader.
 ///
-/// Workers open it again by themselves. So what root creates belongs to `user`, or to whom the directory belongs; and what
+/// Workers open it again by themselves. So what root creates belongs to `user`, or to the directory's owner; and what
 /// takes the place of another log, in a directory of root's, to the owner of that one (`before`). Nothing is given away
 /// that was found in a place of others.
 ///
@@ -308,7 +308,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Whether a group that can write is somebody to be kept from. Debian's and Ubuntu's own directories belong to groups of
+    /// Whether a group that can write has to be kept out. Debian's and Ubuntu's own directories belong to groups of
     /// the system (`/var/log` to `syslog`), which the application's user is not in.
     fn is_others_group(&self, gid: u32) -> bool {
         self.user.map_or(gid != 0, |user| user.gid == gid || user.groups.contains(&gid))
@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(ground.open("new.log"), ["uid 65534", "uid 65534"], "created for the user");
         std::fs::remove_file(ground.path("theirs/log")).unwrap();
         let file = open_log(&ground.path("theirs/log"), None, Some((0, 0))).unwrap();
-        assert_eq!(file.metadata().unwrap().uid(), 65534, "created for whom the directory belongs to");
+        assert_eq!(file.metadata().unwrap().uid(), 65534, "created for the directory's owner");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Lines on standard error, written without ever waiting for whoever reads it.
+//! Lines on standard error, written without ever waiting for its reader.
 //!
 //! A supervisor that hangs, a terminal that was stopped (Ctrl-S), a FIFO behind which nothing reads: a process that waits
 //! for them is stopped too. A line that finds no room is lost and counted, and the count is told with the next that does.
@@ -88,7 +88,7 @@ fn write_without_waiting(to: BorrowedFd<'_>, bytes: &[u8]) -> (usize, Result<(),
         },
         Ok(FileType::CharacterDevice) if to.is_terminal() => match own() {
             Ok(own) => in_pieces(bytes, |piece| rustix::io::write(&own, piece)),
-            // It says whether it takes something; nobody else fills it up between two calls but by typing.
+            // It says whether it takes something; only typing fills it up between two calls.
             Err(_) => {
                 in_pieces(bytes, |piece| if has_room(to) { rustix::io::write(to, piece) } else { Err(Errno::AGAIN) })
             }
@@ -147,7 +147,7 @@ mod tests {
             assert!(lines >= least, "{lines}");
             assert_eq!(write(writer.as_fd(), &[b'x'; 999]), (0, Err(Errno::AGAIN)));
             let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
-            assert!(!flags.contains(OFlags::NONBLOCK), "that would be so for all who share it");
+            assert!(!flags.contains(OFlags::NONBLOCK), "all processes that share it would have it");
             drop(writer);
             let mut read = String::new();
             std::fs::File::from(reader).read_to_string(&mut read).unwrap();

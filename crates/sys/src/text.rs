@@ -1,8 +1,8 @@
 //! Text of others, made fit for terminals and logs.
 //!
-//! Request lines, messages of children, backtraces, names of files: whoever wrote them may mean a terminal by them. An
+//! Request lines, messages of children, backtraces, names of files: their authors may aim at a terminal. An
 //! escape sequence hides what comes after it, sets titles, or answers on standard input; a line feed makes a line of the log
-//! that nobody has logged; marks of direction turn a line around. Printable UTF-8 stays what it is.
+//! that was never logged; marks of direction turn a line around. Printable UTF-8 stays what it is.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -11,7 +11,7 @@ module Licorne
     private_constant :FLAGS, :PATH_ONLY
 
     class << self
-      # Who the application runs as, if the configuration says it: [name, group or nil].
+      # The user that the application runs as, if the configuration says it: [name, group or nil].
       attr_accessor :user
     end
 

@@ -4,7 +4,7 @@ require "logger"
 require "licorne/native"
 
 module Licorne
-  # For the logger that is used where the configuration brings none, which stays a plain Logger for who looks. Messages
+  # For the logger that is used where the configuration brings none, which stays a plain Logger to its callers. Messages
   # and backtraces may have the text of clients in them: what a terminal would act upon is escaped. A formatter that was
   # given to it says what it wants.
   module PrintableLog

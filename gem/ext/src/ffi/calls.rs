@@ -82,11 +82,11 @@ struct Lent {
     holder: Holder,
 }
 
-/// Who has the visitor of a block.
+/// Where the visitor of a block is.
 enum Holder {
-    /// Nobody: it is there for the next call.
+    /// There for the next call.
     Free(*mut c_void),
-    /// A call in this thread.
+    /// In a call, in this thread.
     Call(VALUE),
 }
 
@@ -234,7 +234,7 @@ extern "C" fn visit_yielded(
             unsafe { rb_sys::rb_iter_break() }
         }
         // Other threads and fibers, and the body's `close`, cannot leave an iteration that is not theirs, or over.
-        Ok(Flow::Break) => rb.raise_io_error(c"the client has left: what comes now reaches nobody"),
+        Ok(Flow::Break) => rb.raise_io_error(c"the client has left: what comes now reaches no client"),
         Ok(Flow::Continue) => rb_sys::Qnil as VALUE,
         Err(escape) => rb.resume(escape),
     }

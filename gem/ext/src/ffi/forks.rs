@@ -19,7 +19,7 @@ unsafe extern "C" {
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static FORKED: AtomicBool = AtomicBool::new(false);
 
-/// The most descriptors that are kept from children; more listeners than that nobody has.
+/// The most descriptors that are kept from children: far more listeners than servers have.
 const MOST: usize = 256;
 
 /// A descriptor of the worker's, and what it leads to: its number may be another's by the time of a fork.
@@ -43,7 +43,7 @@ extern "C" fn in_child() {
         if leads_to(number) != Some((own.device.load(Ordering::Relaxed), own.inode.load(Ordering::Relaxed))) {
             continue;
         }
-        // SAFETY: it is open, as was just seen. The number stays in use for whoever believes to own it, so that no file
+        // SAFETY: it is open, as was just seen. The number stays in use, since an owner in this process may close it, so that no file
         // of the child's is taken for it; only what it leads to is let go of.
         let mut place = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
         match &nothing {
