@@ -32,14 +32,12 @@ use crate::status::LastReload;
 use crate::succession::Succession;
 use crate::successor::{self, Successor};
 use crate::take_over;
-use crate::watch::{self, Limits, Watched};
+use crate::watch::{Limits, Looks, Watched};
 
 /// The exit status of a server that could not start.
 const FAILED: u8 = 1;
 /// How many messages of one child are taken in before others have their turn: none has so much to say.
 const MESSAGES_AT_ONCE: usize = 1024;
-/// Who wakes up so late did not run, and its workers hardly did.
-const STANDSTILL_NS: u64 = 1_000_000_000;
 
 /// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
 pub(crate) struct Shell {
@@ -90,12 +88,9 @@ pub(crate) struct Shell {
     /// How many processes the kernel had killed for lack of memory when this master last looked.
     pub(crate) oom_kills: u64,
     pub(crate) started_ns: u64,
-    /// When to look at the scoreboard again.
-    pub(crate) next_look_ns: Option<u64>,
+    pub(crate) looks: Looks,
     /// A child may have died since the dead were collected: the next round comes at once.
     pub(crate) collect_again: bool,
-    /// Until when no request is too old, since nobody could work for a while (CLOCK_MONOTONIC, ns).
-    pub(crate) pardon_until_ns: u64,
     /// Whether the standard streams have been sent where the settings want them.
     pub(crate) entered: bool,
     /// Whether it has been logged that everything is done.
@@ -222,10 +217,9 @@ impl Shell {
             reporter: None,
             oom_kills: sys::process::oom_kills().unwrap_or(0),
             started_ns,
-            next_look_ns: None,
+            looks: Looks::default(),
             // What died before there was a handler, or before this program took over, has told nobody.
             collect_again: true,
-            pardon_until_ns: 0,
             entered: false,
             completed: false,
             boot_exit: None,
@@ -268,7 +262,8 @@ impl Shell {
             // Another service that is started on the same sockets may have made them blocking.
             self.inherited.activated.iter().for_each(|bound| bound.socket.unblock());
             let late_ns = self.sleep();
-            self.pardon(late_ns);
+            let limits = self.settings.as_ref().map_or(Limits::NONE, Settings::limits);
+            self.looks.pardon(late_ns, limits, sys::clock::monotonic_ns());
             self.collect();
         }
     }
@@ -293,9 +288,7 @@ impl Shell {
             .iter()
             .filter(|(_, worker)| worker.ready && worker.killed.is_none())
             .map(|(id, worker)| Watched { id: *id, seat: worker.seat });
-        let (now, pardon) = (sys::clock::monotonic_ns(), self.pardon_until_ns);
-        let due = watch::look(self.scoreboard.words(), watched, limits, now, pardon);
-        self.next_look_ns = due.next_ns;
+        let due = self.looks.look(self.scoreboard.words(), watched, limits, sys::clock::monotonic_ns());
         for (worker, start_ns) in due.reports {
             self.ask_for_report(worker, start_ns);
         }
@@ -305,23 +298,12 @@ impl Shell {
         !due.overdue.is_empty()
     }
 
-    /// After a standstill (a container that was paused, a machine that ran others) the requests have not had the time that
-    /// has passed: they get as much again, as Unicorn gives it to them.
-    fn pardon(&mut self, late_ns: u64) {
-        if late_ns < STANDSTILL_NS {
-            return;
-        }
-        let hard = self.settings.as_ref().map_or(Limits::NONE, Settings::limits).hard;
-        let more_ns = late_ns.min(u64::try_from(hard.as_nanos()).unwrap_or(u64::MAX));
-        self.pardon_until_ns = sys::clock::monotonic_ns().saturating_add(more_ns);
-    }
-
     /// Sleeps until there is something to do, and returns how late it woke up.
     fn sleep(&self) -> u64 {
         Log::tell_lost();
         let now = sys::clock::monotonic_ns();
         let deadline = self.supervisor.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
-        let until = [deadline, self.next_look_ns, self.notify.next_ns()].into_iter().flatten().min();
+        let until = [deadline, self.looks.next_ns, self.notify.next_ns()].into_iter().flatten().min();
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
         fds.extend(self.molds.values().filter_map(|mold| mold.link.readable()));
         fds.extend(self.workers.values().filter_map(|worker| worker.link.readable()));

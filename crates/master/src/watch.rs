@@ -38,8 +38,46 @@ pub(crate) struct Due<Id> {
     pub(crate) next_ns: Option<u64>,
 }
 
+/// Who wakes up so late did not run, and its workers hardly did.
+const STANDSTILL_NS: u64 = 1_000_000_000;
+
+/// The master's looks at its workers: when the next one is due, and what is forgiven when it comes late.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// When to look again (CLOCK_MONOTONIC, ns).
+    pub(crate) next_ns: Option<u64>,
+    /// Before this moment no request is too old (CLOCK_MONOTONIC, ns).
+    pardon_until_ns: u64,
+}
+
+impl Looks {
+    /// Finds what is due by now, and plans the next look.
+    pub(crate) fn look<Id: Copy>(
+        &mut self,
+        page: &[AtomicU64],
+        workers: impl Iterator<Item = Watched<Id>>,
+        limits: Limits,
+        now_ns: u64,
+    ) -> Due<Id> {
+        // A stop can hit anywhere: what was planned tells of one that hit while the master was awake, too.
+        self.pardon(self.next_ns.map_or(0, |planned| now_ns.saturating_sub(planned)), limits, now_ns);
+        let due = look(page, workers, limits, now_ns, self.pardon_until_ns);
+        self.next_ns = due.next_ns;
+        due
+    }
+
+    /// After a standstill (a container that was paused, a machine that ran others) the requests have not had the time that
+    /// has passed: they get as much again, as Unicorn gives it to them.
+    pub(crate) fn pardon(&mut self, late_ns: u64, limits: Limits, now_ns: u64) {
+        if late_ns >= STANDSTILL_NS {
+            let hard = u64::try_from(limits.hard.as_nanos()).unwrap_or(u64::MAX);
+            self.pardon_until_ns = self.pardon_until_ns.max(now_ns.saturating_add(late_ns.min(hard)));
+        }
+    }
+}
+
 /// Finds the workers whose request has outlived a limit. Before `pardon_until_ns` none has outlived the hard one.
-pub(crate) fn look<Id: Copy>(
+fn look<Id: Copy>(
     page: &[AtomicU64],
     workers: impl Iterator<Item = Watched<Id>>,
     limits: Limits,
@@ -149,6 +187,23 @@ mod tests {
         seat.end_request(5_080, scoreboard::State::Idle);
         seat.begin_request(5_050, b"GET", b"/");
         check(5_070, 5_080, &[], &[], Some(5_110));
+    }
+
+    #[test]
+    fn a_look_that_comes_late_finds_no_request_too_old() {
+        const SECOND: u64 = 1_000_000_000;
+        let page = page();
+        let seat = scoreboard::seat(&page, 0).unwrap();
+        let limits = Limits { soft: Duration::from_secs(8), hard: Duration::from_secs(10) };
+        let mut looks = Looks::default();
+        let mut look = |now| looks.look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), limits, now);
+        seat.begin_request(100 * SECOND, b"GET", b"/");
+        assert_eq!(look(101 * SECOND).next_ns, Some(108 * SECOND));
+        // Nothing ran for 20 s. The request was to be looked at 13 s ago; it gets its whole time.
+        assert_eq!(look(121 * SECOND).overdue, []);
+        seat.ask_report(100 * SECOND);
+        assert_eq!(look(130 * SECOND), Due { reports: vec![], overdue: vec![], next_ns: Some(131 * SECOND) });
+        assert_eq!(look(131 * SECOND).overdue, ['a']);
     }
 
     #[test]
