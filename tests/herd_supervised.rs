@@ -123,7 +123,8 @@ fn parent(pid: u32) -> u32 {
 
 #[test]
 fn an_application_that_does_not_boot_is_fatal_to_supervisord() {
-    let lines = "command=licorne herd -u unicorn -- -c {dir}/config.rb -E none -l {dir}/web.sock\nstartretries=1";
+    let lines =
+        "command=licorne herd -u unicorn -- -c {dir}/config.rb -E none -l {dir}/web.sock\nstartsecs=60\nstartretries=1";
     let broken = supervised(Herded::Unicorn, lines).preload(true).env("BOOT_SECONDS", "no number");
     let mut server = broken.launch();
     server.wait_for(Mark::default(), "gave up: web entered FATAL state");
