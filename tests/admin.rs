@@ -42,6 +42,7 @@ fn health_is_told_while_every_worker_is_busy() {
     assert_eq!((ask(&server, "/livez").status, ask(&server, "/readyz").status), (200, 200));
     let status: serde_json::Value = serde_json::from_str(&ask(&server, "/status").text()).expect("JSON");
     assert_eq!(status["workers"][0]["request"]["line"], "GET /wait");
+    assert_eq!(status["workers"][0]["connections"], 1);
     let metrics = ask(&server, "/metrics").text();
     assert!(metrics.contains("licorne_workers{state=\"busy\"} 1\n"), "{metrics}");
     assert_eq!(ask(&server, "/nowhere").status, 404);

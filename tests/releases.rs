@@ -159,6 +159,72 @@ fn a_server_whose_supervisor_sets_no_pwd_follows_a_link_that_it_can_only_have_be
 }
 
 #[test]
+fn a_release_beside_the_current_one_is_told_wherever_the_state_is() {
+    let deployment = Deployment::new();
+    let release = deployment.path("releases/1");
+    // In the release by its own name: the link cannot be what was meant.
+    let mut server = deployment.server("releases/1").start();
+    let mark = server.mark();
+    deployment.deploy(2);
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    fs::remove_file(release.join("REVISION")).expect("it was written");
+    fs::create_dir_all(release.join(".git/refs/heads")).expect("it can be written");
+    fs::write(release.join(".git/HEAD"), "ref: refs/heads/main\n").expect("it can be written");
+    fs::write(release.join(".git/refs/heads/main"), format!("{commit}\n")).expect("it can be written");
+
+    let name = format!("{} revision={commit}", release.display());
+    let (link, current) = (deployment.path("current"), deployment.path("releases/2"));
+    let warning = format!("{} leads to {}, but {} serves", link.display(), current.display(), release.display());
+    let finished = server.ctl(["reload", "--wait"]);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    assert!(finished.stdout.contains(&format!("release {name}\n")), "{finished:#?}");
+    assert!(finished.stderr.contains(&format!("warning: {warning}")), "{finished:#?}");
+    server.wait_for(mark, &format!("serving {name}"));
+    server.wait_for(mark, &format!(" WARN *{warning}"));
+    let text = server.ctl(["status"]).stdout;
+    assert!(text.contains(&format!("release {name}\nwarning: {warning}")), "{text}");
+    deployment.deploy(1);
+    assert!(!server.ctl(["status"]).stdout.contains("warning"), "the link leads here again");
+    server.stop();
+}
+
+#[test]
+fn the_link_is_followed_where_the_start_directory_can_only_be_meant_as_the_link() {
+    let bare = |builder: Builder, deployment: &Deployment| {
+        // Something else than a shell has changed the directory.
+        let start = deployment.path("start");
+        let text = fs::read_to_string(&start).expect("it was written");
+        fs::write(&start, text.replace("exec bundle", "exec env -u PWD -u OLDPWD bundle")).expect("it can be written");
+        builder
+    };
+    for number in 0..2 {
+        let deployment = Deployment::new();
+        for number in 1..=3 {
+            let text = "pid File.join(ENV['TEST_DIR'], 'server.pid')\n";
+            fs::write(deployment.path(&format!("releases/{number}/licorne.rb")), text).expect("it can be written");
+        }
+        let config = deployment.path("current/licorne.rb").display().to_string();
+        let builder = deployment.server("releases/1");
+        let builder = if number == 0 { builder.arg("-c").arg(&config) } else { bare(builder, &deployment) };
+        let mut server = builder.start();
+        deployment.reload(&server, 2);
+        deployment.delete(1);
+        deployment.reload(&server, 3);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_release_served_by_the_first_generation_is_that_of_its_working_directory() {
+    let deployment = Deployment::new();
+    let directory = format!("working_directory {:?}", deployment.path("current"));
+    let mut server = deployment.server("releases/2").config(&directory).start();
+    let status = server.ctl(["status"]).stdout;
+    assert!(status.contains("/releases/1 revision=rev1\n"), "{status}");
+    server.stop();
+}
+
+#[test]
 fn a_release_that_the_configuration_names_is_followed_too() {
     let deployment = Deployment::new();
     let current = deployment.path("current");

@@ -103,8 +103,16 @@ fn a_broken_configuration_changes_nothing() {
         let finished = server.ctl(["reload", "--wait"]);
         assert_eq!(finished.code(), 1, "{broken}: {finished:#?}");
         assert!(finished.stderr.contains(told), "{broken}: {finished:#?}");
+        let status = server.ctl(["status"]).stdout;
+        let line = status.lines().find(|line| line.starts_with("last reload ")).unwrap_or_default();
+        assert!(line.contains("generation 3 failed: ") && line.contains(told), "{broken}: {status}");
+        let status: serde_json::Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+        assert_eq!((&status["last_reload"]["generation"], &status["generation"]), (&3.into(), &1.into()), "{broken}");
         server.write("config.rb", &config);
         assert_eq!(server.ctl(["reload", "--wait"]).code(), 0, "after {broken}");
+        let status: serde_json::Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+        let last = (&status["last_reload"]["generation"], &status["last_reload"]["failure"]);
+        assert_eq!(last, (&4.into(), &serde_json::Value::Null), "after {broken}");
         server.stop();
     }
 }

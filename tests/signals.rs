@@ -117,6 +117,10 @@ fn winch_stops_the_workers_and_hup_brings_the_configured_number_back() {
     server.signal(Signal::WINCH);
     server.wait_for(Mark::default(), "gracefully stopping all workers");
     server.wait_for_slots(&[]);
+    let status = server.ctl(["status"]).stdout;
+    assert!(status.contains(" no workers (SIGWINCH) generation=1 "), "{status}");
+    let status: serde_json::Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+    assert_eq!(status["phase"], "winched");
     server.signal(Signal::TTIN);
     server.wait_for_slots(&[0]);
     server.signal(Signal::HUP);

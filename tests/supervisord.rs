@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::symlink;
 use testkit::output::Mark;
-use testkit::process::{Watch, signal};
+use testkit::process::{Watch, licorne, signal};
 use testkit::supervised::Supervisor;
 use testkit::upgrade::RECIPE;
 use testkit::{App, Gate, Server, program};
@@ -145,6 +145,64 @@ environment=HOME="/root",USER="root"
 const RELEASE: &str = r#"
 run ->(_env) { [200, { "X-Generation" => "RELEASE", "X-Gemfile" => ENV["BUNDLE_GEMFILE"].to_s }, ["ok\n"]] }
 "#;
+
+/// A program section that says where the server runs by `directory` alone: supervisord sets no `PWD`.
+const PLAIN: &str = r#"
+[program:licorne]
+command={command}
+autostart=true
+startsecs=0
+redirect_stderr=true
+stdout_logfile=/dev/fd/1
+stdout_logfile_maxbytes=0
+directory={current}
+{more}
+"#;
+
+/// Releases 1 and 2, each with a REVISION, and a link to the first.
+fn releases() -> tempfile::TempDir {
+    let place = tempfile::TempDir::with_prefix("licorne-plain-").expect("a directory");
+    for number in 1..=2 {
+        let release = place.path().join(format!("releases/{number}"));
+        fs::create_dir_all(release.join("config")).expect("it can be written");
+        fs::write(release.join("config.ru"), RELEASE.replace("RELEASE", &format!("g{number}"))).expect("written");
+        fs::write(release.join("config/unicorn.rb"), "worker_processes 1\n").expect("written");
+        fs::write(release.join("REVISION"), format!("revision{number}\n")).expect("written");
+    }
+    symlink("releases/1", place.path().join("current")).expect("a link");
+    place
+}
+
+#[test]
+fn a_reload_follows_the_link_though_supervisord_tells_nothing_of_it() {
+    for command in ["{program} -l {socket}", "bash -lc 'exec {program} -l {socket}'"] {
+        let place = releases();
+        let root = fs::canonicalize(place.path()).expect("it is there");
+        let socket = root.join("web.sock").display().to_string();
+        let program = program::path().display().to_string();
+        let command = command.replace("{program}", &program).replace("{socket}", &socket);
+        let current = root.join("current");
+        let section = PLAIN
+            .replace("{command}", &command)
+            .replace("{current}", &current.display().to_string())
+            .replace("{more}", "");
+        let supervisor = Supervisor::supervisord();
+        let mut server = supervisor.builder().env("PROGRAM_SECTION", &section).unix_listeners(0).launch();
+        server.wait_for(Mark::default(), "worker=0 ready");
+        let pid = server.master().to_string();
+        fs::remove_file(&current).expect("it is there");
+        symlink("releases/2", &current).expect("a link");
+        let finished = licorne(["reload", "--wait", "--pid", &pid]);
+        assert_eq!(finished.code(), 0, "{finished:#?}");
+        let told = format!("release {} revision=revision2\n", root.join("releases/2").display());
+        assert!(finished.stdout.contains(&told) && finished.stderr.is_empty(), "{finished:#?}");
+        let mut connection = testkit::Connection::open(&testkit::Endpoint::Unix(socket.into()));
+        let answer = connection.request(&testkit::Request::get("/"));
+        assert_eq!(answer.field("X-Generation"), Some("g2"), "{command}");
+        drop(connection);
+        stop(&mut server);
+    }
+}
 
 #[test]
 fn the_recipe_of_the_seed_works_with_bundler_and_capistrano() {

@@ -238,11 +238,7 @@ fn value(config: &str, directive: &str, wanted: impl Fn(&str) -> bool) -> Option
 
 /// Of a release, the link that leads to it: what is written down must not be about this release for ever.
 fn followed(directory: PathBuf) -> PathBuf {
-    let link = directory.parent().and_then(Path::parent).map(|app| app.join("current"));
-    match (link.as_ref().and_then(|link| link.canonicalize().ok()), directory.canonicalize(), link) {
-        (Some(now), Ok(here), Some(link)) if now == here => link,
-        _ => directory,
-    }
+    directory.canonicalize().ok().and_then(|real| master::revision::current_name(&real)).unwrap_or(directory)
 }
 
 /// Whose directory it is, unless it is root's.

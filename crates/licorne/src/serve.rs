@@ -11,6 +11,8 @@ use sys::stdio::complain;
 use crate::guise::Guise;
 use crate::options::{Given, parse, port, show};
 
+/// What supervisord sets for its programs: a login shell that it starts cannot know the name of the directory either.
+const SUPERVISORD: &str = "SUPERVISOR_ENABLED";
 /// More of a rackup file than this is not looked at for its line of options, in bytes.
 const RACKUP_BYTES: u64 = 1 << 20;
 /// Where `unicorn_rails -D` has its pid file when nothing else is said.
@@ -102,7 +104,8 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     } else if let Some(rackup) = words.into_iter().next() {
         options.rackup = rackup;
     }
-    let paths = [options.config_file.as_deref(), Some(options.rackup.as_str())];
+    let program = options.program_path.to_str();
+    let paths = [options.config_file.as_deref(), Some(options.rackup.as_str()), program];
     options.directory = start_directory(&paths.into_iter().flatten().collect::<Vec<_>>())?;
     options.daemonize |= asks_for_background(&options.rackup, guise);
     if options.daemonize && sys::process::own_pid() == 1 {
@@ -145,8 +148,14 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
     Ok(())
 }
 
+/// Whether the word in the place of a rackup file is a number, and no file.
+fn is_count(rackup: &str) -> bool {
+    rackup.bytes().all(|byte| byte.is_ascii_digit()) && !Path::new(rackup).exists()
+}
+
 /// Whether the rackup file has `-D` in its line of options. All other options in it are the mold's to read; this one acts
-/// before there is a mold. What is wrong with the file or the line the mold will tell.
+/// before there is a mold. What is wrong with the file or the line the mold will tell. A file that `working_directory` leads
+/// to is found when the mold has evaluated the configuration; then the server begins anew, in the background.
 fn asks_for_background(rackup: &str, guise: Guise) -> bool {
     let text = sys::safe_open::read(Path::new(rackup), RACKUP_BYTES).unwrap_or_default();
     let lines = || String::from_utf8_lossy(&text).lines().find_map(|line| line.strip_prefix("#\\").map(str::to_string));
@@ -158,20 +167,23 @@ fn asks_for_background(rackup: &str, guise: Guise) -> bool {
 
 /// The current directory as the user sees it: `PWD`, when that is the same place, keeps symbolic links (`current`). A
 /// supervisor that enters the link itself sets no `PWD`; then `OLDPWD`, `BUNDLE_GEMFILE` or one of these paths of the
-/// command line may lead through the link.
+/// command line may lead through the link. And where nothing names the directory, but the link to the current release leads
+/// to just this one, that link is what was meant: releases have new names all the time, and nothing is set up with those.
 pub(crate) fn start_directory(paths: &[&str]) -> Result<PathBuf, String> {
     let real = std::env::current_dir().map_err(|error| format!("the current directory is gone: {error}"))?;
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let logical = variable("PWD").filter(|path| std::fs::canonicalize(path).is_ok_and(|there| there == real));
     // A shell that was started in the target of a link sets `PWD` to that target as well. `OLDPWD` counts only without a
     // valid `PWD`: a person who has left the link means the release.
+    let unnamed = logical.is_none() || std::env::var_os(SUPERVISORD).is_some();
     let before = logical.is_none().then(|| variable("OLDPWD")).flatten();
     if let Some(logical) = logical.filter(|logical| *logical != real) {
         return Ok(logical);
     }
     let of_environment = before.into_iter().chain(variable("BUNDLE_GEMFILE"));
     let mut candidates = of_environment.chain(paths.iter().map(PathBuf::from));
-    Ok(candidates.find_map(|path| linked_name(&real, &path)).unwrap_or(real))
+    let named = candidates.find_map(|path| linked_name(&real, &path));
+    Ok(named.or_else(|| unnamed.then(|| master::revision::current_name(&real)).flatten()).unwrap_or(real))
 }
 
 /// The name of the directory `real`, which has no symbolic links, by the links on the way of `path`: one of the

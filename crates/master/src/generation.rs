@@ -73,10 +73,11 @@ impl Shell {
             }
         }
         let plan = settings.plan(self.way(settings.upgrade));
-        let directory = settings.working_directory.as_deref().unwrap_or(&self.options.directory);
-        let release = Release::at(directory, settings.user.as_ref());
+        let start = settings.working_directory.as_ref().unwrap_or(&self.options.directory);
         if let Some(mold) = self.molds.get_mut(&generation) {
-            mold.release = release;
+            // Now it is where it stays, and has loaded no code yet; and it is known whose rights what lies there is read with.
+            let entered = sys::process::directory_of(mold.pid);
+            mold.release = Release::at(entered.as_ref().unwrap_or(start), settings.user.as_ref());
             mold.settings = Some(settings);
             mold.listeners = listeners;
         }

@@ -51,7 +51,7 @@ mod perform;
 mod preflight;
 mod queue;
 mod release;
-mod revision;
+pub mod revision;
 mod runtime;
 mod settings;
 mod shell;

@@ -180,6 +180,11 @@ pub fn owner_of(pid: u32) -> Option<u32> {
     std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
 }
 
+/// The directory that a process is in, without symbolic links, if it is there and may be looked at. See proc_pid_cwd(5).
+pub fn directory_of(pid: u32) -> Option<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).ok().filter(|path| path.is_dir())
+}
+
 /// A variable of the environment that a process was started with, if that may be looked at. See proc_pid_environ(5).
 pub fn variable_of(pid: u32, name: &str) -> Option<String> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
