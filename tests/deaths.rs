@@ -171,6 +171,9 @@ run ->(_env) { [200, { "X-Pid" => $$.to_s }, []] }
     for _ in 0..20 {
         assert_eq!(server.get("/").status, 200);
     }
+    let slots: Vec<u64> =
+        status["workers"].as_array().into_iter().flatten().filter_map(|worker| worker["slot"].as_u64()).collect();
+    assert!(slots.is_sorted(), "{status}");
     std::fs::remove_file(server.file("broken")).expect("it was there");
     server.wait_for(mark, &format!("worker={} ready", victim.number));
     let attempts = server.log().since(mark, &spawned).len();
@@ -235,4 +238,87 @@ fn requests_that_crash_their_worker_keep_no_others_waiting() {
     server.stop();
     let log = server.whole_output();
     assert!(!log.contains("times in a row"), "no slot waits for long:\n{log}");
+}
+
+/// An application that ends its worker in several ways.
+const DEADLY: &str = r##"
+require "fiddle"
+
+def deeper = deeper
+
+run lambda { |env|
+  case env["PATH_INFO"]
+  when "/fault" then Fiddle::Pointer.new(8)[0]
+  when "/abort" then Process.kill(:ABRT, $$) && sleep
+  when "/gone" then exit!(0)
+  when "/deep"
+    begin
+      deeper
+    rescue SystemStackError
+      [200, {}, ["#{$$}"]]
+    end
+  when "/wait" then sleep
+  else [200, {}, ["#{$$}"]]
+  end
+}
+"##;
+
+#[test]
+fn a_death_is_told_with_what_is_known_of_its_cause() {
+    let mut server = Server::builder().app(App::rackup(DEADLY)).workers(1).start();
+    for (path, told) in [
+        ("/fault", "SIGSEGV by a fault of its own (see Ruby's [BUG] report in the log), after * ms in \"GET /fault\""),
+        ("/abort", "SIGABRT raised by itself, after * ms in \"GET /abort\""),
+        ("/gone", "exit status 0, after * ms in \"GET /gone\""),
+    ] {
+        let mark = server.mark();
+        assert_eq!(server.connect().request_raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")), b"");
+        server.wait_for(mark, &format!("ERROR -- : worker=0 gen=1 pid=* died: {told}"));
+    }
+    let own = std::process::id();
+    for (name, told) in [
+        (Signal::ABORT, format!("SIGABRT sent by pid={own} uid=*, while idle")),
+        (Signal::SEGV, format!("SIGSEGV sent by pid={own} uid=* (see Ruby's [BUG] report in the log), while idle")),
+        (Signal::KILL, "SIGKILL, which the master did not send, while idle".to_string()),
+    ] {
+        // What was survived has nothing to do with the death.
+        let worker = server.get("/deep").text().parse().expect("a pid");
+        let mark = server.mark();
+        signal(worker, name).expect("the worker is there");
+        server.wait_for(mark, &format!("ERROR -- : worker=0 gen=1 pid={worker} died: {told}"));
+        server.wait_for(mark, "worker=0 ready");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_quick_stop_is_no_death_that_has_to_be_explained() {
+    let mut server = Server::builder().workers(1).start();
+    let mut gate = Gate::new(&server);
+    let mut held = gate.hold(&server);
+    server.signal(Signal::INT);
+    assert_eq!(held.connection.read_to_end(), b"");
+    server.wait_for_exit();
+    let log = server.whole_output();
+    assert!(!log.contains("died:"), "{log}");
+}
+
+#[test]
+fn a_child_of_the_application_that_crashes_says_nothing_of_its_parent() {
+    let app = r##"
+        run lambda { |env|
+          if env["PATH_INFO"] == "/child"
+            Process.wait(fork { Process.kill(:ABRT, $$) && sleep })
+            [200, {}, [$?.termsig.to_s]]
+          else
+            [200, {}, ["#{$$}"]]
+          end
+        }
+    "##;
+    let mut server = Server::builder().app(App::rackup(app)).workers(1).start();
+    assert_eq!(server.get("/child").text(), "6");
+    let worker = server.get("/").text().parse().expect("a pid");
+    signal(worker, Signal::ABORT).expect("the worker is there");
+    server.wait_for(Mark::default(), &format!("died: SIGABRT sent by pid={} uid=*", std::process::id()));
+    server.stop();
 }

@@ -299,7 +299,7 @@ fn signals_deaths_and_requests_during_the_execution_are_not_lost() {
     go_on.tell("");
 
     server.wait_for(mark, "licorne * has taken over");
-    server.wait_for(mark, &format!("worker=0 gen=1 pid={} died: SIGKILL from outside*", old[0].pid));
+    server.wait_for(mark, &format!("worker=0 gen=1 pid={} died: SIGKILL, which the master did not send*", old[0].pid));
     server.wait_for(mark, "master reopening logs...");
     let answered = asking.join().expect("no panic");
     assert_eq!(answered.code(), 0, "{answered:#?}");

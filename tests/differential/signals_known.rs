@@ -14,8 +14,18 @@ pub(crate) const KNOWN: &[Listed] = &[
     Listed {
         heading: "Deaths are explained",
         rows: &[
-            ("ABRT to a worker, end", "log: E worker=0 gen=1 pid=N died: SIGABRT from outside, while idle", "0", "1"),
-            ("KILL to a worker, end", "log: E worker=0 gen=1 pid=N died: SIGKILL from outside, while idle", "0", "1"),
+            (
+                "ABRT to a worker, end",
+                "log: E worker=0 gen=1 pid=N died: SIGABRT sent by pid=N uid=0, while idle",
+                "0",
+                "1",
+            ),
+            (
+                "KILL to a worker, end",
+                "log: E worker=0 gen=1 pid=N died: SIGKILL, which the master did not send, while idle",
+                "0",
+                "1",
+            ),
         ],
     },
     Listed {

@@ -1,6 +1,7 @@
 //! Children that ended: who is told, what is logged, what is freed.
 
-use supervisor::{Event, Generation, WorkerId};
+use supervisor::{Event, Generation, KillReason, WorkerId, WorkerState};
+use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
 use wire::Message;
 
@@ -8,6 +9,10 @@ use crate::children::Worker;
 use crate::in_place::Replacement;
 use crate::shell::Shell;
 use crate::successor::Successor;
+
+/// The number of `SIGKILL`.
+const KILL: i32 = 9;
+const OUT_OF_MEMORY: &str = "killed by the kernel: out of memory";
 
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
@@ -24,7 +29,9 @@ impl Shell {
         if exited.ending() != Ending::Exit(0) && !told {
             self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
             if self.failure.is_none() {
-                self.failure = Some(format!("the mold died: {}", exited.ruby_inspect()));
+                let lack = exited.ending() == Ending::Signal(KILL) && self.was_out_of_memory();
+                let why = if lack { OUT_OF_MEMORY.to_string() } else { exited.ruby_inspect() };
+                self.failure = Some(format!("the mold died: {why}"));
             }
         }
         if matches!(self.successor, Successor::Preparing) && self.supervisor.generation() == Some(generation) {
@@ -64,13 +71,13 @@ impl Shell {
     fn post_mortem(&mut self, id: WorkerId, exited: Exited) {
         let Some(worker) = self.workers.get(&id) else { return };
         let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) else { return };
-        let cause = match (exited.ending(), worker.killed) {
-            (Ending::Exit(0), _) => return,
-            (Ending::Exit(code), _) => format!("exit status {code}"),
-            (Ending::Signal(_), Some(why)) => format!("killed by the master: {why}"),
-            (Ending::Signal(9), None) if self.out_of_memory() => "killed by the kernel: out of memory".to_string(),
-            (Ending::Signal(number), None) => format!("{} from outside", sys::process::signal_name(number)),
-        };
+        let left = exited.ending() == Ending::Exit(0);
+        // `exit!` in a request loses it, unless the master has told the worker to leave at once.
+        if left && (seat.request_start_ns().is_none() || self.is_told_to_quit(id)) {
+            return;
+        }
+        let lack = (exited.ending(), worker.killed) == (Ending::Signal(KILL), None) && self.is_out_of_memory();
+        let cause = cause(exited.ending(), worker.killed, Note::read(seat.fatal_words()), lack);
         let doing = match seat.request_start_ns() {
             Some(start) => {
                 let age_ms = sys::clock::monotonic_ns().saturating_sub(start) / 1_000_000;
@@ -83,11 +90,31 @@ impl Shell {
             "worker={} gen={} pid={} died: {cause}, {doing}",
             worker.slot, worker.generation, exited.pid
         ));
+        if lack {
+            self.oom_kills += 1;
+        }
     }
 
-    /// Whether the kernel has killed a process of this control group for lack of memory since the last look.
-    fn out_of_memory(&self) -> bool {
+    fn is_told_to_quit(&self, id: WorkerId) -> bool {
+        let mut workers = self.supervisor.workers();
+        workers.any(|(other, worker)| other == id && matches!(worker.state, WorkerState::Quitting { .. }))
+    }
+
+    /// Whether the kernel has killed a process of this control group for lack of memory, more than are explained.
+    fn is_out_of_memory(&self) -> bool {
         sys::process::oom_kills().is_some_and(|kills| kills > self.oom_kills)
+    }
+
+    /// The same, and explains one.
+    fn was_out_of_memory(&mut self) -> bool {
+        let lack = self.is_out_of_memory();
+        self.oom_kills += u64::from(lack);
+        lack
+    }
+
+    /// All deaths of this round are explained: what else was killed was not ours.
+    pub(crate) fn forget_oom_kills(&mut self) {
+        self.oom_kills = sys::process::oom_kills().unwrap_or(0);
     }
 
     /// Frees the seat of a worker that is no more.
@@ -98,7 +125,66 @@ impl Shell {
             seat.release();
         }
         self.seats[worker.seat] = false;
-        self.oom_kills = sys::process::oom_kills().unwrap_or(0);
         Some(worker)
+    }
+}
+
+/// What ended a worker, in words that claim no more than is known. `note` is what the worker has noted itself.
+fn cause(ending: Ending, killed: Option<KillReason>, note: Option<Note>, out_of_memory: bool) -> String {
+    let number = match (ending, killed) {
+        (Ending::Exit(code), _) => return format!("exit status {code}"),
+        (Ending::Signal(_), Some(why)) => return format!("killed by the master: {why}"),
+        (Ending::Signal(KILL), None) if out_of_memory => return OUT_OF_MEMORY.to_string(),
+        (Ending::Signal(number), None) => number,
+    };
+    let name = sys::process::signal_name;
+    let Some(note) = note.filter(|note| note.signal == number) else {
+        return match number {
+            KILL => format!("{}, which the master did not send", name(number)),
+            _ => name(number),
+        };
+    };
+    let first = name(note.first);
+    let from = match note.origin {
+        Origin::Fault => format!("{first} by a fault of its own"),
+        Origin::Itself => format!("{first} raised by itself"),
+        Origin::Sender { pid: 0, uid } => format!("{first} sent from another pid namespace by uid={uid}"),
+        Origin::Sender { pid, uid } => format!("{first} sent by pid={pid} uid={uid}"),
+    };
+    // Ruby's handler prints what it knows, and calls abort(3).
+    let report = if note.first == number { "" } else { " (see Ruby's [BUG] report in the log)" };
+    format!("{from}{report}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_claims_no_more_than_is_known() {
+        let note = |signal, first, origin| Some(Note { signal, first, origin });
+        let sender = Origin::Sender { pid: 7, uid: 1000 };
+        for (signal, note, lack, want) in [
+            (9, None, false, "SIGKILL, which the master did not send"),
+            (9, None, true, "killed by the kernel: out of memory"),
+            (15, None, false, "SIGTERM"),
+            (6, None, false, "SIGABRT"),
+            (6, note(6, 6, Origin::Itself), false, "SIGABRT raised by itself"),
+            (
+                6,
+                note(6, 11, Origin::Fault),
+                false,
+                "SIGSEGV by a fault of its own (see Ruby's [BUG] report in the log)",
+            ),
+            (11, note(11, 11, Origin::Fault), false, "SIGSEGV by a fault of its own"),
+            (6, note(6, 6, sender), false, "SIGABRT sent by pid=7 uid=1000"),
+            // A note about another signal is about something that was survived.
+            (9, note(11, 11, Origin::Fault), false, "SIGKILL, which the master did not send"),
+        ] {
+            assert_eq!(cause(Ending::Signal(signal), None, note, lack), want);
+        }
+        let killed = Some(KillReason::RequestTimeout);
+        assert!(cause(Ending::Signal(9), killed, None, true).starts_with("killed by the master: "));
+        assert_eq!(cause(Ending::Exit(3), None, None, false), "exit status 3");
     }
 }

@@ -336,8 +336,12 @@ impl Shell {
         self.hear_workers();
         self.hear_successor();
         self.hear_origin();
+        let died = !exits.is_empty();
         for exited in exits {
             self.exited(exited);
+        }
+        if died {
+            self.forget_oom_kills();
         }
         self.look_after_successor();
         self.hear_clients();

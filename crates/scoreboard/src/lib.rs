@@ -19,7 +19,7 @@
 //!      11  asleep            (1 = waits for something to do)
 //!      12  report asked for  (the start of the request that the master wants a report of; the master writes it)
 //!      13  full              (1 = has no room for a connection more)
-//!   14-15  reserved
+//!   14-15  fatal signal      (what the process noted of a signal that may end it; see `sys::fatal`)
 //!   16-63  request line      (at most 384 bytes, truncated)
 //! ```
 //!
@@ -44,6 +44,7 @@ pub const BYTES: usize = (SEATS + 1) * SEAT_WORDS * 8;
 /// Behind the seats: how many of them are or were taken, the first ones. Written by the master.
 const IN_USE_WORD: usize = SEATS * SEAT_WORDS;
 
+const FATAL_WORDS: core::ops::Range<usize> = 14..16;
 const LINE_WORD: usize = 16;
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
@@ -98,6 +99,13 @@ pub fn note_in_use(page: &[AtomicU64], number: usize) {
 pub fn seat(page: &[AtomicU64], number: usize) -> Option<Seat<'_>> {
     let start = number.checked_mul(SEAT_WORDS)?;
     page.get(start..start.checked_add(SEAT_WORDS)?).map(Seat)
+}
+
+impl<'a> Seat<'a> {
+    /// Where the worker notes what ends it. What the words say is `sys::fatal`'s.
+    pub fn fatal_words(self) -> &'a [AtomicU64] {
+        &self.0[FATAL_WORDS]
+    }
 }
 
 impl Seat<'_> {

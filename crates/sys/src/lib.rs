@@ -9,6 +9,7 @@ pub mod channel;
 pub mod clock;
 pub mod daemon;
 pub mod door;
+pub mod fatal;
 pub mod image;
 pub mod listener;
 pub mod memory;

@@ -52,6 +52,15 @@ impl Shared {
         Ok(Self { words: address.cast(), count: bytes / 8, fd })
     }
 
+    /// The words, which stay where they are as long as the process lives. The descriptor is closed.
+    pub fn leak(self) -> &'static [AtomicU64] {
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: the descriptor is moved out of what is never dropped.
+        drop(unsafe { std::ptr::read(&this.fd) });
+        // SAFETY: as in `words`; the mapping is never removed.
+        unsafe { std::slice::from_raw_parts(this.words, this.count) }
+    }
+
     /// The words.
     pub fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is page-aligned, holds `count` words, lives as long as `self`, cannot shrink (sealed), and

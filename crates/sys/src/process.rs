@@ -1,5 +1,7 @@
 //! Processes: reaping, killing, adopting.
 
+use std::path::Path;
+
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::{Error, Result};
@@ -155,13 +157,30 @@ fn pid_of(number: u32) -> Option<Pid> {
     i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
-/// How many processes of this control group the kernel has killed for lack of memory. See cgroup v2, `memory.events`.
-/// Returns `None` where there is no such group.
+/// How many processes of this control group the kernel has killed for lack of memory. See cgroups(7): `memory.events` of
+/// version 2, `memory.oom_control` of version 1. Returns `None` where no group counts them.
 pub fn oom_kills() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let events = std::fs::read_to_string(format!("/sys/fs/cgroup/{group}/memory.events")).ok()?;
-    events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+    oom_kills_below(Path::new("/"))
+}
+
+/// The same where `/proc` and `/sys` are below `root`.
+fn oom_kills_below(root: &Path) -> Option<u64> {
+    let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let mount = root.join("sys/fs/cgroup");
+    groups.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        let (mount, file) = match controllers {
+            "" => (mount.clone(), "memory.events"),
+            // Version 1; several controllers may share a hierarchy, which is mounted by all of their names.
+            some if some.split(',').any(|name| name == "memory") => (mount.join("memory"), "memory.oom_control"),
+            _ => return None,
+        };
+        // In a container the group may be named as the host sees it; then its own is what is mounted.
+        let found = [mount.join(group).join(file), mount.join(file)];
+        let events = found.iter().find_map(|path| std::fs::read_to_string(path).ok())?;
+        events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+    })
 }
 
 /// The effective user id.
@@ -212,6 +231,37 @@ mod tests {
         check(9, "SIGKILL (signal 9)");
         check(11 | 0x80, "SIGSEGV (signal 11) (core dumped)");
         check(40, "SIG40 (signal 40)");
+    }
+
+    #[test]
+    fn kills_for_lack_of_memory_are_counted_by_either_version_of_control_groups() {
+        #[track_caller]
+        fn check(groups: &str, files: &[(&str, &str)], want: Option<u64>) {
+            let line = std::panic::Location::caller().line();
+            let root = std::env::temp_dir().join(format!("licorne-cgroup-{}-{line}", std::process::id()));
+            for (name, text) in [("proc/self/cgroup", groups)].iter().chain(files) {
+                let path = root.join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            let found = oom_kills_below(&root);
+            std::fs::remove_dir_all(&root).unwrap();
+            assert_eq!(found, want, "{groups}");
+        }
+        let events = "low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n";
+        let control = "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n";
+        check(
+            "0::/system.slice/app.service\n",
+            &[("sys/fs/cgroup/system.slice/app.service/memory.events", events)],
+            Some(2),
+        );
+        check("0::/\n", &[("sys/fs/cgroup/memory.events", events)], Some(2));
+        let old = "12:pids:/a\n9:cpu,memory:/docker/1\n1:name=systemd:/a\n0::/a\n";
+        check(old, &[("sys/fs/cgroup/memory/docker/1/memory.oom_control", control)], Some(5));
+        check(old, &[("sys/fs/cgroup/memory/memory.oom_control", control)], Some(5));
+        // A kernel that does not count, and none that tells.
+        check("9:memory:/a\n", &[("sys/fs/cgroup/memory/a/memory.oom_control", "under_oom 0\n")], None);
+        check("0::/\n", &[], None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
     native.define_module_function("keep_from_children", function!(keep_from_children, 1))?;
+    native.define_module_function("note_fatal_signals", function!(note_fatal_signals, 2))?;
     native.define_module_function("printable_lines", function!(printable_lines, 1))?;
     directives::define(native)?;
     logs::define(native)?;
@@ -48,6 +49,17 @@ fn keep_from_children(ruby: &Ruby, numbers: Vec<i32>) -> Result<(), Error> {
     ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))?;
     numbers.into_iter().for_each(ffi::keep_from_children);
     Ok(())
+}
+
+/// Has this process, a worker, note in its seat of the scoreboard which signal ends it, and where that came from.
+fn note_fatal_signals(ruby: &Ruby, scoreboard: i32, seat: usize) -> Result<(), Error> {
+    let page = ffi::duplicate_descriptor(scoreboard).map_err(|error| system_error(ruby, "scoreboard", &error))?;
+    let failed = |error: sys::Error| Error::new(ruby.exception_io_error(), error.chain());
+    let page = sys::memory::Shared::map(page).map_err(failed)?.leak();
+    match scoreboard::seat(page, seat) {
+        Some(seat) => sys::fatal::note(seat.fatal_words()).map_err(failed),
+        None => Err(Error::new(ruby.exception_arg_error(), format!("the scoreboard has no seat {seat}"))),
+    }
 }
 
 /// Without what a terminal would act upon, and in UTF-8 whatever it was.

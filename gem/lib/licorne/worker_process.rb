@@ -57,6 +57,7 @@ module Licorne
 
     def prepare
       install_traps
+      Native.note_fatal_signals(@inheritance.scoreboard, @inheritance.seat)
       Native.keep_from_children([@control.fileno, @inheritance.scoreboard, *@inheritance.queue,
                                  *@inheritance.listeners.map(&:first)])
       @server.send(:proc_name, "worker[#{@worker.nr}]")
