@@ -447,6 +447,24 @@ logger Logger.new($stderr)
 }
 
 #[test]
+fn lines_about_old_workers_go_to_the_logger_of_the_configuration_that_holds_now() {
+    let logger =
+        |name: &str| format!("require 'logger'\nlogger Logger.new(File.join(ENV.fetch('TEST_DIR'), '{name}'))\n");
+    let mut server = Server::builder().workers(2).config(&logger("first.log")).launch();
+    let read = |name: &str| std::fs::read_to_string(server.file(name)).unwrap_or_default();
+    server.eventually("a server", || read("first.log").contains("master process ready").then_some(()));
+    let config = std::fs::read_to_string(server.file("config.rb")).expect("a configuration");
+    server.write("config.rb", &config.replace("first.log", "second.log"));
+    let finished = server.ctl(["reload", "--wait"]);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    server.eventually("the end of the old workers", || {
+        (read("second.log").matches("reaped ").count() == 2).then_some(())
+    });
+    assert!(!read("first.log").contains("reaped "), "{}", read("first.log"));
+    server.stop();
+}
+
+#[test]
 fn every_line_of_the_master_goes_to_the_logger_of_the_configuration() {
     let config = "require 'logger'\nlogger Logger.new(File.join(ENV.fetch('TEST_DIR'), 'mine.log'))\n\
                   listen File.join(ENV.fetch('TEST_DIR'), 'more.sock')";

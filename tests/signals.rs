@@ -97,6 +97,22 @@ fn usr1_reopens_the_logs_of_master_and_workers() {
 }
 
 #[test]
+fn usr1_logs_as_many_lines_as_unicorn_does() {
+    for preload in [false, true] {
+        let mut server = Server::builder().workers(3).preload(preload).start();
+        let mark = server.mark();
+        server.signal(Signal::USR1);
+        for worker in 0..3 {
+            server.wait_for(mark, &format!("worker={worker} done reopening logs"));
+        }
+        let lines = server.log().since(mark, "reopening logs");
+        // Two of the master's, two of each worker's: the differential tests show that these are Unicorn's.
+        assert_eq!(lines.len(), 2 + 2 * 3, "{lines:#?}");
+        server.stop();
+    }
+}
+
+#[test]
 fn ttin_adds_a_worker_and_ttou_takes_one_down_to_none() {
     let mut server = Server::builder().workers(1).start();
     server.signal(Signal::TTIN);

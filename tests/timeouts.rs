@@ -51,6 +51,28 @@ fn outlive(server: &Server, path: &str) {
     assert_eq!(server.get("/").text(), "ok\n", "another worker has come");
 }
 
+#[test]
+fn the_report_of_a_request_that_hangs_goes_into_the_log_that_there_is_now() {
+    let config = "timeout 6\ntimeout_cleanup 3\nstderr_path File.join(ENV.fetch('TEST_DIR'), 'err.log')";
+    let mut server = Server::builder().app(App::rackup(STUCK)).workers(1).config(config).launch();
+    assert_eq!(server.get("/").text(), "ok\n");
+    let read = |name: &str| std::fs::read_to_string(server.file(name)).unwrap_or_default();
+    let stuck = std::thread::scope(|scope| {
+        let stuck = scope.spawn(|| server.connect().request_raw("GET /stuck HTTP/1.1\r\nHost: x\r\n\r\n"));
+        server.eventually("a request that hangs", || {
+            let status: serde_json::Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).ok()?;
+            (status["workers"][0]["request"]["line"] == "GET /stuck").then_some(())
+        });
+        std::fs::rename(server.file("err.log"), server.file("old.log")).expect("renamed");
+        server.signal(Signal::USR1);
+        stuck.join().expect("no panic")
+    });
+    assert_eq!(stuck, b"");
+    server.eventually("a report", || read("err.log").contains("wait_in_the_application").then_some(()));
+    assert!(!read("old.log").contains("timeout is near"), "{}", read("old.log"));
+    server.stop();
+}
+
 /// How old the request was by the line that matches this, in ms.
 #[track_caller]
 fn age_ms(server: &Server, pattern: &str) -> u64 {

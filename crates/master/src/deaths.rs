@@ -50,7 +50,8 @@ impl Shell {
         if !worker.ready && self.failure.is_none() {
             self.failure = Some(format!("worker={} ended while booting: {}", worker.slot, exited.ruby_inspect()));
         }
-        let told = [Some(worker.generation), self.supervisor.generation()].into_iter().flatten().any(|generation| {
+        // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
+        let told = [self.supervisor.generation(), Some(worker.generation)].into_iter().flatten().any(|generation| {
             let message = Message::WorkerExited { slot: Some(worker.slot.0), pid: exited.pid, status: exited.status };
             self.molds.get(&generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))
         });

@@ -31,7 +31,9 @@ module Licorne
       @retire.call
     end
 
+    # A worker opens its logs anew between requests: one that hangs in this one has not done so since they were rotated.
     def timeout(report)
+      reopen_rotated
       @server.logger.error(report.to_s)
       @server.after_worker_timeout.call(@server, @worker, report.info)
     rescue StandardError => e
@@ -48,6 +50,13 @@ module Licorne
     end
 
     private
+
+    # A log that cannot be opened must not keep the report from the old one.
+    def reopen_rotated
+      Logs.reopen
+    rescue StandardError => e
+      log_quietly(e)
+    end
 
     # The log itself may be what is broken.
     def log_quietly(exception)
