@@ -225,6 +225,26 @@ fn a_rackup_file_may_ask_for_the_background() {
 }
 
 #[test]
+fn a_rackup_file_that_the_working_directory_leads_to_may_ask_for_the_background() {
+    let rackup = "#\\ -D -l unix:{dir}/late.sock\nrun ->(_env) { [200, {}, [Dir.pwd]] }\n";
+    let config = "working_directory File.join(ENV.fetch('TEST_DIR'), 'elsewhere')";
+    let server = Server::builder().file("elsewhere/config.ru", rackup).config(config).app(App::file("x", ""));
+    let mut server = server.unnamed_listeners().launch();
+    assert!(server.wait_for_exit().success());
+    let master = server.pid_in_file("server.pid").expect("a pid file");
+    assert_ne!(master, server.pid());
+    // The socket that was passed is served as well.
+    for endpoint in [Endpoint::Unix(server.file("late.sock")), server.endpoint().clone()] {
+        let answer = Connection::open(&endpoint).request(&Request::get("/").close());
+        assert!(answer.text().ends_with("/elsewhere"), "{endpoint:?}");
+    }
+    let master = Watch::on(master).expect("the master is there");
+    master.signal(Signal::QUIT);
+    assert!(master.wait(testkit::patience()), "the master did not stop");
+    server.assert_nothing_is_left();
+}
+
+#[test]
 fn options_of_ruby_act_in_the_order_in_which_they_came() {
     let app = "run ->(_env) { [200, {}, [[$order, $VERBOSE, $LOAD_PATH.first(2)].inspect]] }\n";
     let mut server = Server::builder().app(App::rackup(app));

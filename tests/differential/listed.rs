@@ -30,6 +30,17 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("A daemon's exit status is the truth", "daemon", "a_daemon_that_cannot_boot_says_so_and_fails"),
     ("A first boot that fails ends the server", "deaths", "a_first_boot_that_fails_ends_the_server_with_the_backtrace"),
+    ("A directive with an equals sign is refused", "config_errors", "each_mistake_in_the_configuration_is_told"),
+    (
+        "A rackup file that only the configuration leads to is read late",
+        "command_line",
+        "a_rackup_file_that_the_working_directory_leads_to_may_ask_for_the_background",
+    ),
+    (
+        "A boot that fails is told once",
+        "config_errors",
+        "what_fails_a_boot_is_told_once_and_without_frames_of_the_server",
+    ),
     ("The log waits for nothing", "log_readers", "a_log_that_is_not_read_stops_no_master_and_the_lost_lines_are_told"),
     (
         "Files in directories of the application's user are opened as that user",

@@ -15,8 +15,6 @@ use crate::options::{Given, parse, port, show};
 const SUPERVISORD: &str = "SUPERVISOR_ENABLED";
 /// More of a rackup file than this is not looked at for its line of options, in bytes.
 const RACKUP_BYTES: u64 = 1 << 20;
-/// Where `unicorn_rails -D` has its pid file when nothing else is said.
-const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 
 /// Runs a master with this command line, as the program that it was called as.
 ///
@@ -107,12 +105,15 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     let program = options.program_path.to_str();
     let paths = [options.config_file.as_deref(), Some(options.rackup.as_str()), program];
     options.directory = start_directory(&paths.into_iter().flatten().collect::<Vec<_>>())?;
-    options.daemonize |= asks_for_background(&options.rackup, guise);
-    if options.daemonize && sys::process::own_pid() == 1 {
-        return Err("-D: this is process 1, with which the container would end: leave -D away".to_string());
+    if is_count(&options.rackup) && arguments.iter().any(|word| word == "-w") {
+        return Err(format!(
+            "-w turns on warnings, and has no number: then `{0}` is the rackup file, which is not there. Say \
+             `worker_processes {0}` in the configuration, or WEB_CONCURRENCY={0} in the environment",
+            options.rackup
+        ));
     }
-    if options.rails && options.daemonize {
-        options.pid = Some(RAILS_PID.to_string());
+    if options.daemonize || asks_for_background(&options.rackup, guise) {
+        options.daemonize()?;
     }
     Ok(Asked::Server(Box::new(options), ruby))
 }

@@ -33,6 +33,8 @@ pub(crate) const PRIVATE_VARIABLES: [&str; 15] = [
 pub(crate) const STATE_VARIABLE: &str = "LICORNE_STATE_FD";
 /// The descriptor on which a second master tells the first that it serves.
 pub(crate) const READY_VARIABLE: &str = "LICORNE_READY_FD";
+/// Where `unicorn_rails -D` has its pid file when nothing else is said.
+const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 /// The number under which a mold gets its control socket.
 const CONTROL_FD: i32 = 3;
 
@@ -98,6 +100,21 @@ pub struct Options {
 }
 
 impl Options {
+    /// Has the server go to the background.
+    ///
+    /// # Errors
+    /// That would end the container.
+    pub fn daemonize(&mut self) -> Result<(), String> {
+        if sys::process::own_pid() == 1 {
+            return Err("-D: this is process 1, with which the container would end: leave -D away".to_string());
+        }
+        self.daemonize = true;
+        if self.rails {
+            self.pid = Some(RAILS_PID.to_string());
+        }
+        Ok(())
+    }
+
     /// The program's name in titles.
     pub(crate) fn program_name(&self) -> String {
         Path::new(&self.program_path)

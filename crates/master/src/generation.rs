@@ -23,6 +23,7 @@ impl Shell {
     /// A mold has told its settings: prepares what they need.
     pub(crate) fn configured(&mut self, generation: Generation, json: &str) {
         match self.prepare(generation, json) {
+            Ok(_) if self.begins_anew => self.exit = Some(0),
             Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
             Err(text) => {
                 self.failure = Some(text);
@@ -34,6 +35,14 @@ impl Shell {
     fn prepare(&mut self, generation: Generation, json: &str) -> Result<supervisor::Plan, String> {
         let settings = Settings::parse(json)?;
         let first = self.settings.is_none();
+        if first && settings.daemonize && !self.options.daemonize {
+            self.options.daemonize()?;
+            // A second master of an upgrade is in the background already.
+            self.begins_anew = self.succession.origin.is_none();
+        }
+        if self.begins_anew {
+            return Ok(settings.plan(self.way(settings.upgrade)));
+        }
         if first {
             self.enter(&settings)?;
             self.log.set_forward(settings.custom_logger);

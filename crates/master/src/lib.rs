@@ -5,6 +5,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `run` | the way in, to the background if asked for |
 //! | `shell` | the state, the loop, and the order in which a round looks at things |
 //! | `perform` | one function for each action |
 //! | `generation` | settings that a mold told: prepare, commit, roll back |
@@ -52,6 +53,7 @@ mod preflight;
 mod queue;
 mod release;
 pub mod revision;
+mod run;
 mod runtime;
 mod settings;
 mod shell;
@@ -63,6 +65,6 @@ mod watch;
 
 pub use boot::{Options, RubyOption};
 pub use preflight::{SWITCH as PREFLIGHT, answer as preflight};
+pub use run::run;
 pub use runtime::Runtime;
-pub use shell::run;
 pub use take_over::guard;

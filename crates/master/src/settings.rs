@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     /// The user that the application runs as, where the configuration says it.
     pub(crate) user: Option<User>,
     pub(crate) upgrade: UpgradeWay,
+    /// Whether the line of options in the rackup file asks for the background.
+    pub(crate) daemonize: bool,
     /// In binding order.
     pub(crate) listeners: Vec<Wanted>,
     /// Whether the configuration brought its own logger: then lines of the master go through the mold.
@@ -113,6 +115,7 @@ impl Settings {
             program_path: path(&value["start_ctx"], "program_path")?,
             custom_logger: value["custom_logger"] == true,
             upgrade: upgrade(&value)?,
+            daemonize: value["daemonize"] == true,
             told: json.to_string(),
         })
     }

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use supervisor::{Config, Event, Generation, Instant, Supervisor, Ticket, WorkerId};
-use sys::daemon::{Reporter, Side};
+use sys::daemon::Reporter;
 use sys::memory::Shared;
 use sys::process::{Exited, Kill};
 use sys::signals::{Signal, Signals};
-use sys::stdio::complain;
 use sys::title::Title;
 use wire::Message;
 
@@ -31,11 +30,10 @@ use crate::settings::Settings;
 use crate::status::LastReload;
 use crate::succession::Succession;
 use crate::successor::{self, Successor};
-use crate::take_over;
 use crate::watch::{Limits, Looks, Watched};
 
 /// The exit status of a server that could not start.
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 /// How many messages of one child are taken in before others have their turn: none has so much to say.
 const MESSAGES_AT_ONCE: usize = 1024;
 
@@ -93,6 +91,8 @@ pub(crate) struct Shell {
     pub(crate) collect_again: bool,
     /// Whether the standard streams have been sent where the settings want them.
     pub(crate) entered: bool,
+    /// Whether to begin anew in the background, which the rackup file asks for: that is known when a mold has found it.
+    pub(crate) begins_anew: bool,
     /// Whether it has been logged that everything is done.
     pub(crate) completed: bool,
     /// The exit status when the first mold itself said that it failed: `exit 7` in the configuration is honoured.
@@ -100,76 +100,20 @@ pub(crate) struct Shell {
     pub(crate) exit: Option<u8>,
 }
 
-/// Runs a master until it stops, and returns its exit status.
-///
-/// Call it once, while the process has a single thread: it may fork, and it overwrites the process's title.
-pub fn run(options: Options, runtime: Runtime) -> u8 {
-    match take_over::handed_over() {
-        Ok(None) => {}
-        Ok(Some(handed)) => match Shell::take_over(options, runtime, &handed) {
-            Ok(mut shell) => {
-                shell.commit_take_over(&handed);
-                return shell.go_on();
-            }
-            Err(text) => return give_up(&text),
-        },
-        Err(text) => return give_up(&text),
-    }
-    // A second master of an upgrade is in the background already: forking again would lose the first one's sight of it.
-    let upgraded = std::env::var("UNICORN_FD").is_ok_and(|fds| !fds.is_empty());
-    let announced = Announced::to_this_process();
-    let mut reporter = None;
-    if options.daemonize && !upgraded {
-        match sys::daemon::fork_to_background() {
-            Ok(Side::Launcher(answer)) => return launched(answer.wait()),
-            Ok(Side::Daemon(side)) => reporter = Some(side),
-            Err(error) => return refuse(&error.chain(), None),
-        }
-    }
-    match Shell::new(options, runtime, &announced) {
-        Ok(mut shell) => {
-            shell.reporter = reporter;
-            shell.serve()
-        }
-        Err(text) => refuse(&text, reporter),
-    }
-}
-
-fn launched(answer: Result<u32, String>) -> u8 {
-    match answer {
-        Ok(_) => 0,
-        Err(text) => {
-            if !text.is_empty() {
-                complain(text.trim_end());
-            }
-            complain("master failed to start, check stderr log for details");
-            FAILED
-        }
-    }
-}
-
-/// What the program before this one held cannot be taken over: that one has to go on.
-fn give_up(text: &str) -> u8 {
-    take_over::go_back(text);
-    refuse(text, None)
-}
-
-fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
-    match reporter {
-        Some(reporter) => reporter.failed(text),
-        None => Log::last_words(text),
-    }
-    FAILED
-}
-
 impl Shell {
-    fn new(options: Options, runtime: Runtime, announced: &Announced) -> Result<Self, String> {
+    pub(crate) fn new(options: Options, runtime: Runtime, announced: &Announced) -> Result<Self, String> {
+        let inherited = Inherited::adopt(announced, &Log::default())?;
+        Self::begin(options, runtime, inherited)
+    }
+
+    /// A master on these sockets.
+    pub(crate) fn begin(options: Options, runtime: Runtime, inherited: Inherited) -> Result<Self, String> {
         let chain = |error: sys::Error| error.chain();
         let signals = Signals::listen().map_err(chain)?;
         sys::process::become_subreaper().map_err(chain)?;
         let scoreboard = Shared::create(crate::orphans::SCOREBOARD, scoreboard::BYTES).map_err(chain)?;
         let mut shell = Self::assemble(options, runtime, signals, scoreboard, Queue::open().map_err(chain)?);
-        shell.inherited = Inherited::adopt(announced, &shell.log)?;
+        shell.inherited = inherited;
         shell.succession = Succession::after(successor::origin());
         shell.notify = Notify::from_environment(shell.succession.origin.is_some(), &shell.log);
         // Now, before anything can move: this is where Bundler has pinned the environment to.
@@ -221,6 +165,7 @@ impl Shell {
             // What died before there was a handler, or before this program took over, has told nobody.
             collect_again: true,
             entered: false,
+            begins_anew: false,
             completed: false,
             boot_exit: None,
             exit: None,
@@ -234,13 +179,13 @@ impl Shell {
         Config { has_config_file: options.config_file.is_some(), seed, ..Config::default() }
     }
 
-    fn serve(&mut self) -> u8 {
+    pub(crate) fn serve(&mut self) -> u8 {
         self.show_title("master");
         self.event(Event::Start);
         self.go_on()
     }
 
-    fn go_on(&mut self) -> u8 {
+    pub(crate) fn go_on(&mut self) -> u8 {
         loop {
             while let Some(action) = self.supervisor.poll_action() {
                 self.perform(action);

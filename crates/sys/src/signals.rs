@@ -64,6 +64,20 @@ impl Signal {
     }
 }
 
+/// The numbers of all of them.
+const HEARD: [i32; 10] = [
+    n::SIGQUIT,
+    n::SIGTERM,
+    n::SIGINT,
+    n::SIGHUP,
+    n::SIGUSR1,
+    n::SIGUSR2,
+    n::SIGTTIN,
+    n::SIGTTOU,
+    n::SIGWINCH,
+    n::SIGCHLD,
+];
+
 /// The queue.
 #[derive(Debug)]
 pub struct Signals {
@@ -90,6 +104,15 @@ pub fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
+/// Has the signals of a master act by default again. Call it when no [`Signals`] is left.
+pub fn stop_listening() {
+    use nix::sys::signal::{SigHandler, Signal as Number, signal};
+    for number in HEARD.into_iter().filter_map(|number| Number::try_from(number).ok()) {
+        // SAFETY: the default is no handler of ours.
+        let _ = unsafe { signal(number, SigHandler::SigDfl) };
+    }
+}
+
 impl Signals {
     /// Installs the handlers of a master.
     ///
@@ -97,20 +120,8 @@ impl Signals {
     /// No descriptors left.
     pub fn listen() -> Result<Self> {
         let (read, write) = UnixStream::pair().map_err(Error::call("socketpair"))?;
-        let all = [
-            n::SIGQUIT,
-            n::SIGTERM,
-            n::SIGINT,
-            n::SIGHUP,
-            n::SIGUSR1,
-            n::SIGUSR2,
-            n::SIGTTIN,
-            n::SIGTTOU,
-            n::SIGWINCH,
-            n::SIGCHLD,
-        ];
         let delivery =
-            SignalDelivery::with_pipe(read, write, WithOrigin::default(), all).map_err(Error::call("sigaction"))?;
+            SignalDelivery::with_pipe(read, write, WithOrigin::default(), HEARD).map_err(Error::call("sigaction"))?;
         Ok(Self { delivery })
     }
 

@@ -25,7 +25,8 @@ module Licorne
     def to_h
       settings = directives.merge(
         "listeners" => listeners, "custom_logger" => @configurator.given?(:logger), "rackup" => @boot.rackup,
-        "rack_env" => ENV["RACK_ENV"], "start_ctx" => start_ctx, "user_ids" => user_ids
+        "rack_env" => ENV["RACK_ENV"], "start_ctx" => start_ctx, "user_ids" => user_ids,
+        "daemonize" => @rackup_options.daemonize?
       )
       check_writable(settings)
       check_push(settings)

@@ -1,0 +1,96 @@
+//! The way in: from the command line to a master that serves, in the foreground or in the background.
+
+use sys::daemon::{Reporter, Side};
+use sys::stdio::complain;
+
+use crate::boot::Options;
+use crate::inherited::Announced;
+use crate::log::Log;
+use crate::runtime::Runtime;
+use crate::shell::{FAILED, Shell};
+use crate::take_over;
+
+/// Runs a master until it stops, and returns its exit status.
+///
+/// Call it once, while the process has a single thread: it may fork, and it overwrites the process's title.
+pub fn run(options: Options, runtime: Runtime) -> u8 {
+    match take_over::handed_over() {
+        Ok(None) => {}
+        Ok(Some(handed)) => match Shell::take_over(options, runtime, &handed) {
+            Ok(mut shell) => {
+                shell.commit_take_over(&handed);
+                return shell.go_on();
+            }
+            Err(text) => return give_up(&text),
+        },
+        Err(text) => return give_up(&text),
+    }
+    // A second master of an upgrade is in the background already: forking again would lose the first one's sight of it.
+    let upgraded = std::env::var("UNICORN_FD").is_ok_and(|fds| !fds.is_empty());
+    let announced = Announced::to_this_process();
+    let mut reporter = None;
+    if options.daemonize && !upgraded {
+        match sys::daemon::fork_to_background() {
+            Ok(Side::Launcher(answer)) => return launched(answer.wait()),
+            Ok(Side::Daemon(side)) => reporter = Some(side),
+            Err(error) => return refuse(&error.chain(), None),
+        }
+    }
+    match Shell::new(options, runtime, &announced) {
+        Ok(mut shell) => {
+            shell.reporter = reporter;
+            match shell.serve() {
+                _ if shell.begins_anew => begin_anew(shell),
+                status => status,
+            }
+        }
+        Err(text) => refuse(&text, reporter),
+    }
+}
+
+fn launched(answer: Result<u32, String>) -> u8 {
+    match answer {
+        Ok(_) => 0,
+        Err(text) => {
+            if !text.is_empty() {
+                complain(text.trim_end());
+            }
+            complain("master failed to start, check stderr log for details");
+            FAILED
+        }
+    }
+}
+
+/// What the program before this one held cannot be taken over: that one has to go on.
+fn give_up(text: &str) -> u8 {
+    take_over::go_back(text);
+    refuse(text, None)
+}
+
+fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
+    match reporter {
+        Some(reporter) => reporter.failed(text),
+        None => Log::last_words(text),
+    }
+    FAILED
+}
+
+/// Begins anew in the background, with the sockets that were passed and nothing else. The mold leaves as soon as its
+/// channel is closed.
+fn begin_anew(shell: Shell) -> u8 {
+    let Shell { options, runtime, inherited, .. } = shell;
+    match sys::daemon::fork_to_background() {
+        Ok(Side::Launcher(answer)) => {
+            sys::signals::stop_listening();
+            launched(answer.wait())
+        }
+        Ok(Side::Daemon(reporter)) => match Shell::begin(options, runtime, inherited) {
+            Ok(mut shell) => {
+                shell.reporter = Some(reporter);
+                shell.serve()
+            }
+            Err(text) => refuse(&text, Some(reporter)),
+        },
+        Err(error) => refuse(&error.chain(), None),
+    }
+}
