@@ -153,3 +153,22 @@ fn silent_connections_push_out_none_that_asks() {
     drop(silent);
     server.stop();
 }
+
+#[test]
+fn an_address_that_is_in_use_is_told_at_once_and_tried_again_by_a_reload() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = taken.local_addr().expect("it is bound");
+    let mut server = Server::builder().workers(1).config(&format!("admin_listen '{address}'")).start();
+    server.wait_for(Mark::default(), &format!("licorne admin: {address} is in use by another process: trying for *"));
+    server.wait_for(Mark::default(), &format!("admin_listen={address}: nothing answers health checks there*"));
+    drop(taken);
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    let endpoint = Endpoint::Tcp(address);
+    server.eventually("an answer", || {
+        let deadline = std::time::Instant::now() + testkit::patience();
+        let mut connection = Connection::connect(&endpoint, testkit::patience()).ok()?;
+        connection.try_send(&Request::get("/livez").close().bytes(), deadline).ok()?;
+        connection.try_receive("GET", deadline).ok().filter(|answer| answer.status == 200)
+    });
+    server.stop();
+}

@@ -24,7 +24,17 @@ const MISTAKES: &[(&str, &[&str])] = &[
         &["directory for stderr_path=/nonexistent/directory/x.log not writable"],
     ),
     ("working_directory '/nonexistent'", &["No such file or directory", "/nonexistent"]),
-    ("listen 'foo.sock'", &["Don't know how to bind: foo.sock"]),
+    (
+        "listen 'foo.sock'",
+        &["config.rb:4: listen \"foo.sock\": Don't know how to bind: foo.sock", "\"unix:foo.sock\"?"],
+    ),
+    (
+        "listen './a.sock'",
+        &["config.rb:4: listen \"./a.sock\": Don't know how to bind", "did you mean \"unix:./a.sock\"?"],
+    ),
+    ("listen 'localhost:notaport'", &["config.rb:4: listen \"localhost:notaport\": ", "\"notaport\" is no port"]),
+    ("listen '/nonexistent/a.sock'", &["config.rb:4: listen \"/nonexistent/a.sock\": No such file or directory"]),
+    ("timeout = 45", &["config.rb:4: `timeout = …` only sets a local variable", "without the equals sign"]),
     ("raise 'broken on purpose'", &["broken on purpose", "config.rb:4"]),
     ("this is no Ruby at all (", &["config.rb:", "SyntaxError"]),
     ("user 'no-such-user-here'", &["can't find user for no-such-user-here"]),
@@ -46,6 +56,34 @@ fn check(mut server: Server, what: &str, told: &[&str]) {
 fn each_mistake_in_the_configuration_is_told() {
     for (lines, told) in MISTAKES {
         check(Server::builder().config(lines).launch(), lines, told);
+    }
+}
+
+#[test]
+fn a_variable_of_the_user_s_own_may_have_the_name_of_a_directive() {
+    let config = "user = 'deploy'\ntimeout = 45\n$stderr.puts(\"for #{user}\")\ntimeout timeout";
+    let mut server = Server::builder().config(config).start();
+    server.wait_for(Mark::default(), "for deploy");
+    server.stop();
+}
+
+#[test]
+fn what_fails_a_boot_is_told_once_and_without_frames_of_the_server() {
+    let app = || App::rackup("def broken = raise('this code is broken')\nbroken\n");
+    for builder in [
+        Server::builder().app(app()).workers(2).preload(true),
+        Server::builder().app(app()).workers(1),
+        Server::builder().app(app()).workers(1).config("worker_exec true"),
+        Server::builder().workers(1).config("after_fork { |_, _| raise 'this code is broken' }"),
+        Server::builder().workers(1).config("before_fork { |_, _| raise 'this code is broken' }"),
+        Server::builder().workers(1).config("raise 'this code is broken'"),
+    ] {
+        let mut server = builder.launch();
+        assert_eq!(server.wait_for_exit().code(), Some(1));
+        let said = server.whole_output();
+        assert_eq!(said.matches("this code is broken").count(), 1, "{said}");
+        assert!(said.contains("config.ru:") || said.contains("config.rb:"), "{said}");
+        assert!(!said.contains("/licorne/"), "{said}");
     }
 }
 
@@ -114,7 +152,9 @@ fn a_missing_rackup_file_is_told() {
 #[test]
 fn a_missing_configuration_file_is_told() {
     let server = Server::builder().no_config().arg("-c").arg("nowhere.rb").launch();
-    check(server, "-c nowhere.rb", &["No such file or directory", "nowhere.rb"]);
+    let there = Server::builder().no_config().file("app/config/nowhere.rb", "").arg("-c").arg("nowhere.rb").launch();
+    check(server, "-c nowhere.rb", &["-c nowhere.rb, seen from /", "No such file or directory", "nowhere.rb"]);
+    check(there, "-c nowhere.rb", &["(did you mean config/nowhere.rb?)"]);
 }
 
 #[test]

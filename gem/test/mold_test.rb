@@ -120,7 +120,8 @@ class MoldTest < Minitest::Test
     assert_equal "rackup file (none.ru) not readable (ArgumentError)", @mold.wire.expect(:failed)[:text]
     @mold.stop
     boot("", config_file: "none.rb")
-    assert_match(/\ANo such file or directory .* - none\.rb \(Errno::ENOENT\)\z/, @mold.wire.expect(:failed)[:text])
+    assert_match(/\A-c none\.rb, seen from .*: No such file or directory .* - none\.rb \(Errno::ENOENT\)\z/,
+                 @mold.wire.expect(:failed)[:text])
   end
 
   def test_a_preloaded_application_that_does_not_load_is_told

@@ -35,14 +35,19 @@ class SettingsTest < Minitest::Test
     RUBY
     assert_equal [2, "quick", %w[root root], true, true],
                  settings.values_at("worker_processes", "term_signal", "user", "custom_logger", "before_exec")
-    assert_equal [{ "address" => "8080", "backlog" => 5 }, { "address" => "/a.sock" }], settings["listeners"]
+    assert_equal [{ "address" => "8080", "backlog" => 5 }, { "address" => "/a.sock" }],
+                 without_places(settings["listeners"])
+  end
+
+  def without_places(listeners)
+    listeners.map { |listener| listener.except("place") }
   end
 
   def test_a_host_is_looked_up_here_and_not_by_the_master
     assert_equal [{ "address" => "localhost:80", "resolved" => "127.0.0.1:80" }],
-                 settings("listen 'localhost:80'")["listeners"]
+                 without_places(settings("listen 'localhost:80'")["listeners"])
     unknown, = settings("listen 'a.invalid:80'")["listeners"]
-    assert_equal %w[address unresolved], unknown.keys
+    assert_equal %w[address unresolved place], unknown.keys
     assert_match(/\Agetaddrinfo: .* \(SocketError\)\z/, unknown["unresolved"])
   end
 
@@ -50,15 +55,17 @@ class SettingsTest < Minitest::Test
     settings = settings("listen '127.0.0.1:2', tries: 1\nlisten '127.0.0.1:1', backlog: 7\n",
                         rackup: "#\\ -l 127.0.0.1:3 -p 5\nrun nil\n", listeners: ["127.0.0.1:1"], host: "127.0.0.1",
                         port: 4)
-    assert_equal [{ "address" => "127.0.0.1:1", "backlog" => 7 }, { "address" => "127.0.0.1:2", "tries" => 1 },
-                  { "address" => "127.0.0.1:3" }, { "address" => "127.0.0.1:5" }], settings["listeners"]
+    assert_equal [{ "address" => "127.0.0.1:1", "backlog" => 7 },
+                  { "address" => "127.0.0.1:2", "place" => "u.rb:1", "tries" => 1 },
+                  { "address" => "127.0.0.1:3", "place" => "config.ru" }, { "address" => "127.0.0.1:5" }],
+                 settings["listeners"]
   end
 
   def test_port_of_the_environment_counts_where_no_listener_is_given
     ENV["PORT"] = "5000"
     assert_equal [{ "address" => "0.0.0.0:5000" }], settings["listeners"]
     assert_equal [{ "address" => "127.0.0.1:5000" }], settings(host: "127.0.0.1")["listeners"]
-    assert_equal [{ "address" => "9" }], settings("listen 9")["listeners"]
+    assert_equal [{ "address" => "9", "place" => "u.rb:1" }], settings("listen 9")["listeners"]
     assert_equal [], settings(inherited: ["127.0.0.1:7"])["listeners"]
     ENV["PORT"] = " "
     assert_equal [{ "address" => "0.0.0.0:8080" }], settings["listeners"]

@@ -24,6 +24,24 @@ pub(crate) const KNOWN: &[Listed] = &[
                 "config.rb:1: check_client_connection is incompatible with tcp_nopush:true (ArgumentError)",
             ),
             (
+                "-c config.rb | listen 'DIR/config.ru'",
+                "error",
+                "socket=DIR/config.ru specified but it is not a socket! (ArgumentError)",
+                "config.rb:1: listen \"DIR/config.ru\": socket=DIR/config.ru specified but it is not a socket! (ArgumentError)",
+            ),
+            (
+                "-c missing.rb",
+                "error",
+                "No such file or directory @ rb_sysopen - missing.rb (Errno::ENOENT)",
+                "-c missing.rb, seen from DIR: No such file or directory @ rb_sysopen - missing.rb (Errno::ENOENT)",
+            ),
+            (
+                "-l foo.sock",
+                "error",
+                "Don't know how to bind: foo.sock (ArgumentError)",
+                "Don't know how to bind: foo.sock (ArgumentError); did you mean \"unix:foo.sock\"? A path begins with /, ~ or unix:",
+            ),
+            (
                 "-c config.rb | listen 'DIR/x.sock' | #\\ --no-such-option\nrun nil",
                 "error",
                 "invalid option: --no-such-option (OptionParser::InvalidOption)",

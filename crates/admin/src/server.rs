@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sys::door::Door;
 use sys::listener::{Address, Listener};
+use sys::stdio::complain;
 use sys::user::User;
 
 use crate::answer;
@@ -27,6 +28,8 @@ const MASTER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to go on when the pipe to the master has ended while it answers still: it has executed a new program in its
 /// place, which starts an admin process of its own.
 const OVERLAP: Duration = Duration::from_secs(2);
+/// The exit status when the address cannot be had.
+const NO_ADDRESS: u8 = 3;
 /// How long another admin process may still hold the address.
 const BIND_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,18 +53,24 @@ pub enum Master {
     Parent,
 }
 
-/// Serves until the master is gone. Returns the exit status.
+/// Serves until the master is gone. Returns the exit status, 3 when the address cannot be had.
 ///
 /// # Errors
-/// The address cannot be bound.
+/// It cannot serve.
 pub fn run(options: &Options) -> Result<u8, String> {
     if let Some(title) = sys::title::Title::claim() {
         title.set(&format!("licorne admin {}", options.listen));
     }
-    let address = Address::parse(&options.listen).map_err(|error| error.chain())?;
+    let address = match Address::parse(&options.listen) {
+        Ok(address) => address,
+        Err(error) => return Ok(without_address(&options.listen, &error.chain())),
+    };
     let application_user = options.application_user.as_deref();
     let user = application_user.and_then(|name| User::look_up(name, None));
-    let listener = bind(&address, user.as_ref())?;
+    let listener = match bind(&address, user.as_ref()) {
+        Ok(listener) => listener,
+        Err(text) => return Ok(without_address(&options.listen, &text)),
+    };
     become_nobody(user.map(|user| user.uid))?;
     let with_parent = matches!(options.master, Master::Parent);
     let parent = own_parent();
@@ -110,6 +119,11 @@ pub fn run(options: &Options) -> Result<u8, String> {
     }
 }
 
+fn without_address(listen: &str, why: &str) -> u8 {
+    complain(format_args!("licorne admin: cannot listen on {listen}: {why}"));
+    NO_ADDRESS
+}
+
 fn own_parent() -> Option<u32> {
     sys::table::process(sys::process::own_pid()).map(|process| process.parent)
 }
@@ -150,6 +164,7 @@ fn bind(address: &Address, user: Option<&User>) -> Result<Listener, String> {
         ..sys::listener::Options::default()
     };
     let deadline = Instant::now() + BIND_PATIENCE;
+    let mut told = false;
     loop {
         match Listener::bind_as(user, address, &options) {
             Ok(listener) => return Ok(listener),
@@ -159,6 +174,13 @@ fn bind(address: &Address, user: Option<&User>) -> Result<Listener, String> {
                     && let Ok(listener) = Listener::replace(user, path, &options)
                 {
                     return Ok(listener);
+                }
+                if !std::mem::replace(&mut told, true) {
+                    let seconds = BIND_PATIENCE.as_secs();
+                    complain(format_args!(
+                        "licorne admin: {address} is in use by another process: trying for {seconds} s; until then nothing \
+                         answers health checks"
+                    ));
                 }
                 sys::poll::wait(&[], &[], Some(100_000_000)).map_err(|error| error.chain())?;
             }

@@ -30,6 +30,19 @@ const COMMANDS: [Command; 9] = [
     command("help", "show this, or the help of a command", help),
 ];
 
+/// Words that other servers and service managers have for what is done otherwise here, and how.
+const OTHERS: [(&str, &str); 9] = [
+    ("start", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
+    ("server", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
+    ("serve", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
+    ("run", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
+    ("restart", "`licorne reload` brings new code without a gap, `licorne upgrade` a new program too"),
+    ("phased-restart", "`licorne reload` brings new code without a gap, `licorne upgrade` a new program too"),
+    ("halt", "`licorne stop` finishes what has begun, `licorne stop --quick` does not"),
+    ("stats", "`licorne status` tells what master and workers do"),
+    ("log", "where the log is, the configuration says: `stderr_path`"),
+];
+
 /// Runs the subcommand that the first argument names; `None` when it names none.
 ///
 /// # Errors
@@ -41,6 +54,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<Option<u8>, String> {
     }
     // Else it is a rackup file.
     let plain = !word.starts_with('-') && !word.contains(['.', '/']) && !Path::new(word).exists();
+    if let Some((_, how)) = OTHERS.iter().find(|(other, _)| plain && other == word) {
+        return Err(format!("licorne: there is no command `{word}`, and no such file: {how}"));
+    }
     match directives::closest(word, COMMANDS.iter().map(|command| command.name)).filter(|_| plain) {
         Some(meant) => Err(format!("licorne: there is no command `{word}`, and no such file: did you mean `{meant}`?")),
         None => Ok(None),
@@ -91,6 +107,7 @@ mod tests {
         for (word, command) in [("relaod", "reload"), ("stauts", "status"), ("upgrad", "upgrade")] {
             assert!(meant(word).ends_with(&format!("did you mean `{command}`?")), "{word}: {}", meant(word));
         }
+        assert!(meant("start").ends_with("in the background with -D"), "{}", meant("start"));
         for word in ["word", "config.ru", "./reloa", "-x", "src"] {
             assert_eq!(run(&[word.to_string()]), Ok(None), "{word}");
         }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use supervisor::SuccessorPhase;
-use sys::process::{Exited, Kill};
+use sys::process::{Ending, Exited, Kill};
 use sys::spawn::Program;
 
 use crate::boot::PRIVATE_VARIABLES;
@@ -18,6 +18,9 @@ use crate::shell::Shell;
 
 /// One that ends sooner than this cannot do its work, and is not started again before the settings change.
 const WORTH_A_RESTART_NS: u64 = 1_000_000_000;
+
+/// The exit status of one that cannot have its address.
+const NO_ADDRESS: i32 = 3;
 
 /// The process, if there is one.
 #[derive(Debug, Default)]
@@ -46,6 +49,11 @@ impl Admin {
     /// The descriptor to poll.
     pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         Some(self.running.as_ref()?.questions.as_ref()?.as_fd())
+    }
+
+    /// Has an address that could not be bound be tried again: it may be free by now.
+    pub(crate) fn try_again(&mut self) {
+        self.failed = None;
     }
 
     /// Whether it asks. Whatever it sends is that one question, and is answered once a round.
@@ -135,7 +143,13 @@ impl Shell {
             return;
         }
         self.log.error(format_args!("reaped {} admin", exited.ruby_inspect()));
-        if sys::clock::monotonic_ns().saturating_sub(running.since_ns) < WORTH_A_RESTART_NS {
+        if exited.ending() == Ending::Exit(NO_ADDRESS) {
+            self.log.error(format_args!(
+                "admin_listen={}: nothing answers health checks there; the next reload tries again",
+                running.listen
+            ));
+            self.admin.failed = Some(running.listen);
+        } else if sys::clock::monotonic_ns().saturating_sub(running.since_ns) < WORTH_A_RESTART_NS {
             self.admin.failed = Some(running.listen);
         }
     }

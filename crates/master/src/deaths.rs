@@ -1,6 +1,6 @@
 //! Children that ended: who is told, what is logged, what is freed.
 
-use supervisor::{Event, Generation, KillReason, WorkerId, WorkerState};
+use supervisor::{Event, Generation, KillReason, Phase, WorkerId, WorkerState};
 use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
 use wire::Message;
@@ -61,6 +61,20 @@ impl Shell {
             if clean { self.log.info(line) } else { self.log.error(line) }
         }
         self.event(Event::WorkerExited { worker: id, in_request });
+    }
+
+    /// A worker has told why it cannot boot. By a boot or a roll, which fails by it, that is told once, in the end.
+    pub(crate) fn worker_failed(&mut self, slot: u32, generation: Generation, text: String) {
+        let fails_by_it = match self.supervisor.phase() {
+            Phase::New | Phase::Booting => true,
+            Phase::Rolling => self.supervisor.generation() == Some(generation),
+            _ => false,
+        };
+        if fails_by_it {
+            self.failure = Some(text);
+        } else {
+            self.log.error(format_args!("worker={slot} gen={generation} does not boot: {text}"));
+        }
     }
 
     /// When the request began that a worker is in, as its seat says.

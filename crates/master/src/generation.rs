@@ -126,6 +126,7 @@ impl Shell {
         let Some(mold) = self.molds.get(&generation) else { return };
         let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
         let before = self.settings.replace(settings.clone());
+        self.admin.try_again();
         // Only to know where `working_directory` leads while it still does; a start that needs it says what is wrong.
         let _ = self.find_directory();
         let listened = std::mem::replace(&mut self.listeners, listeners);

@@ -54,15 +54,19 @@ pub(crate) fn prepare(
     }
     for asked in &settings.listeners {
         let (text, options) = (&asked.text, &asked.options);
+        let explain = |error: String| asked.explain(&error);
         if let Some(name) = text.strip_prefix(BY_NAME) {
-            apply_by_name(name, options, inherited, log)?;
+            apply_by_name(name, options, inherited, log).map_err(explain)?;
             continue;
         }
-        let address = asked.address().inspect_err(|_| log.fatal(format_args!("error adding listener addr={text}")))?;
+        let address = asked.address().map_err(|error| {
+            log.fatal(format_args!("error adding listener addr={text}"));
+            explain(error)
+        })?;
         let known = present.iter().chain(&inherited.handed_over).chain(inherited.kept()).chain(&wanted);
         let bound = match known.into_iter().find(|bound| bound.serves(&address)) {
             Some(bound) => Rc::clone(bound),
-            None => Rc::new(bind(address, options, settings, log, &mut wait)?),
+            None => Rc::new(bind(address, options, settings, log, &mut wait).map_err(explain)?),
         };
         bound.apply(options, log);
         if options.rcvbuf.is_some() || options.sndbuf.is_some() {
@@ -122,7 +126,7 @@ fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log
         let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
         log.fatal(format_args!("error adding listener addr={BY_NAME}{name}"));
         return Err(format!(
-            "listen {BY_NAME}{name}: no socket of this name was passed (passed: {names}); it is the \
+            "no socket of this name was passed (passed: {names}); it is the \
              FileDescriptorName= of a socket unit (ArgumentError)"
         ));
     }

@@ -55,6 +55,8 @@ pub(crate) struct Wanted {
     pub(crate) text: String,
     /// The same with its host looked up, which the mold does: this process never waits.
     resolved: Option<String>,
+    /// Where it was asked for, `config.rb:4`; `None` on the command line.
+    place: Option<String>,
     /// Why the host could not be looked up, in Ruby's words.
     unresolved: Option<String>,
     /// The version of the PROXY protocol that its connections begin with, if they do.
@@ -71,6 +73,28 @@ impl Wanted {
         match &self.unresolved {
             Some(error) => Err(error.clone()),
             None => Address::parse(self.resolved.as_ref().unwrap_or(&self.text)).map_err(|error| error.as_ruby()),
+        }
+    }
+
+    /// Says of an error where the listener was asked for, and how addresses are written if that is what is wrong.
+    pub(crate) fn explain(&self, error: &str) -> String {
+        let hint = if self.address().is_err() && self.unresolved.is_none() { self.hint() } else { String::new() };
+        match &self.place {
+            Some(place) => format!("{place}: listen {:?}: {error}{hint}", self.text),
+            None => format!("{error}{hint}"),
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self.text.rsplit_once(':') {
+            _ if self.text.contains('/') || self.text.ends_with(".sock") => {
+                format!("; did you mean \"unix:{}\"? A path begins with /, ~ or unix:", self.text)
+            }
+            Some((host, port)) if !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                "; ports go up to 65535".to_string()
+            }
+            Some((_, port)) => format!("; {port:?} is no port: it is a number, as in \"HOST:8080\""),
+            None => "; an address is a port, HOST:PORT, or a path that begins with /, ~ or unix:".to_string(),
         }
     }
 }
@@ -215,6 +239,7 @@ fn listener(entry: &Value) -> Result<Wanted, String> {
         text: address.to_string(),
         resolved: text("resolved"),
         unresolved: text("unresolved"),
+        place: text("place"),
         proxy: text("proxy_protocol"),
         options: Options {
             backlog: int("backlog")?,
@@ -266,6 +291,21 @@ mod tests {
         let found: Vec<_> = settings.listeners.iter().map(|wanted| wanted.address().map(|a| a.to_string())).collect();
         let unknown = "getaddrinfo: no such host (SocketError)".to_string();
         assert_eq!(found, [Ok("192.0.2.1:80".to_string()), Err(unknown), Ok("0.0.0.0:8080".to_string())]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_listener_is_told_with_its_place() {
+        #[track_caller]
+        fn check(address: &str, want: &str) {
+            let json = format!(r#"{{"listeners":[{{"address":"{address}","place":"c.rb:4"}}]}}"#);
+            let wanted = Settings::parse(&json).unwrap().listeners.remove(0);
+            let error = wanted.address().unwrap_err();
+            assert_eq!(wanted.explain(&error), format!("c.rb:4: listen \"{address}\": {error}{want}"));
+        }
+        check("./a.sock", "; did you mean \"unix:./a.sock\"? A path begins with /, ~ or unix:");
+        check("localhost:notaport", "; \"notaport\" is no port: it is a number, as in \"HOST:8080\"");
+        check("127.0.0.1:99999", "; ports go up to 65535");
+        check("localhost", "; an address is a port, HOST:PORT, or a path that begins with /, ~ or unix:");
     }
 
     #[test]

@@ -360,7 +360,7 @@ impl Shell {
                     worker.pid.is_none() && worker.generation == generation && worker.slot.0 == slot
                 });
                 if let Some(worker) = failed.map(|(id, _)| *id) {
-                    self.failure = Some(text);
+                    self.worker_failed(slot, generation, text);
                     self.forget_worker(worker);
                     self.event(Event::ForkFailed { worker });
                 }
@@ -417,7 +417,8 @@ impl Shell {
                 self.event(Event::WorkerReady { worker: id });
             }
             Message::Failed { text } => {
-                self.failure = Some(text);
+                let (slot, generation) = (worker.slot.0, worker.generation);
+                self.worker_failed(slot, generation, text);
                 self.event(Event::WorkerBootFailed { worker: id });
             }
             Message::Leaving => self.event(Event::WorkerLeaves { worker: id }),

@@ -3,6 +3,7 @@
 require "logger"
 require "licorne/printable_log"
 require "licorne/native"
+require "licorne/assigned_directives"
 require "licorne/failure"
 require "licorne/hooks"
 
@@ -29,6 +30,8 @@ module Licorne
 
     # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not checked.
     attr_reader :set, :config_file
+    # Where each listener was asked for, by its address.
+    attr_reader :listener_places
     attr_accessor :after_reload
 
     def initialize(start_ctx:, config_file: nil)
@@ -38,6 +41,7 @@ module Licorne
       @set[:listeners] = []
       @set[:listener_opts] = {}
       @places = {}
+      @listener_places = {}
     end
 
     # Gives directives by their names, and :listeners, as a program does that starts the server by itself.
@@ -53,7 +57,9 @@ module Licorne
       return unless @config_file
 
       @evaluating = true
-      instance_eval(File.read(@config_file, encoding: Encoding::UTF_8), @config_file)
+      text = ConfigMissing.guard(@config_file) { File.read(@config_file, encoding: Encoding::UTF_8) }
+      instance_eval(text, @config_file)
+      AssignedDirectives.refuse(text, @config_file, TABLE.keys.reject { |name| @places.key?(name) })
     ensure
       @evaluating = false
     end
@@ -95,6 +101,7 @@ module Licorne
     def listen(address, options = {})
       address, checked = check(:listen, [address, options])
       @set[:listeners] << address
+      @listener_places[address.to_s] ||= place
       (@set[:listener_opts][address.to_s] ||= {}).merge!(checked.transform_keys(&:to_sym))
     end
 

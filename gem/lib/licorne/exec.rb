@@ -98,7 +98,6 @@ module Licorne
       ))
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
       control.send_message(:failed, text: Failure.text(e))
-      warn(Native.printable_lines(Failure.text(e)))
       exit(Failure.status(e))
     end
 

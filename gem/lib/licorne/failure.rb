@@ -4,6 +4,27 @@ module Licorne
   # A mistake in the configuration: the message begins with file and line.
   class ConfigError < ArgumentError; end
 
+  # There is no such configuration file. The message says where it was looked for, and which ones there are.
+  class ConfigMissing < Errno::ENOENT
+    USUAL = %w[config/licorne.rb config/unicorn.rb licorne.rb unicorn.rb].freeze
+    private_constant :USUAL
+
+    def self.guard(path)
+      yield
+    rescue ::Errno::ENOENT => e # the class itself has a constant Errno
+      raise new(path, e.message), cause: nil
+    end
+
+    def initialize(path, message)
+      super()
+      near = ["config/#{File.basename(path)}", *USUAL].uniq.select { |name| File.file?(name) }
+      hint = " (did you mean #{near.join(" or ")}?)" unless near.empty?
+      @text = "-c #{path}, seen from #{Dir.pwd}#{hint}: #{message}"
+    end
+
+    def to_s = @text
+  end
+
   # A name in the configuration file that is no directive. It is a NameError, as it would be for any Ruby object.
   class UnknownDirective < NoMethodError
     def initialize(text, name)

@@ -181,7 +181,6 @@ module Licorne
     end
 
     def fork_failed(worker, exception)
-      @server.logger.error(exception)
       tell(:fork_failed, slot: worker.nr, text: Failure.text(exception))
       false
     end

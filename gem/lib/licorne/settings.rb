@@ -88,8 +88,16 @@ module Licorne
       addresses.uniq.map do |address|
         options = @configurator[:listener_opts].fetch(address, {})
         resolved, unresolved = Native.resolve_listener(address)
-        { "address" => address, "resolved" => resolved, "unresolved" => unresolved, **options.transform_keys(&:to_s) }.compact
+        { "address" => address, "resolved" => resolved, "unresolved" => unresolved, "place" => place(address),
+          **options.transform_keys(&:to_s) }.compact
       end
+    end
+
+    # Where it was asked for: of the command line nothing needs to be said.
+    def place(address)
+      return if @boot.listeners.include?(address)
+
+      @configurator.listener_places[address] || (@boot.rackup if @rackup_options.listeners.include?(address))
     end
 
     def host_and_port

@@ -129,9 +129,8 @@ module Licorne
       return if exception.is_a?(SystemExit) && exception.success?
 
       @control.send_message(:failed, text: Failure.text(exception))
-      @server.logger.error(exception)
     rescue StandardError
-      # Neither master nor log can be told any more; the exit status remains.
+      # The master cannot be told any more, and nothing else wants to know; the exit status remains.
       nil
     end
   end
