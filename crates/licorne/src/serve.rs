@@ -151,7 +151,7 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
 
 /// Whether the word in the place of a rackup file is a number, and no file.
 fn is_count(rackup: &str) -> bool {
-    rackup.bytes().all(|byte| byte.is_ascii_digit()) && !Path::new(rackup).exists()
+    !rackup.is_empty() && rackup.bytes().all(|byte| byte.is_ascii_digit()) && !Path::new(rackup).exists()
 }
 
 /// Whether the rackup file has `-D` in its line of options. All other options in it are the mold's to read; this one acts
