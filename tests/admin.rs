@@ -4,7 +4,7 @@
 use rustix::process::Signal;
 use testkit::output::Mark;
 use testkit::process::{Watch, signal};
-use testkit::{Builder, Connection, Endpoint, Gate, Request, Response, Server};
+use testkit::{Builder, Connection, Endpoint, Gate, Request, Response, Server, procfs};
 
 const LISTEN: &str = "admin_listen File.join(ENV.fetch('TEST_DIR'), 'admin.sock')";
 
@@ -119,9 +119,9 @@ fn its_process_is_neither_roots_nor_the_applications() {
     let mut server = builder().workers(1).start();
     wait_for_status(&server, "/readyz", 200);
     let admin = *server.titled("admin").first().expect("the admin process");
-    let uids = testkit::procfs::status(admin, "Uid").expect("a status");
+    let uids = procfs::status(admin, "Uid").expect("a status");
     assert!(uids.split_whitespace().all(|uid| uid != "0"), "{uids}");
-    let groups = testkit::procfs::status(admin, "Groups").expect("a status");
+    let groups = procfs::status(admin, "Groups").expect("a status");
     assert!(groups.split_whitespace().all(|group| group != "0"), "{groups}");
     server.stop();
 }
@@ -158,7 +158,8 @@ fn silent_connections_push_out_none_that_asks() {
 fn an_address_that_is_in_use_is_told_at_once_and_tried_again_by_a_reload() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = taken.local_addr().expect("it is bound");
-    let mut server = Server::builder().workers(1).config(&format!("admin_listen '{address}'")).start();
+    let mut server =
+        Server::builder().workers(1).config(&format!("admin_listen '{address}'; admin_hosts 'example.com'")).start();
     server.wait_for(Mark::default(), &format!("licorne admin: {address} is in use by another process: trying for *"));
     server.wait_for(Mark::default(), &format!("admin_listen={address}: nothing answers health checks there*"));
     drop(taken);
@@ -170,5 +171,96 @@ fn an_address_that_is_in_use_is_told_at_once_and_tried_again_by_a_reload() {
         connection.try_send(&Request::get("/livez").close().bytes(), deadline).ok()?;
         connection.try_receive("GET", deadline).ok().filter(|answer| answer.status == 200)
     });
+    server.stop();
+}
+
+#[test]
+fn a_name_that_an_attacker_could_have_led_here_is_refused() {
+    let mut server = Server::builder()
+        .workers(1)
+        .config("admin_listen '127.0.0.1:0'")
+        .config("admin_hosts ['metrics.example.com', '.internal']")
+        .start();
+    let port = server.eventually("the admin process", || procfs::port(*server.titled("admin").first()?));
+    let status = |host: &str| {
+        let mut connection = Connection::open(&Endpoint::Tcp(([127, 0, 0, 1], port).into()));
+        connection.send(format!("GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        connection.receive().status
+    };
+    for known in ["127.0.0.1", "localhost:9293", "health", "metrics.example.com", "web1.internal:80"] {
+        assert_eq!(status(known), 200, "{known}");
+    }
+    assert_eq!(status("evil.example"), 403);
+    // A change is a change of the process.
+    let config = std::fs::read_to_string(server.file("config.rb")).expect("a configuration");
+    server.write(
+        "config.rb",
+        &config.replace("metrics.example.com", "evil.example").replace(":0'", &format!(":{port}'")),
+    );
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    server.eventually("the other names", || {
+        procfs::port(*server.titled("admin").first()?).filter(|again| *again == port)?;
+        (status("evil.example") == 200).then_some(())
+    });
+    server.stop();
+}
+
+#[test]
+fn a_master_that_hangs_is_told_to_all_that_ask() {
+    use std::io::{Read, Write};
+    let mut server = builder().workers(1).start();
+    wait_for_status(&server, "/readyz", 200);
+    server.suspended(server.pid(), || {
+        let mut asking: Vec<_> = (0..100)
+            .map(|_| {
+                let mut client =
+                    std::os::unix::net::UnixStream::connect(server.file("admin.sock")).expect("it listens");
+                client.write_all(b"GET /livez HTTP/1.1\r\n\r\n").expect("sent");
+                client
+            })
+            .collect();
+        for client in &mut asking {
+            client.set_read_timeout(Some(testkit::patience())).expect("a limit");
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        }
+    });
+    wait_for_status(&server, "/livez", 200);
+    server.stop();
+}
+
+#[test]
+fn its_process_can_ask_for_nothing_but_the_status() {
+    use std::io::{Read, Write};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut server = builder().workers(1).start();
+    wait_for_status(&server, "/readyz", 200);
+    let admin = *server.titled("admin").first().expect("the admin process");
+    let handle = rustix::process::Pid::from_raw(i32::try_from(admin).expect("a pid")).expect("a pid");
+    let handle = rustix::process::pidfd_open(handle, rustix::process::PidfdFlags::empty()).expect("it is there");
+    let pair = rustix::process::pidfd_getfd(handle, 0, rustix::process::PidfdGetfdFlags::empty()).expect("root may");
+    // One who has taken the process over has this, and a user without rights.
+    server.suspended(admin, || {
+        let mut pair = std::os::unix::net::UnixStream::from(pair);
+        for command in ["stop", "reload", "upgrade"] {
+            pair.write_all(format!("{{\"command\":\"{command}\"}}\n").as_bytes()).expect("sent");
+            let mut answer = Vec::new();
+            server.eventually("an answer", || {
+                let mut piece = [0; 4096];
+                let count = pair.read(&mut piece).ok()?;
+                assert!(count > 0, "the end of the master");
+                answer.extend_from_slice(&piece[..count]);
+                answer.ends_with(b"\n").then_some(())
+            });
+            let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+            assert_eq!((&answer["answer"], &answer["phase"]), (&"status".into(), &"serving".into()), "{command}");
+        }
+    });
+    assert_eq!(server.get("/").status, 200);
+    let status: serde_json::Value = serde_json::from_str(&ask(&server, "/status").text()).expect("JSON");
+    assert_eq!(status["generation"], 1);
     server.stop();
 }

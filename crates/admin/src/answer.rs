@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::hosts::Hosts;
 use crate::metrics;
 
 /// A response: status, content type, content.
@@ -22,11 +23,17 @@ impl Response {
         Self { status, content_type: TEXT, content: format!("{content}\n") }
     }
 
+    /// Answers a request, given the master's status, if the master has told it.
+    pub fn to(asked: &Asked, status: Option<&Value>) -> Self {
+        status.map_or_else(|| Self::text(503, "the master does not answer"), |status| known(&asked.path, status))
+    }
+
     /// The bytes of the response; without its content for HEAD.
     pub fn bytes(&self, head_only: bool) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
             400 => "Bad Request",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             _ => "Service Unavailable",
@@ -43,29 +50,39 @@ impl Response {
     }
 }
 
-/// Answers a request, given its head. `status` asks the master; it is only called for paths that need it.
-pub fn answer(head: &str, status: impl FnOnce() -> Option<Value>) -> (Response, bool) {
+/// A request that needs the master's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    path: String,
+    /// Whether the content is left away.
+    pub head_only: bool,
+}
+
+/// Reads the head of a request.
+///
+/// # Errors
+/// What is answered to one for which the master is not asked.
+pub fn asked(head: &str, hosts: &Hosts) -> Result<Asked, Response> {
     let line = head.lines().next().unwrap_or_default();
     let words: Vec<&str> = line.split(' ').collect();
     let [method, target, version] = words.as_slice() else {
-        return (Response::text(400, "not HTTP"), false);
+        return Err(Response::text(400, "not HTTP"));
     };
     if !version.starts_with("HTTP/1.") {
-        return (Response::text(400, "not HTTP/1"), false);
+        return Err(Response::text(400, "not HTTP/1"));
+    }
+    if let Some(name) = hosts.stranger(head) {
+        let name = sys::text::printable(name);
+        return Err(Response::text(403, &format!("{name} is no name that this server knows: admin_hosts has them")));
     }
     let head_only = *method == "HEAD";
     if !head_only && *method != "GET" {
-        return (Response::text(405, "GET and HEAD only"), false);
+        return Err(Response::text(405, "GET and HEAD only"));
     }
-    let path = target.split('?').next().unwrap_or_default();
-    let response = match path {
-        "/livez" | "/readyz" | "/status" | "/metrics" => match status() {
-            None => Response::text(503, "the master does not answer"),
-            Some(status) => known(path, &status),
-        },
-        _ => Response::text(404, "try /livez, /readyz, /status or /metrics"),
-    };
-    (response, head_only)
+    match target.split('?').next().unwrap_or_default() {
+        path @ ("/livez" | "/readyz" | "/status" | "/metrics") => Ok(Asked { path: path.to_string(), head_only }),
+        _ => Err(Response::text(404, "try /livez, /readyz, /status or /metrics")),
+    }
 }
 
 fn known(path: &str, status: &Value) -> Response {
@@ -95,7 +112,9 @@ mod tests {
     fn each_path_and_method_has_its_answer() {
         #[track_caller]
         fn check(line: &str, status: Option<Value>, want: u16) {
-            assert_eq!(answer(&format!("{line}\r\nHost: x"), || status).0.status, want, "{line}");
+            let head = format!("{line}\r\nHost: x");
+            let response = asked(&head, &Hosts::default()).map(|asked| Response::to(&asked, status.as_ref()));
+            assert_eq!(response.unwrap_or_else(|refused| refused).status, want, "{line}");
         }
         let ready = || Some(json!({ "ready": true, "phase": "serving" }));
         let leaving = || Some(json!({ "ready": false, "phase": "delaying" }));
@@ -111,13 +130,13 @@ mod tests {
         check("GET /readyz", ready(), 400);
         check("GET /readyz SSH-2.0", ready(), 400);
         check("", ready(), 400);
+        check("GET /livez HTTP/1.1\r\nHost: evil.example", ready(), 403);
     }
 
     #[test]
     fn a_head_has_the_length_and_not_the_content() {
-        let (response, head_only) = answer("HEAD /livez HTTP/1.1", || Some(json!({})));
-        assert!(head_only);
-        let text = String::from_utf8(response.bytes(head_only)).unwrap();
+        let asked = asked("HEAD /livez HTTP/1.1", &Hosts::default()).unwrap();
+        let text = String::from_utf8(Response::to(&asked, Some(&json!({}))).bytes(asked.head_only)).unwrap();
         assert!(text.contains("Content-Length: 6\r\n") && text.ends_with("\r\n\r\n"), "{text}");
     }
 }

@@ -7,11 +7,16 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`answer`] | path and status in, response out; no I/O |
+//! | [`hosts`] | the names by which it may be asked; no I/O |
 //! | `metrics` | the status as Prometheus text |
-//! | `server` | the loop: connections in, the master asked, responses out |
+//! | `source` | the master, asked one question at a time |
+//! | `server` | the loop: connections in, responses out |
 
 pub mod answer;
+pub mod hosts;
 mod metrics;
 mod server;
+mod source;
 
-pub use server::{Master, Options, run};
+pub use server::{Options, run};
+pub use source::Master;

@@ -1,30 +1,28 @@
 //! The loop. One request per connection, a few connections at a time, each with a deadline: nobody can keep it busy.
 
-use std::cell::RefCell;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use sys::door::Door;
 use sys::listener::{Address, Listener};
 use sys::stdio::complain;
 use sys::user::User;
 
-use crate::answer;
+use crate::answer::{Asked, Response, asked};
+use crate::hosts::Hosts;
+use crate::source::{Answer, Master, Source};
 
 /// Users that own nothing, in the order in which they are tried.
 const USERS: [&str; 3] = ["nobody", "daemon", "bin"];
 /// The longest head that is read, in bytes.
 const HEAD_BYTES: usize = 8192;
-/// More clients at once push the oldest out.
-const CLIENTS: usize = 64;
-/// How long a client may take to ask.
+/// More clients at once push out the one that has taken longest to ask.
+const CLIENTS: usize = 256;
+/// How long a client may take to ask, and after that until it has its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the master may take to answer before it counts as dead.
-const MASTER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to go on when the pipe to the master has ended while it answers still: it has executed a new program in its
 /// place, which starts an admin process of its own.
 const OVERLAP: Duration = Duration::from_secs(2);
@@ -42,15 +40,8 @@ pub struct Options {
     pub master: Master,
     /// The user that the application runs as, where the master is root.
     pub application_user: Option<String>,
-}
-
-/// Where the master is asked for its status.
-#[derive(Clone, Debug)]
-pub enum Master {
-    /// On its control socket.
-    Socket(PathBuf),
-    /// On standard input, a socket pair on which it tells nothing else; its end is the end of this process.
-    Parent,
+    /// Names of this machine that clients may ask by.
+    pub hosts: Vec<String>,
 }
 
 /// Serves until the master is gone. Returns the exit status, 3 when the address cannot be had.
@@ -72,50 +63,61 @@ pub fn run(options: &Options) -> Result<u8, String> {
         Err(text) => return Ok(without_address(&options.listen, &text)),
     };
     become_nobody(user.map(|user| user.uid))?;
-    let with_parent = matches!(options.master, Master::Parent);
     let parent = own_parent();
-    let master = &Source::new(options.master.clone());
-    let _ = master.ask();
+    let hosts = if listener.is_unix() {
+        Hosts::all()
+    } else {
+        Hosts::new(&options.listen, sys::process::host_name(), &options.hosts)
+    };
+    let mut source = Source::new(options.master.clone()).map_err(|error| format!("standard input: {error}"))?;
+    source.ask(Instant::now());
     let (mut door, mut clients) = (Door::default(), Vec::<Client>::new());
     let mut leave_at = None;
-    let stdin = std::io::stdin();
     loop {
-        let watched = with_parent && leave_at.is_none();
-        let mut readers: Vec<BorrowedFd<'_>> = watched.then(|| stdin.as_fd()).into_iter().collect();
-        readers.extend(door.watched(&listener));
+        let is_awaited = clients.iter().any(Client::waits);
+        let mut readers: Vec<BorrowedFd<'_>> = source.readable().into_iter().collect();
+        readers.extend(door.watched(&listener).filter(|_| has_room(&clients)));
         let before_clients = readers.len();
         readers.extend(clients.iter().filter(|client| client.asks()).map(|client| client.stream.as_fd()));
         let takers: Vec<_> =
-            clients.iter().filter(|client| !client.asks()).map(|client| client.stream.as_fd()).collect();
+            clients.iter().filter(|client| client.takes()).map(|client| client.stream.as_fd()).collect();
         let leaving = leave_at.filter(|_| clients.is_empty());
-        let deadline = clients.iter().map(|client| client.deadline).chain(leaving).min();
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let deadlines = clients.iter().map(|client| client.deadline).chain(leaving).chain(source.deadline(is_awaited));
+        let left = deadlines.min().map(|at| at.saturating_duration_since(Instant::now()));
         let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
         let left = left.into_iter().chain(door.longest_wait_ns()).min();
         let ready = sys::poll::wait(&readers, &takers, left).map_err(|error| error.chain())?;
         let (readable, writable) = ready.split_at(readers.len());
-        if watched && ready.first() == Some(&true) {
+        let (mut readable, mut writable) = (readable.iter().skip(before_clients), writable.iter());
+        clients.retain_mut(|client| {
+            let ready = match client.state {
+                State::Asking(_) => readable.next(),
+                State::Taking(_) => writable.next(),
+                State::Waiting(..) => None,
+            };
+            ready != Some(&true) || client.serve(&source, &hosts)
+        });
+        accept(&listener, &mut door, &mut clients, &source, &hosts);
+        if clients.iter().any(Client::waits) {
+            source.ask(Instant::now());
+        }
+        while let Some(answer) = source.hear(Instant::now()) {
+            clients.retain_mut(|client| client.hear(&answer));
+        }
+        clients.retain(|client| Instant::now() < client.deadline);
+        if leave_at.is_none() && source.has_ended() {
             leave_at = Some(Instant::now() + OVERLAP);
         }
         if let Some(at) = leave_at {
-            let alone = own_parent() != parent;
-            if alone {
+            if own_parent() != parent {
                 tidy_up(&address);
                 return Ok(0);
             }
-            // Whoever has come by now is answered before.
-            accept(&listener, &mut door, &mut clients, master);
+            // Whoever has come by now has been answered before.
             if Instant::now() >= at && clients.is_empty() {
                 return Ok(0);
             }
         }
-        let (mut readable, mut writable) = (readable.iter().skip(before_clients), writable.iter());
-        clients.retain_mut(|client| {
-            let ready = if client.asks() { readable.next() } else { writable.next() };
-            ready != Some(&true) || client.serve(master)
-        });
-        clients.retain(|client| Instant::now() < client.deadline);
-        accept(&listener, &mut door, &mut clients, master);
     }
 }
 
@@ -198,6 +200,8 @@ struct Client {
 enum State {
     /// It asks; this much of the head is there.
     Asking(Vec<u8>),
+    /// It waits for the master's answer to the question of this number.
+    Waiting(Asked, u64),
     /// It has this much of its answer still to take.
     Taking(Vec<u8>),
 }
@@ -212,6 +216,14 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+
+    #[cfg(test)]
+    fn peer(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Unix(_) => None,
         }
     }
 
@@ -230,17 +242,27 @@ impl Stream {
     }
 }
 
-fn accept(listener: &Listener, door: &mut Door, clients: &mut Vec<Client>, master: &Source) {
-    while let Some(stream) = door.let_in(listener) {
+/// Whether one more can be let in: who waits for the master is not pushed out.
+fn has_room(clients: &[Client]) -> bool {
+    clients.len() < CLIENTS || clients.iter().any(|client| !client.waits())
+}
+
+/// Lets clients in, not more than there are places for: others have their turn then.
+fn accept(listener: &Listener, door: &mut Door, clients: &mut Vec<Client>, source: &Source, hosts: &Hosts) {
+    for _ in 0..CLIENTS {
+        if !has_room(clients) {
+            break;
+        }
+        let Some(stream) = door.let_in(listener) else { break };
         let stream = if listener.is_unix() { Stream::Unix(stream.into()) } else { Stream::Tcp(stream.into()) };
         if clients.len() >= CLIENTS {
-            // The one that has been silent for longest; those that have said something are about to be answered.
-            let idle = |client: &Client| matches!(&client.state, State::Asking(received) if received.is_empty());
-            clients.remove(clients.iter().position(idle).unwrap_or(0));
+            // The oldest of those that ask, else of those that do not take what they asked for.
+            let oldest = clients.iter().position(Client::asks).or_else(|| clients.iter().position(Client::takes));
+            oldest.map(|place| clients.remove(place));
         }
         let mut client = Client { stream, state: State::Asking(Vec::new()), deadline: Instant::now() + PATIENCE };
         // Most have asked by now: a flood of silent ones behind them pushes none of these out.
-        if client.serve(master) {
+        if client.serve(source, hosts) {
             clients.push(client);
         }
     }
@@ -252,18 +274,48 @@ impl Client {
         matches!(self.state, State::Asking(_))
     }
 
+    /// Whether it needs the master's answer.
+    fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting(..))
+    }
+
+    /// Whether it is written to.
+    fn takes(&self) -> bool {
+        matches!(self.state, State::Taking(_))
+    }
+
     /// Reads, or writes, what can be without waiting. Returns whether the connection is still needed.
-    fn serve(&mut self, master: &Source) -> bool {
+    fn serve(&mut self, source: &Source, hosts: &Hosts) -> bool {
         if let State::Asking(received) = &mut self.state {
             match hear(&mut self.stream, received) {
-                Ok(true) => {
-                    let (response, head_only) = answer::answer(&String::from_utf8_lossy(received), || master.ask());
-                    self.state = State::Taking(response.bytes(head_only));
-                }
+                Ok(true) => match asked(&String::from_utf8_lossy(received), hosts) {
+                    Ok(asked) => {
+                        self.state = State::Waiting(asked, source.next());
+                        self.deadline = Instant::now() + PATIENCE;
+                        return true;
+                    }
+                    Err(response) => self.state = State::Taking(response.bytes(false)),
+                },
                 Ok(false) => return true,
                 Err(_) => return false,
             }
         }
+        self.give()
+    }
+
+    /// Takes the master's answer, if that is the one it waits for. Returns whether the connection is still needed.
+    fn hear(&mut self, answer: &Answer) -> bool {
+        match &self.state {
+            State::Waiting(asked, number) if *number <= answer.number => {
+                self.state = State::Taking(Response::to(asked, answer.status.as_ref()).bytes(asked.head_only));
+                self.give()
+            }
+            _ => true,
+        }
+    }
+
+    /// Writes what can be without waiting. Returns whether more is left.
+    fn give(&mut self) -> bool {
         let State::Taking(left) = &mut self.state else { return true };
         while !left.is_empty() {
             match self.stream.write(left) {
@@ -295,47 +347,13 @@ fn hear(stream: &mut Stream, received: &mut Vec<u8>) -> std::io::Result<bool> {
     Err(ErrorKind::FileTooLarge.into())
 }
 
-/// Asks the master, and keeps what it said last.
-struct Source {
-    master: Master,
-    last: RefCell<Option<Value>>,
-}
-
-impl Source {
-    fn new(master: Master) -> Self {
-        Self { master, last: RefCell::new(None) }
-    }
-
-    /// The master's status; `None` when it does not answer. While a master executes another program it is what the old one
-    /// said last.
-    fn ask(&self) -> Option<Value> {
-        let mut stream = match &self.master {
-            Master::Socket(path) => sys::listener::connect(path).ok()?,
-            Master::Parent => UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?),
-        };
-        // An answer that came too late is not that to this question.
-        stream.set_nonblocking(true).ok()?;
-        while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
-        stream.set_nonblocking(false).ok()?;
-        stream.set_read_timeout(Some(MASTER_PATIENCE)).ok()?;
-        let mut line = String::new();
-        let asked = stream.write_all(b"{\"command\":\"status\"}\n");
-        match asked.and_then(|()| BufReader::new(stream).read_line(&mut line)) {
-            Ok(1..) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
-            // The end; or a reset, when the question was there and not read.
-            Ok(0) | Err(_) => return self.last.borrow().clone().filter(|_| matches!(self.master, Master::Parent)),
-        }
-        let mut answer: Value = serde_json::from_str(&line).ok()?;
-        answer.as_object_mut()?.remove("answer")?;
-        *self.last.borrow_mut() = Some(answer.clone());
-        Some(answer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn nobody() -> Source {
+        Source::new(Master::Socket("/nonexistent".into())).unwrap()
+    }
 
     #[test]
     fn an_answer_that_fits_no_buffer_is_taken_piece_by_piece() {
@@ -345,8 +363,7 @@ mod tests {
         let state = State::Taking(answer.clone());
         let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
         let (mut taken, mut piece) = (Vec::new(), vec![0; 100_000]);
-        let nobody = &Source::new(Master::Socket("/nonexistent".into()));
-        while client.serve(nobody) {
+        while client.serve(&nobody(), &Hosts::default()) {
             let count = theirs.read(&mut piece).unwrap();
             taken.extend_from_slice(&piece[..count]);
         }
@@ -362,7 +379,7 @@ mod tests {
         theirs.write_all(&[b'x'; HEAD_BYTES + 2048]).unwrap();
         let state = State::Asking(Vec::new());
         let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
-        assert!(!client.serve(&Source::new(Master::Socket("/nonexistent".into()))));
+        assert!(!client.serve(&nobody(), &Hosts::default()));
     }
 
     #[test]
@@ -375,26 +392,92 @@ mod tests {
         assert!(limited.success());
         let _client = std::net::TcpStream::connect(listener.name()).unwrap();
         let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
-        accept(&listener, &mut door, &mut clients, &Source::new(Master::Socket("/nonexistent".into())));
+        accept(&listener, &mut door, &mut clients, &nobody(), &Hosts::default());
         assert!(clients.is_empty() && door.watched(&listener).is_none(), "it is not waited for");
         assert!(door.longest_wait_ns().is_some(), "it is tried again");
         drop(all);
-        accept(&listener, &mut door, &mut clients, &Source::new(Master::Socket("/nonexistent".into())));
+        accept(&listener, &mut door, &mut clients, &nobody(), &Hosts::default());
         assert!(clients.len() == 1 && door.watched(&listener).is_some() && door.longest_wait_ns().is_none());
+    }
+
+    /// A listener with its clients, and both ends of them.
+    struct Crowd {
+        listener: Listener,
+        door: Door,
+        clients: Vec<Client>,
+        theirs: Vec<std::net::TcpStream>,
+    }
+
+    impl Crowd {
+        fn new() -> Self {
+            let listener = bind(&Address::parse("127.0.0.1:0").unwrap(), None).unwrap();
+            Self { listener, door: Door::default(), clients: Vec::new(), theirs: Vec::new() }
+        }
+
+        fn connect(&mut self, text: &str) -> std::net::SocketAddr {
+            let mut client = std::net::TcpStream::connect(self.listener.name()).unwrap();
+            client.write_all(text.as_bytes()).unwrap();
+            self.theirs.push(client);
+            self.theirs.last().unwrap().local_addr().unwrap()
+        }
+
+        fn let_in(&mut self) {
+            accept(&self.listener, &mut self.door, &mut self.clients, &nobody(), &Hosts::default());
+        }
+
+        /// More than the kernel keeps waiting.
+        fn flood(&mut self, count: usize, text: &str) {
+            for _ in 0..count {
+                self.connect(text);
+                self.let_in();
+            }
+        }
+
+        fn has(&self, client: std::net::SocketAddr) -> bool {
+            self.clients.iter().any(|there| there.stream.peer() == Some(client))
+        }
     }
 
     #[test]
     fn silent_connections_push_out_none_that_has_asked() {
-        let listener = bind(&Address::parse("127.0.0.1:0").unwrap(), None).unwrap();
-        let connect = || std::net::TcpStream::connect(listener.name()).unwrap();
-        let mut first = connect();
-        first.write_all(b"GET /nowhere HTTP/1.1\r\n\r\n").unwrap();
-        let _silent: Vec<_> = (0..CLIENTS + 10).map(|_| connect()).collect();
-        let (mut door, mut clients) = (Door::default(), Vec::new());
-        accept(&listener, &mut door, &mut clients, &Source::new(Master::Socket("/nonexistent".into())));
+        let mut crowd = Crowd::new();
+        crowd.connect("GET /nowhere HTTP/1.1\r\n\r\n");
+        for _ in 0..100 {
+            crowd.connect("");
+        }
+        crowd.let_in();
         let mut answer = String::new();
-        first.read_to_string(&mut answer).unwrap();
+        crowd.theirs[0].read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
-        assert_eq!(clients.len(), CLIENTS);
+        crowd.flood(CLIENTS, "");
+        assert_eq!(crowd.clients.len(), CLIENTS);
+    }
+
+    #[test]
+    fn pieces_of_heads_push_out_neither_newcomers_nor_those_that_wait_for_the_master() {
+        let mut crowd = Crowd::new();
+        let waits = crowd.connect("GET /livez HTTP/1.1\r\n\r\n");
+        crowd.flood(CLIENTS, "G");
+        let newcomer = crowd.connect("");
+        crowd.flood(CLIENTS / 2, "G");
+        assert!(crowd.has(waits) && crowd.has(newcomer));
+        crowd.flood(CLIENTS, "G");
+        assert!(crowd.has(waits) && !crowd.has(newcomer), "it had its time");
+    }
+
+    #[test]
+    fn when_all_wait_for_the_master_the_others_wait_outside() {
+        let mut crowd = Crowd::new();
+        crowd.flood(CLIENTS, "GET /livez HTTP/1.1\r\n\r\n");
+        let last = crowd.connect("GET /livez HTTP/1.1\r\n\r\n");
+        crowd.let_in();
+        assert!(!has_room(&crowd.clients) && !crowd.has(last));
+        let answer = Answer { number: 1, status: None };
+        crowd.clients.retain_mut(|client| client.hear(&answer));
+        crowd.let_in();
+        assert!(crowd.has(last));
+        let mut text = String::new();
+        crowd.theirs[0].read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
     }
 }

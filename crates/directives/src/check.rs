@@ -49,6 +49,7 @@ pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
         (Kind::Listen, _) => listen(value),
         (Kind::Address, _) => address(name, value),
         (Kind::Networks, _) => networks(name, value),
+        (Kind::Hosts, _) => hosts(name, value),
         (Kind::User, _) => user(value),
     }
 }
@@ -124,6 +125,22 @@ fn networks(name: &str, value: &Value) -> Result<Value, String> {
     checked.map(Value::List)
 }
 
+/// `admin_hosts 'web1.example.com'` or a list of such.
+fn hosts(name: &str, value: &Value) -> Result<Value, String> {
+    let items = match value {
+        Value::Nil => return Ok(Value::Nil),
+        Value::List(items) => items.as_slice(),
+        one => core::slice::from_ref(one),
+    };
+    let is_name = |text: &str| {
+        !text.is_empty() && text.chars().all(|character| character.is_alphanumeric() || "-_.".contains(character))
+    };
+    match items.iter().find(|item| !matches!(item, Value::Text(text) if is_name(text))) {
+        Some(other) => Err(format!("not a name of a machine: {name}={}", other.inspect())),
+        None => Ok(Value::List(items.to_vec())),
+    }
+}
+
 /// Tells whether a text is an address, alone or with the number of its bits that count.
 fn is_network(text: &str) -> bool {
     let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
@@ -193,6 +210,7 @@ mod tests {
             ("listen", Value::Int(80), listener(Value::Int(80), &[])),
             ("listen", Value::List(vec![text("/s"), Value::Nil]), listener(text("/s"), &[])),
             ("trusted_proxies", text("10.0.0.0/8"), Value::List(vec![text("10.0.0.0/8")])),
+            ("admin_hosts", text(".example.com"), Value::List(vec![text(".example.com")])),
             (
                 "trusted_proxies",
                 Value::List(vec![text("::1"), symbol("unix")]),
@@ -225,6 +243,8 @@ mod tests {
             ("boot_timeout", Value::Float(0.5), "too low (< 1): boot_timeout=0.5"),
             ("boot_timeout", Value::Float(f64::NAN), "not a number: boot_timeout=NaN"),
             ("upgrade", symbol("x"), "upgrade=:x is not one of :auto, :two_masters, :in_place"),
+            ("admin_hosts", text("http://web1"), "not a name of a machine: admin_hosts=\"http://web1\""),
+            ("admin_hosts", Value::List(vec![Value::Int(1)]), "not a name of a machine: admin_hosts=1"),
             ("trusted_proxies", text("lb.example"), "not an address or network: trusted_proxies=\"lb.example\""),
             ("trusted_proxies", text("10.0.0.0/33"), "not an address or network: trusted_proxies=\"10.0.0.0/33\""),
             ("listen", Value::Nil, "not an address: listen=nil"),

@@ -66,6 +66,7 @@ fn values(directive: &Directive) -> String {
         Kind::Listen => "address, options".into(),
         Kind::Address => "address or port".into(),
         Kind::Networks => "addresses and networks, `:unix`".into(),
+        Kind::Hosts => "names".into(),
         Kind::User => "name, optional group".into(),
     }
 }

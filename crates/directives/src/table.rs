@@ -63,6 +63,8 @@ pub enum Kind {
     Address,
     /// Addresses and networks: one or a list. `:unix` is allowed.
     Networks,
+    /// Names of machines: one or a list.
+    Hosts,
     /// A user name and, optionally, a group name.
     User,
 }
@@ -81,6 +83,7 @@ impl Kind {
             Self::Listen => "listen",
             Self::Address => "address",
             Self::Networks => "networks",
+            Self::Hosts => "hosts",
             Self::User => "user",
         }
     }
@@ -473,6 +476,15 @@ const SERVER: &[Directive] = &[
         "Where `/livez`, `/readyz`, `/status` and `/metrics` are answered, by a process of their own, however busy the \
          workers are. Where the master is root that process runs as `nobody`, or as `daemon` or `bin` where the application \
          runs as `nobody`.",
+    ),
+    licorne(
+        "admin_hosts",
+        Kind::Hosts,
+        Default::Unset,
+        "The names by which `admin_listen` may be asked, `\"web1.example.com\"` or a list; `\".example.com\"` means all names \
+         that end so. A request whose `Host` is another name is answered with 403: a page on the web could read the answers \
+         else, with a name that leads here (DNS rebinding). Addresses, names without a dot, the machine's own name and the \
+         one in `admin_listen` are always known, and on a UNIX socket every name.",
     ),
     Directive {
         reloadable: false,

@@ -3,10 +3,14 @@
 use crate::client::Command;
 use crate::options::{Given, Switch, parse};
 
-const OWN: [Switch; 1] = [Switch { short: Some('l'), long: "listen", value: Some("ADDRESS"), help: "where to answer" }];
+const OWN: [Switch; 2] = [
+    Switch { short: Some('l'), long: "listen", value: Some("ADDRESS"), help: "where to answer" },
+    Switch { short: None, long: "host", value: Some("NAME"), help: "a name by which clients may ask (repeatable)" },
+];
 /// What a master gives its own process: standard input is where that asks.
-const OF_MASTER: [Switch; 3] = [
+const OF_MASTER: [Switch; 4] = [
     OWN[0],
+    OWN[1],
     Switch { short: None, long: "with-parent", value: None, help: "" },
     Switch { short: None, long: "application-user", value: Some("NAME"), help: "" },
 ];
@@ -28,17 +32,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
         listen: listen.to_string(),
         master: admin::Master::Socket(command.master().path.clone()),
         application_user: None,
+        hosts: command.values("host"),
     })
 }
 
 fn of_master(arguments: &[String]) -> Result<u8, String> {
-    let (mut listen, mut application_user) = (String::new(), None);
+    let (mut listen, mut application_user, mut hosts) = (String::new(), None, Vec::new());
     for given in parse(arguments, &OF_MASTER)? {
         match given {
             Given::Option("listen", address) => listen = address,
+            Given::Option("host", name) => hosts.push(name),
             Given::Option("application-user", name) => application_user = Some(name),
             _ => {}
         }
     }
-    admin::run(&admin::Options { listen, master: admin::Master::Parent, application_user })
+    admin::run(&admin::Options { listen, master: admin::Master::Parent, application_user, hosts })
 }

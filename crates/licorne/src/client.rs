@@ -83,6 +83,11 @@ impl Command {
         self.given.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values that an option was given.
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
+        self.given.iter().filter(|(given, _)| *given == name).map(|(_, value)| value.clone()).collect()
+    }
+
     /// The master that is meant.
     pub(crate) fn master(&self) -> &Found {
         &self.master

@@ -22,18 +22,25 @@ const WORTH_A_RESTART_NS: u64 = 1_000_000_000;
 /// The exit status of one that cannot have its address.
 const NO_ADDRESS: i32 = 3;
 
+/// Where it answers, and to which names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) listen: String,
+    pub(crate) hosts: Vec<String>,
+}
+
 /// The process, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Admin {
     running: Option<Running>,
     /// The address with which it failed.
-    failed: Option<String>,
+    failed: Option<Place>,
 }
 
 #[derive(Debug)]
 struct Running {
     pid: u32,
-    listen: String,
+    place: Place,
     since_ns: u64,
     told_to_leave: bool,
     /// Where it asks for the status; its end is how the process learns of this one's. `None` once it talks nonsense.
@@ -87,22 +94,22 @@ impl Admin {
 impl Shell {
     /// Starts or stops the process, as the settings and the state want it.
     pub(crate) fn tend_admin(&mut self) {
-        let wanted = self.settings.as_ref().and_then(|settings| settings.admin_listen.clone());
+        let wanted = self.settings.as_ref().and_then(|settings| settings.admin.clone());
         let wanted = wanted.filter(|_| self.speaks_for_itself());
         if let Some(running) = &mut self.admin.running {
-            if wanted.as_ref() != Some(&running.listen) && !running.told_to_leave {
+            if wanted.as_ref() != Some(&running.place) && !running.told_to_leave {
                 running.told_to_leave = true;
                 let pid = running.pid;
                 self.kill(pid, Kill::Term);
             }
             return;
         }
-        let Some(listen) = wanted.filter(|listen| self.admin.failed.as_ref() != Some(listen)) else { return };
-        match self.start_admin(&listen) {
+        let Some(place) = wanted.filter(|place| self.admin.failed.as_ref() != Some(place)) else { return };
+        match self.start_admin(place.clone()) {
             Ok(running) => self.admin = Admin { running: Some(running), failed: None },
             Err(text) => {
-                self.log.error(format_args!("admin_listen={listen}: {text}"));
-                self.admin.failed = Some(listen);
+                self.log.error(format_args!("admin_listen={}: {text}", place.listen));
+                self.admin.failed = Some(place);
             }
         }
     }
@@ -122,11 +129,13 @@ impl Shell {
         !is_new && !is_old
     }
 
-    fn start_admin(&self, listen: &str) -> Result<Running, String> {
+    fn start_admin(&self, place: Place) -> Result<Running, String> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
         ours.set_nonblocking(true).map_err(|error| error.to_string())?;
         let mut program = Program::new("/proc/self/exe");
-        program.arguments = vec!["admin".into(), "--with-parent".into(), "--listen".into(), listen.into()];
+        program.arguments =
+            vec!["admin".into(), "--with-parent".into(), "--listen".into(), place.listen.as_str().into()];
+        program.arguments.extend(place.hosts.iter().flat_map(|host| ["--host".into(), host.into()]));
         if let Some(user) = self.user() {
             program.arguments.extend(["--application-user".into(), user.name.as_str().into()]);
         }
@@ -134,7 +143,7 @@ impl Shell {
         program.inherit = vec![(theirs.as_fd(), 0)];
         let pid = program.spawn().map_err(|error| error.chain())?;
         let since_ns = sys::clock::monotonic_ns();
-        Ok(Running { pid, listen: listen.to_string(), since_ns, told_to_leave: false, questions: Some(ours) })
+        Ok(Running { pid, place, since_ns, told_to_leave: false, questions: Some(ours) })
     }
 
     pub(crate) fn admin_exited(&mut self, exited: Exited) {
@@ -146,11 +155,11 @@ impl Shell {
         if exited.ending() == Ending::Exit(NO_ADDRESS) {
             self.log.error(format_args!(
                 "admin_listen={}: nothing answers health checks there; the next reload tries again",
-                running.listen
+                running.place.listen
             ));
-            self.admin.failed = Some(running.listen);
+            self.admin.failed = Some(running.place);
         } else if sys::clock::monotonic_ns().saturating_sub(running.since_ns) < WORTH_A_RESTART_NS {
-            self.admin.failed = Some(running.listen);
+            self.admin.failed = Some(running.place);
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sys::listener::{Address, Options};
 use sys::user::User;
 
+use crate::admin::Place;
 use crate::watch::Limits;
 
 /// The settings that matter to the master. Everything else stays in the mold.
@@ -28,8 +29,8 @@ pub(crate) struct Settings {
     pub(crate) linger: Duration,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) control: Option<PathBuf>,
-    /// Where health and metrics are answered.
-    pub(crate) admin_listen: Option<String>,
+    /// Where health and metrics are answered, and by which names.
+    pub(crate) admin: Option<Place>,
     pub(crate) stdout_path: Option<PathBuf>,
     pub(crate) stderr_path: Option<PathBuf>,
     pub(crate) working_directory: Option<PathBuf>,
@@ -130,7 +131,9 @@ impl Settings {
             linger: seconds(&value, "keepalive_linger", 2.0)?,
             pid: path(&value, "pid")?,
             control: path(&value, "control")?,
-            admin_listen: value["admin_listen"].as_str().map(str::to_string),
+            admin: value["admin_listen"]
+                .as_str()
+                .map(|listen| Place { listen: listen.to_string(), hosts: texts(&value["admin_hosts"]) }),
             stdout_path: path(&value, "stdout_path")?,
             stderr_path: path(&value, "stderr_path")?,
             working_directory: path(&value, "working_directory")?,
@@ -189,6 +192,10 @@ fn seconds(value: &Value, name: &str, default: f64) -> Result<Duration, String> 
         number => number.as_f64().ok_or_else(|| format!("{name}: no number of seconds: {number}"))?,
     };
     Duration::try_from_secs_f64(number).map_err(|error| format!("{name}: {error}"))
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_string).collect()
 }
 
 fn path(value: &Value, name: &str) -> Result<Option<PathBuf>, String> {

@@ -183,6 +183,11 @@ fn oom_kills_below(root: &Path) -> Option<u64> {
     })
 }
 
+/// The name of this machine. See uname(2).
+pub fn host_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().filter(|name| !name.is_empty()).map(str::to_string)
+}
+
 /// The effective user id.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -67,6 +67,7 @@ fn named_after(path: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
 
@@ -91,6 +92,15 @@ mod tests {
         }
         let _listens = UnixListener::bind(path("4200002.sock")).unwrap();
         std::fs::write(path("4200003.sock"), "no socket").unwrap();
+        // One whose process has no time: it refuses nothing, and in another pid namespace it may live.
+        let busy = path("4200004.sock");
+        let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(&busy).unwrap()).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let mut waiting = Vec::new();
+        let full =
+            std::iter::repeat_with(|| listener::connect(&busy)).find_map(|one| one.map(|one| waiting.push(one)).err());
+        assert_eq!(full, Some(rustix::io::Errno::AGAIN));
         sweep(&directory);
         let mut left: Vec<_> = std::fs::read_dir(&directory)
             .unwrap()
@@ -99,7 +109,7 @@ mod tests {
         left.sort();
         let mut wanted = vec!["4200001.other".into(), "4200002.sock".into(), format!("{own}.sock"), "web.sock".into()];
         // What is no socket refuses connections too: it is no socket of a process's.
-        wanted.push("4200003.sock".to_string());
+        wanted.extend(["4200003.sock".to_string(), "4200004.sock".to_string()]);
         wanted.sort();
         assert_eq!(left, wanted);
         std::fs::remove_dir_all(&directory).unwrap();

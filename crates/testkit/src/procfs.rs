@@ -132,6 +132,20 @@ pub fn listens(address: SocketAddr) -> bool {
     })
 }
 
+/// The port of the IPv4 address on which a process listens, if there is just one such.
+#[must_use]
+pub fn port(pid: u32) -> Option<u16> {
+    let own = descriptors(pid);
+    let is_own = |inode: &str| own.values().any(|target| *target == format!("socket:[{inode}]"));
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let mut ports = table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, local, _, "0A", _, _, _, _, _, inode, ..] = fields.as_slice() else { return None };
+        is_own(inode).then(|| u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok())?
+    });
+    ports.next().filter(|_| ports.next().is_none())
+}
+
 /// Whether some process listens on this UNIX socket path (the file alone proves nothing).
 #[must_use]
 pub fn listens_on_path(path: &Path) -> bool {
@@ -153,6 +167,8 @@ mod tests {
         assert!(!this.title.is_empty());
         assert!(descriptors(pid).contains_key(&0));
         assert!(memory(pid).rss_kib > 0);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        assert_eq!(port(pid), Some(listener.local_addr().expect("bound").port()));
     }
 
     #[test]
