@@ -40,6 +40,11 @@ impl Shell {
                 "worker={slot} failed {failures} times in a row, next try in {:.1} s",
                 delay.as_secs_f64()
             )),
+            Fact::WorkerUnreachable { slot } => {
+                log.error(format_args!(
+                    "worker={slot} has closed its control socket and lives on, telling it to leave"
+                ));
+            }
             Fact::MoldLost { generation } => log.error(format_args!("mold gen={generation} is lost, starting another")),
             Fact::MoldRecovered { generation } => log.info(format_args!("mold gen={generation} is ready")),
             Fact::MoldRecoveryFailed { generation, why, delay } => {

@@ -82,9 +82,13 @@ impl Shell {
             Some(json!({ "line": line, "age_ms": now.saturating_sub(start) / 1_000_000 }))
         });
         let state = match worker.state {
-            WorkerState::Booting { .. } => "booting",
-            WorkerState::Serving { .. } if request.is_some() => "busy",
-            WorkerState::Serving { .. } => "idle",
+            WorkerState::Booting { .. } | WorkerState::Unreachable { ready_since: None, .. } => "booting",
+            WorkerState::Serving { .. } | WorkerState::Unreachable { ready_since: Some(_), .. }
+                if request.is_some() =>
+            {
+                "busy"
+            }
+            WorkerState::Serving { .. } | WorkerState::Unreachable { .. } => "idle",
             WorkerState::Retiring { .. } => "retiring",
             WorkerState::Abandoned { .. } | WorkerState::Quitting { .. } | WorkerState::Killed { .. } => "leaving",
         };

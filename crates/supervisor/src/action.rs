@@ -70,8 +70,8 @@ pub enum Action {
         /// Whether other workers take its connections. It may be asked again when that is no longer so.
         hand_over: bool,
     },
-    /// Tell a worker that has not reported ready to leave at once. Send what a worker that has become ready in this very
-    /// moment takes for [`Action::Retire`], so that no begun request is cut off (SIGQUIT, which while booting means exit).
+    /// Tell a worker to leave that has not reported ready, or that has closed its control socket. Send what a worker that
+    /// serves takes for [`Action::Retire`], so that no begun request is cut off (SIGQUIT, which while booting means exit).
     Abandon {
         /// Which worker.
         worker: WorkerId,
@@ -151,6 +151,10 @@ pub enum KillReason {
     StopTimeout,
     /// It had not left 2 s after it was told to leave at once.
     QuickStopTimeout,
+    /// It said what no worker says.
+    Lied,
+    /// It closed its control socket while it booted, and lived on.
+    Unreachable,
 }
 
 impl fmt::Display for KillReason {
@@ -161,6 +165,8 @@ impl fmt::Display for KillReason {
             Self::RetireTimeout => "retire timeout",
             Self::StopTimeout => "stop timeout",
             Self::QuickStopTimeout => "quick stop timeout",
+            Self::Lied => "it broke the protocol",
+            Self::Unreachable => "it closed its control socket",
         })
     }
 }
@@ -180,7 +186,9 @@ pub enum FailureReason {
     WorkerExited(SlotId),
     /// A worker was not ready within `boot_timeout`.
     WorkerBootTimeout(SlotId),
-    /// The mold could not fork.
+    /// A worker said what no worker says, or closed its control socket, while it booted.
+    WorkerUnfit(SlotId),
+    /// The mold could not fork, or the worker said nothing before it died.
     ForkFailed(SlotId),
     /// The workers of a slot die again and again right after they became ready.
     WorkerCrashLoop(SlotId),
@@ -211,7 +219,8 @@ impl fmt::Display for FailureReason {
             Self::WorkerBootFailed(slot) => write!(f, "worker={slot} failed to boot"),
             Self::WorkerExited(slot) => write!(f, "worker={slot} died while booting"),
             Self::WorkerBootTimeout(slot) => write!(f, "worker={slot} was not ready in time"),
-            Self::ForkFailed(slot) => write!(f, "worker={slot} could not be forked"),
+            Self::WorkerUnfit(slot) => write!(f, "worker={slot} broke the protocol while booting"),
+            Self::ForkFailed(slot) => write!(f, "worker={slot} could not be forked, or died before it began"),
             Self::WorkerCrashLoop(slot) => write!(f, "worker={slot} dies again and again right after boot"),
             Self::SuccessorAlreadyRunning => f.write_str("a new master is running already"),
             Self::SuccessorFailed => f.write_str("the new master could not be started"),
@@ -282,6 +291,11 @@ pub enum Fact {
         failures: u32,
         /// How long it waits.
         delay: Duration,
+    },
+    /// A worker has closed its control socket and lives on: it is told to leave.
+    WorkerUnreachable {
+        /// Its slot.
+        slot: SlotId,
     },
     /// The mold that new workers come from is lost; another is started from the same configuration.
     MoldLost {

@@ -73,6 +73,16 @@ pub enum Event {
         /// Which mold.
         generation: Generation,
     },
+    /// A mold is of no use: it said what no mold says, or did not fork within `boot_timeout`. Its exit is reported apart.
+    MoldUnfit {
+        /// Which mold.
+        generation: Generation,
+    },
+    /// A mold's control socket has ended: it is about to die, or it can be asked for nothing any more.
+    MoldUnreachable {
+        /// Which mold.
+        generation: Generation,
+    },
     /// A mold was reaped, or could not be started at all. Exactly one for each [`crate::Action::StartMold`].
     MoldExited {
         /// Which mold.
@@ -97,6 +107,18 @@ pub enum Event {
     },
     /// A worker that serves was told to leave by somebody else, and does.
     WorkerLeaves {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// A worker said what no worker says. Its exit is reported apart.
+    WorkerLied {
+        /// Which worker.
+        worker: WorkerId,
+        /// Whether it was in a request.
+        in_request: bool,
+    },
+    /// A worker's control socket has ended: it is about to die, or it hears nothing any more.
+    WorkerUnreachable {
         /// Which worker.
         worker: WorkerId,
     },

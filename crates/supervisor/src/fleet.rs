@@ -17,6 +17,9 @@ use crate::types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
 use crate::upgrade::Successor;
 use crate::worker::{Worker, WorkerState};
 
+/// How long a process may live on after the end of its control socket until it is not taken for one that dies: what a
+/// process does last takes no longer.
+pub(crate) const LAST_BREATH: Duration = Duration::from_secs(1);
 /// How long a mold may take to leave when it is asked to.
 pub(crate) const MOLD_GRACE: Duration = Duration::from_secs(1);
 /// How long a worker may take to leave when it is told to leave at once.
@@ -116,7 +119,10 @@ impl Fleet {
     pub(crate) fn retire_mold(&mut self, now: Instant, generation: Generation) {
         let Some(mold) = self.molds.get_mut(&generation) else { return };
         match mold.state {
-            MoldState::Starting { .. } | MoldState::Loading { .. } | MoldState::Ready { .. } => {
+            MoldState::Starting { .. }
+            | MoldState::Loading { .. }
+            | MoldState::Ready { .. }
+            | MoldState::Unreachable { .. } => {
                 mold.state = MoldState::Retiring { deadline: now + MOLD_GRACE };
                 self.emit(Action::RetireMold { generation });
             }
@@ -158,12 +164,23 @@ impl Fleet {
                 }
                 self.emit(Action::Retire { worker: id, drain: false, hand_over });
             }
-            WorkerState::Booting { .. } => self.abandon(now, id),
+            WorkerState::Unreachable { ready_since: Some(_), .. } => {
+                let deadline = now + worker.allowance;
+                self.send_away(id, deadline, KillReason::RetireTimeout);
+            }
+            WorkerState::Booting { .. } | WorkerState::Unreachable { ready_since: None, .. } => self.abandon(now, id),
             WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. }
             | WorkerState::Quitting { .. }
             | WorkerState::Killed { .. } => {}
         }
+    }
+
+    /// Tells a worker to leave that hears nothing: it is asked with a signal, and keeps its connections.
+    pub(crate) fn send_away(&mut self, id: WorkerId, deadline: Instant, overdue: KillReason) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.state = WorkerState::Retiring { deadline, overdue, hand_over: false };
+        self.emit(Action::Abandon { worker: id });
     }
 
     /// Nobody takes connections any more: tells those who give theirs away to keep them.
@@ -195,6 +212,7 @@ impl Fleet {
         match worker.state {
             WorkerState::Booting { .. }
             | WorkerState::Serving { .. }
+            | WorkerState::Unreachable { .. }
             | WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. } => {
                 worker.state = WorkerState::Quitting { deadline };
@@ -211,6 +229,7 @@ impl Fleet {
             WorkerState::Killed { why } => worker.state = WorkerState::Killed { why },
             WorkerState::Booting { .. }
             | WorkerState::Serving { .. }
+            | WorkerState::Unreachable { .. }
             | WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. }
             | WorkerState::Quitting { .. } => self.emit(Action::Kill { worker: id, why }),

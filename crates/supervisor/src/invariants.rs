@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 
 use crate::fleet::Fleet;
 use crate::line::Source;
-use crate::mold::{Mold, MoldState};
+use crate::mold::Mold;
 use crate::state::State;
 use crate::supervisor::Supervisor;
 use crate::types::Generation;
@@ -82,5 +82,5 @@ fn boots(fleet: &Fleet, generation: Generation) -> bool {
 }
 
 fn ready(fleet: &Fleet, generation: Generation) -> bool {
-    matches!(fleet.molds.get(&generation), Some(Mold { state: MoldState::Ready { .. }, .. }))
+    fleet.molds.get(&generation).is_some_and(|mold| mold.ready_since().is_some())
 }

@@ -35,6 +35,13 @@ pub(crate) enum MoldState {
         /// Since when.
         since: Instant,
     },
+    /// Was ready, and its control socket has ended. It is on its way out, or of no use any more.
+    Unreachable {
+        /// Since when it was ready.
+        since: Instant,
+        /// When it is not taken for one that is on its way out any more.
+        deadline: Instant,
+    },
     /// Was asked to leave, or said that it failed.
     Retiring {
         /// When it is killed.
@@ -49,7 +56,20 @@ impl Mold {
     pub(crate) fn boots(&self) -> bool {
         match self.state {
             MoldState::Starting { .. } | MoldState::Loading { .. } => true,
-            MoldState::Ready { .. } | MoldState::Retiring { .. } | MoldState::Killed => false,
+            MoldState::Ready { .. }
+            | MoldState::Unreachable { .. }
+            | MoldState::Retiring { .. }
+            | MoldState::Killed => false,
+        }
+    }
+
+    /// Since when it can fork, as far as is known.
+    pub(crate) fn ready_since(&self) -> Option<Instant> {
+        match self.state {
+            MoldState::Ready { since } | MoldState::Unreachable { since, .. } => Some(since),
+            MoldState::Starting { .. } | MoldState::Loading { .. } | MoldState::Retiring { .. } | MoldState::Killed => {
+                None
+            }
         }
     }
 
@@ -58,6 +78,7 @@ impl Mold {
         match self.state {
             MoldState::Starting { deadline }
             | MoldState::Loading { deadline, .. }
+            | MoldState::Unreachable { deadline, .. }
             | MoldState::Retiring { deadline } => Some(deadline),
             MoldState::Ready { .. } | MoldState::Killed => None,
         }

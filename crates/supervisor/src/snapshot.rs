@@ -14,7 +14,7 @@ use crate::back_off::{BackOff, Dice};
 use crate::fleet::Fleet;
 use crate::in_place::{InPlace, Stage};
 use crate::line::{Line, Source};
-use crate::mold::{Mold, MoldState};
+use crate::mold::Mold;
 use crate::state::State;
 use crate::supervisor::Supervisor;
 use crate::time::Instant;
@@ -103,9 +103,8 @@ impl Supervisor {
 
 impl Snapshot {
     fn check(&self) -> Result<(), SnapshotError> {
-        let mold = |generation| self.molds.get(generation).map(|mold| mold.state);
         let source = match &self.line.source {
-            Source::Ready => matches!(mold(&self.line.generation), Some(MoldState::Ready { .. })),
+            Source::Ready => self.molds.get(&self.line.generation).is_some_and(|mold| mold.ready_since().is_some()),
             Source::Booting(generation) => self.molds.get(generation).is_some_and(Mold::boots),
             Source::Lost => true,
         };

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, Fact, FailureReason, KillReason};
 use crate::event::{Event, Signal};
-use crate::fleet::{Fleet, MOLD_GRACE};
+use crate::fleet::{Fleet, LAST_BREATH, MOLD_GRACE};
 use crate::mold::{Mold, MoldState};
 use crate::scale::Scale;
 use crate::stop::Stop;
@@ -79,11 +79,21 @@ impl State {
                 None => self,
             },
             Event::MoldFailed { generation } => self.mold_failed(fleet, now, generation),
+            Event::MoldUnfit { generation } => self.mold_unfit(fleet, now, generation, FailureReason::MoldFailed),
+            Event::MoldUnreachable { generation } => {
+                mold_unreachable(fleet, now, generation);
+                self
+            }
             Event::MoldExited { generation } => self.mold_exited(fleet, now, generation),
             Event::WorkerReady { worker } => self.worker_ready(fleet, now, worker),
             Event::WorkerBootFailed { worker } => self.worker_boot_failed(fleet, now, worker),
             Event::ForkFailed { worker } => self.fork_failed(fleet, now, worker),
             Event::WorkerLeaves { worker } => self.worker_leaves(fleet, now, worker),
+            Event::WorkerLied { worker, in_request } => self.worker_lied(fleet, now, worker, in_request),
+            Event::WorkerUnreachable { worker } => {
+                worker_unreachable(fleet, now, worker);
+                self
+            }
             Event::WorkerExited { worker, in_request } => self.worker_exited(fleet, now, worker, in_request),
             Event::RequestOverdue { worker } => {
                 request_overdue(fleet, worker);
@@ -195,11 +205,22 @@ impl State {
             MoldState::Starting { .. } | MoldState::Loading { .. } => {
                 self.mold_lost(fleet, now, generation, FailureReason::MoldExited)
             }
-            MoldState::Ready { since } => match self {
+            MoldState::Ready { since } | MoldState::Unreachable { since, .. } => match self {
                 Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since),
                 Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
             MoldState::Retiring { .. } | MoldState::Killed => self,
+        }
+    }
+
+    /// A mold is of no use any more: it is killed, and its end is no news then.
+    fn mold_unfit(self, fleet: &mut Fleet, now: Instant, generation: Generation, why: FailureReason) -> Self {
+        let Some(&mold) = fleet.molds.get(&generation) else { return self };
+        fleet.kill_mold(generation);
+        match (self, mold.ready_since()) {
+            (Self::Up(up), Some(since)) => up.ready_mold_lost(fleet, now, generation, since),
+            (state, None) if mold.boots() => state.mold_lost(fleet, now, generation, why),
+            (state, _) => state,
         }
     }
 
@@ -237,6 +258,7 @@ impl State {
                 worker.state = WorkerState::Retiring { deadline, overdue, hand_over: false };
             }
             WorkerState::Serving { .. }
+            | WorkerState::Unreachable { .. }
             | WorkerState::Retiring { .. }
             | WorkerState::Quitting { .. }
             | WorkerState::Killed { .. } => {}
@@ -275,13 +297,41 @@ impl State {
         }
     }
 
+    /// It is killed, and that counts as a death of its own.
+    fn worker_lied(self, fleet: &mut Fleet, now: Instant, id: WorkerId, in_request: bool) -> Self {
+        let Some(&worker) = fleet.workers.get(&id) else { return self };
+        fleet.kill(id, KillReason::Lied);
+        match (self, worker.ready_since()) {
+            (Self::Up(up), Some(since)) => Self::Up(up.worker_died(fleet, now, worker, since, in_request)),
+            (state, None) if worker.boots() => {
+                state.boot_failed(fleet, now, worker, FailureReason::WorkerUnfit(worker.slot))
+            }
+            (state, _) => state,
+        }
+    }
+
+    /// A worker has closed its control socket and lives on. One that serves may be in a request: it is told to leave.
+    fn worker_stays_unreachable(self, fleet: &mut Fleet, now: Instant, id: WorkerId, worker: Worker) -> Self {
+        let Some(since) = worker.ready_since() else {
+            fleet.kill(id, KillReason::Unreachable);
+            return self.boot_failed(fleet, now, worker, FailureReason::WorkerUnfit(worker.slot));
+        };
+        fleet.log(Fact::WorkerUnreachable { slot: worker.slot });
+        let state = match self {
+            Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since, false)),
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
+        };
+        fleet.dismiss(now, id, false);
+        state
+    }
+
     fn worker_exited(self, fleet: &mut Fleet, now: Instant, id: WorkerId, in_request: bool) -> Self {
         let Some(worker) = fleet.workers.remove(&id) else { return self };
         match worker.state {
-            WorkerState::Booting { .. } => {
+            WorkerState::Booting { .. } | WorkerState::Unreachable { ready_since: None, .. } => {
                 self.boot_failed(fleet, now, worker, FailureReason::WorkerExited(worker.slot))
             }
-            WorkerState::Serving { since } => match self {
+            WorkerState::Serving { since } | WorkerState::Unreachable { ready_since: Some(since), .. } => match self {
                 Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since, in_request)),
                 Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
@@ -308,7 +358,12 @@ impl State {
             // What an earlier one of these caused may have given this one more time.
             let Some(&worker) = fleet.workers.get(&id) else { continue };
             let Some((deadline, why)) = worker.deadline() else { continue };
-            if deadline <= now {
+            if deadline > now {
+                continue;
+            }
+            if let WorkerState::Unreachable { .. } = worker.state {
+                self = self.worker_stays_unreachable(fleet, now, id, worker);
+            } else {
                 fleet.kill(id, why);
                 if worker.boots() {
                     self = self.boot_failed(fleet, now, worker, FailureReason::WorkerBootTimeout(worker.slot));
@@ -317,11 +372,8 @@ impl State {
         }
         let due = |mold: &Mold| mold.deadline().is_some_and(|deadline| deadline <= now);
         let molds: Vec<_> = fleet.molds.iter().filter(|(_, mold)| due(mold)).map(|(id, mold)| (*id, *mold)).collect();
-        for (generation, mold) in molds {
-            fleet.kill_mold(generation);
-            if mold.boots() {
-                self = self.mold_lost(fleet, now, generation, FailureReason::MoldBootTimeout);
-            }
+        for (generation, _) in molds {
+            self = self.mold_unfit(fleet, now, generation, FailureReason::MoldBootTimeout);
         }
         self.expire_preflight(fleet, now)
     }
@@ -355,11 +407,15 @@ fn asks_for_change(event: Event) -> bool {
         | Event::MoldConfigured { .. }
         | Event::MoldReady { .. }
         | Event::MoldFailed { .. }
+        | Event::MoldUnfit { .. }
+        | Event::MoldUnreachable { .. }
         | Event::MoldExited { .. }
         | Event::WorkerReady { .. }
         | Event::WorkerBootFailed { .. }
         | Event::ForkFailed { .. }
         | Event::WorkerLeaves { .. }
+        | Event::WorkerLied { .. }
+        | Event::WorkerUnreachable { .. }
         | Event::WorkerExited { .. }
         | Event::RequestOverdue { .. }
         | Event::SuccessorStarted
@@ -385,9 +441,42 @@ fn request_overdue(fleet: &mut Fleet, id: WorkerId) {
     let Some(worker) = fleet.workers.get(&id) else { return };
     match worker.state {
         WorkerState::Serving { .. }
+        | WorkerState::Unreachable { .. }
         | WorkerState::Retiring { .. }
         | WorkerState::Abandoned { .. }
         | WorkerState::Quitting { .. } => fleet.kill(id, KillReason::RequestTimeout),
         WorkerState::Booting { .. } | WorkerState::Killed { .. } => {}
+    }
+}
+
+/// One that is about to die closes its socket too, a moment before: time tells.
+fn worker_unreachable(fleet: &mut Fleet, now: Instant, id: WorkerId) {
+    let Some(worker) = fleet.workers.get_mut(&id) else { return };
+    let deadline = now + LAST_BREATH;
+    match worker.state {
+        WorkerState::Booting { deadline: earlier } => {
+            worker.state = WorkerState::Unreachable { ready_since: None, deadline: deadline.min(earlier) };
+        }
+        WorkerState::Serving { since } => {
+            worker.state = WorkerState::Unreachable { ready_since: Some(since), deadline };
+        }
+        // It may not have heard what it was asked for.
+        WorkerState::Retiring { deadline, overdue, .. } => fleet.send_away(id, deadline, overdue),
+        // These leave, or are killed when their time is over.
+        WorkerState::Unreachable { .. }
+        | WorkerState::Abandoned { .. }
+        | WorkerState::Quitting { .. }
+        | WorkerState::Killed { .. } => {}
+    }
+}
+
+/// As with workers. One that boots has a deadline, which comes sooner now.
+fn mold_unreachable(fleet: &mut Fleet, now: Instant, generation: Generation) {
+    let Some(mold) = fleet.molds.get_mut(&generation) else { return };
+    let soon = now + LAST_BREATH;
+    match &mut mold.state {
+        MoldState::Starting { deadline } | MoldState::Loading { deadline, .. } => *deadline = soon.min(*deadline),
+        MoldState::Ready { since } => mold.state = MoldState::Unreachable { since: *since, deadline: soon },
+        MoldState::Unreachable { .. } | MoldState::Retiring { .. } | MoldState::Killed => {}
     }
 }

@@ -10,7 +10,7 @@ use core::time::Duration;
 use crate::action::{Action, Fact, FailureReason, KillReason};
 use crate::event::Event;
 use crate::fleet::Fleet;
-use crate::mold::MoldState;
+use crate::mold::Mold;
 use crate::state::{State, refuse};
 use crate::time::Instant;
 use crate::types::{Generation, Plan, Ticket};
@@ -125,7 +125,7 @@ impl Stop {
         self.stage = Stage::Graceful { deadline };
         fleet.emit(Action::StopListening);
         let hand_over = fleet.successor.takes_over();
-        let mut asked = Vec::new();
+        let (mut asked, mut unreachable) = (Vec::new(), Vec::new());
         for (id, worker) in &mut fleet.workers {
             match worker.state {
                 WorkerState::Serving { .. } => {
@@ -135,7 +135,9 @@ impl Stop {
                 WorkerState::Retiring { deadline: later, hand_over, .. } if later > deadline => {
                     worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout, hand_over };
                 }
+                WorkerState::Unreachable { ready_since: Some(_), .. } => unreachable.push(*id),
                 WorkerState::Booting { .. }
+                | WorkerState::Unreachable { ready_since: None, .. }
                 | WorkerState::Retiring { .. }
                 | WorkerState::Abandoned { .. }
                 | WorkerState::Quitting { .. }
@@ -143,6 +145,7 @@ impl Stop {
             }
         }
         asked.into_iter().for_each(|action| fleet.emit(action));
+        unreachable.into_iter().for_each(|id| fleet.send_away(id, deadline, KillReason::StopTimeout));
     }
 
     /// When a worker that became ready too late has to be gone, and what is said of it then; `None` when it has no more
@@ -180,8 +183,8 @@ impl Stop {
         if !fleet.workers.is_empty() {
             return State::Stopping(self);
         }
-        let idle = |state| matches!(state, MoldState::Ready { .. });
-        let molds: Vec<_> = fleet.molds.iter().filter(|(_, mold)| idle(mold.state)).map(|(id, _)| *id).collect();
+        let idle = |mold: &Mold| mold.ready_since().is_some();
+        let molds: Vec<_> = fleet.molds.iter().filter(|(_, mold)| idle(mold)).map(|(id, _)| *id).collect();
         for generation in molds {
             fleet.retire_mold(now, generation);
         }

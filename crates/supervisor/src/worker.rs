@@ -38,6 +38,13 @@ pub enum WorkerState {
         /// When it became ready.
         since: Instant,
     },
+    /// Its control socket has ended. It is on its way out, or has to be told to leave in another way.
+    Unreachable {
+        /// When it became ready; `None` while it booted.
+        ready_since: Option<Instant>,
+        /// When it is not taken for one that is on its way out any more.
+        deadline: Instant,
+    },
     /// Asked to finish and leave.
     Retiring {
         /// When it is killed.
@@ -68,13 +75,19 @@ pub enum WorkerState {
 impl Worker {
     /// Whether it is ready and not asked to leave.
     pub fn serves(&self) -> bool {
+        self.ready_since().is_some()
+    }
+
+    /// Since when it is ready, if it is and was not asked to leave.
+    pub(crate) fn ready_since(&self) -> Option<Instant> {
         match self.state {
-            WorkerState::Serving { .. } => true,
+            WorkerState::Serving { since } => Some(since),
+            WorkerState::Unreachable { ready_since, .. } => ready_since,
             WorkerState::Booting { .. }
             | WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. }
             | WorkerState::Quitting { .. }
-            | WorkerState::Killed { .. } => false,
+            | WorkerState::Killed { .. } => None,
         }
     }
 
@@ -84,6 +97,7 @@ impl Worker {
             WorkerState::Retiring { hand_over, .. } => hand_over,
             WorkerState::Booting { .. }
             | WorkerState::Serving { .. }
+            | WorkerState::Unreachable { .. }
             | WorkerState::Abandoned { .. }
             | WorkerState::Quitting { .. }
             | WorkerState::Killed { .. } => false,
@@ -93,8 +107,9 @@ impl Worker {
     /// Whether it is on its way to become ready.
     pub fn boots(&self) -> bool {
         match self.state {
-            WorkerState::Booting { .. } => true,
+            WorkerState::Booting { .. } | WorkerState::Unreachable { ready_since: None, .. } => true,
             WorkerState::Serving { .. }
+            | WorkerState::Unreachable { ready_since: Some(_), .. }
             | WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. }
             | WorkerState::Quitting { .. }
@@ -106,6 +121,7 @@ impl Worker {
     pub(crate) fn deadline(&self) -> Option<(Instant, KillReason)> {
         match self.state {
             WorkerState::Booting { deadline } => Some((deadline, KillReason::BootTimeout)),
+            WorkerState::Unreachable { deadline, .. } => Some((deadline, KillReason::Unreachable)),
             WorkerState::Retiring { deadline, overdue, .. } => Some((deadline, overdue)),
             WorkerState::Abandoned { deadline } | WorkerState::Quitting { deadline } => {
                 Some((deadline, KillReason::QuickStopTimeout))

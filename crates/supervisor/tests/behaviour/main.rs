@@ -8,6 +8,7 @@ mod in_place;
 mod reload;
 mod scale;
 mod stop;
+mod unfit;
 mod upgrade;
 
 use std::time::Duration;

@@ -237,7 +237,11 @@ impl Laws {
             }
             Action::Abandon { worker } => {
                 let worker = &workers[&worker];
-                assert!(!worker.told_ready && worker.asked == Asked::Nothing, "only workers that boot are abandoned");
+                let boots = !worker.told_ready && worker.asked == Asked::Nothing;
+                assert!(boots || worker.closed, "only workers that boot are abandoned, or hear nothing");
+                if worker.serves() {
+                    self.floor = self.floor.saturating_sub(1);
+                }
             }
             Action::Quick { worker } => {
                 assert!(workers[&worker].asked < Asked::Quick, "told once");
@@ -390,6 +394,10 @@ impl Laws {
             KillReason::RetireTimeout => {
                 assert!(matches!(worker.asked, Asked::Retire | Asked::Abandon));
                 assert!(overdue, "law 1: a retiring worker is killed in a request");
+            }
+            KillReason::Lied => assert!(worker.closed, "it said nothing wrong"),
+            KillReason::Unreachable => {
+                assert!(worker.closed && !worker.told_ready, "law 1: one that serves is asked to leave");
             }
             KillReason::BootTimeout => assert!(!worker.told_ready && worker.asked == Asked::Nothing),
             KillReason::StopTimeout => {

@@ -13,6 +13,7 @@
 
 mod between;
 mod dice;
+mod incidents;
 mod laws;
 mod process;
 mod schedule;

@@ -18,6 +18,8 @@ pub(crate) struct Mold {
     pub(crate) told_ready: bool,
     /// Whether it does not react to being asked to leave.
     pub(crate) deaf: bool,
+    /// Whether its control socket is closed: it hears and says nothing.
+    pub(crate) closed: bool,
     /// Its latest message is under way until then.
     pub(crate) last_word: Instant,
     pub(crate) dice: Dice,
@@ -40,7 +42,7 @@ impl Mold {
     pub(crate) fn new(code: Code, calm: bool, mut dice: Dice, now: Instant) -> Self {
         let fate = fate(code.health, calm, &mut dice, &MOLD_TROUBLES);
         let deaf = !calm && dice.percent(5);
-        Self { code, fate, life: MoldLife::Configuring, told_ready: false, deaf, last_word: now, dice }
+        Self { code, fate, life: MoldLife::Configuring, told_ready: false, deaf, closed: false, last_word: now, dice }
     }
 
     pub(crate) fn alive(&self) -> bool {
@@ -74,6 +76,8 @@ pub(crate) struct Worker {
     pub(crate) backlog: u32,
     pub(crate) request: Option<Request>,
     pub(crate) requests: u32,
+    /// Whether its control socket is closed: it hears and says nothing.
+    pub(crate) closed: bool,
     /// Whether it does not leave when it should, or not when it is told to while it boots.
     pub(crate) deaf: bool,
     /// Its latest message is under way until then.
@@ -135,6 +139,7 @@ impl Worker {
             backlog: 0,
             request: None,
             requests: 0,
+            closed: false,
             deaf,
             last_word: now,
             dice,

@@ -23,6 +23,14 @@ pub(crate) enum Incident {
     KillWorker(usize),
     /// A worker gets SIGQUIT from outside: the nth of those that live.
     QuitWorker(usize),
+    /// A worker says what no worker says: the nth of those that live.
+    WorkerLies(usize),
+    /// A worker closes its control socket and lives on: the nth of those that live.
+    WorkerCloses(usize),
+    /// A mold says what no mold says: the nth of those that live.
+    MoldLies(usize),
+    /// A mold closes its control socket and lives on: the nth of those that live.
+    MoldCloses(usize),
     /// A mold is killed from outside: the nth of those that live.
     KillMold(usize),
     /// The new master program is killed.
@@ -118,9 +126,13 @@ fn incident(dice: &mut Dice, stops: bool) -> Incident {
         63..66 => Incident::Signal(Signal::Usr2),
         66..69 => Incident::Upgrade(dice.pick(&[None, Some(Way::TwoMasters), Some(Way::InPlace)])),
         69..71 => Incident::KillSuccessor,
-        71..82 => Incident::KillWorker(usize::try_from(dice.below(16)).unwrap()),
+        71..78 => Incident::KillWorker(usize::try_from(dice.below(16)).unwrap()),
+        78..80 => Incident::WorkerLies(usize::try_from(dice.below(16)).unwrap()),
+        80..82 => Incident::WorkerCloses(usize::try_from(dice.below(16)).unwrap()),
         82..86 => Incident::QuitWorker(usize::try_from(dice.below(16)).unwrap()),
-        86..100 => Incident::KillMold(usize::try_from(dice.below(4)).unwrap()),
+        86..88 => Incident::MoldLies(usize::try_from(dice.below(4)).unwrap()),
+        88..90 => Incident::MoldCloses(usize::try_from(dice.below(4)).unwrap()),
+        90..100 => Incident::KillMold(usize::try_from(dice.below(4)).unwrap()),
         100 => Incident::Signal(Signal::Quit),
         101 => Incident::Signal(Signal::Term),
         102 => Incident::Signal(Signal::Int),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use supervisor::{
-    Action, Config, Event, Generation, Instant, Plan, Signal, Snapshot, SuccessorPhase, Supervisor, Ticket, WorkerId,
+    Action, Config, Event, Generation, Instant, KillReason, Plan, Signal, Snapshot, SuccessorPhase, Supervisor, Ticket,
+    WorkerId,
 };
 
 use crate::dice::Dice;
@@ -42,9 +43,9 @@ pub(crate) struct World {
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) laws: Laws,
     /// What is on disk.
-    code: Code,
+    pub(crate) code: Code,
     /// The number of the successor that lives, if one does, and whether it serves.
-    successor: Option<(u32, bool)>,
+    pub(crate) successor: Option<(u32, bool)>,
     successors: u32,
     pub(crate) preflights: u32,
     pub(crate) config: Config,
@@ -123,7 +124,7 @@ impl World {
         self.trace.take().unwrap_or_default()
     }
 
-    fn note(&mut self, text: impl FnOnce() -> String) {
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(trace) = &mut self.trace {
             let (seconds, micros) = (now.0 / 1_000_000_000, now.0 / 1000 % 1_000_000);
@@ -131,7 +132,7 @@ impl World {
         }
     }
 
-    fn at(&mut self, at: Instant, next: Next) {
+    pub(crate) fn at(&mut self, at: Instant, next: Next) {
         self.queued += 1;
         self.queue.insert((at, self.queued), next);
     }
@@ -143,6 +144,9 @@ impl World {
     pub(crate) fn tell(&mut self, event: Event) {
         if let Some((_, missed)) = &mut self.between {
             return missed.push(event);
+        }
+        if self.is_unheard(&event) {
+            return;
         }
         let mut executes = false;
         self.note(|| format!("  → {event:?}"));
@@ -182,7 +186,7 @@ impl World {
 
 /// What happens.
 impl World {
-    fn step(&mut self, next: Next) {
+    pub(crate) fn step(&mut self, next: Next) {
         match next {
             Next::Tell(event) => self.tell(event),
             Next::Befall(incident) => self.befall(incident),
@@ -226,51 +230,7 @@ impl World {
         }
     }
 
-    fn befall(&mut self, incident: Incident) {
-        self.note(|| format!("{incident:?}"));
-        match incident {
-            Incident::Signal(signal) => self.tell(Event::Signal(signal)),
-            Incident::Reload => {
-                let ticket = self.ticket();
-                self.tell(Event::Reload { ticket });
-            }
-            Incident::Upgrade(way) => {
-                let ticket = self.ticket();
-                self.tell(Event::Upgrade { ticket, way });
-            }
-            Incident::Stop { graceful } => {
-                let ticket = self.ticket();
-                self.tell(Event::Stop { graceful, ticket });
-            }
-            Incident::Deploy(code) => self.code = code,
-            Incident::KillWorker(nth) => {
-                let living: Vec<_> = self.workers.iter().filter(|(_, w)| born(w)).map(|(id, _)| *id).collect();
-                if let Some(id) = living.get(nth % living.len().max(1)) {
-                    self.worker_dies(*id, false);
-                }
-            }
-            Incident::QuitWorker(nth) => {
-                let living: Vec<_> = self.workers.iter().filter(|(_, w)| born(w)).map(|(id, _)| *id).collect();
-                if let Some(id) = living.get(nth % living.len().max(1)) {
-                    self.workers.get_mut(id).unwrap().sent_away = true;
-                    self.leave_when_free(*id);
-                }
-            }
-            Incident::KillMold(nth) => {
-                let living: Vec<_> = self.molds.iter().filter(|(_, m)| m.alive()).map(|(id, _)| *id).collect();
-                if let Some(generation) = living.get(nth % living.len().max(1)) {
-                    self.mold_dies(*generation);
-                }
-            }
-            Incident::KillSuccessor => {
-                if let Some((number, _)) = self.successor {
-                    self.step(Next::SuccessorDies(number));
-                }
-            }
-        }
-    }
-
-    fn ticket(&mut self) -> Ticket {
+    pub(crate) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.laws.ticket(ticket);
@@ -300,7 +260,7 @@ impl World {
             Action::Proceed { generation } => self.proceed(generation),
             Action::RetireMold { generation } => {
                 let mold = self.molds.get_mut(&generation).unwrap();
-                if mold.life != MoldLife::Loading && mold.alive() && !mold.deaf {
+                if mold.life != MoldLife::Loading && mold.alive() && !mold.deaf && !mold.closed {
                     let delay = mold.dice.ms(0, 50);
                     self.after(delay, Next::MoldDies(generation));
                 }
@@ -310,7 +270,7 @@ impl World {
                 let mold = &self.molds[&generation];
                 let dice = Dice::new(self.seed, 1 << 40 | u64::from(worker.0));
                 let mut born = Worker::new(slot, generation, mold.code, self.now >= CALM, dice, self.now);
-                let (alive, delay) = (mold.alive(), born.dice.ms(0, 5));
+                let (alive, delay) = (mold.alive() && !mold.closed, born.dice.ms(0, 5));
                 self.workers.insert(worker, born);
                 self.after(
                     delay,
@@ -321,14 +281,14 @@ impl World {
                 let again = self.workers[&worker].asked == Asked::Retire;
                 let process = self.ask(worker, Asked::Retire);
                 process.gives_away = hand_over;
-                if again {
+                if again || process.closed {
                     return;
                 }
                 process.backlog = if drain { u32::try_from(process.dice.below(4)).unwrap() } else { 0 };
                 self.leave_when_free(worker);
             }
             Action::Abandon { worker } => {
-                self.ask(worker, Asked::Abandon);
+                self.ask(worker, Asked::Abandon).gives_away = false;
                 self.leave_when_free(worker);
             }
             Action::Quick { worker } => {
@@ -338,10 +298,16 @@ impl World {
                     self.after(delay, Next::WorkerDies(worker, true));
                 }
             }
-            Action::Kill { worker, why: _ } => {
-                if born(self.ask(worker, Asked::Kill)) {
-                    self.worker_dies(worker, false);
+            Action::Kill { worker, why } => {
+                let process = self.ask(worker, Asked::Kill);
+                let (unborn, generation) = (process.life == WorkerLife::Unborn, process.generation);
+                if unborn {
+                    self.after(Duration::ZERO, Next::Tell(Event::ForkFailed { worker }));
+                    if why == KillReason::BootTimeout {
+                        self.after(Duration::ZERO, Next::Tell(Event::MoldUnfit { generation }));
+                    }
                 }
+                self.worker_dies(worker, false);
             }
             Action::Preflight => self.preflight(),
             Action::AbandonPreflight => self.preflights += 1,
@@ -438,14 +404,16 @@ impl World {
         }
     }
 
-    fn mold_dies(&mut self, generation: Generation) {
+    pub(crate) fn mold_dies(&mut self, generation: Generation) {
         let mold = self.molds.get_mut(&generation).unwrap();
         if !mold.alive() {
             return;
         }
         mold.life = MoldLife::Dead;
-        let reaped = mold.last_word.max(self.now + mold.dice.ms(0, 3));
+        let closed = mold.last_word.max(self.now + mold.dice.ms(0, 2));
+        let reaped = closed + mold.dice.ms(0, 3);
         self.note(|| format!("mold {generation} dies"));
+        self.at(closed, Next::Tell(Event::MoldUnreachable { generation }));
         self.at(reaped, Next::Tell(Event::MoldExited { generation }));
         let unborn: Vec<_> = self
             .workers
@@ -499,6 +467,10 @@ impl World {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.life == WorkerLife::Booting) else {
             return;
         };
+        // It cannot say that it is ready.
+        if worker.closed {
+            return self.worker_dies(id, false);
+        }
         worker.life = WorkerLife::Serving;
         let latency = worker.dice.ms(0, 5);
         worker.last_word = self.now + latency;
@@ -512,7 +484,7 @@ impl World {
     }
 
     /// It was asked to leave: it does when it has nothing to do.
-    fn leave_when_free(&mut self, id: WorkerId) {
+    pub(crate) fn leave_when_free(&mut self, id: WorkerId) {
         self.say_so(id);
         let calm = self.now >= CALM;
         let Some(worker) = self.workers.get_mut(&id) else { return };
@@ -542,7 +514,7 @@ impl World {
         self.at(arrives, Next::Tell(Event::WorkerLeaves { worker: id }));
     }
 
-    fn worker_dies(&mut self, id: WorkerId, clean: bool) {
+    pub(crate) fn worker_dies(&mut self, id: WorkerId, clean: bool) {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| born(worker)) else { return };
         if worker.request.is_some() && clean && worker.asked != Asked::Quick {
             // It was about to leave and took on one more: it leaves when that is done.
@@ -550,8 +522,10 @@ impl World {
         }
         worker.life = WorkerLife::Dead;
         let in_request = worker.request.take().is_some();
-        let reaped = worker.last_word.max(self.now + worker.dice.ms(0, 3));
+        let closed = worker.last_word.max(self.now + worker.dice.ms(0, 2));
+        let reaped = closed + worker.dice.ms(0, 3);
         self.note(|| format!("worker {id} dies"));
+        self.at(closed, Next::Tell(Event::WorkerUnreachable { worker: id }));
         self.at(reaped, Next::Tell(Event::WorkerExited { worker: id, in_request }));
     }
 
@@ -595,6 +569,6 @@ impl World {
     }
 }
 
-fn born(worker: &Worker) -> bool {
+pub(crate) fn born(worker: &Worker) -> bool {
     matches!(worker.life, WorkerLife::Booting | WorkerLife::Serving)
 }
