@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod channel;
+pub mod claims;
 pub mod clock;
 pub mod daemon;
 pub mod door;

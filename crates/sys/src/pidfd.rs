@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
+use crate::process::{self, Kill};
 use crate::signals;
 use crate::{Error, Result};
 
@@ -67,6 +68,41 @@ impl Pidfd {
     }
 }
 
+/// A child of this process that has not been reaped: its process id cannot become another's.
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    /// Without one (no descriptors left) the process id has to do.
+    handle: Option<Pidfd>,
+}
+
+impl Child {
+    /// The child with this process id; `None` when that is none of this process, or one that was reaped. See waitid(2),
+    /// `WNOWAIT`.
+    pub fn of(pid: u32) -> Option<Self> {
+        let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::Pid(raw), look).ok()?;
+        Some(Self { pid, handle: Pidfd::open(pid) })
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a signal; that the process is gone is no error.
+    ///
+    /// # Errors
+    /// The process has become one that this process may not signal.
+    pub fn kill(&self, signal: Kill) -> Result<()> {
+        match &self.handle {
+            Some(handle) => handle.send_raw(signal.raw()),
+            None => process::kill(self.pid, signal),
+        }
+    }
+}
+
 impl AsFd for Pidfd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -76,6 +112,21 @@ impl AsFd for Pidfd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_children_that_were_not_reaped_are_taken_for_such() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let handle = Child::of(child.id()).unwrap();
+        assert_eq!(handle.pid(), child.id());
+        let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get().cast_unsigned();
+        for other in [0, 1, u32::MAX, parent, process::own_pid()] {
+            assert!(Child::of(other).is_none(), "{other}");
+        }
+        handle.kill(Kill::Kill).unwrap();
+        child.wait().unwrap();
+        assert!(Child::of(child.id()).is_none());
+        handle.kill(Kill::Kill).unwrap();
+    }
 
     #[test]
     fn a_handle_outlives_its_process() {

@@ -1,5 +1,6 @@
 //! Processes: reaping, killing, adopting.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -56,6 +57,35 @@ pub fn reap() -> Option<Exited> {
         }
         // No child, or none that is dead. EINTR cannot happen with NOHANG.
         Ok(None) | Err(_) => None,
+    }
+}
+
+/// Closes a descriptor in another process, which ends thereby: the end of a process waits for no socket (socket(7),
+/// `SO_LINGER`), and should it wait for something else, this one does not. That process is a child of this one: reap it.
+/// Where none can be made the descriptor stays open. See fork(2), close_range(2).
+pub fn close_apart(descriptor: Option<OwnedFd>) {
+    let Some(descriptor) = descriptor else { return };
+    let Ok((reader, writer)) = crate::spawn::pipe() else { return std::mem::forget(descriptor) };
+    // SAFETY: the child makes but system calls, none of which allocates or takes a lock.
+    match unsafe { nix::libc::fork() } {
+        0 => {
+            drop(writer);
+            // Ends when the parent has closed its descriptor, and the one here is the last.
+            let _ = rustix::io::retry_on_intr(|| rustix::io::read(&reader, &mut [0; 1]));
+            // Should the end of this process be waited for, it holds nothing else: no listener, no log.
+            let number = descriptor.as_raw_fd().cast_unsigned();
+            for (first, last) in [(0, number.wrapping_sub(1)), (number + 1, u32::MAX)] {
+                // SAFETY: the descriptors are this process's own, which uses none of them any more.
+                unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };
+            }
+            // SAFETY: _exit(2) runs no destructors, which belong to the original process.
+            unsafe { nix::libc::_exit(0) };
+        }
+        1.. => {
+            drop(descriptor);
+            drop(writer);
+        }
+        _ => std::mem::forget(descriptor),
     }
 }
 
@@ -121,6 +151,18 @@ impl Kill {
         }
     }
 
+    pub(crate) fn raw(self) -> Signal {
+        match self {
+            Self::Int => Signal::INT,
+            Self::Quit => Signal::QUIT,
+            Self::Term => Signal::TERM,
+            Self::Kill => Signal::KILL,
+            Self::Hup => Signal::HUP,
+            Self::Usr2 => Signal::USR2,
+            Self::Urg => Signal::URG,
+        }
+    }
+
     /// The signal of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|signal| signal.name() == name)
@@ -133,16 +175,7 @@ impl Kill {
 /// The process belongs to somebody else (`EPERM`).
 pub fn kill(pid: u32, signal: Kill) -> Result<()> {
     let Some(pid) = pid_of(pid) else { return Ok(()) };
-    let signal = match signal {
-        Kill::Int => Signal::INT,
-        Kill::Quit => Signal::QUIT,
-        Kill::Term => Signal::TERM,
-        Kill::Kill => Signal::KILL,
-        Kill::Hup => Signal::HUP,
-        Kill::Usr2 => Signal::USR2,
-        Kill::Urg => Signal::URG,
-    };
-    match rustix::process::kill_process(pid, signal) {
+    match rustix::process::kill_process(pid, signal.raw()) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(errno) => Err(Error::call("kill")(errno)),
     }
