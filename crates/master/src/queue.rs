@@ -4,6 +4,7 @@
 //! The two masters of an upgrade share one queue, if both speak the same version: the new one finds the ends in
 //! `LICORNE_QUEUE_FD` (`version:receive,send`), and says whether it took them when it says that it serves.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sys::channel::Channel;
@@ -14,11 +15,12 @@ pub(crate) const VARIABLE: &str = "LICORNE_QUEUE_FD";
 /// How much the queue holds: some thousands of idle connections, where the kernel allows it.
 const BYTES: usize = 4 << 20;
 
-/// Both ends.
+/// Both ends. They are not closed before the process ends: what lies in the queue would end with them, and closing a
+/// connection may wait for its client (socket(7), `SO_LINGER`). The end of a process does not.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    receive: OwnedFd,
-    send: OwnedFd,
+    receive: ManuallyDrop<OwnedFd>,
+    send: ManuallyDrop<OwnedFd>,
     /// Whether it is the queue of the master before this one, too.
     pub(crate) inherited: bool,
 }
@@ -34,17 +36,17 @@ impl Queue {
             // Taken in either case: what is not used is closed here.
             let ends = (sys::spawn::inherited(receive), sys::spawn::inherited(send));
             if let ((Some(receive), Some(send)), true) = (ends, named.is_some_and(|text| speaks(&text))) {
-                return Ok(Self { receive, send, inherited: true });
+                return Ok(Self { inherited: true, ..Self::of_ends(receive, send) });
             }
         }
         let (receive, send) = Channel::pair()?;
         send.enlarge(BYTES);
-        Ok(Self { receive: receive.into_fd(), send: send.into_fd(), inherited: false })
+        Ok(Self::of_ends(receive.into_fd(), send.into_fd()))
     }
 
-    /// The queue of the program in whose place this one was executed.
+    /// The queue with these ends: a new one, or that of the program in whose place this one was executed.
     pub(crate) fn of_ends(receive: OwnedFd, send: OwnedFd) -> Self {
-        Self { receive, send, inherited: false }
+        Self { receive: ManuallyDrop::new(receive), send: ManuallyDrop::new(send), inherited: false }
     }
 
     /// The end to receive from, and the end to send to.
