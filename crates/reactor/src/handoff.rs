@@ -173,6 +173,10 @@ impl Reactor {
         queue.buffer.resize(MESSAGE_BYTES, 0);
         let mut descriptors = Vec::new();
         let outcome = queue.receive.try_recv_into(&mut queue.buffer, &mut descriptors);
+        // Whatever becomes of them, closing them is not to wait for a client. See socket(7), SO_LINGER.
+        for descriptor in &descriptors {
+            let _ = rustix::net::sockopt::set_socket_linger(descriptor, None);
+        }
         let count = match outcome {
             Ok(Some(0)) => {
                 // Another worker has no room for those that wait in a backlog.
@@ -332,12 +336,20 @@ fn in_memory_file(bytes: &[u8]) -> io::Result<File> {
 type Unpacked = (Connection, Vec<u8>, Option<Body>);
 
 fn unpack(handoff: &Handoff<'_>, descriptors: Vec<OwnedFd>, settings: &Settings) -> io::Result<Unpacked> {
+    if descriptors.len() != handoff.descriptors() {
+        return Err(io::Error::other(format!(
+            "{} descriptors instead of {}",
+            descriptors.len(),
+            handoff.descriptors()
+        )));
+    }
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
     let fd = next()?;
     if rustix::net::sockopt::socket_type(&fd)? != SocketType::STREAM || rustix::net::sockopt::socket_acceptconn(&fd)? {
         return Err(io::Error::other("what was given away is no connection"));
     }
+    rustix::io::ioctl_fionbio(&fd, true)?;
     let received = match handoff.received {
         Bytes::Inline(bytes) => bytes.to_vec(),
         Bytes::Descriptor(length) if u64::from(length) > most_received(settings) => {

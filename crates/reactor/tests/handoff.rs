@@ -411,11 +411,9 @@ fn put(queue: &Queue, handoff: &wire::Handoff<'_>, descriptors: &[BorrowedFd<'_>
     queue.send(&handoff.encode(), descriptors).unwrap();
 }
 
-#[test]
-fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
-    let queue = Queue::new();
-    let mut worker = worker(&queue, Settings::default());
-    let honest = wire::Handoff {
+/// A connection with a request.
+fn honest() -> wire::Handoff<'static> {
+    wire::Handoff {
         served: false,
         peer: None,
         proxy: wire::Proxy::Silent,
@@ -423,7 +421,14 @@ fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
         body: None,
         unsent: None,
         received: wire::Bytes::Inline(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-    };
+    }
+}
+
+#[test]
+fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
+    let queue = Queue::new();
+    let mut worker = worker(&queue, Settings::default());
+    let honest = honest();
     let (connection, _client) = UnixStream::pair().unwrap();
     let listener = worker.listener.try_clone().unwrap();
     let zero = File::open("/dev/zero").unwrap();
@@ -454,6 +459,7 @@ fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
         (honest.clone(), vec![datagram.as_fd()]),
         (honest.clone(), vec![listener.as_fd()]),
         (honest.clone(), vec![]),
+        (honest.clone(), vec![connection.as_fd(), short.as_fd()]),
     ];
     for (number, (lie, descriptors)) in lies.iter().enumerate() {
         put(&queue, lie, descriptors);
@@ -468,4 +474,26 @@ fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
         let notice = worker.reactor.take_notice();
         assert!(matches!(notice, Some(Notice::CannotTakeOver(_))), "lie {number}: {notice:?}");
     }
+}
+
+#[test]
+fn a_connection_that_was_given_away_is_closed_without_a_wait() {
+    let queue = Queue::new();
+    let mut worker = worker(&queue, Settings::default());
+    let began = Instant::now();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (connection, _) = listener.accept().unwrap();
+    connection.set_nonblocking(true).unwrap();
+    while (&connection).write(&[b'x'; 65_536]).is_ok() {}
+    connection.set_nonblocking(false).unwrap();
+    rustix::net::sockopt::set_socket_linger(&connection, Some(Duration::from_secs(600))).unwrap();
+    put(&queue, &wire::Handoff { peer: None, ..honest() }, &[connection.as_fd(), connection.as_fd()]);
+    drop(connection);
+    let (theirs, mut client) = UnixStream::pair().unwrap();
+    put(&queue, &honest(), &[theirs.as_fd()]);
+    let (token, _) = worker.next().unwrap();
+    worker.answer(token);
+    client.read_exact(&mut [0; 40]).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(300), "it was waited for");
 }
