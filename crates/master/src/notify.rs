@@ -138,7 +138,7 @@ impl Notify {
 
     /// Adds what a worker that is no more has served.
     pub(crate) fn add_requests(&mut self, count: u64) {
-        self.requests += count;
+        self.requests = self.requests.saturating_add(count);
     }
 
     /// What workers that are no more have served.
@@ -320,7 +320,7 @@ impl Shell {
         for (id, worker) in self.supervisor.workers() {
             let process = self.workers.get(&id);
             let seat = process.and_then(|process| scoreboard::seat(self.scoreboard.words(), process.seat));
-            requests += seat.map_or(0, |seat| seat.requests());
+            requests = requests.saturating_add(seat.map_or(0, |seat| seat.requests()));
             if let WorkerState::Serving { .. } = worker.state {
                 serving += 1;
                 busy += u32::from(seat.is_some_and(|seat| seat.request_start_ns().is_some()));

@@ -40,6 +40,8 @@ pub(crate) struct Due<Id> {
 
 /// Who wakes up so late did not run, and its workers hardly did.
 const STANDSTILL_NS: u64 = 1_000_000_000;
+/// The scoreboard is not looked at again sooner than after this time.
+const SHORTEST_LOOK_NS: u64 = 1_000_000;
 
 /// The master's looks at its workers: when the next one is due, and what is forgiven when it comes late.
 #[derive(Debug, Default)]
@@ -62,7 +64,8 @@ impl Looks {
         // A stop can hit anywhere: what was planned tells of one that hit while the master was awake, too.
         self.pardon(self.next_ns.map_or(0, |planned| now_ns.saturating_sub(planned)), limits, now_ns);
         let due = look(page, workers, limits, now_ns, self.pardon_until_ns);
-        self.next_ns = due.next_ns;
+        // What is due next is what workers say: one that moves its request's deadline all the time keeps nothing busy.
+        self.next_ns = due.next_ns.map(|next| next.max(now_ns.saturating_add(SHORTEST_LOOK_NS)));
         due
     }
 
@@ -204,6 +207,19 @@ mod tests {
         seat.ask_report(100 * SECOND);
         assert_eq!(look(130 * SECOND), Due { reports: vec![], overdue: vec![], next_ns: Some(131 * SECOND) });
         assert_eq!(look(131 * SECOND).overdue, ['a']);
+    }
+
+    #[test]
+    fn a_deadline_that_always_comes_next_keeps_the_master_no_busier_than_a_look_a_millisecond() {
+        const SECOND: u64 = 1_000_000_000;
+        let page = page();
+        let seat = scoreboard::seat(&page, 0).unwrap();
+        let limits = Limits { soft: Duration::from_secs(8), hard: Duration::from_secs(10) };
+        let mut looks = Looks::default();
+        seat.begin_request(100 * SECOND, b"GET", b"/");
+        let now = 108 * SECOND - 1;
+        looks.look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), limits, now);
+        assert_eq!(looks.next_ns, Some(now + SHORTEST_LOOK_NS));
     }
 
     #[test]
