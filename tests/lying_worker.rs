@@ -1,80 +1,260 @@
-//! Promise: what a worker says is a claim. One that lies to its master loses its own requests at most; the others serve on,
-//! and no process is signalled that it names.
+//! Promise: what a worker says is a claim. One that lies to its master, or to other workers, loses its own requests at most:
+//! the others serve on, the master hears, answers and ends, and nothing of root's is touched.
+//!
+//! The lies are those of `lying_worker/app.ru`. As root the application runs as another user.
 
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Child, Command};
+use std::time::Instant;
 
 use rustix::process::Signal;
-use testkit::{App, Server};
+use testkit::{App, Request, Server, patience, process, procfs};
 
-/// Says what it is asked to say on each of its packet sockets: the control socket, and the queue's ends.
-const LIAR: &str = r##"
-  require "socket"
-  run ->(env) do
-    if env["PATH_INFO"] == "/lie"
-      lie = [env["QUERY_STRING"]].pack("H*")
-      Dir.children("/proc/self/fd").each do |number|
-        socket = Socket.for_fd(Integer(number))
-        socket.autoclose = false
-        socket.send(lie, 0) if socket.getsockopt(:SOCKET, :TYPE).int == Socket::SOCK_SEQPACKET
-      rescue SystemCallError
-        next
-      end
-    end
-    [200, { "Content-Type" => "text/plain" }, [$$.to_s]]
-  end
+/// What the log may have in the end, in bytes, and how much the master may have grown.
+const MOST_LOGGED: usize = 400_000;
+const MOST_GROWN_KIB: u64 = 20_000;
+
+const BROKEN: &str = "broke the protocol: ";
+
+/// What is not a worker's to say, or not then, and what is said of it.
+const PROTOCOL: &[(&str, &str)] = &[
+    ("forked-again", "unexpected message of kind 16"),
+    ("forked-names-another", "message has 4 bytes left over"),
+    ("forked-of-version-1", "message of version 1"),
+    ("ready-again", "unexpected message of kind 14"),
+    ("failed-while-it-serves", "unexpected message of kind 15"),
+    ("settings-of-a-mold", "unexpected message of kind 11"),
+    ("environment-of-a-mold", "unexpected message of kind 12"),
+    ("fork-failed-of-a-mold", "unexpected message of kind 13"),
+    ("logs-of-a-mold", "unexpected message of kind 9"),
+    ("boot-of-a-master", "unexpected message of kind 1"),
+    ("retire-of-a-master", "unexpected message of kind 10"),
+    ("pid-path-of-a-master", "unexpected message of kind 6"),
+    ("log-of-a-master", "unexpected message of kind 8"),
+];
+
+const NONSENSE: &[(&str, &str)] = &[
+    ("unknown-kind", "message of unknown kind 99"),
+    ("future-version", "message of version 255"),
+    ("nothing", "message is cut short"),
+    ("one-byte", "message is cut short"),
+    ("cut-short", "message is cut short"),
+    ("length-without-end", "message is cut short"),
+    ("no-text", "text is not UTF-8"),
+    ("left-over", "message has 1000 bytes left over"),
+    ("too-long", "message of 150002 bytes"),
+];
+
+const AMOUNTS: &[(&str, &str)] = &[
+    ("descriptors", "message with descriptors"),
+    ("a-socket-that-lingers", "message with descriptors"),
+    ("sockets-that-linger-and-an-end", ""),
+    ("a-flood-of-words", "messages without end"),
+    ("a-flood-of-a-child", "messages without end"),
+];
+
+const SILENCE: &[(&str, &str)] = &[
+    ("a-closed-socket", "has closed its control socket and lives on"),
+    ("a-socket-that-is-shut", "has closed its control socket and lives on"),
+];
+
+const OTHERS: &[(&str, &str)] = &[
+    ("queue-garbage", ""),
+    ("queue-nothing", ""),
+    ("queue-no-connection", ""),
+    ("queue-four-gigabytes", ""),
+    ("queue-body-without-end", ""),
+    ("queue-part-without-end", ""),
+    ("queue-connections-that-linger", ""),
+    ("queue-leftovers", ""),
+    ("a-seat-of-nonsense", ""),
+    ("a-scoreboard-that-is-cut", ""),
+    ("exit-255", "exit status 255"),
+    ("exit-0", ""),
+    ("a-signal", "SIGKILL"),
+    ("signals-to-the-master", ""),
+];
+
+struct Liars {
+    server: Server,
+    /// A process that a lie names.
+    bystander: Child,
+    /// Connections to it are taken, and nothing is read from them.
+    _silent: TcpListener,
+    rss_kib: u64,
+}
+
+impl Liars {
+    fn start(workers: u32) -> Self {
+        let root = rustix::process::geteuid().is_root();
+        let user = if root { "user 'nobody', 'nogroup'" } else { "" };
+        let bystander = Command::new("sleep").arg("1000").spawn().expect("it starts");
+        // The directory of a test is its owner's alone.
+        let config = format!("File.chmod(0755, ENV.fetch('TEST_DIR'))\n{user}\ntimeout 30");
+        let silent = TcpListener::bind("127.0.0.1:0").expect("it is free");
+        let port = silent.local_addr().expect("it is bound").port();
+        let builder = Server::builder().app(App::rackup(include_str!("lying_worker/app.ru"))).workers(workers);
+        let builder = builder.env("BYSTANDER", &bystander.id().to_string()).env("SILENT_PORT", &port.to_string());
+        let server = builder.config(&config).file("secret", "precious").start();
+        std::fs::set_permissions(server.file("secret"), PermissionsExt::from_mode(0o600)).expect("it is there");
+        let rss_kib = procfs::memory(server.pid()).rss_kib;
+        Self { server, bystander, _silent: silent, rss_kib }
+    }
+
+    /// Has a worker tell a lie. What it answers, if it does, is its own affair.
+    fn tell(&self, name: &str) {
+        let mut connection = self.server.connect();
+        connection.send(Request::get(&format!("/lie/{name}")).close().bytes());
+        let _ = connection.try_receive("GET", Instant::now() + patience());
+    }
+
+    #[track_caller]
+    fn check(&self, name: &str, said: &str) {
+        let mark = self.server.mark();
+        self.tell(name);
+        if !said.is_empty() {
+            self.server.wait_for(mark, said);
+        }
+        if said.starts_with(BROKEN) {
+            self.server.wait_for(mark, "died: killed by the master: it broke the protocol");
+        }
+        for _ in 0..4 {
+            assert_eq!(self.server.get("/").status, 200, "{name}");
+        }
+        let status = self.server.ctl(["status"]);
+        assert_eq!(status.code(), 0, "{name}: {status:?}");
+    }
+
+    /// The server is as it was, does what it is told, and ends.
+    #[track_caller]
+    fn finish(self) {
+        self.server.wait_for_slots(&[0, 1, 2]);
+        let grown = procfs::memory(self.server.pid()).rss_kib.saturating_sub(self.rss_kib);
+        assert!(grown < MOST_GROWN_KIB, "the master has grown by {grown} KiB");
+        let logged = self.server.log().text().len();
+        assert!(logged < MOST_LOGGED, "{logged} bytes were logged");
+        let mark = self.server.mark();
+        self.server.signal(Signal::HUP);
+        self.server.wait_for(mark, "done reloading");
+        assert_eq!(self.server.get("/").status, 200);
+        let secret = self.server.file("secret");
+        let meta = std::fs::metadata(&secret).expect("it is there");
+        assert_eq!(std::fs::read_to_string(&secret).expect("it can be read"), "precious");
+        assert_eq!((meta.uid(), meta.mode() & 0o7777), (rustix::process::geteuid().as_raw(), 0o600));
+        self.stop();
+    }
+
+    #[track_caller]
+    fn stop(mut self) {
+        self.server.signal(Signal::QUIT);
+        assert!(self.server.wait_for_exit().success(), "a stop ends");
+        assert!(self.bystander.try_wait().expect("it is a child").is_none(), "a process that was named is gone");
+        self.bystander.kill().expect("it lives");
+        self.bystander.wait().expect("it is a child");
+        self.server.assert_nothing_is_left();
+    }
+}
+
+#[track_caller]
+fn check_all(lies: &[(&str, &str)], prefix: &str) {
+    let liars = Liars::start(3);
+    for (name, said) in lies {
+        let said = if said.is_empty() { String::new() } else { format!("{prefix}{said}") };
+        liars.check(name, &said);
+    }
+    liars.finish();
+}
+
+#[test]
+fn a_worker_that_says_what_is_not_its_to_say_is_ended_and_replaced() {
+    check_all(PROTOCOL, BROKEN);
+}
+
+#[test]
+fn a_worker_that_talks_nonsense_is_ended_and_replaced() {
+    check_all(NONSENSE, BROKEN);
+}
+
+#[test]
+fn what_a_worker_sends_too_much_is_neither_taken_nor_waited_for() {
+    check_all(AMOUNTS, BROKEN);
+}
+
+#[test]
+fn a_worker_that_closes_its_control_socket_finishes_its_request_and_is_replaced() {
+    check_all(SILENCE, "");
+    let liars = Liars::start(3);
+    assert_eq!(liars.server.get("/lie/a-closed-socket").status, 200, "its request was begun");
+    liars.finish();
+}
+
+#[test]
+fn what_a_worker_does_to_others_costs_them_nothing() {
+    check_all(OTHERS, "");
+}
+
+#[test]
+fn a_stop_waits_for_no_connection_that_is_left_in_the_queue() {
+    let liars = Liars::start(1);
+    liars.tell("queue-leftovers");
+    liars.stop();
+}
+
+#[test]
+fn each_lie_is_told() {
+    let mut server = Server::builder().app(App::rackup(include_str!("lying_worker/app.ru"))).start();
+    let told = String::from_utf8(server.get("/lies").body).expect("names");
+    let told: BTreeSet<&str> = told.split(' ').collect();
+    let lists = [PROTOCOL, NONSENSE, AMOUNTS, SILENCE, OTHERS];
+    let checked: BTreeSet<&str> = lists.into_iter().flatten().map(|(name, _)| *name).collect();
+    assert_eq!(told, checked);
+    server.stop();
+}
+
+/// A mold that hangs in a hook while `stuck` is there. When `deaf` is, it closes its control socket, and lives on.
+const SILENT_MOLD: &str = r##"
+boot_timeout 5
+there = ENV.fetch("TEST_DIR")
+before_fork { |_, _| sleep 0.1 while File.exist?("#{there}/stuck") }
+mold, deaf = Process.pid, false
+at_exit { sleep if deaf && Process.pid == mold }
+Thread.new do
+  sleep 0.1 until File.exist?("#{there}/deaf")
+  File.delete("#{there}/deaf")
+  deaf = true
+  control = ObjectSpace.each_object(Licorne::Native::Control).first
+  IO.for_fd(control.fileno).close
+end
 "##;
 
-/// Starts a server whose workers are of another user where that is possible.
-fn liar() -> Server {
-    let user = if rustix::process::geteuid().is_root() { "user \"nobody\"" } else { "" };
-    Server::builder().app(App::rackup(LIAR)).workers(2).config(user).start()
-}
-
-fn lie(server: &Server, bytes: &[u8]) -> Vec<u8> {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut connection = server.connect();
-    connection.send(format!("GET /lie?{hex} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
-    connection.read_to_end()
-}
-
 #[test]
-fn a_process_that_a_worker_names_as_itself_is_not_signalled() {
-    let mut server = liar();
-    let mut bystander = Command::new("sleep").arg("1000").spawn().expect("it starts");
+fn a_mold_that_does_not_fork_is_replaced_and_keeps_no_stop_waiting() {
+    let mut server = Server::builder().workers(2).config(SILENT_MOLD).start();
     let mark = server.mark();
-    lie(&server, &[&[1, 16][..], &bystander.id().to_le_bytes()].concat());
-    server.wait_for(mark, "unexpected message kind=16, killing");
-    server.wait_for(mark, "worker=* ready");
+    server.write("stuck", "");
+    process::signal(server.workers()[0].pid, Signal::KILL).expect("it lives");
+    server.wait_for(mark, "forks no workers; killing it");
+    std::fs::remove_file(server.file("stuck")).expect("it is there");
+    server.wait_for(mark, "worker=0 ready");
+    server.write("stuck", "");
+    let mark = server.mark();
+    server.signal(Signal::TTIN);
+    server.wait_for(mark, "forks no workers; killing it");
     assert_eq!(server.get("/").status, 200);
     server.signal(Signal::QUIT);
-    assert!(server.wait_for_exit().success());
-    assert!(bystander.try_wait().expect("it is a child").is_none(), "it was signalled");
-    bystander.kill().expect("it lives");
-    bystander.wait().expect("it is a child");
-    server.assert_nothing_is_left();
+    assert!(server.wait_for_exit().success(), "a stop ends");
 }
 
 #[test]
-fn a_worker_that_sends_what_is_not_its_to_send_is_ended_and_replaced() {
-    let mut server = liar();
-    let text = |kind: u8, text: &str| [&[1, kind][..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
-    let lies = [
-        vec![1, 2],
-        [&[1, 5][..], &u32::MAX.to_le_bytes()].concat(),
-        text(6, "/etc/passwd"),
-        vec![1, 7],
-        vec![1, 9],
-        text(11, "{}"),
-        text(12, "{}"),
-    ];
-    for said in &lies {
-        let mark = server.mark();
-        lie(&server, said);
-        server.wait_for(mark, &format!("unexpected message kind={}, killing", said[1]));
-        server.wait_for(mark, "worker=* ready");
-        assert_eq!(server.get("/").status, 200, "{said:?}");
-    }
-    let status = server.ctl(["status"]);
-    assert_eq!(status.code(), 0, "{status:#?}");
+fn a_mold_that_closes_its_control_socket_is_replaced() {
+    let mut server = Server::builder().workers(2).config(SILENT_MOLD).start();
+    let mark = server.mark();
+    server.write("deaf", "");
+    server.wait_for(mark, "cannot be reached, killing");
+    server.wait_for(mark, "mold gen=2 is ready");
+    server.signal(Signal::TTIN);
+    server.wait_for(mark, "worker=2 ready");
     server.stop();
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use supervisor::SuccessorPhase;
+use sys::claims::ClaimStream;
 use sys::process::{Ending, Exited, Kill};
 use sys::spawn::Program;
 
@@ -44,12 +45,12 @@ struct Running {
     since_ns: u64,
     told_to_leave: bool,
     /// Where it asks for the status; its end is how the process learns of this one's. `None` once it talks nonsense.
-    questions: Option<UnixStream>,
+    questions: Option<ClaimStream>,
 }
 
 impl Admin {
     /// Whether this process id is its own.
-    pub(crate) fn exited(&self, pid: u32) -> bool {
+    pub(crate) fn has_pid(&self, pid: u32) -> bool {
         self.running.as_ref().is_some_and(|running| running.pid == pid)
     }
 
@@ -131,7 +132,7 @@ impl Shell {
 
     fn start_admin(&self, place: Place) -> Result<Running, String> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
-        ours.set_nonblocking(true).map_err(|error| error.to_string())?;
+        let ours = ClaimStream::of(ours).map_err(|error| error.chain())?;
         let mut program = Program::new("/proc/self/exe");
         program.arguments =
             vec!["admin".into(), "--with-parent".into(), "--listen".into(), place.listen.as_str().into()];

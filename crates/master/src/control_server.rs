@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use supervisor::Ticket;
+use sys::claims::ClaimStream;
 use sys::door::Door;
 use sys::listener::{Address, Listener, Options};
 use sys::peer::Peer;
@@ -133,7 +134,10 @@ impl ControlServer {
             && let Some(stream) = self.door.let_in(listener)
         {
             // In a directory of the application's user the socket belongs to that user, which gives it no right to command.
-            let Some(peer) = Peer::of(&stream).ok().filter(|peer| peer.is_trusted()) else { continue };
+            let Some(peer) = Peer::of(&stream).ok().filter(|peer| peer.is_trusted()) else {
+                drop(ClaimStream::of(stream.into()));
+                continue;
+            };
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);
             }

@@ -5,7 +5,7 @@ use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
 use wire::Message;
 
-use crate::children::Worker;
+use crate::children::{MoldStage, Worker};
 use crate::in_place::Replacement;
 use crate::shell::Shell;
 use crate::successor::Successor;
@@ -16,7 +16,7 @@ const OUT_OF_MEMORY: &str = "killed by the kernel: out of memory";
 
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
-        let told = self.molds.remove(&generation).is_some_and(|mold| mold.failed);
+        let told = self.molds.remove(&generation).is_some_and(|mold| mold.stage == MoldStage::Failed);
         // `exit! 4` in the configuration says nothing before, and `exit! 0` means what `exit` does.
         let meant = exited.ending() == Ending::Exit(0) && !told && self.failure.is_none();
         let unsaid = self.settings.is_none() && (meant || exited.ending() != Ending::Exit(0));
@@ -45,9 +45,9 @@ impl Shell {
 
     pub(crate) fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
         self.post_mortem(id, exited);
-        let in_request = self.workers.get(&id).is_some_and(|worker| self.request_start_ns(worker).is_some());
+        let in_request = self.is_in_request(id);
         let Some(worker) = self.forget_worker(id) else { return };
-        if !worker.ready && self.failure.is_none() {
+        if !worker.is_ready() && self.failure.is_none() {
             self.failure = Some(format!("worker={} ended while booting: {}", worker.slot, exited.ruby_inspect()));
         }
         // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
@@ -77,6 +77,11 @@ impl Shell {
         }
     }
 
+    /// Whether a worker is in a request, as its seat says.
+    pub(crate) fn is_in_request(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_some_and(|worker| self.request_start_ns(worker).is_some())
+    }
+
     /// When the request began that a worker is in, as its seat says.
     fn request_start_ns(&self, worker: &Worker) -> Option<u64> {
         scoreboard::seat(self.scoreboard.words(), worker.seat)?.request_start_ns()
@@ -98,7 +103,7 @@ impl Shell {
                 let age_ms = sys::clock::monotonic_ns().saturating_sub(start) / 1_000_000;
                 format!("after {age_ms} ms in \"{}\"", seat.request_line().escape_ascii())
             }
-            None if worker.ready => "while idle".to_string(),
+            None if worker.is_ready() => "while idle".to_string(),
             None => "while booting".to_string(),
         };
         self.log.error(format_args!(

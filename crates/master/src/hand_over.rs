@@ -12,6 +12,7 @@ use sys::signals::Signal;
 use wire::state::{self, Bytes, Origin, State, WayBack};
 
 use crate::boot::{PRIVATE_VARIABLES, STATE_VARIABLE, is_private_to_process};
+use crate::children::{MoldStage, Process};
 use crate::in_place::{Passed, Replacement};
 use crate::listeners::{Bound, Listeners};
 use crate::preflight::variable;
@@ -183,7 +184,7 @@ impl Shell {
                 control: mold.link.readable().map(&mut *number).transpose()?,
                 settings: mold.settings.as_ref().map(|settings| settings.told.clone()),
                 listens_on: places_of(&mold.listeners, sockets),
-                failed: mold.failed,
+                failed: mold.stage == MoldStage::Failed,
             })
         };
         self.molds.iter().map(describe).collect()
@@ -193,13 +194,16 @@ impl Shell {
         let describe = |(id, worker): (&supervisor::WorkerId, &crate::children::Worker)| {
             Ok(state::Worker {
                 id: id.0,
-                pid: worker.pid,
+                pid: worker.pid(),
                 control: worker.link.readable().map(&mut *number).transpose()?,
                 slot: worker.slot.0,
                 generation: worker.generation.0,
                 seat: worker.seat,
-                ready: worker.ready,
-                waiting: worker.waiting.map(|signal| signal.name().to_string()),
+                ready: worker.is_ready(),
+                waiting: match worker.process {
+                    Process::Unborn { waiting } => waiting.map(|signal| signal.name().to_string()),
+                    Process::Born(_) | Process::Gone(_) => None,
+                },
             })
         };
         self.workers.iter().map(describe).collect()

@@ -42,6 +42,7 @@ mod deaths;
 mod facts;
 mod generation;
 mod hand_over;
+mod hearing;
 mod in_place;
 mod inherited;
 mod listeners;

@@ -12,7 +12,7 @@ use sys::process::Kill;
 use wire::Message;
 
 use crate::boot;
-use crate::children::{Link, Mold, Worker};
+use crate::children::{Link, Mold, MoldStage, Process, Worker, WorkerStage};
 use crate::control::Answer;
 use crate::inherited::Inherited;
 use crate::listeners::Bound;
@@ -40,11 +40,7 @@ impl Shell {
                 }
                 self.tell_mold(generation, &Message::Retire { drain: false, hand_over: false, linger_ms: 0 });
             }
-            Action::KillMold { generation } => {
-                if let Some(mold) = self.molds.get(&generation) {
-                    self.kill(mold.pid, Kill::Kill);
-                }
-            }
+            Action::KillMold { generation } => self.kill_mold(generation),
             Action::Commit { generation } => self.commit(generation),
             Action::Settle { .. } => {
                 self.before = None;
@@ -117,15 +113,16 @@ impl Shell {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let variables = release::follow_variables(own, &moves);
         self.log_followed(&directory, &variables);
+        let link = Link::new(ours).map_err(|error| error.chain())?;
         let pid = boot::start_mold(&self.runtime, &load_path, &directory, variables, &theirs)
             .map_err(|error| error.chain())?;
-        let link = Link::new(ours);
         let boot = Message::Boot { json: self.options.boot_json(generation.0, &directory, &self.inherited.names()) };
         link.send(&boot, &[self.scoreboard.as_fd()]);
         if let Some(path) = &self.pid_path {
             link.send(&Message::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
-        Ok(Mold { pid, link, settings: None, listeners: Vec::new(), failed: false, release: Release::default() })
+        let (stage, listeners, release) = (MoldStage::Starting, Vec::new(), Release::default());
+        Ok(Mold { pid, link, stage, reopening: 0, settings: None, listeners, release })
     }
 
     /// Where molds and successors start: `working_directory`, or else the directory of the command line. It is resolved
@@ -162,6 +159,7 @@ impl Shell {
         let number = self.seats.iter().position(|taken| !taken).ok_or("the scoreboard is full")?;
         let seat = scoreboard::seat(self.scoreboard.words(), number).ok_or("the scoreboard is too small")?;
         let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
+        let link = Link::new(ours).map_err(|error| error.chain())?;
         seat.assign(slot.0, generation.0);
         let proxy =
             |bound: &Rc<Bound>| mold.settings.as_ref().map_or_else(String::new, |settings| bound.proxy(settings));
@@ -182,13 +180,12 @@ impl Shell {
         self.seats[number] = true;
         scoreboard::note_in_use(self.scoreboard.words(), number);
         Ok(Worker {
-            pid: None,
-            link: Link::new(ours),
+            process: Process::Unborn { waiting: None },
+            link,
             slot,
             generation,
             seat: number,
-            ready: false,
-            waiting: None,
+            stage: WorkerStage::Booting,
             killed: None,
         })
     }
@@ -208,11 +205,8 @@ impl Shell {
     }
 
     fn signal_worker(&mut self, id: WorkerId, signal: Kill) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        match worker.pid {
-            Some(pid) => self.kill(pid, signal),
-            // The fork is under way. The last signal counts: they only get harder.
-            None => worker.waiting = Some(signal),
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.signal(signal, &self.log);
         }
     }
 
@@ -220,31 +214,50 @@ impl Shell {
         let now = sys::clock::monotonic_ns();
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.killed = Some(why);
-        let (slot, pid) = (worker.slot, worker.pid);
+        let slot = worker.slot;
+        let Some(pid) = worker.pid() else { return self.give_up_unborn(id, why == KillReason::BootTimeout) };
         let seat = scoreboard::seat(self.scoreboard.words(), worker.seat);
         let age = seat.and_then(|seat| seat.request_start_ns()).map_or(0, |start| now.saturating_sub(start));
         let limit = self.settings.as_ref().map_or(0, |settings| settings.timeout.as_secs());
-        let shown = pid.map_or_else(|| "?".to_string(), |pid| pid.to_string());
         if why == KillReason::RequestTimeout {
             let age = age.div_ceil(1_000_000_000);
-            self.log.error(format_args!("worker={slot} PID:{shown} timeout ({age}s > {limit}s), killing"));
+            self.log.error(format_args!("worker={slot} PID:{pid} timeout ({age}s > {limit}s), killing"));
         } else {
-            self.log.error(format_args!("worker={slot} PID:{shown} {why}, killing"));
+            self.log.error(format_args!("worker={slot} PID:{pid} {why}, killing"));
         }
         self.signal_worker(id, Kill::Kill);
     }
 
+    /// A worker that is to be killed is not there yet: the mold that is to fork it forks later, or never. If it does, the
+    /// worker finds its socket closed, and leaves before it has begun anything.
+    fn give_up_unborn(&mut self, id: WorkerId, boot_timeout: bool) {
+        let Some(worker) = self.forget_worker(id) else { return };
+        let (slot, generation) = (worker.slot, worker.generation);
+        self.log.error(format_args!("worker={slot} gen={generation} is not awaited any more: it was not forked"));
+        self.event(Event::ForkFailed { worker: id });
+        if boot_timeout && let Some(mold) = self.molds.get(&generation) {
+            self.log.error(format_args!("mold gen={generation} pid={} forks no workers; killing it", mold.pid));
+            self.event(Event::MoldUnfit { generation });
+        }
+    }
+
+    fn kill_mold(&mut self, generation: Generation) {
+        let Some(mold) = self.molds.get(&generation) else { return };
+        if mold.link.is_closed() && mold.stage != MoldStage::Failed {
+            self.log.error(format_args!("mold gen={generation} pid={} cannot be reached, killing", mold.pid));
+        }
+        self.kill(mold.pid, Kill::Kill);
+    }
+
     /// Has the worker report the request that began then, unless that is over. A worker that cannot is killed later, as
     /// it would have been.
-    pub(crate) fn ask_for_report(&self, id: WorkerId, start_ns: u64) {
-        let Some(worker) = self.workers.get(&id) else { return };
+    pub(crate) fn ask_for_report(&mut self, id: WorkerId, start_ns: u64) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) else { return };
         // The worker compares this with its request: the signal may reach it during the next one.
         seat.ask_report(start_ns);
-        if let Some(pid) = worker.pid
-            && seat.request_start_ns() == Some(start_ns)
-        {
-            self.kill(pid, Kill::Urg);
+        if worker.pid().is_some() && seat.request_start_ns() == Some(start_ns) {
+            worker.signal(Kill::Urg, &self.log);
         }
     }
 
@@ -271,9 +284,7 @@ impl Shell {
         }
         self.log.info("master done reopening logs");
         let generations: BTreeSet<Generation> = self.workers.values().map(|worker| worker.generation).collect();
-        for mold in self.molds.values() {
-            mold.link.send(&Message::ReopenLogs, &[]);
-        }
+        self.molds.values_mut().for_each(Mold::reopen_logs);
         for generation in generations.into_iter().filter(|generation| !self.molds.contains_key(generation)) {
             self.reopen_logs_of_workers(generation);
         }

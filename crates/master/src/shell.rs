@@ -16,7 +16,7 @@ use wire::Message;
 use crate::admin::Admin;
 use crate::anchor::Anchors;
 use crate::boot::Options;
-use crate::children::{Heard, Link, Mold, Worker};
+use crate::children::{Mold, Worker};
 use crate::control::{Answer, Request};
 use crate::control_server::ControlServer;
 use crate::in_place::{self, Replacement};
@@ -34,8 +34,6 @@ use crate::watch::{Limits, Looks, Watched};
 
 /// The exit status of a server that could not start.
 pub(crate) const FAILED: u8 = 1;
-/// How many messages of one child are taken in before others have their turn: none has so much to say.
-const MESSAGES_AT_ONCE: usize = 1024;
 
 /// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
 pub(crate) struct Shell {
@@ -231,7 +229,7 @@ impl Shell {
         let watched = self
             .workers
             .iter()
-            .filter(|(_, worker)| worker.ready && worker.killed.is_none())
+            .filter(|(_, worker)| worker.is_ready() && worker.killed.is_none())
             .map(|(id, worker)| Watched { id: *id, seat: worker.seat });
         let due = self.looks.look(self.scoreboard.words(), watched, limits, sys::clock::monotonic_ns());
         for (worker, start_ns) in due.reports {
@@ -278,7 +276,7 @@ impl Shell {
             self.signal(delivered.signal);
         }
         self.hear_molds();
-        self.hear_workers();
+        self.hear_workers(&exits);
         self.hear_successor();
         self.hear_origin();
         let died = !exits.is_empty();
@@ -322,117 +320,6 @@ impl Shell {
         self.event(Event::Signal(known));
     }
 
-    fn hear_molds(&mut self) {
-        let generations: Vec<Generation> = self.molds.keys().copied().collect();
-        for generation in generations {
-            for _ in 0..MESSAGES_AT_ONCE {
-                let Some(mold) = self.molds.get_mut(&generation) else { break };
-                match mold.link.hear() {
-                    Heard::Nothing => break,
-                    Heard::Message(message) => self.mold_said(generation, message),
-                    Heard::End(trouble) => {
-                        if let Some(trouble) = trouble {
-                            self.log.error(format_args!("mold gen={generation}: {trouble}"));
-                        }
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn mold_said(&mut self, generation: Generation, message: Message) {
-        match message {
-            Message::Settings { json } => self.configured(generation, &json),
-            Message::Ready => self.event(Event::MoldReady { generation }),
-            Message::Failed { text } => {
-                self.failure = Some(text);
-                if let Some(mold) = self.molds.get_mut(&generation) {
-                    mold.failed = true;
-                }
-                self.boot_exit = self.settings.is_none().then_some(FAILED);
-                self.event(Event::MoldFailed { generation });
-            }
-            Message::ExecEnvironment { json } => self.environment_told(&json),
-            Message::ReopenLogs => self.reopen_logs_of_workers(generation),
-            Message::ForkFailed { slot, text } => {
-                let failed = self.workers.iter().find(|(_, worker)| {
-                    worker.pid.is_none() && worker.generation == generation && worker.slot.0 == slot
-                });
-                if let Some(worker) = failed.map(|(id, _)| *id) {
-                    self.worker_failed(slot, generation, text);
-                    self.forget_worker(worker);
-                    self.event(Event::ForkFailed { worker });
-                }
-            }
-            other => {
-                self.log
-                    .error(format_args!("mold gen={generation}: unexpected message kind={}, killing", other.kind()));
-                if let Some(mold) = self.molds.get_mut(&generation) {
-                    mold.link = Link::closed();
-                    let pid = mold.pid;
-                    self.kill(pid, Kill::Kill);
-                }
-            }
-        }
-    }
-
-    fn hear_workers(&mut self) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for id in ids {
-            for _ in 0..MESSAGES_AT_ONCE {
-                let Some(worker) = self.workers.get_mut(&id) else { break };
-                match worker.link.hear() {
-                    Heard::Nothing => break,
-                    Heard::Message(message) => self.worker_said(id, message),
-                    Heard::End(trouble) => {
-                        if let Some(trouble) = trouble {
-                            self.log.error(format_args!("worker={}: {trouble}", worker.slot));
-                        }
-                        // With a pid its exit will be reaped. Without one it was never forked.
-                        if self.workers.get(&id).is_some_and(|worker| worker.pid.is_none()) {
-                            self.forget_worker(id);
-                            self.event(Event::ForkFailed { worker: id });
-                        }
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn worker_said(&mut self, id: WorkerId, message: Message) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        match message {
-            // The process between mold and worker tells it, before the worker runs anything of the application's. What
-            // comes later is the application's word, by which the master could be made to signal any process.
-            Message::Forked { pid } if worker.pid.is_none() => {
-                worker.pid = Some(pid);
-                if let Some(signal) = worker.waiting.take() {
-                    self.kill(pid, signal);
-                }
-            }
-            Message::Ready => {
-                worker.ready = true;
-                self.event(Event::WorkerReady { worker: id });
-            }
-            Message::Failed { text } => {
-                let (slot, generation) = (worker.slot.0, worker.generation);
-                self.worker_failed(slot, generation, text);
-                self.event(Event::WorkerBootFailed { worker: id });
-            }
-            Message::Leaving => self.event(Event::WorkerLeaves { worker: id }),
-            other => {
-                let (slot, pid) = (worker.slot, worker.pid);
-                worker.link = Link::closed();
-                self.log.error(format_args!("worker={slot}: unexpected message kind={}, killing", other.kind()));
-                if let Some(pid) = pid {
-                    self.kill(pid, Kill::Kill);
-                }
-            }
-        }
-    }
-
     fn hear_clients(&mut self) {
         let tickets = &mut self.tickets;
         let requests = self.control.take(|| {
@@ -469,12 +356,12 @@ impl Shell {
         if let Some(generation) = self.molds.iter().find(|(_, mold)| mold.pid == exited.pid).map(|(g, _)| *g) {
             self.mold_exited(generation, exited);
         } else if let Some(id) =
-            self.workers.iter().find(|(_, worker)| worker.pid == Some(exited.pid)).map(|(id, _)| *id)
+            self.workers.iter().find(|(_, worker)| worker.pid() == Some(exited.pid)).map(|(id, _)| *id)
         {
             self.worker_exited(id, exited);
         } else if self.successor.pid() == Some(exited.pid) {
             self.successor_exited(exited);
-        } else if self.admin.exited(exited.pid) {
+        } else if self.admin.has_pid(exited.pid) {
             self.admin_exited(exited);
         } else if self.is_preflight(exited.pid) {
             self.preflight_exited(exited);

@@ -95,7 +95,7 @@ impl Shell {
         json!({
             "slot": worker.slot.0,
             "generation": worker.generation.0,
-            "pid": process.and_then(|process| process.pid),
+            "pid": process.and_then(crate::children::Worker::pid),
             "state": state,
             "requests": seat.map_or(0, |seat| seat.requests()),
             "busy_ms": seat.map_or(0, |seat| seat.busy_ns() / 1_000_000),

@@ -15,6 +15,7 @@ use supervisor::{Event, Generation, KillReason, SlotId, Supervisor, WorkerId, Wo
 use sys::channel::Channel;
 use sys::listener::{Address, Listener};
 use sys::memory::Shared;
+use sys::pidfd::Child;
 use sys::process::Kill;
 use sys::signals::{Signal, Signals};
 use sys::way_back;
@@ -22,7 +23,7 @@ use wire::state::{self, Bytes, Origin, State, WayBack};
 
 use crate::anchor::Anchors;
 use crate::boot::{Options, STATE_VARIABLE};
-use crate::children::{Link, Mold, Worker};
+use crate::children::{Link, Mold, MoldStage, Process, Worker, WorkerStage};
 use crate::control_server::ControlServer;
 use crate::inherited::{Inherited, NAMELESS};
 use crate::listeners::{Bound, Listeners};
@@ -198,10 +199,16 @@ fn take_molds(
         let taken = Mold {
             pid: mold.pid,
             link: take_link(mold.control)?,
+            // The state does not tell whether it has said that it is ready: saying it once more means nothing.
+            stage: match &settings {
+                _ if mold.failed => MoldStage::Failed,
+                None => MoldStage::Starting,
+                Some(_) => MoldStage::Configured,
+            },
+            reopening: 0,
             release: place.map(|place| Release::at(place, user)).unwrap_or_default(),
             settings,
             listeners: chosen(&mold.listens_on, sockets)?,
-            failed: mold.failed,
         };
         Ok((Generation(mold.generation), taken))
     };
@@ -218,14 +225,17 @@ fn take_workers(workers: &[state::Worker], supervisor: &Supervisor) -> Result<BT
         .collect();
     let take = |worker: &state::Worker| {
         let id = WorkerId(worker.id);
+        let process = match worker.pid {
+            Some(pid) => Process::Born(Child::of(pid).ok_or_else(|| format!("worker {pid} is no child"))?),
+            None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Kill::from_name) },
+        };
         let taken = Worker {
-            pid: worker.pid,
+            process,
             link: take_link(worker.control)?,
             slot: SlotId(worker.slot),
             generation: Generation(worker.generation),
             seat: worker.seat,
-            ready: worker.ready,
-            waiting: worker.waiting.as_deref().and_then(Kill::from_name),
+            stage: if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting },
             killed: killed.get(&id).copied(),
         };
         Ok((id, taken))
@@ -234,7 +244,8 @@ fn take_workers(workers: &[state::Worker], supervisor: &Supervisor) -> Result<BT
 }
 
 fn take_link(control: Option<i32>) -> Result<Link, String> {
-    Ok(control.map(adopt).transpose()?.map(Channel::from_fd).map_or_else(Link::closed, Link::new))
+    let Some(channel) = control.map(adopt).transpose()?.map(Channel::from_fd) else { return Ok(Link::closed()) };
+    Link::new(channel).map_err(|error| error.chain())
 }
 
 fn chosen(places: &[usize], sockets: &Listeners) -> Result<Listeners, String> {

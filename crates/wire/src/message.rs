@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// The version byte of every message. A peer of another version is refused, never guessed at.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The severity of a log line that travels to the mold, numbered as Ruby's `Logger::Severity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +121,9 @@ pub enum Message {
     },
 
     // ── worker → master ──
-    /// Sent on the worker's control socket by the process between mold and worker, before it exits.
-    Forked {
-        /// The worker's process id.
-        pid: u32,
-    },
+    /// The first that a worker sends, before it runs anything of the application's: it is there, and the master's child. Its
+    /// process id is not in it: the kernel says who sends a message (unix(7), `SO_PASSCRED`).
+    Forked,
     /// Somebody else than the master told the worker to leave, and it does. The answer is [`Message::Retire`].
     Leaving,
 }
@@ -165,8 +163,7 @@ impl Message {
                 w.string(text);
             }
             Self::Failed { text } => w.string(text),
-            Self::Forked { pid } => w.u32(*pid),
-            Self::Proceed | Self::BeforeExec | Self::ReopenLogs | Self::Ready | Self::Leaving => {}
+            Self::Proceed | Self::BeforeExec | Self::ReopenLogs | Self::Ready | Self::Forked | Self::Leaving => {}
         }
         w.finish()
     }
@@ -208,7 +205,7 @@ impl Message {
             13 => Self::ForkFailed { slot: r.u32()?, text: r.string()? },
             14 => Self::Ready,
             15 => Self::Failed { text: r.string()? },
-            16 => Self::Forked { pid: r.u32()? },
+            16 => Self::Forked,
             17 => Self::Leaving,
             other => return Err(DecodeError::Kind(other)),
         };
@@ -216,7 +213,7 @@ impl Message {
         Ok(message)
     }
 
-    /// Returns the number of its kind, as its second byte has it.
+    /// The number of its kind, as its second byte has it.
     pub fn kind(&self) -> u8 {
         match self {
             Self::Boot { .. } => 1,
@@ -234,7 +231,7 @@ impl Message {
             Self::ForkFailed { .. } => 13,
             Self::Ready => 14,
             Self::Failed { .. } => 15,
-            Self::Forked { .. } => 16,
+            Self::Forked => 16,
             Self::Leaving => 17,
         }
     }
@@ -282,7 +279,7 @@ mod tests {
             Message::ForkFailed { slot: u32::MAX, text: text.clone() },
             Message::Ready,
             Message::Failed { text },
-            Message::Forked { pid: 4_194_304 },
+            Message::Forked,
             Message::Leaving,
         ]
     }
@@ -308,18 +305,18 @@ mod tests {
     }
 
     #[test]
-    fn golden_bytes_of_version_1() {
+    fn golden_bytes_of_version_2() {
         let fork = Message::Fork { slot: 1, generation: 2, seat: 3, names: vec!["a".to_string()], proxies: vec![] };
-        let bytes = [1, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0];
+        let bytes = [2, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0];
         assert_eq!(fork.encode(), bytes);
         let retire = Message::Retire { drain: true, hand_over: false, linger_ms: 256 };
-        assert_eq!(retire.encode(), [1, 10, 1, 0, 0, 1, 0, 0]);
+        assert_eq!(retire.encode(), [2, 10, 1, 0, 0, 1, 0, 0]);
     }
 
     #[test]
     fn another_version_or_kind_is_named_in_the_error() {
-        assert_eq!(Message::decode(&[2, 1]), Err(DecodeError::Version(2)));
-        assert_eq!(Message::decode(&[1, 99]), Err(DecodeError::Kind(99)));
-        assert_eq!(Message::decode(&[1, 10, 2, 0, 0, 0, 0, 0]), Err(DecodeError::Value(2)));
+        assert_eq!(Message::decode(&[1, 1]), Err(DecodeError::Version(1)));
+        assert_eq!(Message::decode(&[2, 99]), Err(DecodeError::Kind(99)));
+        assert_eq!(Message::decode(&[2, 10, 2, 0, 0, 0, 0, 0]), Err(DecodeError::Value(2)));
     }
 }

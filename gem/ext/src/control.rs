@@ -97,7 +97,7 @@ fn message(ruby: &Ruby, kind: &str, fields: RHash) -> Result<Message, Error> {
         "fork_failed" => Message::ForkFailed { slot: fields.fetch(ruby.to_symbol("slot"))?, text: text("text")? },
         "failed" => Message::Failed { text: text("text")? },
         "reopen_logs" => Message::ReopenLogs,
-        "forked" => Message::Forked { pid: fields.fetch(ruby.to_symbol("pid"))? },
+        "forked" => Message::Forked,
         other => return Err(Error::new(ruby.exception_arg_error(), format!("no message to send: {other}"))),
     })
 }
@@ -178,10 +178,7 @@ fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Valu
             set("text", text(&why))?;
             "failed"
         }
-        Message::Forked { pid } => {
-            set("pid", number(pid.into()))?;
-            "forked"
-        }
+        Message::Forked => "forked",
         Message::Leaving => "leaving",
     };
     set("kind", ruby.to_symbol(kind).as_value())?;

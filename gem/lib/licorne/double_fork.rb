@@ -9,8 +9,7 @@ module Licorne
 
     module_function
 
-    # Returns true in the worker, false in the mold. The process between tells the worker's pid on the worker's own
-    # control socket.
+    # Returns true in the worker, false in the mold.
     def call(control)
       middle = Process.fork
       return middle_process(control) unless middle
@@ -28,30 +27,26 @@ module Licorne
       told, telling = IO.pipe
       middle = Process.pid
       pid = Process.fork
-      return worker_process(told, telling, middle) unless pid
+      return worker_process(control, told, telling, middle) unless pid
 
-      announce(control, pid)
       exit!(0)
     rescue SystemCallError
       exit!(1)
     end
 
-    # The worker begins when its pid is told, which the end of the pipe says: whatever it tells itself comes after that.
-    # The pipe ends a moment before the process between does, and hooks that ask for the parent must find the master.
-    def worker_process(told, telling, middle)
+    # The worker begins when it is the master's child, and has told the master so before anything else. The pipe ends a
+    # moment before the process between does.
+    def worker_process(control, told, telling, middle)
       telling.close
       told.read
       told.close
       Thread.pass while Process.ppid == middle
+      control.send_message(:forked)
       true
-    end
-
-    # When the master is gone, the worker finds that out itself.
-    def announce(control, pid)
-      control.send_message(:forked, pid: pid)
     rescue IOError, SystemCallError
+      # The master is gone, or does not want this worker any more.
       exit!(0)
     end
-    private_class_method :middle_process, :worker_process, :announce
+    private_class_method :middle_process, :worker_process
   end
 end

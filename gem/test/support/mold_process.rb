@@ -32,7 +32,7 @@ class MoldProcess
     settings
   end
 
-  # Has a worker forked that serves these listeners. Returns it once the process between has told its pid.
+  # Has a worker forked that serves these listeners. Returns it once it has announced itself.
   def fork(slot, listeners = [])
     ours, theirs = Wire.pair
     @wire.send(:fork, [theirs, *@queue, *listeners], slot: slot, generation: 4, seat: slot,
@@ -40,7 +40,8 @@ class MoldProcess
                                                      proxies: listeners.map { "" })
     theirs.close
     @workers << ours
-    Child.new(ours, ours.expect(:forked)[:pid])
+    ours.expect(:forked)
+    Child.new(ours, ours.sender)
   end
 
   # The status that the mold ends with.

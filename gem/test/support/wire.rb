@@ -5,13 +5,13 @@ require "socket"
 
 # The master's end of a control channel, in Ruby: the messages of crates/wire, so that a test can play the master.
 class Wire
-  VERSION = 1
+  VERSION = 2
   KINDS = {
     boot: [1, %i[json]], proceed: [2, []], fork: [3, %i[slot generation seat names proxies]],
     worker_exited: [4, %i[slot pid status]], worker_processes: [5, %i[count]], pid_path: [6, %i[path]],
     before_exec: [7, []], log: [8, %i[severity text]], reopen_logs: [9, []], retire: [10, %i[drain hand_over linger_ms]],
     settings: [11, %i[json]], exec_environment: [12, %i[json]], fork_failed: [13, %i[slot text]], ready: [14, []],
-    failed: [15, %i[text]], forked: [16, %i[pid]], leaving: [17, []]
+    failed: [15, %i[text]], forked: [16, []], leaving: [17, []]
   }.freeze
   TEXTS = %i[json path text].freeze
 
@@ -23,7 +23,11 @@ class Wire
 
   def initialize(socket)
     @socket = socket
+    @socket.setsockopt(:SOCKET, :PASSCRED, true)
   end
+
+  # The process that has sent the message that was received last, as the kernel says.
+  attr_reader :sender
 
   def send(kind, fds = [], **fields)
     number, names = KINDS.fetch(kind)
@@ -37,7 +41,8 @@ class Wire
   def receive(seconds = 60)
     raise "no message within #{seconds} s" unless @socket.wait_readable(seconds)
 
-    bytes, = @socket.recvmsg(1 << 17)
+    bytes, _, _, credentials = @socket.recvmsg(1 << 17)
+    @sender = credentials&.data&.unpack1("i")
     return if bytes.nil? || bytes.empty?
 
     number = bytes.getbyte(1)

@@ -1,0 +1,189 @@
+//! What molds and workers say, and what becomes of one that says what is not its to say.
+//!
+//! Nothing here waits, and nothing is taken for true that can be looked up: who sends a message, and whose child that is, the
+//! kernel says.
+
+use supervisor::{Event, Generation, WorkerId};
+use sys::pidfd::Child;
+use sys::process::Exited;
+use wire::Message;
+
+use crate::children::{Heard, Process, Verdict};
+use crate::in_place::Replacement;
+use crate::shell::{FAILED, Shell};
+use crate::successor::Successor;
+
+/// How many messages of one child are heard before others have their turn.
+const AT_ONCE: usize = 64;
+
+impl Shell {
+    pub(crate) fn hear_molds(&mut self) {
+        let generations: Vec<Generation> = self.molds.keys().copied().collect();
+        for generation in generations {
+            for _ in 0..AT_ONCE {
+                let Some(mold) = self.molds.get_mut(&generation) else { break };
+                // What was started as Ruby may be a script that has started it.
+                match mold.link.hear(None) {
+                    Heard::Nothing => break,
+                    Heard::Message(message, _) => self.mold_said(generation, message),
+                    Heard::Stranger => self.mold_talks(generation),
+                    Heard::End => self.event(Event::MoldUnreachable { generation }),
+                    Heard::Lie(what) => self.mold_lied(generation, &what),
+                }
+            }
+        }
+    }
+
+    fn mold_said(&mut self, generation: Generation, message: Message) {
+        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        match mold.judge(&message) {
+            Verdict::Heard => {}
+            Verdict::Idle => return self.mold_talks(generation),
+            Verdict::Lie => return self.mold_lied(generation, &unexpected(&message)),
+        }
+        match message {
+            Message::Settings { json } => self.configured(generation, &json),
+            Message::Ready => self.event(Event::MoldReady { generation }),
+            Message::Failed { text } => {
+                self.failure = Some(text);
+                self.boot_exit = self.settings.is_none().then_some(FAILED);
+                self.event(Event::MoldFailed { generation });
+            }
+            Message::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),
+            Message::ReopenLogs => self.reopen_logs_of_workers(generation),
+            Message::ForkFailed { slot, text } => {
+                let failed = self.workers.iter().find(|(_, worker)| {
+                    worker.pid().is_none() && worker.generation == generation && worker.slot.0 == slot
+                });
+                match failed.map(|(id, _)| *id) {
+                    Some(worker) => {
+                        self.worker_failed(slot, generation, text);
+                        self.forget_worker(worker);
+                        self.event(Event::ForkFailed { worker });
+                    }
+                    None => self.mold_talks(generation),
+                }
+            }
+            _ => self.mold_talks(generation),
+        }
+    }
+
+    /// Whether this mold was asked to run `before_exec`, and the answer is awaited.
+    fn awaits_environment(&self, generation: Generation) -> bool {
+        let awaited =
+            matches!(self.successor, Successor::Preparing) || matches!(self.replacement, Replacement::Preparing);
+        awaited && self.supervisor.generation() == Some(generation)
+    }
+
+    /// A mold has said what means nothing.
+    fn mold_talks(&mut self, generation: Generation) {
+        if self.molds.get_mut(&generation).is_some_and(|mold| mold.link.is_idle_talk()) {
+            self.mold_lied(generation, "messages without end");
+        }
+    }
+
+    fn mold_lied(&mut self, generation: Generation, what: &str) {
+        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        mold.link.ignore();
+        let text = format!("mold gen={generation} pid={} broke the protocol: {what}", mold.pid);
+        self.log.error(format_args!("{text}; killing it"));
+        self.failure.get_or_insert(text);
+        self.event(Event::MoldUnfit { generation });
+    }
+
+    /// `reaped` has ended in this round, and is looked at behind this.
+    pub(crate) fn hear_workers(&mut self, reaped: &[Exited]) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            for _ in 0..AT_ONCE {
+                let Some(worker) = self.workers.get_mut(&id) else { break };
+                match worker.link.hear(worker.pid()) {
+                    Heard::Nothing => break,
+                    // A worker never has much to say.
+                    Heard::Message(..) | Heard::Stranger if worker.link.is_idle_talk() => {
+                        self.worker_lied(id, "messages without end");
+                    }
+                    Heard::Message(message, sender) => self.worker_said(id, message, sender, reaped),
+                    Heard::Stranger => {}
+                    Heard::End => self.worker_closed(id),
+                    Heard::Lie(what) => self.worker_lied(id, &what),
+                }
+            }
+        }
+    }
+
+    fn worker_said(&mut self, id: WorkerId, message: Message, sender: u32, reaped: &[Exited]) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if worker.judge(&message) != Verdict::Heard {
+            return self.worker_lied(id, &unexpected(&message));
+        }
+        match message {
+            Message::Forked => self.worker_announced(id, sender, reaped),
+            Message::Ready => self.event(Event::WorkerReady { worker: id }),
+            Message::Failed { text } => {
+                let (slot, generation) = (worker.slot.0, worker.generation);
+                self.worker_failed(slot, generation, text);
+                self.event(Event::WorkerBootFailed { worker: id });
+            }
+            _ => self.event(Event::WorkerLeaves { worker: id }),
+        }
+    }
+
+    /// A worker is there. It names no process: the one that has sent this is meant, which has to be a child of this one that
+    /// is nothing else yet.
+    fn worker_announced(&mut self, id: WorkerId, sender: u32, reaped: &[Exited]) {
+        if self.has_role(sender) {
+            return self.worker_lied(id, &format!("PID:{sender} is something else already"));
+        }
+        let process = match Child::of(sender) {
+            Some(child) => Process::Born(child),
+            None if reaped.iter().any(|exited| exited.pid == sender) => Process::Gone(sender),
+            None => return self.worker_lied(id, &format!("PID:{sender} is no child of this process")),
+        };
+        let Self { workers, log, .. } = self;
+        let Some(worker) = workers.get_mut(&id) else { return };
+        if let Process::Unborn { waiting: Some(signal) } = std::mem::replace(&mut worker.process, process) {
+            worker.signal(signal, log);
+        }
+    }
+
+    /// Whether this process is known for something.
+    fn has_role(&self, pid: u32) -> bool {
+        self.molds.values().any(|mold| mold.pid == pid)
+            || self.workers.values().any(|worker| worker.pid() == Some(pid))
+            || self.successor.pid() == Some(pid)
+            || self.admin.has_pid(pid)
+            || self.is_preflight(pid)
+    }
+
+    /// A worker's socket has ended. With a process its exit will be reaped, or it has to be made to leave. Without one it
+    /// was never forked.
+    fn worker_closed(&mut self, id: WorkerId) {
+        match self.workers.get(&id).map(|worker| &worker.process) {
+            Some(Process::Unborn { .. }) => {
+                self.forget_worker(id);
+                self.event(Event::ForkFailed { worker: id });
+            }
+            Some(Process::Born(_)) => self.event(Event::WorkerUnreachable { worker: id }),
+            Some(Process::Gone(_)) | None => {}
+        }
+    }
+
+    /// A worker has said what is not its to say. One that is not there yet finds its socket closed, and leaves.
+    fn worker_lied(&mut self, id: WorkerId, what: &str) {
+        let in_request = self.is_in_request(id);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.link.ignore();
+        let pid = worker.pid().map_or_else(|| "?".to_string(), |pid| pid.to_string());
+        self.log.error(format_args!("worker={} PID:{pid} broke the protocol: {what}", worker.slot));
+        if worker.pid().is_none() {
+            return self.worker_closed(id);
+        }
+        self.event(Event::WorkerLied { worker: id, in_request });
+    }
+}
+
+/// Its kind, and not what is in it: that may be long, and is the application's word.
+fn unexpected(message: &Message) -> String {
+    format!("unexpected message of kind {}", message.kind())
+}
