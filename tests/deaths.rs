@@ -283,6 +283,10 @@ fn a_death_is_told_with_what_is_known_of_its_cause() {
     ] {
         // What was survived has nothing to do with the death.
         let worker = server.get("/deep").text().parse().expect("a pid");
+        server.eventually("an idle worker", || {
+            let status: serde_json::Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).ok()?;
+            (status["workers"][0]["state"] == "idle").then_some(())
+        });
         let mark = server.mark();
         signal(worker, name).expect("the worker is there");
         server.wait_for(mark, &format!("ERROR -- : worker=0 gen=1 pid={worker} died: {told}"));
