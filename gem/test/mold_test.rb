@@ -140,4 +140,38 @@ class MoldTest < Minitest::Test
                  @mold.wire.expect(:fork_failed))
     @mold.fork(1).wire.expect(:ready)
   end
+
+  def test_children_that_the_application_forks_hold_nothing_of_the_servers
+    boot("preload_app true\nbefore_fork { |_, _| File.write('of_hook', fork { sleep }) }",
+         app: "File.write('of_load', fork { sleep })\nrun ->(_env) { [200, {}, []] }")
+    @mold.ready
+    worker = @mold.fork(0, [@listener])
+    worker.wire.expect(:ready)
+    port = @listener.local_address.ip_port
+    @listener.close
+    @mold.wire.close
+    @mold.wait
+    Process.kill(:KILL, worker.pid)
+    assert_nil worker.wire.receive
+    Thread.pass until dead?(worker.pid)
+    TCPServer.new("127.0.0.1", port).close
+    forked.each { |child| assert_empty files(child).grep(/scoreboard/) }
+  ensure
+    forked.each { |child| Process.kill(:KILL, child) }
+  end
+
+  def forked
+    Dir["of_*"].map { |name| Integer(File.read(name)) }
+  end
+
+  # What a process held is closed before it counts as dead.
+  def dead?(pid)
+    File.read("/proc/#{pid}/stat")[/\) (.)/, 1] == "Z"
+  rescue SystemCallError
+    true
+  end
+
+  def files(pid)
+    Dir["/proc/#{pid}/fd/*"].map { |path| File.readlink(path) }
+  end
 end

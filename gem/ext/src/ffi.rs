@@ -29,7 +29,7 @@ use magnus::{Error, Exception, Ruby, Value};
 use rb_sys::VALUE;
 
 pub(crate) use calls::{Flow, ids, with_block};
-pub(crate) use forks::{is_forked, keep_from_children, watch_forks};
+pub(crate) use forks::{forking_ours, is_forked, keep_from_children, watch_forks};
 pub(crate) use roots::Root;
 pub(crate) use serials::{new_serial_object, serial_of};
 pub(crate) use strings::{

@@ -22,7 +22,7 @@ mod settings;
 mod sink;
 mod stream;
 
-use magnus::{Error, RModule, RString, Ruby, function, prelude::*};
+use magnus::{Error, RModule, RString, Ruby, Value, function, prelude::*};
 
 /// Defines the module; Ruby calls it when it loads the extension.
 #[magnus::init(name = "licorne_ext")]
@@ -30,6 +30,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
     native.define_module_function("keep_from_children", function!(keep_from_children, 1))?;
+    native.define_module_function("fork_ours", function!(fork_ours, 0))?;
     native.define_module_function("note_fatal_signals", function!(note_fatal_signals, 2))?;
     native.define_module_function("printable_lines", function!(printable_lines, 1))?;
     directives::define(native)?;
@@ -49,6 +50,12 @@ fn keep_from_children(ruby: &Ruby, numbers: Vec<i32>) -> Result<(), Error> {
     ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))?;
     numbers.into_iter().for_each(ffi::keep_from_children);
     Ok(())
+}
+
+/// `Process.fork`, of a child that is the server's own and loses nothing.
+fn fork_ours(ruby: &Ruby) -> Result<Value, Error> {
+    let process: RModule = ruby.class_object().const_get("Process")?;
+    ffi::forking_ours(|| process.funcall("fork", ()))
 }
 
 /// Has this process, a worker, note in its seat of the scoreboard which signal ends it, and where that came from.

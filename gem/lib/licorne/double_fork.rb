@@ -11,7 +11,7 @@ module Licorne
 
     # Returns true in the worker, false in the mold.
     def call(control)
-      middle = Process.fork
+      middle = Native.fork_ours
       return middle_process(control) unless middle
 
       _, status = Process.wait2(middle)
@@ -26,7 +26,7 @@ module Licorne
     def middle_process(control)
       told, telling = IO.pipe
       middle = Process.pid
-      pid = Process.fork
+      pid = Native.fork_ours
       return worker_process(control, told, telling, middle) unless pid
 
       exit!(0)

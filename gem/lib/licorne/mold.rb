@@ -66,6 +66,7 @@ module Licorne
       first = receive
       @boot = Boot.from(first[:json])
       @scoreboard = first[:fds].first
+      Native.keep_from_children([@control.fileno, @scoreboard])
       @prepared = Preparation.new(@boot)
       @prepared.evaluate
       @server = @prepared.server
@@ -150,6 +151,7 @@ module Licorne
       control = Native::Control.new(message[:fds].first)
       queue = message[:fds][1, 2]
       listeners = message[:fds].drop(3).zip(message[:names], message[:proxies])
+      Native.keep_from_children(message[:fds])
       worker = Worker.new(message[:slot])
       @server.listener_names = message[:names]
       if before_fork(worker) && double_fork(worker, control)

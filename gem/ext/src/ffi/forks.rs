@@ -1,5 +1,6 @@
-//! Children that the application forks: they come with everything that the worker has, and none of it is theirs.
+//! Children that the application forks: they come with everything that the worker or mold has, and none of it is theirs.
 
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::raw::c_int;
@@ -33,8 +34,24 @@ static OWN: [Own; MOST] =
     [const { Own { number: AtomicI32::new(-1), device: AtomicU64::new(0), inode: AtomicU64::new(0) } }; MOST];
 static OWN_COUNT: AtomicUsize = AtomicUsize::new(0);
 
+thread_local! {
+    /// Whether what this thread forks now is no child of the application's.
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Forks, by `fork`, a child that has everything that this process has. Runs in both.
+pub(crate) fn forking_ours<T>(fork: impl FnOnce() -> T) -> T {
+    IS_OURS.set(true);
+    let outcome = fork();
+    IS_OURS.set(false);
+    outcome
+}
+
 /// Runs between fork(2) and whatever the child does: stores to statics and async-signal-safe calls only.
 extern "C" fn in_child() {
+    if IS_OURS.get() {
+        return;
+    }
     FORKED.store(true, Ordering::Relaxed);
     let nothing = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let count = OWN_COUNT.load(Ordering::Relaxed).min(MOST);
@@ -67,14 +84,18 @@ fn leads_to(number: RawFd) -> Option<(u64, u64)> {
 }
 
 /// Has children that the application forks lose what this descriptor leads to: while they live, a listener would stay
-/// bound, and the master would not learn that its worker is gone.
+/// bound, and the master would not learn that its worker is gone. What the number led to before is forgotten.
 pub(crate) fn keep_from_children(number: RawFd) {
     let Some((device, inode)) = leads_to(number) else { return };
-    let Some(own) = OWN.get(OWN_COUNT.load(Ordering::Relaxed)) else { return };
+    let count = OWN_COUNT.load(Ordering::Relaxed);
+    let known = OWN.iter().take(count).position(|own| own.number.load(Ordering::Relaxed) == number);
+    let Some(own) = OWN.get(known.unwrap_or(count)) else { return };
     own.number.store(number, Ordering::Relaxed);
     own.device.store(device, Ordering::Relaxed);
     own.inode.store(inode, Ordering::Relaxed);
-    OWN_COUNT.fetch_add(1, Ordering::Relaxed);
+    if known.is_none() {
+        OWN_COUNT.store(count + 1, Ordering::Relaxed);
+    }
 }
 
 /// Tells apart, from now on, this process and the children that it forks. See pthread_atfork(3).
