@@ -182,6 +182,14 @@ fn an_exit_in_the_configuration_is_honoured() {
 }
 
 #[test]
+fn a_boot_that_failed_is_no_success_whatever_a_hook_of_its_exits_with() {
+    let mut server = Server::builder().config("at_exit { exit!(0) }\nraise 'not here'").launch();
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    assert!(server.whole_output().contains("not here"));
+    server.assert_nothing_is_left();
+}
+
+#[test]
 fn an_application_that_exits_while_it_boots_ends_the_boot() {
     let mut server = Server::builder().app(App::rackup("exit 5")).preload(true).launch();
     let status = server.wait_for_exit();

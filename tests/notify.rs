@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::fifo::Fifo;
 use testkit::output::Mark;
+use testkit::process::signal;
 use testkit::{Builder, Server};
 
 /// A service manager that only listens.
@@ -111,4 +112,25 @@ fn the_count_of_requests_goes_on_over_an_upgrade_in_place() {
         manager.wait_for(&wanted, "STOPPING=1");
     }
     server.stop();
+}
+
+#[test]
+fn a_new_master_starts_no_other_one_before_the_unit_is_its_own() {
+    let manager = Manager::new("third");
+    let mut server = manager.watch(Server::builder().workers(1).config("upgrade :two_masters")).start();
+    let old = server.pid();
+    let mark = server.mark();
+    server.signal(Signal::USR2);
+    let new = server.new_master(old);
+    server.wait_for(mark, "worker=0 ready");
+    for _ in 0..2 {
+        let mark = server.mark();
+        signal(new, Signal::USR2).expect("the new master is there");
+        server.wait_for(mark, "cannot upgrade: the old master has not left yet");
+        assert_eq!((server.workers_of(old).len(), server.workers_of(new).len()), (1, 1));
+    }
+    server.signal(Signal::QUIT);
+    server.wait_for_exit();
+    manager.wait_for(&format!("MAINPID={new}"), "STOPPING=1");
+    server.stop_successor(new);
 }

@@ -17,14 +17,13 @@ const OUT_OF_MEMORY: &str = "killed by the kernel: out of memory";
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
         let told = self.molds.remove(&generation).is_some_and(|mold| mold.stage == MoldStage::Failed);
-        // `exit! 4` in the configuration says nothing before, and `exit! 0` means what `exit` does.
-        let meant = exited.ending() == Ending::Exit(0) && !told && self.failure.is_none();
-        let unsaid = self.settings.is_none() && (meant || exited.ending() != Ending::Exit(0));
-        if unsaid && meant {
+        let status = match exited.ending() {
+            Ending::Exit(code) => u8::try_from(code).ok(),
+            Ending::Signal(_) => None,
+        };
+        let silent = !told && self.failure.is_none();
+        if self.succession.unit.mold_exited(status, self.settings.is_some(), silent) {
             self.failure = Some(String::new());
-        }
-        if let (Ending::Exit(code), true) = (exited.ending(), unsaid || self.boot_exit.is_some()) {
-            self.boot_exit = u8::try_from(code).ok().or(self.boot_exit);
         }
         if exited.ending() != Ending::Exit(0) && !told {
             self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));

@@ -10,7 +10,7 @@ use wire::Message;
 
 use crate::children::{Heard, Process, Verdict};
 use crate::in_place::Replacement;
-use crate::shell::{FAILED, Shell};
+use crate::shell::Shell;
 use crate::successor::Successor;
 
 /// How many messages of one child are heard before others have their turn.
@@ -46,7 +46,7 @@ impl Shell {
             Message::Ready => self.event(Event::MoldReady { generation }),
             Message::Failed { text } => {
                 self.failure = Some(text);
-                self.boot_exit = self.settings.is_none().then_some(FAILED);
+                self.succession.unit.mold_failed(self.settings.is_some());
                 self.event(Event::MoldFailed { generation });
             }
             Message::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),

@@ -89,6 +89,9 @@ impl Shell {
     /// Asks the mold to run `before_exec`; the preflight follows.
     pub(crate) fn begin_preflight(&mut self) {
         self.failure = None;
+        if !self.may_upgrade() {
+            return self.event(Event::PreflightFailed);
+        }
         self.replacement = Replacement::Preparing;
         if !self.ask_for_environment() {
             // Without a mold there is no hook to run.

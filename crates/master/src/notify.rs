@@ -18,6 +18,7 @@ use crate::inherited::store_name;
 use crate::listeners::Listeners;
 use crate::log::Log;
 use crate::shell::Shell;
+use crate::unit::{Role, Told};
 
 /// Variables that the main process of a unit is spoken to by, and that it passes on to the master after it.
 const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "FDSTORE"];
@@ -30,16 +31,6 @@ const STATUS_EVERY_NS: u64 = 10_000_000_000;
 const REPEAT_AFTER_NS: u64 = 100_000_000;
 /// The longest summary, in characters.
 const STATUS_LENGTH: usize = 300;
-
-/// What the manager knows of the unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Told {
-    #[default]
-    Starting,
-    Ready,
-    Reloading,
-    Stopping,
-}
 
 /// The service manager, as this master knows it.
 #[derive(Debug, Default)]
@@ -100,14 +91,18 @@ impl Notify {
         }
     }
 
-    /// Whether there is a service manager, and this master is not the unit's main process.
-    pub(crate) fn waits_for_its_turn(&self) -> bool {
-        self.notifier.is_some() && self.silent
+    /// What this master is in its unit.
+    pub(crate) fn role(&self) -> Role {
+        match (&self.notifier, self.silent) {
+            (None, _) => Role::Free,
+            (Some(_), false) => Role::Main,
+            (Some(_), true) => Role::Waiting,
+        }
     }
 
     /// Whether this master is the main process of a unit.
     pub(crate) fn is_main(&self) -> bool {
-        self.notifier.is_some() && !self.silent
+        self.role() == Role::Main
     }
 
     /// This master is the unit's main process from now on.
@@ -265,15 +260,7 @@ impl Shell {
             return;
         }
         let now_ns = sys::clock::monotonic_ns();
-        let state = match self.supervisor.phase() {
-            Phase::New | Phase::Booting => Told::Starting,
-            // The old workers only finish: what was asked for is done.
-            Phase::Serving | Phase::Draining => Told::Ready,
-            Phase::Preparing | Phase::Rolling => Told::Reloading,
-            // The unit goes on with another master. STOPPING could never be taken back.
-            Phase::Delaying | Phase::Stopping | Phase::Over if self.hands_over() => Told::Ready,
-            Phase::Delaying | Phase::Stopping | Phase::Over => Told::Stopping,
-        };
+        let state = Told::of(self.supervisor.phase(), self.succession.unit.hands_over());
         if self.notify.told == Told::Starting && state == Told::Reloading {
             // A reload that was asked for during the boot begins where that ends: who waits for the start must not wait
             // for both, and must not see the start fail when the newer code does.
@@ -334,7 +321,7 @@ impl Shell {
             Phase::Rolling => "Reloading, workers are replaced: ",
             Phase::Serving | Phase::Draining => "Serving: ",
             Phase::Delaying => "Stopping soon, still serving: ",
-            Phase::Stopping | Phase::Over if self.hands_over() => "Leaving to the new master: ",
+            Phase::Stopping | Phase::Over if self.succession.unit.hands_over() => "Leaving to the new master: ",
             Phase::Stopping | Phase::Over => "Stopping: ",
         };
         let mut text = format!("{what}{serving} workers, {busy} busy, gen={generation}, {requests} requests");

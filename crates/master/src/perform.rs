@@ -20,6 +20,7 @@ use crate::log::Log;
 use crate::release::{self, Move};
 use crate::revision::Release;
 use crate::shell::Shell;
+use crate::unit::RESTART;
 
 /// How long a worker keeps connections that it is to give away and that nobody takes.
 const HAND_OVER_LINGER: Duration = Duration::from_secs(10);
@@ -336,18 +337,18 @@ impl Shell {
         }
     }
 
-    /// The last deed.
-    pub(crate) fn leave(&mut self, code: u8) {
+    /// The last deed: exits with this status.
+    pub(crate) fn leave(&mut self, status: u8) {
         self.forward_log();
         self.log.set_forward(false);
-        if code == 0 {
+        if status == 0 || status == RESTART {
             self.complete();
         }
         if let Some(path) = &self.pid_path {
             sys::pidfile::remove(path, sys::process::own_pid(), self.user());
         }
         self.control.remove();
-        self.exit = Some(if code == 0 { 0 } else { self.boot_exit.unwrap_or(code) });
+        self.exit = Some(status);
     }
 
     /// The answer that all is well, and what serves.

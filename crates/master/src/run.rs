@@ -7,8 +7,9 @@ use crate::boot::Options;
 use crate::inherited::Announced;
 use crate::log::Log;
 use crate::runtime::Runtime;
-use crate::shell::{FAILED, Shell};
+use crate::shell::Shell;
 use crate::take_over;
+use crate::unit::FAILED;
 
 /// Runs a master until it stops, and returns its exit status.
 ///

@@ -30,10 +30,8 @@ use crate::settings::Settings;
 use crate::status::LastReload;
 use crate::succession::Succession;
 use crate::successor::{self, Successor};
+use crate::unit;
 use crate::watch::{Limits, Looks, Watched};
-
-/// The exit status of a server that could not start.
-pub(crate) const FAILED: u8 = 1;
 
 /// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
 pub(crate) struct Shell {
@@ -93,8 +91,6 @@ pub(crate) struct Shell {
     pub(crate) begins_anew: bool,
     /// Whether it has been logged that everything is done.
     pub(crate) completed: bool,
-    /// The exit status when the first mold itself said that it failed: `exit 7` in the configuration is honoured.
-    pub(crate) boot_exit: Option<u8>,
     pub(crate) exit: Option<u8>,
 }
 
@@ -165,7 +161,6 @@ impl Shell {
             entered: false,
             begins_anew: false,
             completed: false,
-            boot_exit: None,
             exit: None,
             options,
             runtime,
@@ -214,7 +209,7 @@ impl Shell {
     /// Hands an event to the supervisor, at this moment.
     pub(crate) fn event(&mut self, event: Event) {
         self.supervisor.handle(now(), event);
-        self.note_leaving();
+        self.succession.unit.note(self.supervisor.phase(), self.supervisor.successor());
     }
 
     pub(crate) fn show_title(&self, tag: &str) {
@@ -311,11 +306,8 @@ impl Shell {
                 return;
             }
         };
-        // Of a unit, these end both masters: QUIT, which ends an upgrade, is the old one's own.
-        match signal {
-            Signal::Term => self.stop_successor(Kill::Term),
-            Signal::Int => self.stop_successor(Kill::Int),
-            _ => {}
+        if unit::means_the_unit(known) {
+            self.stop_successor(if signal == Signal::Int { Kill::Int } else { Kill::Term });
         }
         self.event(Event::Signal(known));
     }

@@ -11,21 +11,24 @@
 //! | QUIT to the old master, the new one serves | the old one finishes, hands over, leaves |
 //! | TERM or INT to the old one, `licorne stop` | the unit is meant: the new one is stopped too, and waited for |
 //! | the new one dies before the old one is told to leave | nothing: the old one is the only master again |
-//! | the new one dies while the old one leaves | the old one exits with [`RESTART`], the manager starts another |
+//! | the new one dies while the old one leaves | the old one exits with 75, the manager starts another |
 //! | the old one dies without having handed over | the new one leaves: the manager starts another |
 //!
+//! A new master that waits for its turn starts no other one, and is replaced by no other program: who it waits for knows
+//! only this one.
+//!
 //! Without a service manager nothing of this happens: the new master of an upgrade simply stays.
+//!
+//! Here is what is done; what is decided is in `unit`.
 
-use supervisor::{Event, Phase, SuccessorPhase};
+use supervisor::Event;
 use sys::channel::{Channel, Received};
 use sys::process::Kill;
 
 use crate::shell::Shell;
 use crate::successor::Successor;
+use crate::unit::{Fate, Leave, RESTART, Unit};
 
-/// The exit status of a master whose unit is to be started again (`EX_TEMPFAIL`). Nobody looks at it when another master
-/// has taken over.
-const RESTART: u8 = 75;
 /// What the new master says when it serves.
 const READY: &[u8] = b"ready";
 /// The same, when its workers also take connections from the queue of the old one's.
@@ -42,12 +45,8 @@ const YOURS: &[u8] = b"yours";
 pub(crate) struct Succession {
     /// The master before this one, while it lives.
     pub(crate) origin: Option<Channel>,
-    /// Whether the unit goes on with the successor when this master leaves. Decided when it begins to.
-    leaves_to_successor: Option<bool>,
-    /// Whether the successor is being stopped with this master.
-    stops_successor: bool,
-    /// The exit status of a master that is done, but for its successor's end.
-    waiting: Option<u8>,
+    /// What is decided about the unit.
+    pub(crate) unit: Unit,
 }
 
 /// Whether the successor has said that it serves, or is silent for ever.
@@ -114,7 +113,7 @@ impl Shell {
             Ok(Received::Datagram(..)) => {}
             Ok(Received::End) | Err(_) => {
                 self.succession.origin = None;
-                if self.notify.waits_for_its_turn() {
+                if self.notify.role().leaves_with_origin() {
                     self.log.error("the old master died and left its unit to nobody: leaving too");
                     self.event(Event::Signal(supervisor::Signal::Quit));
                 }
@@ -124,68 +123,61 @@ impl Shell {
 
     /// A stop of the whole unit was asked for: the successor is stopped too. Harmless without one.
     pub(crate) fn stop_successor(&mut self, signal: Kill) {
-        if !self.notify.is_main() {
-            return;
-        }
-        match &self.successor {
-            Successor::None => {}
-            Successor::Preparing => {
+        match self.succession.unit.stop(self.notify.role(), self.successor.stage()) {
+            Fate::LivesOn => {}
+            Fate::NotStarted => {
                 self.successor = Successor::None;
                 self.take_names_back();
                 self.event(Event::SuccessorFailed);
             }
-            Successor::Running { pid, .. } => {
-                let pid = *pid;
+            Fate::Stopped => {
+                let Some(pid) = self.successor.pid() else { return };
                 self.log.info(format_args!("stopping the new master PID:{pid} too"));
-                self.succession.stops_successor = true;
                 self.kill(pid, signal);
             }
         }
     }
 
-    /// Notes, when this master begins to leave, whether the service goes on with its successor.
-    pub(crate) fn note_leaving(&mut self) {
-        let leaving = matches!(self.supervisor.phase(), Phase::Delaying | Phase::Stopping | Phase::Over);
-        if leaving && self.succession.leaves_to_successor.is_none() {
-            self.succession.leaves_to_successor = Some(self.supervisor.successor() == SuccessorPhase::Serving);
+    /// Whether this master may start another one, or make room for another program; why not, is logged.
+    pub(crate) fn may_upgrade(&mut self) -> bool {
+        let may = self.notify.role().may_upgrade();
+        if !may {
+            let why = "the old master has not left yet: end the upgrade before this one first";
+            self.log.error(format_args!("cannot upgrade: {why}"));
+            self.failure = Some(why.to_string());
         }
-    }
-
-    /// Whether this master leaves the unit to its successor, or has begun to.
-    pub(crate) fn hands_over(&self) -> bool {
-        self.succession.leaves_to_successor == Some(true) && !self.succession.stops_successor
+        may
     }
 
     /// The supervisor is done: leaves, if not the successor has to go first.
     pub(crate) fn leave_in_turn(&mut self, code: u8) {
-        if self.succession.stops_successor && self.successor.pid().is_some() {
-            self.succession.waiting = Some(code);
-            return;
-        }
-        if code != 0 || !self.notify.is_main() || !self.hands_over() {
-            return self.leave(code);
-        }
-        if let Successor::Running { pid, link, .. } = &self.successor {
-            let pid = *pid;
-            // The manager first: whatever the new master says then comes after this, and is listened to.
-            let handed = self.notify.hand_over(pid);
-            let told = link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok());
-            if handed && told {
-                self.log.info(format_args!("the unit is left to the new master PID:{pid}"));
+        match self.succession.unit.leave(code, self.notify.role(), self.successor.stage()) {
+            Leave::AfterSuccessor => {}
+            Leave::Exit(status) => self.leave(status),
+            Leave::HandingOver => {
+                if let Successor::Running { pid, link, .. } = &self.successor {
+                    let pid = *pid;
+                    // The manager first: whatever the new master says then comes after this, and is listened to.
+                    let handed = self.notify.hand_over(pid);
+                    let told = link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok());
+                    if handed && told {
+                        self.log.info(format_args!("the unit is left to the new master PID:{pid}"));
+                    }
+                }
+                self.leave(RESTART);
             }
-        } else {
-            self.log.error("the new master died while this one was leaving to it: the unit has to be started again");
+            Leave::Abandoned => {
+                self.log
+                    .error("the new master died while this one was leaving to it: the unit has to be started again");
+                self.leave(RESTART);
+            }
         }
-        // When the new master has taken over, nobody minds this. When it has died in this very moment, unnoticed, the
-        // status says that the unit is not as it should be.
-        self.leave(0);
-        self.exit = Some(RESTART);
     }
 
     /// The successor is gone: leaves, if only its end was waited for.
     pub(crate) fn leave_after_successor(&mut self) {
-        if let Some(code) = self.succession.waiting.take() {
-            self.leave(code);
+        if let Some(status) = self.succession.unit.successor_gone() {
+            self.leave(status);
         }
     }
 }

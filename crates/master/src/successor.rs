@@ -23,6 +23,7 @@ use crate::queue::{self, Queue};
 use crate::release::{self, Move};
 use crate::shell::Shell;
 use crate::succession::{self, Heard};
+use crate::unit::Stage;
 
 /// The first descriptor number of a second master's listeners.
 const FIRST_FD: i32 = 3;
@@ -52,6 +53,14 @@ impl Successor {
         }
     }
 
+    pub(crate) fn stage(&self) -> Stage {
+        match self {
+            Self::None => Stage::None,
+            Self::Preparing => Stage::Preparing,
+            Self::Running { .. } => Stage::Running,
+        }
+    }
+
     pub(crate) fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let (link, handle) = match self {
             Self::Running { link, handle, .. } => (link.as_ref(), handle.as_ref()),
@@ -71,6 +80,9 @@ impl Shell {
     /// Moves the pid file out of the way and asks the mold to run `before_exec`.
     pub(crate) fn start_successor(&mut self) {
         self.failure = None;
+        if !self.may_upgrade() {
+            return self.event(Event::SuccessorFailed);
+        }
         if let Err(text) = self.find_directory() {
             self.log.error(format_args!("cannot start a new master: {text}"));
             self.failure = Some(text);

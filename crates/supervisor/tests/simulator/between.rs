@@ -1,5 +1,7 @@
 //! One program takes the place of another: what is handed over, and what happens meanwhile.
 
+use std::time::Duration;
+
 use supervisor::{Event, Snapshot, Supervisor};
 
 use crate::schedule::CALM;
@@ -8,6 +10,9 @@ use crate::world::{Next, World};
 impl World {
     pub(crate) fn preflight(&mut self) {
         self.preflights += 1;
+        if !self.may_be_replaced() {
+            return self.after(Duration::ZERO, Next::PreflightEnds(self.preflights, false));
+        }
         let calm = self.now >= CALM;
         // One that hangs is given up.
         if calm || self.dice.percent(90) {
@@ -31,6 +36,9 @@ impl World {
     pub(crate) fn resume(&mut self, replaced: bool) {
         let Some((snapshot, missed)) = self.between.take() else { return };
         self.supervisor = Supervisor::restore(self.config, snapshot).unwrap();
+        if replaced {
+            self.beside.replaced();
+        }
         self.tell(if replaced { Event::Replaced } else { Event::NotReplaced });
         let rank = |event: &Event| match event {
             Event::Signal(_) | Event::Reload { .. } | Event::Upgrade { .. } | Event::Stop { .. } => 0,

@@ -10,7 +10,7 @@ impl World {
     pub(crate) fn befall(&mut self, incident: Incident) {
         self.note(|| format!("{incident:?}"));
         match incident {
-            Incident::Signal(signal) => self.tell(Event::Signal(signal)),
+            Incident::Signal(signal) => self.signal(signal),
             Incident::Reload => {
                 let ticket = self.ticket();
                 self.tell(Event::Reload { ticket });
@@ -19,10 +19,7 @@ impl World {
                 let ticket = self.ticket();
                 self.tell(Event::Upgrade { ticket, way });
             }
-            Incident::Stop { graceful } => {
-                let ticket = self.ticket();
-                self.tell(Event::Stop { graceful, ticket });
-            }
+            Incident::Stop { graceful } => self.stop(graceful),
             Incident::Deploy(code) => self.code = code,
             Incident::KillWorker(nth) => {
                 if let Some(id) = self.nth_worker(nth) {
@@ -58,14 +55,11 @@ impl World {
             }
             Incident::KillMold(nth) => {
                 if let Some(generation) = self.nth_mold(nth) {
-                    self.mold_dies(generation);
+                    self.mold_dies(generation, None);
                 }
             }
-            Incident::KillSuccessor => {
-                if let Some((number, _)) = self.successor {
-                    self.step(Next::SuccessorDies(number));
-                }
-            }
+            Incident::KillSuccessor => self.kill_successor(),
+            Incident::OriginEnds { hands_over } => self.origin_ends(hands_over),
         }
     }
 

@@ -16,6 +16,10 @@ pub(crate) struct Mold {
     pub(crate) life: MoldLife,
     /// Whether the supervisor has been told that it is ready.
     pub(crate) told_ready: bool,
+    /// Whether it has said that it cannot boot.
+    pub(crate) said: bool,
+    /// What it exits with when it ends of its own accord.
+    pub(crate) status: Option<u8>,
     /// Whether it does not react to being asked to leave.
     pub(crate) deaf: bool,
     /// Whether its control socket is closed: it hears and says nothing.
@@ -42,7 +46,10 @@ impl Mold {
     pub(crate) fn new(code: Code, calm: bool, mut dice: Dice, now: Instant) -> Self {
         let fate = fate(code.health, calm, &mut dice, &MOLD_TROUBLES);
         let deaf = !calm && dice.percent(5);
-        Self { code, fate, life: MoldLife::Configuring, told_ready: false, deaf, closed: false, last_word: now, dice }
+        // Without a word it may mean to; one that says why may run the application's `at_exit` then.
+        let status = dice.pick(&[Some(0), Some(1), Some(1), Some(7), None]);
+        let life = MoldLife::Configuring;
+        Self { code, fate, life, told_ready: false, said: false, status, deaf, closed: false, last_word: now, dice }
     }
 
     pub(crate) fn alive(&self) -> bool {

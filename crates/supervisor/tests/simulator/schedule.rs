@@ -35,6 +35,8 @@ pub(crate) enum Incident {
     KillMold(usize),
     /// The new master program is killed.
     KillSuccessor,
+    /// The master before this one leaves the unit to this one, or dies.
+    OriginEnds { hands_over: bool },
 }
 
 /// What is on disk.
@@ -73,11 +75,23 @@ pub(crate) enum Health {
     WorkerCrashes,
 }
 
+/// What watches over the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    /// Nothing.
+    Free,
+    /// A service manager.
+    Unit,
+    /// A service manager, which follows the master before this one.
+    SecondOfUnit,
+}
+
 /// All that a run depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     pub(crate) seed: u64,
     pub(crate) config: Config,
+    pub(crate) setting: Setting,
     pub(crate) first: Code,
     pub(crate) incidents: Vec<(Instant, Incident)>,
 }
@@ -97,7 +111,12 @@ impl Schedule {
         };
         let first =
             Code { plan: plan(&mut dice), health: if dice.percent(80) { Health::Sound } else { health(&mut dice) } };
+        let setting = dice.pick(&[Setting::Free, Setting::Free, Setting::Unit, Setting::Unit, Setting::SecondOfUnit]);
         let mut incidents = Vec::new();
+        if setting == Setting::SecondOfUnit && dice.percent(80) {
+            let hands_over = dice.percent(70);
+            incidents.push((Instant(0) + dice.ms(0, 40_000), Incident::OriginEnds { hands_over }));
+        }
         let mut at = Instant(0) + if dice.percent(70) { dice.ms(1_000, 5_000) } else { dice.ms(0, 1_000) };
         let stops = dice.percent(15);
         let mean_ms = dice.pick(&[300, 1_000, 4_000]);
@@ -110,7 +129,7 @@ impl Schedule {
                 _ => dice.ms(0, 2 * mean_ms),
             };
         }
-        Self { seed, config, first, incidents }
+        Self { seed, config, setting, first, incidents }
     }
 }
 

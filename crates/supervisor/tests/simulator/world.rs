@@ -8,6 +8,7 @@ use supervisor::{
     WorkerId,
 };
 
+use crate::beside::Beside;
 use crate::dice::Dice;
 use crate::laws::Laws;
 use crate::process::{Asked, Mold, MoldLife, Request, Worker, WorkerLife};
@@ -20,14 +21,16 @@ pub(crate) enum Next {
     Befall(Incident),
     MoldConfigured(Generation),
     MoldLoaded(Generation),
+    MoldSays(Generation),
     MoldDies(Generation),
+    MoldReaped(Generation, Option<u8>),
     WorkerBorn(WorkerId),
     WorkerBooted(WorkerId),
     WorkerDies(WorkerId, bool),
     Request(WorkerId),
     RequestEnds(WorkerId, u32),
     Overdue(WorkerId, u32),
-    SuccessorStarts,
+    SuccessorStarts(u32),
     SuccessorServes(u32),
     SuccessorDies(u32),
     PreflightEnds(u32, bool),
@@ -42,11 +45,9 @@ pub(crate) struct World {
     pub(crate) molds: BTreeMap<Generation, Mold>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) laws: Laws,
+    pub(crate) beside: Beside,
     /// What is on disk.
     pub(crate) code: Code,
-    /// The number of the successor that lives, if one does, and whether it serves.
-    pub(crate) successor: Option<(u32, bool)>,
-    successors: u32,
     pub(crate) preflights: u32,
     pub(crate) config: Config,
     /// While one program takes the place of another: what it will hand over, and what happens meanwhile.
@@ -68,9 +69,8 @@ impl World {
             molds: BTreeMap::new(),
             workers: BTreeMap::new(),
             laws: Laws::new(schedule.config),
+            beside: Beside::new(schedule.setting),
             code: schedule.first,
-            successor: None,
-            successors: 0,
             preflights: 0,
             config: schedule.config,
             between: None,
@@ -92,7 +92,7 @@ impl World {
 
     /// Runs until the server has exited. Panics when a law is broken.
     pub(crate) fn run(&mut self) {
-        while !self.laws.exited() {
+        while !self.beside.has_left() {
             let next = self.queue.first_key_value().map(|(key, _)| key.0);
             // The shell is a little late, as shells are.
             let tick =
@@ -151,13 +151,16 @@ impl World {
         let mut executes = false;
         self.note(|| format!("  → {event:?}"));
         self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
+        self.beside.complain(&event);
         self.supervisor.handle(self.now, event);
+        self.beside.note(self.supervisor.phase(), self.supervisor.successor());
         while let Some(action) = self.supervisor.poll_action() {
             self.note(|| format!("       {action:?}"));
             self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
             executes |= action == Action::Execute;
             self.perform(action);
         }
+        self.beside.judge_told();
         if executes {
             self.execute();
         }
@@ -173,14 +176,23 @@ impl World {
             return;
         }
         self.finale = true;
-        let incident = match self.dice.below(4) {
-            0 => Incident::Stop { graceful: true },
-            1 => Incident::Signal(Signal::Quit),
-            2 => Incident::Signal(Signal::Term),
-            _ => Incident::Signal(Signal::Int),
-        };
-        let delay = self.dice.ms(0, 1000);
-        self.after(delay, Next::Befall(incident));
+        self.beside.judge_calm();
+        // A new master may die while this one leaves, and the operator may change his mind.
+        let more = [true, self.dice.percent(30)].into_iter().filter(|befalls| *befalls).count();
+        for _ in 0..more {
+            let incident = match self.dice.below(4) {
+                0 => Incident::Stop { graceful: true },
+                1 => Incident::Signal(Signal::Quit),
+                2 => Incident::Signal(Signal::Term),
+                _ => Incident::Signal(Signal::Int),
+            };
+            let delay = self.dice.ms(0, 1000);
+            self.after(delay, Next::Befall(incident));
+        }
+        if self.dice.percent(30) {
+            let delay = self.dice.ms(0, 1500);
+            self.after(delay, Next::Befall(Incident::KillSuccessor));
+        }
     }
 }
 
@@ -192,7 +204,9 @@ impl World {
             Next::Befall(incident) => self.befall(incident),
             Next::MoldConfigured(generation) => self.mold_configured(generation),
             Next::MoldLoaded(generation) => self.mold_loaded(generation),
-            Next::MoldDies(generation) => self.mold_dies(generation),
+            Next::MoldSays(generation) => self.mold_says(generation),
+            Next::MoldDies(generation) => self.mold_dies(generation, self.molds[&generation].status),
+            Next::MoldReaped(generation, status) => self.mold_reaped(generation, status),
             Next::WorkerBorn(id) => self.worker_born(id),
             Next::WorkerBooted(id) => self.worker_booted(id),
             Next::WorkerDies(id, clean) => self.worker_dies(id, clean),
@@ -213,42 +227,21 @@ impl World {
                 }
             }
             Next::Resume { replaced } => self.resume(replaced),
-            Next::SuccessorStarts => self.successor_starts(),
-            Next::SuccessorServes(number) => {
-                if self.successor == Some((number, false)) {
-                    self.successor = Some((number, true));
-                    self.tell(Event::SuccessorReady { takes_over: number % 2 == 0 });
-                }
-            }
+            Next::SuccessorStarts(number) => self.successor_starts(number),
+            Next::SuccessorServes(number) => self.successor_serves(number),
+            Next::SuccessorDies(number) => self.successor_dies(number),
             Next::Calm => self.note(|| "from now on all is well".to_string()),
-            Next::SuccessorDies(number) => {
-                if self.successor.is_some_and(|(living, _)| living == number) {
-                    self.successor = None;
-                    self.tell(Event::SuccessorExited);
-                }
-            }
         }
     }
 
     pub(crate) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.laws.ticket(ticket);
-        ticket
-    }
-
-    fn successor_starts(&mut self) {
-        if self.now < CALM && self.dice.percent(15) {
-            self.tell(Event::SuccessorFailed);
-            return;
+        // Who asks a master that is done sees its end.
+        if !self.laws.exited() {
+            self.laws.ticket(ticket);
         }
-        self.successors += 1;
-        let number = self.successors;
-        self.successor = Some((number, false));
-        self.tell(Event::SuccessorStarted);
-        let delay = self.dice.ms(100, 8000);
-        let serves = self.now >= CALM || self.dice.percent(70);
-        self.after(delay, if serves { Next::SuccessorServes(number) } else { Next::SuccessorDies(number) });
+        ticket
     }
 }
 
@@ -256,7 +249,10 @@ impl World {
 impl World {
     fn perform(&mut self, action: Action) {
         match action {
-            Action::StartMold { generation } => self.start_mold(generation),
+            Action::StartMold { generation } => {
+                self.beside.forget_failure();
+                self.start_mold(generation);
+            }
             Action::Proceed { generation } => self.proceed(generation),
             Action::RetireMold { generation } => {
                 let mold = self.molds.get_mut(&generation).unwrap();
@@ -265,7 +261,7 @@ impl World {
                     self.after(delay, Next::MoldDies(generation));
                 }
             }
-            Action::KillMold { generation } => self.mold_dies(generation),
+            Action::KillMold { generation } => self.mold_dies(generation, None),
             Action::Fork { worker, slot, generation } => {
                 let mold = &self.molds[&generation];
                 let dice = Dice::new(self.seed, 1 << 40 | u64::from(worker.0));
@@ -311,24 +307,21 @@ impl World {
             }
             Action::Preflight => self.preflight(),
             Action::AbandonPreflight => self.preflights += 1,
-            Action::StartSuccessor => {
-                let delay = self.dice.ms(0, 300);
-                self.after(delay, Next::SuccessorStarts);
-            }
-            Action::Commit { .. }
-            | Action::Settle { .. }
+            Action::StartSuccessor => self.start_successor(),
+            Action::Commit { .. } => self.beside.committed(),
+            Action::Serving => self.beside.serving(),
+            Action::BootFailed(_) => self.beside.boot_failed(),
+            Action::Exit { code } => self.leave_in_turn(code),
+            Action::Settle { .. }
             | Action::Rollback { .. }
             | Action::ReopenLogs
             | Action::WorkerProcesses { .. }
             | Action::SuccessorLeft
             | Action::Execute
-            | Action::Serving
             | Action::Progress { .. }
             | Action::Outcome { .. }
             | Action::Log(_)
-            | Action::BootFailed(_)
-            | Action::StopListening
-            | Action::Exit { .. } => {}
+            | Action::StopListening => {}
         }
     }
 
@@ -361,7 +354,7 @@ impl World {
     fn mold_fails(&mut self, generation: Generation, delay: Duration) {
         let mold = self.molds.get_mut(&generation).unwrap();
         mold.last_word = self.now + delay;
-        self.after(delay, Next::Tell(Event::MoldFailed { generation }));
+        self.after(delay, Next::MoldSays(generation));
         self.after(delay, Next::MoldDies(generation));
     }
 
@@ -404,7 +397,7 @@ impl World {
         }
     }
 
-    pub(crate) fn mold_dies(&mut self, generation: Generation) {
+    pub(crate) fn mold_dies(&mut self, generation: Generation, status: Option<u8>) {
         let mold = self.molds.get_mut(&generation).unwrap();
         if !mold.alive() {
             return;
@@ -414,7 +407,7 @@ impl World {
         let reaped = closed + mold.dice.ms(0, 3);
         self.note(|| format!("mold {generation} dies"));
         self.at(closed, Next::Tell(Event::MoldUnreachable { generation }));
-        self.at(reaped, Next::Tell(Event::MoldExited { generation }));
+        self.at(reaped, Next::MoldReaped(generation, status));
         let unborn: Vec<_> = self
             .workers
             .iter()

@@ -1,0 +1,373 @@
+//! What the shell decides beside the supervisor: two masters in one unit of a service manager, and exit statuses.
+//!
+//! The rules are the master's own (`unit`), played as its shell plays them. The laws are judged from outside: by what was
+//! asked for, by which processes there are, and by what the service manager sees.
+
+#[path = "../../../master/src/unit.rs"]
+mod unit;
+
+use std::time::Duration;
+
+use supervisor::{Event, Generation, Phase, Signal, SuccessorPhase};
+use unit::{FAILED, Fate, Leave, RESTART, Role, Stage, Told, Unit};
+
+use crate::schedule::{CALM, Setting};
+use crate::world::{Next, World};
+
+/// The new master.
+#[derive(Clone, Copy, Debug)]
+struct Successor {
+    number: u32,
+    serves: bool,
+    /// Whether this master has stopped it.
+    stopped: bool,
+}
+
+/// How the first mold ended, and what was said before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MoldEnd {
+    /// The exit status, unless a signal ended it.
+    pub(crate) status: Option<u8>,
+    /// Whether it has said why it fails.
+    pub(crate) said: bool,
+}
+
+/// The shell, as far as it decides.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    unit: Unit,
+    role: Role,
+    told: Told,
+    successor: Option<Successor>,
+    /// The number of the successor that is about to be started.
+    preparing: Option<u32>,
+    successors: u32,
+    /// Whether the master before this one lives.
+    origin: bool,
+    /// Whether some settings are in force.
+    committed: bool,
+    /// Whether something has gone wrong that a boot which fails is put down to.
+    complained: bool,
+    /// The exit status, when this master has left.
+    left: Option<u8>,
+    seen: Seen,
+}
+
+/// What the laws need to have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// An end of the whole unit was asked for.
+    unit_stopped: bool,
+    /// A new master served when this one began to leave.
+    left_with_successor: Option<bool>,
+    serving: bool,
+    boot_failed: bool,
+    /// The end of the mold of the first boot.
+    first_mold: Option<MoldEnd>,
+    handed_over: bool,
+}
+
+impl Beside {
+    pub(crate) fn new(setting: Setting) -> Self {
+        let role = match setting {
+            Setting::Free => Role::Free,
+            Setting::Unit => Role::Main,
+            Setting::SecondOfUnit => Role::Waiting,
+        };
+        Self {
+            unit: Unit::default(),
+            role,
+            told: Told::default(),
+            successor: None,
+            preparing: None,
+            successors: 0,
+            origin: setting == Setting::SecondOfUnit,
+            committed: false,
+            complained: false,
+            left: None,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Whether this master has left.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// The program in its place begins with nothing decided.
+    pub(crate) fn replaced(&mut self) {
+        assert!(self.role != Role::Waiting, "unit: one that waits for its turn makes room for no other program");
+        self.unit = Unit::default();
+    }
+
+    /// Settings are in force.
+    pub(crate) fn committed(&mut self) {
+        self.committed = true;
+    }
+
+    /// The server serves.
+    pub(crate) fn serving(&mut self) {
+        self.seen.serving = true;
+    }
+
+    /// The first boot has failed.
+    pub(crate) fn boot_failed(&mut self) {
+        self.seen.boot_failed = true;
+    }
+
+    /// A boot begins: what went wrong before is another matter.
+    pub(crate) fn forget_failure(&mut self) {
+        self.complained = false;
+    }
+
+    /// Something that is told has gone wrong.
+    pub(crate) fn complain(&mut self, event: &Event) {
+        let of_mold = matches!(event, Event::MoldFailed { .. } | Event::MoldUnfit { .. });
+        let of_worker = matches!(event, Event::WorkerBootFailed { .. } | Event::ForkFailed { .. });
+        self.complained |= of_mold || of_worker;
+    }
+
+    /// Notes what the supervisor has come to, after each event.
+    pub(crate) fn note(&mut self, phase: Phase, successor: SuccessorPhase) {
+        self.unit.note(phase, successor);
+        let leaving = matches!(phase, Phase::Delaying | Phase::Stopping | Phase::Over);
+        if leaving && self.seen.left_with_successor.is_none() {
+            self.seen.left_with_successor = Some(self.successor.is_some_and(|successor| successor.serves));
+        }
+        if self.role == Role::Main {
+            self.tell(Told::of(phase, self.unit.hands_over()));
+        }
+    }
+
+    fn tell(&mut self, told: Told) {
+        let before = std::mem::replace(&mut self.told, told);
+        assert!(before != Told::Stopping || told == Told::Stopping, "unit: STOPPING is never taken back");
+        assert!(told != Told::Starting || before == Told::Starting, "unit: a service starts once");
+        if told == Told::Stopping {
+            let goes_on = self.successor.is_some_and(|successor| successor.serves && !successor.stopped);
+            assert!(self.seen.unit_stopped || !goes_on, "unit: told to stop, and the new master serves on");
+        }
+    }
+
+    /// Judges what the manager knows, after all actions of an event.
+    pub(crate) fn judge_told(&self) {
+        assert!(self.told != Told::Ready || self.seen.serving, "unit: told to be ready, and nothing serves yet");
+    }
+
+    /// Judges what the manager knows when all has come right.
+    pub(crate) fn judge_calm(&self) {
+        assert!(self.role != Role::Main || self.told == Told::Ready, "unit: it serves, and is not known to be ready");
+    }
+
+    fn stage(&self) -> Stage {
+        match (self.successor, self.preparing) {
+            (Some(_), _) => Stage::Running,
+            (None, Some(_)) => Stage::Preparing,
+            (None, None) => Stage::None,
+        }
+    }
+
+    fn leave(&mut self, status: u8, handed_over: bool) {
+        assert!(self.left.is_none(), "unit: it leaves once");
+        self.left = Some(status);
+        self.seen.handed_over = handed_over;
+        self.judge(status);
+    }
+
+    /// Judges how this master has left.
+    fn judge(&self, status: u8) {
+        let Seen { unit_stopped, left_with_successor, boot_failed, handed_over, .. } = self.seen;
+        let stopped = self.successor.is_some_and(|successor| successor.stopped);
+        if boot_failed {
+            assert_eq!(status, self.failed_status(), "unit: the status of a boot that failed");
+            assert!(!handed_over && !stopped, "unit: a boot that failed is nobody else's matter");
+            return;
+        }
+        if self.role != Role::Main {
+            assert_eq!((status, handed_over), (0, false), "unit: a master without a unit has none to give");
+            return;
+        }
+        if unit_stopped {
+            assert_eq!((status, handed_over), (0, false), "unit: a unit that was stopped stays so");
+            assert!(self.successor.is_none(), "unit: all of a unit that was stopped is gone");
+            assert_eq!(self.told, Told::Stopping, "unit: the manager knows of a stop");
+        } else if left_with_successor == Some(true) {
+            assert_eq!(status, RESTART, "unit: what was left to a new master is not over");
+            let there = self.successor.is_some_and(|successor| successor.serves && !stopped);
+            assert_eq!(handed_over, there, "unit: it is handed over to a master that is there, and to no other");
+            assert_ne!(self.told, Told::Stopping, "unit: it goes on");
+        } else {
+            assert_eq!((status, handed_over), (0, false), "unit: a stop without a new master ends the unit");
+            assert!(self.successor.is_none(), "unit: nothing is left of it");
+        }
+    }
+
+    /// What a boot that failed is to exit with.
+    fn failed_status(&self) -> u8 {
+        match self.seen.first_mold {
+            // It has said so itself, or it left without a word, which is `exit` in the configuration.
+            Some(MoldEnd { status: Some(status), .. }) if status != 0 => status,
+            Some(MoldEnd { status: Some(0), said: false }) => 0,
+            _ => FAILED,
+        }
+    }
+}
+
+/// The end of the unit, and of this master.
+impl World {
+    /// A signal to this master.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        // One that a program gets which makes room for another is the next one's to act upon, which has no successor.
+        if unit::means_the_unit(signal) {
+            self.stop_unit();
+        }
+        self.beside.seen.unit_stopped |= matches!(signal, Signal::Term | Signal::Int);
+        self.tell(Event::Signal(signal));
+    }
+
+    /// `licorne stop`
+    pub(crate) fn stop(&mut self, graceful: bool) {
+        self.stop_unit();
+        self.beside.seen.unit_stopped = true;
+        let ticket = self.ticket();
+        self.tell(Event::Stop { graceful, ticket });
+    }
+
+    fn stop_unit(&mut self) {
+        let fate = self.beside.unit.stop(self.beside.role, self.beside.stage());
+        assert!(fate == Fate::LivesOn || self.beside.role == Role::Main, "unit: a master alone stops no other");
+        match fate {
+            Fate::LivesOn => {}
+            Fate::NotStarted => {
+                self.beside.preparing = None;
+                self.tell(Event::SuccessorFailed);
+            }
+            Fate::Stopped => {
+                // It finishes its requests.
+                let delay = self.dice.ms(0, 8_000);
+                let Some(successor) = &mut self.beside.successor else { return };
+                successor.stopped = true;
+                let number = successor.number;
+                self.after(delay, Next::SuccessorDies(number));
+            }
+        }
+    }
+
+    /// The supervisor is done.
+    pub(crate) fn leave_in_turn(&mut self, code: u8) {
+        match self.beside.unit.leave(code, self.beside.role, self.beside.stage()) {
+            Leave::AfterSuccessor => {}
+            Leave::Exit(status) => self.beside.leave(status, false),
+            Leave::HandingOver => self.beside.leave(RESTART, true),
+            Leave::Abandoned => self.beside.leave(RESTART, false),
+        }
+    }
+}
+
+/// The new master, and the one before.
+impl World {
+    pub(crate) fn start_successor(&mut self) {
+        self.beside.successors += 1;
+        let number = self.beside.successors;
+        if !self.beside.role.may_upgrade() {
+            return self.after(Duration::ZERO, Next::Tell(Event::SuccessorFailed));
+        }
+        self.beside.preparing = Some(number);
+        let delay = self.dice.ms(0, 300);
+        self.after(delay, Next::SuccessorStarts(number));
+    }
+
+    /// Whether a program may be looked for that takes this one's place.
+    pub(crate) fn may_be_replaced(&self) -> bool {
+        self.beside.role.may_upgrade()
+    }
+
+    pub(crate) fn successor_starts(&mut self, number: u32) {
+        if self.beside.preparing != Some(number) {
+            return;
+        }
+        self.beside.preparing = None;
+        assert!(self.beside.role != Role::Waiting, "unit: one that waits for its turn starts no other master");
+        let ended = self.beside.role == Role::Main && self.beside.seen.unit_stopped;
+        assert!(!ended, "unit: no master is started in one that was stopped");
+        if self.now < CALM && self.dice.percent(15) {
+            self.tell(Event::SuccessorFailed);
+            return;
+        }
+        self.beside.successor = Some(Successor { number, serves: false, stopped: false });
+        self.tell(Event::SuccessorStarted);
+        let delay = self.dice.ms(100, 8000);
+        let serves = self.now >= CALM || self.dice.percent(70);
+        self.after(delay, if serves { Next::SuccessorServes(number) } else { Next::SuccessorDies(number) });
+    }
+
+    pub(crate) fn successor_serves(&mut self, number: u32) {
+        if let Some(successor) = &mut self.beside.successor
+            && (successor.number, successor.serves, successor.stopped) == (number, false, false)
+        {
+            successor.serves = true;
+            self.tell(Event::SuccessorReady { takes_over: number.is_multiple_of(2) });
+        }
+    }
+
+    pub(crate) fn successor_dies(&mut self, number: u32) {
+        if self.beside.successor.is_some_and(|successor| successor.number == number) {
+            self.beside.successor = None;
+            self.tell(Event::SuccessorExited);
+            if let Some(status) = self.beside.unit.successor_gone() {
+                self.beside.leave(status, false);
+            }
+        }
+    }
+
+    pub(crate) fn kill_successor(&mut self) {
+        if let Some(successor) = self.beside.successor {
+            self.successor_dies(successor.number);
+        }
+    }
+
+    /// The master before this one is gone, and has handed the unit over or not.
+    pub(crate) fn origin_ends(&mut self, hands_over: bool) {
+        if !std::mem::replace(&mut self.beside.origin, false) {
+            return;
+        }
+        // It hands over to one that serves.
+        if hands_over && self.beside.seen.serving {
+            self.beside.role = Role::Main;
+            self.beside.note(self.supervisor.phase(), self.supervisor.successor());
+        }
+        let orphaned = self.beside.role == Role::Waiting;
+        if self.beside.role.leaves_with_origin() {
+            self.tell(Event::Signal(Signal::Quit));
+        }
+        let leaves = matches!(self.supervisor.phase(), Phase::Delaying | Phase::Stopping | Phase::Over);
+        assert!(!orphaned || leaves, "unit: one that was never handed the unit leaves it");
+    }
+}
+
+/// The molds of a boot.
+impl World {
+    /// A mold says that it cannot boot.
+    pub(crate) fn mold_says(&mut self, generation: Generation) {
+        let mold = self.molds.get_mut(&generation).unwrap();
+        // What comes behind the end of its control socket is not heard.
+        if mold.closed {
+            return;
+        }
+        mold.said = true;
+        self.beside.unit.mold_failed(self.beside.committed);
+        self.tell(Event::MoldFailed { generation });
+    }
+
+    /// A mold is reaped.
+    pub(crate) fn mold_reaped(&mut self, generation: Generation, status: Option<u8>) {
+        let said = self.molds[&generation].said;
+        if !self.beside.committed {
+            self.beside.seen.first_mold = Some(MoldEnd { status, said: said || self.beside.complained });
+        }
+        let silent = !said && !self.beside.complained;
+        let meant = self.beside.unit.mold_exited(status, self.beside.committed, silent);
+        self.beside.complained |= meant || status != Some(0);
+        self.tell(Event::MoldExited { generation });
+    }
+}
