@@ -4,45 +4,13 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use testkit::process::run;
+use testkit::server::Holdings;
 use testkit::{App, Server, procfs};
-
-/// What must not grow.
-#[derive(Debug)]
-struct Holdings {
-    processes: usize,
-    master_descriptors: usize,
-    mold_descriptors: usize,
-    worker_descriptors: Vec<usize>,
-    shared_memory: usize,
-}
-
-impl Holdings {
-    fn is_within(&self, other: &Holdings) -> bool {
-        self.processes <= other.processes
-            && self.master_descriptors <= other.master_descriptors
-            && self.mold_descriptors <= other.mold_descriptors
-            && self.shared_memory <= other.shared_memory
-            && self.worker_descriptors.len() == other.worker_descriptors.len()
-            && self.worker_descriptors.iter().zip(&other.worker_descriptors).all(|(own, other)| own <= other)
-    }
-}
 
 /// The memory that a process has written to, in KiB: which pages of its program are in memory is up to the kernel.
 fn own_memory_kib(pid: u32) -> u64 {
     let text = procfs::status(pid, "RssAnon").expect("it runs");
     text.trim_end_matches(" kB").parse().expect("a number")
-}
-
-fn holdings(server: &Server) -> Holdings {
-    let count = |pid: u32| procfs::descriptors(pid).len();
-    let shared = |pid: u32| procfs::descriptors(pid).values().filter(|what| what.contains("memfd:")).count();
-    Holdings {
-        processes: server.family().len(),
-        master_descriptors: count(server.pid()),
-        mold_descriptors: server.titled("mold").into_iter().map(count).sum(),
-        worker_descriptors: server.workers().iter().map(|worker| count(worker.pid)).collect(),
-        shared_memory: shared(server.pid()),
-    }
 }
 
 #[track_caller]
@@ -67,14 +35,15 @@ fn a_hundred_reloads_leak_no_descriptor_no_process_and_no_memory() {
     for generation in 2..=11 {
         reload(&server, generation);
     }
-    let before = holdings(&server);
+    let before = Holdings::of(&server);
     let memory = own_memory_kib(server.pid());
     for generation in 12..=reloads() + 1 {
         reload(&server, generation);
     }
     // Before as after something may have been on its way out still, which is gone in the end.
-    server
-        .eventually(&format!("no more than before: {before:?}"), || holdings(&server).is_within(&before).then_some(()));
+    server.eventually(&format!("no more than before: {before:?}"), || {
+        Holdings::of(&server).is_within(&before).then_some(())
+    });
     let grown = own_memory_kib(server.pid()).saturating_sub(memory);
     assert!(grown <= 256, "the master grew by {grown} KiB from {memory} KiB in the later reloads");
     server.stop();

@@ -14,6 +14,7 @@
 //! Which program is tested: see [`program::path`].
 
 pub mod apps;
+pub mod dice;
 pub mod fifo;
 pub mod front;
 pub mod gate;

@@ -2,6 +2,7 @@
 
 mod builder;
 mod family;
+mod holdings;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 
 pub use builder::Builder;
 pub use family::Worker;
+pub use holdings::Holdings;
 
 use crate::http::{Connection, Endpoint, Request, Response};
 use crate::load::Plan;
