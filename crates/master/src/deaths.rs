@@ -1,6 +1,6 @@
 //! Children that ended: who is told, what is logged, what is freed.
 
-use supervisor::{Event, Generation, KillReason, Phase, WorkerId, WorkerState};
+use supervisor::{CauseId, Event, Generation, KillReason, Phase, WorkerId, WorkerState};
 use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
 use wire::Message;
@@ -21,17 +21,16 @@ impl Shell {
             Ending::Exit(code) => u8::try_from(code).ok(),
             Ending::Signal(_) => None,
         };
-        let silent = !told && self.failure.is_none();
-        if self.succession.unit.mold_exited(status, self.settings.is_some(), silent) {
-            self.failure = Some(String::new());
+        let mut cause = CauseId::NONE;
+        if self.succession.unit.mold_exited(status, self.settings.is_some(), !told) {
+            // It has meant to end the boot, and said what there was to say.
+            cause = self.causes.note(String::new());
         }
         if exited.ending() != Ending::Exit(0) && !told {
             self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
-            if self.failure.is_none() {
-                let lack = exited.ending() == Ending::Signal(KILL) && self.was_out_of_memory();
-                let why = if lack { OUT_OF_MEMORY.to_string() } else { exited.ruby_inspect() };
-                self.failure = Some(format!("the mold died: {why}"));
-            }
+            let lack = exited.ending() == Ending::Signal(KILL) && self.was_out_of_memory();
+            let why = if lack { OUT_OF_MEMORY.to_string() } else { exited.ruby_inspect() };
+            cause = self.causes.note(format!("the mold died: {why}"));
         }
         if matches!(self.successor, Successor::Preparing) && self.supervisor.generation() == Some(generation) {
             self.execute_successor("");
@@ -39,16 +38,15 @@ impl Shell {
         if matches!(self.replacement, Replacement::Preparing) && self.supervisor.generation() == Some(generation) {
             self.preflight_failed("the mold died while it ran before_exec".to_string());
         }
-        self.event(Event::MoldExited { generation });
+        self.event(Event::MoldExited { generation, cause });
     }
 
     pub(crate) fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
         self.post_mortem(id, exited);
         let in_request = self.is_in_request(id);
         let Some(worker) = self.forget_worker(id) else { return };
-        if !worker.is_ready() && self.failure.is_none() {
-            self.failure = Some(format!("worker={} ended while booting: {}", worker.slot, exited.ruby_inspect()));
-        }
+        let text = format!("worker={} ended while booting: {}", worker.slot, exited.ruby_inspect());
+        let cause = self.note_of_booting(id, text);
         // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
         let told = [self.supervisor.generation(), Some(worker.generation)].into_iter().flatten().any(|generation| {
             let message = Message::WorkerExited { slot: Some(worker.slot.0), pid: exited.pid, status: exited.status };
@@ -59,21 +57,30 @@ impl Shell {
             let line = format!("reaped {} worker={}", exited.ruby_inspect(), worker.slot);
             if clean { self.log.info(line) } else { self.log.error(line) }
         }
-        self.event(Event::WorkerExited { worker: id, in_request });
+        self.event(Event::WorkerExited { worker: id, in_request, cause });
     }
 
-    /// A worker has told why it cannot boot. By a boot or a roll, which fails by it, that is told once, in the end.
-    pub(crate) fn worker_failed(&mut self, slot: u32, generation: Generation, text: String) {
+    /// A worker has told why it cannot boot, or its mold why it cannot fork it. By a boot or a roll, which fails by it, that is
+    /// told once, in the end.
+    pub(crate) fn worker_failed(&mut self, id: WorkerId, text: String) -> CauseId {
+        let Some(worker) = self.workers.get(&id) else { return CauseId::NONE };
         let fails_by_it = match self.supervisor.phase() {
             Phase::New | Phase::Booting => true,
-            Phase::Rolling => self.supervisor.generation() == Some(generation),
+            Phase::Rolling => self.supervisor.generation() == Some(worker.generation),
             _ => false,
         };
-        if fails_by_it {
-            self.failure = Some(text);
-        } else {
+        if !fails_by_it {
+            let (slot, generation) = (worker.slot, worker.generation);
             self.log.error(format_args!("worker={slot} gen={generation} does not boot: {text}"));
         }
+        self.note_of_booting(id, text)
+    }
+
+    /// Keeps why a worker did not boot, if that is still awaited.
+    fn note_of_booting(&mut self, id: WorkerId, text: String) -> CauseId {
+        let mut workers = self.supervisor.workers();
+        let boots = workers.any(|(other, worker)| other == id && worker.boots());
+        if boots { self.causes.note(text) } else { CauseId::NONE }
     }
 
     /// Whether a worker is in a request, as its seat says.

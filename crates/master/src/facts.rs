@@ -1,6 +1,6 @@
 //! Facts that the supervisor found worth a line, as lines.
 
-use supervisor::Fact;
+use supervisor::{Fact, Failure};
 
 use crate::shell::Shell;
 use crate::status::LastReload;
@@ -10,7 +10,7 @@ impl Shell {
         match fact {
             Fact::ReloadStarted { .. } | Fact::RollServing { .. } => self.notify.reload_ended(None),
             Fact::ReloadFailed { why, generation } | Fact::RollBack { why, generation } => {
-                let text = self.failure.clone().unwrap_or_else(|| why.to_string());
+                let text = self.causes.text(why);
                 self.notify.reload_ended(Some(&text));
                 self.last_reload = Some(LastReload::now(generation, text.lines().next()));
             }
@@ -25,7 +25,7 @@ impl Shell {
             }
             Fact::ReloadQueued => log.info("another reload: it follows the one under way"),
             Fact::UpgradeQueued => log.info("an upgrade: it follows the reload under way"),
-            Fact::ReloadFailed { generation, why } => self.log_failure("error reloading", generation.0, &why),
+            Fact::ReloadFailed { generation, why } => self.log_failure("error reloading", generation.0, why),
             Fact::RollStarted { generation, total } => {
                 log.info(format_args!("gen={generation} is ready, replacing {total} workers"));
             }
@@ -35,7 +35,7 @@ impl Shell {
                 self.log_reload("done reloading");
                 self.log_release();
             }
-            Fact::RollBack { generation, why } => self.log_failure("error reloading, going back", generation.0, &why),
+            Fact::RollBack { generation, why } => self.log_failure("error reloading, going back", generation.0, why),
             Fact::BackOff { slot, failures, delay } => log.error(format_args!(
                 "worker={slot} failed {failures} times in a row, next try in {:.1} s",
                 delay.as_secs_f64()
@@ -60,7 +60,7 @@ impl Shell {
             Fact::SuccessorGone { ready: false } => log.error("the new master died before it served"),
             Fact::PreflightStarted => log.info("looking at the new program"),
             Fact::UpgradeRefused { why } => log.error(format_args!("no upgrade: {why}")),
-            Fact::UpgradeFailed { why } => self.log_upgrade_failure(&why),
+            Fact::UpgradeFailed { why } => self.log_upgrade_failure(why),
             Fact::Replaced => {}
             Fact::QuitDeferred => log.info("the new master is not ready yet: serving on until it is"),
             Fact::QuitDropped => log.warn("the new master never served: this one stays"),
@@ -74,14 +74,14 @@ impl Shell {
         }
     }
 
-    fn log_upgrade_failure(&self, why: &supervisor::FailureReason) {
+    fn log_upgrade_failure(&self, why: Failure) {
         self.log.error(format_args!("error upgrading: {why}; this program serves on"));
-        self.failure.iter().flat_map(|text| text.lines()).for_each(|line| self.log.error(line));
+        self.causes.told(why).iter().flat_map(|text| text.lines()).for_each(|line| self.log.error(line));
     }
 
     /// Unicorn's line about a failed reload, then one line for each line of the backtrace.
-    fn log_failure(&self, what: &str, generation: u32, why: &supervisor::FailureReason) {
-        let text = self.failure.clone().unwrap_or_else(|| why.to_string());
+    fn log_failure(&self, what: &str, generation: u32, why: Failure) {
+        let text = self.causes.text(why);
         let mut lines = text.lines();
         let file = self.options.config_file.as_deref().unwrap_or("");
         let first = lines.next().unwrap_or_default();

@@ -13,6 +13,7 @@ use sys::stdio::Stream;
 use sys::user::User;
 use wire::Message;
 
+use crate::children::MoldStage;
 use crate::control;
 use crate::listeners;
 use crate::revision::Release;
@@ -26,8 +27,12 @@ impl Shell {
             Ok(_) if self.begins_anew => self.exit = Some(0),
             Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
             Err(text) => {
-                self.failure = Some(text);
-                self.event(Event::MoldFailed { generation });
+                // It is told to leave, and has nothing to say of that.
+                if let Some(mold) = self.molds.get_mut(&generation) {
+                    mold.stage = MoldStage::Failed;
+                }
+                let cause = self.causes.note(text);
+                self.event(Event::MoldFailed { generation, cause });
             }
         }
     }

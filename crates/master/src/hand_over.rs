@@ -46,8 +46,8 @@ impl Shell {
         };
         drop(held);
         self.log.error(format_args!("cannot execute the new program: {error}"));
-        self.failure = Some(error);
-        self.event(Event::NotReplaced);
+        let cause = self.causes.note(error);
+        self.event(Event::NotReplaced { cause });
         for signal in unheard {
             self.signal(signal);
         }

@@ -3,7 +3,7 @@
 //! Nothing here waits, and nothing is taken for true that can be looked up: who sends a message, and whose child that is, the
 //! kernel says.
 
-use supervisor::{Event, Generation, WorkerId};
+use supervisor::{CauseId, Event, Generation, WorkerId};
 use sys::pidfd::Child;
 use sys::process::Exited;
 use wire::Message;
@@ -45,9 +45,9 @@ impl Shell {
             Message::Settings { json } => self.configured(generation, &json),
             Message::Ready => self.event(Event::MoldReady { generation }),
             Message::Failed { text } => {
-                self.failure = Some(text);
                 self.succession.unit.mold_failed(self.settings.is_some());
-                self.event(Event::MoldFailed { generation });
+                let cause = self.causes.note(text);
+                self.event(Event::MoldFailed { generation, cause });
             }
             Message::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),
             Message::ReopenLogs => self.reopen_logs_of_workers(generation),
@@ -57,9 +57,9 @@ impl Shell {
                 });
                 match failed.map(|(id, _)| *id) {
                     Some(worker) => {
-                        self.worker_failed(slot, generation, text);
+                        let cause = self.worker_failed(worker, text);
                         self.forget_worker(worker);
-                        self.event(Event::ForkFailed { worker });
+                        self.event(Event::ForkFailed { worker, cause });
                     }
                     None => self.mold_talks(generation),
                 }
@@ -87,8 +87,8 @@ impl Shell {
         mold.link.ignore();
         let text = format!("mold gen={generation} pid={} broke the protocol: {what}", mold.pid);
         self.log.error(format_args!("{text}; killing it"));
-        self.failure.get_or_insert(text);
-        self.event(Event::MoldUnfit { generation });
+        let cause = self.causes.note(text);
+        self.event(Event::MoldUnfit { generation, cause });
     }
 
     /// `reaped` has ended in this round, and is looked at behind this.
@@ -121,9 +121,8 @@ impl Shell {
             Message::Forked => self.worker_announced(id, sender, reaped),
             Message::Ready => self.event(Event::WorkerReady { worker: id }),
             Message::Failed { text } => {
-                let (slot, generation) = (worker.slot.0, worker.generation);
-                self.worker_failed(slot, generation, text);
-                self.event(Event::WorkerBootFailed { worker: id });
+                let cause = self.worker_failed(id, text);
+                self.event(Event::WorkerBootFailed { worker: id, cause });
             }
             _ => self.event(Event::WorkerLeaves { worker: id }),
         }
@@ -162,7 +161,7 @@ impl Shell {
         match self.workers.get(&id).map(|worker| &worker.process) {
             Some(Process::Unborn { .. }) => {
                 self.forget_worker(id);
-                self.event(Event::ForkFailed { worker: id });
+                self.event(Event::ForkFailed { worker: id, cause: CauseId::NONE });
             }
             Some(Process::Born(_)) => self.event(Event::WorkerUnreachable { worker: id }),
             Some(Process::Gone(_)) | None => {}

@@ -88,9 +88,8 @@ impl Shell {
 
     /// Asks the mold to run `before_exec`; the preflight follows.
     pub(crate) fn begin_preflight(&mut self) {
-        self.failure = None;
-        if !self.may_upgrade() {
-            return self.event(Event::PreflightFailed);
+        if let Err(cause) = self.check_upgrade() {
+            return self.event(Event::PreflightFailed { cause });
         }
         self.replacement = Replacement::Preparing;
         if !self.ask_for_environment() {
@@ -164,8 +163,8 @@ impl Shell {
 
     pub(crate) fn preflight_failed(&mut self, text: String) {
         self.replacement = Replacement::None;
-        self.failure = Some(text);
-        self.event(Event::PreflightFailed);
+        let cause = self.causes.note(text);
+        self.event(Event::PreflightFailed { cause });
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `perform` | one function for each action |
 //! | `generation` | settings that a mold told: prepare, commit, roll back |
 //! | `deaths` | children that ended |
+//! | `causes` | why things failed, in words |
 //! | `facts` | what the supervisor found worth a line |
 //! | `children` | molds and workers: their processes, channels, seats |
 //! | `boot` | from the command line to the first mold; what a mold is told |
@@ -35,6 +36,7 @@
 mod admin;
 mod anchor;
 mod boot;
+mod causes;
 mod children;
 
 pub mod control;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use supervisor::{Action, Event, FailureReason, Generation, KillReason, SlotId, WorkerId};
+use supervisor::{Action, Event, Failure, Generation, KillReason, SlotId, WorkerId};
 use sys::channel::Channel;
 use sys::process::Kill;
 use wire::Message;
@@ -73,12 +73,15 @@ impl Shell {
                 self.notify();
                 let answer = match result {
                     Ok(()) => self.done(),
-                    Err(reason) => Answer::Failed { reason: reason.to_string(), backtrace: self.failure_text(reason) },
+                    Err(failure) => Answer::Failed {
+                        reason: failure.to_string(),
+                        backtrace: self.causes.told(failure).map(str::to_string),
+                    },
                 };
                 self.control.answer(ticket, &answer);
             }
             Action::Log(fact) => self.log_fact(fact),
-            Action::BootFailed(reason) => self.boot_failed(reason),
+            Action::BootFailed(failure) => self.boot_failed(failure),
             Action::StopListening => {
                 self.listeners.clear();
                 self.before = None;
@@ -90,9 +93,6 @@ impl Shell {
     }
 
     fn start_mold(&mut self, generation: Generation) {
-        if generation != Generation(1) {
-            self.failure = None;
-        }
         let started = self.spawn_mold(generation);
         match started {
             Ok(mold) => {
@@ -100,8 +100,8 @@ impl Shell {
             }
             Err(text) => {
                 self.log.error(format_args!("cannot start a mold: {text}"));
-                self.failure = Some(text);
-                self.event(Event::MoldExited { generation });
+                let cause = self.causes.note(text);
+                self.event(Event::MoldExited { generation, cause });
             }
         }
     }
@@ -149,8 +149,8 @@ impl Shell {
                 self.workers.insert(id, worker);
             }
             Err(text) => {
-                self.failure = Some(text);
-                self.event(Event::ForkFailed { worker: id });
+                let cause = self.causes.note(text);
+                self.event(Event::ForkFailed { worker: id, cause });
             }
         }
     }
@@ -234,11 +234,15 @@ impl Shell {
     fn give_up_unborn(&mut self, id: WorkerId, boot_timeout: bool) {
         let Some(worker) = self.forget_worker(id) else { return };
         let (slot, generation) = (worker.slot, worker.generation);
-        self.log.error(format_args!("worker={slot} gen={generation} is not awaited any more: it was not forked"));
-        self.event(Event::ForkFailed { worker: id });
+        let text = format!("worker={slot} gen={generation} is not awaited any more: it was not forked");
+        self.log.error(&text);
+        let cause = self.causes.note(text);
+        self.event(Event::ForkFailed { worker: id, cause });
         if boot_timeout && let Some(mold) = self.molds.get(&generation) {
-            self.log.error(format_args!("mold gen={generation} pid={} forks no workers; killing it", mold.pid));
-            self.event(Event::MoldUnfit { generation });
+            let text = format!("mold gen={generation} pid={} forks no workers", mold.pid);
+            self.log.error(format_args!("{text}; killing it"));
+            let cause = self.causes.note(text);
+            self.event(Event::MoldUnfit { generation, cause });
         }
     }
 
@@ -306,8 +310,8 @@ impl Shell {
         }
     }
 
-    fn boot_failed(&mut self, reason: FailureReason) {
-        let text = self.failure.clone().unwrap_or_else(|| reason.to_string());
+    fn boot_failed(&mut self, failure: Failure) {
+        let text = self.causes.text(failure);
         // Before the streams are redirected, standard error is where the launcher prints it too.
         if !text.is_empty() && (self.entered || self.reporter.is_none()) {
             Log::last_words(&text);
@@ -316,17 +320,6 @@ impl Shell {
         self.succession.tell_failed(&text);
         if let Some(reporter) = self.reporter.take() {
             reporter.failed(&text);
-        }
-    }
-
-    /// What a client is told beyond the reason: the boot's own words, where there are any.
-    fn failure_text(&self, reason: FailureReason) -> Option<String> {
-        match reason {
-            FailureReason::Stopping
-            | FailureReason::SuccessorAlreadyRunning
-            | FailureReason::UpgradeUnderWay
-            | FailureReason::PreflightTimeout => None,
-            _ => self.failure.clone(),
         }
     }
 

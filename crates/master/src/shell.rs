@@ -16,6 +16,7 @@ use wire::Message;
 use crate::admin::Admin;
 use crate::anchor::Anchors;
 use crate::boot::Options;
+use crate::causes::Causes;
 use crate::children::{Mold, Worker};
 use crate::control::{Answer, Request};
 use crate::control_server::ControlServer;
@@ -63,8 +64,7 @@ pub(crate) struct Shell {
     pub(crate) pid_path: Option<PathBuf>,
     pub(crate) control: ControlServer,
     pub(crate) tickets: u64,
-    /// The last boot failure that a mold or worker told: message and backtrace.
-    pub(crate) failure: Option<String>,
+    pub(crate) causes: Causes,
     pub(crate) successor: Successor,
     /// The process that answers health checks.
     pub(crate) admin: Admin,
@@ -144,7 +144,7 @@ impl Shell {
             pid_path: None,
             control: ControlServer::default(),
             tickets: 0,
-            failure: None,
+            causes: Causes::default(),
             successor: Successor::None,
             admin: Admin::default(),
             replacement: Replacement::None,

@@ -21,7 +21,7 @@
 //!
 //! Here is what is done; what is decided is in `unit`.
 
-use supervisor::Event;
+use supervisor::{CauseId, Event};
 use sys::channel::{Channel, Received};
 use sys::process::Kill;
 
@@ -128,7 +128,7 @@ impl Shell {
             Fate::NotStarted => {
                 self.successor = Successor::None;
                 self.take_names_back();
-                self.event(Event::SuccessorFailed);
+                self.event(Event::SuccessorFailed { cause: CauseId::NONE });
             }
             Fate::Stopped => {
                 let Some(pid) = self.successor.pid() else { return };
@@ -138,15 +138,14 @@ impl Shell {
         }
     }
 
-    /// Whether this master may start another one, or make room for another program; why not, is logged.
-    pub(crate) fn may_upgrade(&mut self) -> bool {
-        let may = self.notify.role().may_upgrade();
-        if !may {
-            let why = "the old master has not left yet: end the upgrade before this one first";
-            self.log.error(format_args!("cannot upgrade: {why}"));
-            self.failure = Some(why.to_string());
+    /// Whether this master may start another one, or make room for another program, or why not, which is logged.
+    pub(crate) fn check_upgrade(&mut self) -> Result<(), CauseId> {
+        if self.notify.role().may_upgrade() {
+            return Ok(());
         }
-        may
+        let why = "the old master has not left yet: end the upgrade before this one first";
+        self.log.error(format_args!("cannot upgrade: {why}"));
+        Err(self.causes.note(why.to_string()))
     }
 
     /// The supervisor is done: leaves, if not the successor has to go first.

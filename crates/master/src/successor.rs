@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use supervisor::Event;
+use supervisor::{CauseId, Event};
 use sys::channel::Channel;
 use sys::pidfd::Pidfd;
 use sys::process::Exited;
@@ -42,6 +42,8 @@ pub(crate) enum Successor {
         link: Option<Channel>,
         /// What tells of its end, when it is not this master's child.
         handle: Option<Pidfd>,
+        /// Why it could not boot, if it has said that.
+        failed: CauseId,
     },
 }
 
@@ -79,14 +81,12 @@ pub(crate) fn origin() -> Option<Channel> {
 impl Shell {
     /// Moves the pid file out of the way and asks the mold to run `before_exec`.
     pub(crate) fn start_successor(&mut self) {
-        self.failure = None;
-        if !self.may_upgrade() {
-            return self.event(Event::SuccessorFailed);
+        if let Err(cause) = self.check_upgrade() {
+            return self.event(Event::SuccessorFailed { cause });
         }
         if let Err(text) = self.find_directory() {
             self.log.error(format_args!("cannot start a new master: {text}"));
-            self.failure = Some(text);
-            return self.event(Event::SuccessorFailed);
+            return self.successor_failed(text);
         }
         if let Some(path) = self.pid_path.clone() {
             let old = oldbin(&path);
@@ -99,8 +99,7 @@ impl Shell {
                     other => format!("error writing pid={old} {}", other.chain()),
                 };
                 self.log.error(&text);
-                self.failure = Some(text);
-                return self.event(Event::SuccessorFailed);
+                return self.successor_failed(text);
             }
             self.set_pid_path(Some(old));
         }
@@ -143,12 +142,16 @@ impl Shell {
             }
             Err(text) => {
                 self.log.error(&text);
-                self.failure = Some(text);
                 self.successor = Successor::None;
                 self.take_names_back();
-                self.event(Event::SuccessorFailed);
+                self.successor_failed(text);
             }
         }
+    }
+
+    fn successor_failed(&mut self, text: String) {
+        let cause = self.causes.note(text);
+        self.event(Event::SuccessorFailed { cause });
     }
 
     fn spawn_successor(&mut self, json: &str) -> Result<Successor, String> {
@@ -187,7 +190,7 @@ impl Shell {
         let spawned = if beside { program.spawn_beside() } else { program.spawn() };
         let pid = spawned.map_err(|error| error.chain())?;
         let handle = if beside { Some(Pidfd::open(pid).ok_or("the new master died at once")?) } else { None };
-        Ok(Successor::Running { pid, link: Some(ours), handle })
+        Ok(Successor::Running { pid, link: Some(ours), handle, failed: CauseId::NONE })
     }
 
     /// The variables of the new program: those that `before_exec` left behind, the old release's made the new one's.
@@ -222,10 +225,10 @@ impl Shell {
     }
 
     pub(crate) fn hear_successor(&mut self) {
-        while let Successor::Running { link: slot @ Some(_), .. } = &mut self.successor {
+        while let Successor::Running { link: slot @ Some(_), failed, .. } = &mut self.successor {
             match slot.as_ref().map_or(Heard::End, succession::hear) {
                 Heard::Ready { takes_over } => self.event(Event::SuccessorReady { takes_over }),
-                Heard::Failed(reason) => self.failure = Some(reason),
+                Heard::Failed(reason) => *failed = self.causes.note(reason),
                 Heard::Nothing => return,
                 // It left, and its exit will be seen; or it is another program and has closed what it does not know.
                 Heard::End => *slot = None,
@@ -251,8 +254,11 @@ impl Shell {
     fn successor_gone(&mut self) {
         // It may have said that it serves just before it died.
         self.hear_successor();
-        self.successor = Successor::None;
-        self.event(Event::SuccessorExited);
+        let cause = match std::mem::replace(&mut self.successor, Successor::None) {
+            Successor::Running { failed, .. } => failed,
+            Successor::None | Successor::Preparing => CauseId::NONE,
+        };
+        self.event(Event::SuccessorExited { cause });
         self.leave_after_successor();
     }
 

@@ -152,8 +152,8 @@ impl Shell {
         match std::env::var(way_back::REASON_VARIABLE) {
             Ok(why) => {
                 self.log.error(format_args!("the new program did not take over: {why}"));
-                self.failure = Some(why);
-                self.event(Event::NotReplaced);
+                let cause = self.causes.note(why);
+                self.event(Event::NotReplaced { cause });
             }
             Err(_) => {
                 self.log.info(format_args!("licorne {} has taken over", env!("CARGO_PKG_VERSION")));

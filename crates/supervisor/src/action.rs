@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Generation, SlotId, Ticket, WorkerId};
+use crate::types::{CauseId, Generation, SlotId, Ticket, WorkerId};
 
 /// One deed for the shell. Deeds are performed in the order in which they come, none is skipped; one that cannot be
 /// done (a process that is gone already) is done.
@@ -122,12 +122,12 @@ pub enum Action {
         /// Whose.
         ticket: Ticket,
         /// How it went.
-        result: Result<(), FailureReason>,
+        result: Result<(), Failure>,
     },
     /// A fact that is worth a line in the log.
     Log(Fact),
     /// The first boot failed; everything is being torn down, [`Action::Exit`] with code 1 follows.
-    BootFailed(FailureReason),
+    BootFailed(Failure),
     /// Close all listeners of the master: the workers drain the backlog and nothing new comes in.
     StopListening,
     /// Nothing is left: exit. The last action ever.
@@ -210,6 +210,34 @@ pub enum FailureReason {
     Stopping,
 }
 
+/// A failure: why, in the supervisor's words, and by which of the causes that the shell has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub reason: FailureReason,
+    /// What the shell told with the event that it followed from.
+    pub cause: CauseId,
+}
+
+impl FailureReason {
+    /// The failure that follows from this cause.
+    pub fn by(self, cause: CauseId) -> Failure {
+        Failure { reason: self, cause }
+    }
+}
+
+impl From<FailureReason> for Failure {
+    fn from(reason: FailureReason) -> Self {
+        reason.by(CauseId::NONE)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
 impl fmt::Display for FailureReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -257,7 +285,7 @@ pub enum Fact {
         /// Of the mold that failed.
         generation: Generation,
         /// Why.
-        why: FailureReason,
+        why: Failure,
     },
     /// The next mold is ready and replaces the workers, slot by slot.
     RollStarted {
@@ -281,7 +309,7 @@ pub enum Fact {
         /// The generation that failed.
         generation: Generation,
         /// Why.
-        why: FailureReason,
+        why: Failure,
     },
     /// A slot waits before its next worker is forked.
     BackOff {
@@ -312,7 +340,7 @@ pub enum Fact {
         /// Of the mold that failed.
         generation: Generation,
         /// Why.
-        why: FailureReason,
+        why: Failure,
         /// How long until the next attempt.
         delay: Duration,
     },
@@ -332,12 +360,12 @@ pub enum Fact {
     /// An upgrade was refused.
     UpgradeRefused {
         /// Why.
-        why: FailureReason,
+        why: Failure,
     },
     /// An upgrade in place failed: this program goes on.
     UpgradeFailed {
         /// Why.
-        why: FailureReason,
+        why: Failure,
     },
     /// This program has taken the place of the one before; its workers are replaced now.
     Replaced,

@@ -1,6 +1,6 @@
 //! What the world says.
 
-use crate::types::{Generation, Plan, Ticket, Way, WorkerId};
+use crate::types::{CauseId, Generation, Plan, Ticket, Way, WorkerId};
 
 /// A signal that the master understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +72,15 @@ pub enum Event {
     MoldFailed {
         /// Which mold.
         generation: Generation,
+        /// Why.
+        cause: CauseId,
     },
     /// A mold is of no use: it said what no mold says, or did not fork within `boot_timeout`. Its exit is reported apart.
     MoldUnfit {
         /// Which mold.
         generation: Generation,
+        /// Why.
+        cause: CauseId,
     },
     /// A mold's control socket has ended: it is about to die, or it can be asked for nothing any more.
     MoldUnreachable {
@@ -87,6 +91,8 @@ pub enum Event {
     MoldExited {
         /// Which mold.
         generation: Generation,
+        /// Why.
+        cause: CauseId,
     },
 
     /// A worker accepts connections.
@@ -98,12 +104,16 @@ pub enum Event {
     WorkerBootFailed {
         /// Which worker.
         worker: WorkerId,
+        /// Why.
+        cause: CauseId,
     },
     /// The worker never came to be: the mold said so, or the worker's control socket closed before a pid was told.
     /// Exactly one of this and [`Event::WorkerExited`] for each [`crate::Action::Fork`].
     ForkFailed {
         /// Which worker.
         worker: WorkerId,
+        /// Why.
+        cause: CauseId,
     },
     /// A worker that serves was told to leave by somebody else, and does.
     WorkerLeaves {
@@ -128,6 +138,8 @@ pub enum Event {
         worker: WorkerId,
         /// Whether it had a request, as its seat of the scoreboard says. That is the worker's claim.
         in_request: bool,
+        /// Why.
+        cause: CauseId,
     },
     /// A worker's request has outlived its deadline (the scoreboard says so). Whatever the worker was told, it is killed.
     RequestOverdue {
@@ -143,16 +155,28 @@ pub enum Event {
         takes_over: bool,
     },
     /// The new master program was reaped. Once for each [`Event::SuccessorStarted`].
-    SuccessorExited,
+    SuccessorExited {
+        /// Why.
+        cause: CauseId,
+    },
     /// The new master program could not be started.
-    SuccessorFailed,
+    SuccessorFailed {
+        /// Why.
+        cause: CauseId,
+    },
 
     /// The new program can take this one's place.
     PreflightPassed,
     /// It cannot.
-    PreflightFailed,
+    PreflightFailed {
+        /// Why.
+        cause: CauseId,
+    },
     /// The new program was not executed, or it gave up and this program is the old one again.
-    NotReplaced,
+    NotReplaced {
+        /// Why.
+        cause: CauseId,
+    },
     /// This program was executed in the place of the one before, and holds all that it held.
     Replaced,
 

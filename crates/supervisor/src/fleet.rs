@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use crate::action::{Action, Fact, FailureReason, KillReason};
+use crate::action::{Action, Fact, Failure, KillReason};
 use crate::back_off::{BackOff, Dice, LIVED};
 use crate::line::Line;
 use crate::mold::{Mold, MoldState};
@@ -68,7 +68,7 @@ impl Fleet {
     }
 
     /// Answers everybody who waits, and forgets them.
-    pub(crate) fn answer(&mut self, tickets: &mut Vec<Ticket>, result: Result<(), FailureReason>) {
+    pub(crate) fn answer(&mut self, tickets: &mut Vec<Ticket>, result: Result<(), Failure>) {
         for ticket in tickets.drain(..) {
             self.emit(Action::Outcome { ticket, result });
         }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use crate::action::{Action, Fact, FailureReason};
+use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::fleet::Fleet;
 use crate::state::State;
 use crate::time::Instant;
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// This program goes on.
-    pub(crate) fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: FailureReason) -> Self {
+    pub(crate) fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
         let Some(mut given_up) = fleet.take_begun() else { return self };
         fleet.log(Fact::UpgradeFailed { why });
         fleet.answer(&mut given_up.tickets, Err(why));
@@ -92,7 +92,7 @@ impl State {
             return self;
         }
         fleet.emit(Action::AbandonPreflight);
-        self.not_replaced(fleet, now, FailureReason::PreflightTimeout)
+        self.not_replaced(fleet, now, FailureReason::PreflightTimeout.into())
     }
 }
 
@@ -108,9 +108,9 @@ impl Up {
                 }
             }
             Successor::InPlace(InPlace { stage: Stage::Waiting, tickets, .. }) => tickets.extend(ticket),
-            Successor::InPlace(_) => fleet.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay),
+            Successor::InPlace(_) => fleet.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay.into()),
             Successor::Booting { .. } | Successor::Serving { .. } => {
-                fleet.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning);
+                fleet.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning.into());
             }
         }
     }
@@ -129,8 +129,8 @@ impl Up {
 
 impl Fleet {
     /// Says that there will be no upgrade.
-    pub(crate) fn refuse_upgrade(&mut self, ticket: Option<Ticket>, why: FailureReason) {
-        self.log(match why {
+    pub(crate) fn refuse_upgrade(&mut self, ticket: Option<Ticket>, why: Failure) {
+        self.log(match why.reason {
             FailureReason::SuccessorAlreadyRunning => Fact::SuccessorAlreadyRunning,
             _ => Fact::UpgradeRefused { why },
         });
@@ -152,7 +152,7 @@ impl Fleet {
             self.emit(Action::AbandonPreflight);
         }
         given_up.tickets.extend(given_up.reload.into_iter().flatten());
-        self.answer(&mut given_up.tickets, Err(FailureReason::Stopping));
+        self.answer(&mut given_up.tickets, Err(FailureReason::Stopping.into()));
     }
 
     /// When the preflight is given up.

@@ -49,10 +49,10 @@ mod up;
 mod upgrade;
 mod worker;
 
-pub use action::{Action, Fact, FailureReason, KillReason};
+pub use action::{Action, Fact, Failure, FailureReason, KillReason};
 pub use event::{Event, Signal};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
-pub use types::{Config, Generation, Plan, SlotId, Ticket, Way, WorkerId};
+pub use types::{CauseId, Config, Generation, Plan, SlotId, Ticket, Way, WorkerId};
 pub use worker::{Worker, WorkerState};

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::action::{Action, Fact, FailureReason};
+use crate::action::{Action, Fact, Failure};
 use crate::fleet::Fleet;
 use crate::line::{Line, Source};
 use crate::scale::Scale;
@@ -83,7 +83,7 @@ impl Up {
 
     /// The roll failed: workers are to be of the old line again. Those of the new line that serve go on until the old
     /// line serves their slot.
-    pub(crate) fn roll_back(mut self, fleet: &mut Fleet, now: Instant, why: FailureReason) -> Self {
+    pub(crate) fn roll_back(mut self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
         let mut roll = match mem::replace(&mut self.course, Course::Steady) {
             Course::Rolling(roll) => roll,
             course @ (Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_)) => {

@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use crate::action::{Action, Fact, FailureReason, KillReason};
+use crate::action::{Action, Fact, Failure, FailureReason, KillReason};
 use crate::event::{Event, Signal};
 use crate::fleet::{Fleet, LAST_BREATH, MOLD_GRACE};
 use crate::mold::{Mold, MoldState};
 use crate::scale::Scale;
 use crate::stop::Stop;
 use crate::time::Instant;
-use crate::types::{Generation, Plan, Ticket, WorkerId};
+use crate::types::{CauseId, Generation, Plan, Ticket, WorkerId};
 use crate::up::Up;
 use crate::worker::{Worker, WorkerState};
 
@@ -53,7 +53,7 @@ impl State {
                     }
                 }
                 Self::Stopping(_) => {
-                    refuse(fleet, event, FailureReason::Stopping);
+                    refuse(fleet, event, FailureReason::Stopping.into());
                     fleet.log(Fact::IgnoredWhileStopping);
                     return self;
                 }
@@ -78,39 +78,43 @@ impl State {
                 Some(plan) => self.mold_ready(fleet, now, generation, plan),
                 None => self,
             },
-            Event::MoldFailed { generation } => self.mold_failed(fleet, now, generation),
-            Event::MoldUnfit { generation } => self.mold_unfit(fleet, now, generation, FailureReason::MoldFailed),
+            Event::MoldFailed { generation, cause } => self.mold_failed(fleet, now, generation, cause),
+            Event::MoldUnfit { generation, cause } => {
+                self.mold_unfit(fleet, now, generation, FailureReason::MoldFailed.by(cause))
+            }
             Event::MoldUnreachable { generation } => {
                 mold_unreachable(fleet, now, generation);
                 self
             }
-            Event::MoldExited { generation } => self.mold_exited(fleet, now, generation),
+            Event::MoldExited { generation, cause } => self.mold_exited(fleet, now, generation, cause),
             Event::WorkerReady { worker } => self.worker_ready(fleet, now, worker),
-            Event::WorkerBootFailed { worker } => self.worker_boot_failed(fleet, now, worker),
-            Event::ForkFailed { worker } => self.fork_failed(fleet, now, worker),
+            Event::WorkerBootFailed { worker, cause } => self.worker_boot_failed(fleet, now, worker, cause),
+            Event::ForkFailed { worker, cause } => self.fork_failed(fleet, now, worker, cause),
             Event::WorkerLeaves { worker } => self.worker_leaves(fleet, now, worker),
             Event::WorkerLied { worker, in_request } => self.worker_lied(fleet, now, worker, in_request),
             Event::WorkerUnreachable { worker } => {
                 worker_unreachable(fleet, now, worker);
                 self
             }
-            Event::WorkerExited { worker, in_request } => self.worker_exited(fleet, now, worker, in_request),
+            Event::WorkerExited { worker, in_request, cause } => {
+                self.worker_exited(fleet, now, worker, in_request, cause)
+            }
             Event::RequestOverdue { worker } => {
                 request_overdue(fleet, worker);
                 self
             }
             Event::SuccessorReady { takes_over } => self.successor_ready(fleet, now, takes_over),
-            Event::SuccessorExited => {
-                fleet.successor_gone(FailureReason::SuccessorExited);
+            Event::SuccessorExited { cause } => {
+                fleet.successor_gone(FailureReason::SuccessorExited.by(cause));
                 self
             }
-            Event::SuccessorFailed => {
-                fleet.successor_gone(FailureReason::SuccessorFailed);
+            Event::SuccessorFailed { cause } => {
+                fleet.successor_gone(FailureReason::SuccessorFailed.by(cause));
                 self
             }
             Event::PreflightPassed => self.preflight_passed(fleet),
-            Event::PreflightFailed => self.not_replaced(fleet, now, FailureReason::PreflightFailed),
-            Event::NotReplaced => self.not_replaced(fleet, now, FailureReason::NotReplaced),
+            Event::PreflightFailed { cause } => self.not_replaced(fleet, now, FailureReason::PreflightFailed.by(cause)),
+            Event::NotReplaced { cause } => self.not_replaced(fleet, now, FailureReason::NotReplaced.by(cause)),
             Event::Replaced => self.replaced(fleet, now),
             Event::SuccessorStarted | Event::Tick => self,
         }
@@ -189,24 +193,24 @@ impl State {
         }
     }
 
-    fn mold_failed(self, fleet: &mut Fleet, now: Instant, generation: Generation) -> Self {
+    fn mold_failed(self, fleet: &mut Fleet, now: Instant, generation: Generation, cause: CauseId) -> Self {
         match fleet.molds.get(&generation) {
             Some(mold) if mold.boots() => {
                 fleet.retire_mold(now, generation);
-                self.mold_lost(fleet, now, generation, FailureReason::MoldFailed)
+                self.mold_lost(fleet, now, generation, FailureReason::MoldFailed.by(cause))
             }
             Some(_) | None => self,
         }
     }
 
-    fn mold_exited(self, fleet: &mut Fleet, now: Instant, generation: Generation) -> Self {
+    fn mold_exited(self, fleet: &mut Fleet, now: Instant, generation: Generation, cause: CauseId) -> Self {
         let Some(mold) = fleet.molds.remove(&generation) else { return self };
         match mold.state {
             MoldState::Starting { .. } | MoldState::Loading { .. } => {
-                self.mold_lost(fleet, now, generation, FailureReason::MoldExited)
+                self.mold_lost(fleet, now, generation, FailureReason::MoldExited.by(cause))
             }
             MoldState::Ready { since } | MoldState::Unreachable { since, .. } => match self {
-                Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since),
+                Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since, cause),
                 Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
             MoldState::Retiring { .. } | MoldState::Killed => self,
@@ -214,18 +218,18 @@ impl State {
     }
 
     /// A mold is of no use any more: it is killed, and its end is no news then.
-    fn mold_unfit(self, fleet: &mut Fleet, now: Instant, generation: Generation, why: FailureReason) -> Self {
+    fn mold_unfit(self, fleet: &mut Fleet, now: Instant, generation: Generation, why: Failure) -> Self {
         let Some(&mold) = fleet.molds.get(&generation) else { return self };
         fleet.kill_mold(generation);
         match (self, mold.ready_since()) {
-            (Self::Up(up), Some(since)) => up.ready_mold_lost(fleet, now, generation, since),
+            (Self::Up(up), Some(since)) => up.ready_mold_lost(fleet, now, generation, since, why.cause),
             (state, None) if mold.boots() => state.mold_lost(fleet, now, generation, why),
             (state, _) => state,
         }
     }
 
     /// A mold will not become ready.
-    fn mold_lost(self, fleet: &mut Fleet, now: Instant, generation: Generation, why: FailureReason) -> Self {
+    fn mold_lost(self, fleet: &mut Fleet, now: Instant, generation: Generation, why: Failure) -> Self {
         match self {
             Self::FirstMold { generation: first, held } if first == generation => {
                 Self::Stopping(Stop::boot_failed(fleet, now, held, why))
@@ -266,17 +270,17 @@ impl State {
         self
     }
 
-    fn worker_boot_failed(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+    fn worker_boot_failed(self, fleet: &mut Fleet, now: Instant, id: WorkerId, cause: CauseId) -> Self {
         let Some(worker) = fleet.workers.get_mut(&id).filter(|worker| worker.boots()) else { return self };
         let failed = *worker;
         worker.state = WorkerState::Abandoned { deadline: now + MOLD_GRACE };
-        self.boot_failed(fleet, now, failed, FailureReason::WorkerBootFailed(failed.slot))
+        self.boot_failed(fleet, now, failed, FailureReason::WorkerBootFailed(failed.slot).by(cause))
     }
 
-    fn fork_failed(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
+    fn fork_failed(self, fleet: &mut Fleet, now: Instant, id: WorkerId, cause: CauseId) -> Self {
         match fleet.workers.remove(&id) {
             Some(worker) if worker.boots() => {
-                self.boot_failed(fleet, now, worker, FailureReason::ForkFailed(worker.slot))
+                self.boot_failed(fleet, now, worker, FailureReason::ForkFailed(worker.slot).by(cause))
             }
             Some(_) | None => self,
         }
@@ -304,7 +308,7 @@ impl State {
         match (self, worker.ready_since()) {
             (Self::Up(up), Some(since)) => Self::Up(up.worker_died(fleet, now, worker, since, in_request)),
             (state, None) if worker.boots() => {
-                state.boot_failed(fleet, now, worker, FailureReason::WorkerUnfit(worker.slot))
+                state.boot_failed(fleet, now, worker, FailureReason::WorkerUnfit(worker.slot).into())
             }
             (state, _) => state,
         }
@@ -314,7 +318,7 @@ impl State {
     fn worker_stays_unreachable(self, fleet: &mut Fleet, now: Instant, id: WorkerId, worker: Worker) -> Self {
         let Some(since) = worker.ready_since() else {
             fleet.kill(id, KillReason::Unreachable);
-            return self.boot_failed(fleet, now, worker, FailureReason::WorkerUnfit(worker.slot));
+            return self.boot_failed(fleet, now, worker, FailureReason::WorkerUnfit(worker.slot).into());
         };
         fleet.log(Fact::WorkerUnreachable { slot: worker.slot });
         let state = match self {
@@ -325,11 +329,11 @@ impl State {
         state
     }
 
-    fn worker_exited(self, fleet: &mut Fleet, now: Instant, id: WorkerId, in_request: bool) -> Self {
+    fn worker_exited(self, fleet: &mut Fleet, now: Instant, id: WorkerId, in_request: bool, cause: CauseId) -> Self {
         let Some(worker) = fleet.workers.remove(&id) else { return self };
         match worker.state {
             WorkerState::Booting { .. } | WorkerState::Unreachable { ready_since: None, .. } => {
-                self.boot_failed(fleet, now, worker, FailureReason::WorkerExited(worker.slot))
+                self.boot_failed(fleet, now, worker, FailureReason::WorkerExited(worker.slot).by(cause))
             }
             WorkerState::Serving { since } | WorkerState::Unreachable { ready_since: Some(since), .. } => match self {
                 Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since, in_request)),
@@ -342,7 +346,7 @@ impl State {
         }
     }
 
-    fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: FailureReason) -> Self {
+    fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: Failure) -> Self {
         match self {
             Self::Up(up) => up.boot_failed(fleet, now, worker, why),
             Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
@@ -366,14 +370,14 @@ impl State {
             } else {
                 fleet.kill(id, why);
                 if worker.boots() {
-                    self = self.boot_failed(fleet, now, worker, FailureReason::WorkerBootTimeout(worker.slot));
+                    self = self.boot_failed(fleet, now, worker, FailureReason::WorkerBootTimeout(worker.slot).into());
                 }
             }
         }
         let due = |mold: &Mold| mold.deadline().is_some_and(|deadline| deadline <= now);
         let molds: Vec<_> = fleet.molds.iter().filter(|(_, mold)| due(mold)).map(|(id, mold)| (*id, *mold)).collect();
         for (generation, _) in molds {
-            self = self.mold_unfit(fleet, now, generation, FailureReason::MoldBootTimeout);
+            self = self.mold_unfit(fleet, now, generation, FailureReason::MoldBootTimeout.into());
         }
         self.expire_preflight(fleet, now)
     }
@@ -420,18 +424,18 @@ fn asks_for_change(event: Event) -> bool {
         | Event::RequestOverdue { .. }
         | Event::SuccessorStarted
         | Event::SuccessorReady { .. }
-        | Event::SuccessorExited
-        | Event::SuccessorFailed
+        | Event::SuccessorExited { .. }
+        | Event::SuccessorFailed { .. }
         | Event::PreflightPassed
-        | Event::PreflightFailed
-        | Event::NotReplaced
+        | Event::PreflightFailed { .. }
+        | Event::NotReplaced { .. }
         | Event::Replaced
         | Event::Tick => false,
     }
 }
 
 /// Answers the ticket of a request that will not be looked at.
-pub(crate) fn refuse(fleet: &mut Fleet, event: Event, why: FailureReason) {
+pub(crate) fn refuse(fleet: &mut Fleet, event: Event, why: Failure) {
     if let Event::Reload { ticket } | Event::Upgrade { ticket, .. } = event {
         fleet.emit(Action::Outcome { ticket, result: Err(why) });
     }

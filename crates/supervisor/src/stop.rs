@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::action::{Action, Fact, FailureReason, KillReason};
+use crate::action::{Action, Fact, Failure, FailureReason, KillReason};
 use crate::event::Event;
 use crate::fleet::Fleet;
 use crate::mold::Mold;
@@ -47,7 +47,7 @@ impl State {
             Self::New { held } | Self::FirstMold { held, .. } => (held, None, None),
             Self::Up(up) => {
                 let (plan, generation) = (up.line.plan, up.line.generation);
-                (up.give_up(fleet, FailureReason::Stopping), Some(plan), Some(generation))
+                (up.give_up(fleet, FailureReason::Stopping.into()), Some(plan), Some(generation))
             }
             Self::Stopping(mut stop) => {
                 stop.tickets.extend(ticket);
@@ -56,7 +56,7 @@ impl State {
             }
             Self::Over => return Self::Over,
         };
-        let mut stop = Stop::begin(fleet, now, held, FailureReason::Stopping);
+        let mut stop = Stop::begin(fleet, now, held, FailureReason::Stopping.into());
         stop.plan = plan.unwrap_or(Plan { term_quick: fleet.config.term_quick, ..Plan::default() });
         stop.generation = generation;
         stop.tickets.extend(ticket);
@@ -72,7 +72,7 @@ impl State {
 
 impl Stop {
     /// The first boot failed: tears everything down, to exit with 1.
-    pub(crate) fn boot_failed(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: FailureReason) -> Self {
+    pub(crate) fn boot_failed(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: Failure) -> Self {
         fleet.emit(Action::BootFailed(why));
         let mut stop = Self::begin(fleet, now, held, why);
         stop.code = 1;
@@ -81,7 +81,7 @@ impl Stop {
     }
 
     /// What every stop begins with: nothing boots any more and nobody waits for it.
-    fn begin(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: FailureReason) -> Self {
+    fn begin(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: Failure) -> Self {
         for event in held {
             refuse(fleet, event, why);
         }

@@ -32,6 +32,14 @@ number! {
     WorkerId(u32)
 }
 number! {
+    /// Why something failed, as the shell knows it. The supervisor passes it on with the outcome and knows nothing of it.
+    CauseId(u32)
+}
+impl CauseId {
+    /// There is nothing to say beyond the reason.
+    pub const NONE: Self = Self(0);
+}
+number! {
     /// Somebody who waits for the outcome of a reload, an upgrade or a stop. The shell hands them out.
     Ticket(u64)
 }

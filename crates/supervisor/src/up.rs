@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::action::{Action, Fact, FailureReason};
+use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::back_off::{BackOff, LIVED};
 use crate::event::Event;
 use crate::fleet::Fleet;
@@ -12,7 +12,7 @@ use crate::scale::Scale;
 use crate::state::State;
 use crate::stop::Stop;
 use crate::time::Instant;
-use crate::types::{Generation, Plan, Ticket};
+use crate::types::{CauseId, Generation, Plan, Ticket};
 use crate::worker::Worker;
 
 /// A server that has, or had, a mold.
@@ -99,7 +99,7 @@ impl Up {
     }
 
     /// The server stops: nobody waits for a reload any more. Returns the requests that were put off.
-    pub(crate) fn give_up(self, fleet: &mut Fleet, why: FailureReason) -> Vec<Event> {
+    pub(crate) fn give_up(self, fleet: &mut Fleet, why: Failure) -> Vec<Event> {
         if let Source::Booting(generation) = self.line.source {
             fleet.emit(Action::Rollback { generation });
         }
@@ -145,7 +145,7 @@ impl Up {
             let delay = back_off.died_early(now, &mut fleet.dice);
             if !delay.is_zero() {
                 if let Course::Rolling(_) = self.course {
-                    return self.roll_back(fleet, now, FailureReason::WorkerCrashLoop(slot));
+                    return self.roll_back(fleet, now, FailureReason::WorkerCrashLoop(slot).into());
                 }
                 fleet.log(Fact::BackOff { slot, failures: back_off.failures, delay });
             }
@@ -155,7 +155,7 @@ impl Up {
     }
 
     /// A worker did not boot.
-    pub(crate) fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: FailureReason) -> State {
+    pub(crate) fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: Failure) -> State {
         // One of a line that is being replaced, or was rolled back, says nothing about this line.
         if worker.edition != self.line.edition {
             return State::Up(self);
@@ -222,7 +222,7 @@ impl Up {
         fleet: &mut Fleet,
         now: Instant,
         generation: Generation,
-        why: FailureReason,
+        why: Failure,
     ) -> Self {
         if self.line.source == Source::Booting(generation) {
             self.line.source = Source::Lost;
@@ -249,14 +249,16 @@ impl Up {
         now: Instant,
         generation: Generation,
         since: Instant,
+        cause: CauseId,
     ) -> State {
+        let why = FailureReason::MoldExited.by(cause);
         if self.line.source == Source::Ready && self.line.generation == generation {
             self.line.source = Source::Lost;
             match self.course {
                 Course::FirstFork { held, any_ready: false } => {
-                    return State::Stopping(Stop::boot_failed(fleet, now, held, FailureReason::MoldExited));
+                    return State::Stopping(Stop::boot_failed(fleet, now, held, why));
                 }
-                Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, FailureReason::MoldExited)),
+                Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, why)),
                 Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}
             }
             fleet.log(Fact::MoldLost { generation });

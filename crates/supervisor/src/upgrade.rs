@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::action::{Action, Fact, FailureReason};
+use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::fleet::Fleet;
 use crate::in_place::InPlace;
 use crate::state::State;
@@ -50,9 +50,9 @@ impl Fleet {
                 self.emit(Action::StartSuccessor);
             }
             Successor::Booting { .. } | Successor::Serving { .. } => {
-                self.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning);
+                self.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning.into());
             }
-            Successor::InPlace(_) => self.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay),
+            Successor::InPlace(_) => self.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay.into()),
         }
     }
 
@@ -70,7 +70,7 @@ impl Fleet {
     }
 
     /// The successor is gone, or was never there.
-    pub(crate) fn successor_gone(&mut self, why: FailureReason) {
+    pub(crate) fn successor_gone(&mut self, why: Failure) {
         match mem::replace(&mut self.successor, Successor::Absent) {
             Successor::Absent => return,
             in_place @ Successor::InPlace(_) => {
@@ -98,7 +98,7 @@ impl Fleet {
             }
             Successor::Absent | Successor::Serving { .. } | Successor::InPlace(_) => Vec::new(),
         };
-        self.answer(&mut waiting, Err(FailureReason::Stopping));
+        self.answer(&mut waiting, Err(FailureReason::Stopping.into()));
         self.leave_in_place();
     }
 }

@@ -136,7 +136,7 @@ fn worker_past_its_deadline_is_killed_and_replaced() {
 fn fork_that_fails_is_tried_again() {
     let mut rig = Rig::serving(1);
     rig.tell(died(1));
-    assert_eq!(rig.tell(Event::ForkFailed { worker: WorkerId(2) }), []);
+    assert_eq!(rig.tell(Event::ForkFailed { worker: WorkerId(2), cause: CauseId::NONE }), []);
     assert_eq!(rig.deadline().1, [fork(3, 0, 1)]);
 }
 
@@ -166,7 +166,10 @@ fn mold_that_cannot_be_started_again_is_tried_later_and_later() {
     rig.tell(mold_died(1));
     let mut last = Duration::ZERO;
     for generation in 2..8 {
-        assert_eq!(rig.tell(Event::MoldFailed { generation: Generation(generation) })[1..], [rollback(generation)]);
+        assert_eq!(
+            rig.tell(Event::MoldFailed { generation: Generation(generation), cause: CauseId::NONE })[1..],
+            [rollback(generation)]
+        );
         rig.tell(mold_died(generation));
         let (delay, deeds) = rig.deadline();
         assert!(delay > last);
@@ -191,22 +194,22 @@ fn events_about_strangers_change_nothing() {
     let (worker, generation) = (WorkerId(77), Generation(77));
     for event in [
         Event::WorkerReady { worker },
-        Event::WorkerBootFailed { worker },
-        Event::ForkFailed { worker },
-        Event::WorkerExited { worker, in_request: false },
+        Event::WorkerBootFailed { worker, cause: CauseId::NONE },
+        Event::ForkFailed { worker, cause: CauseId::NONE },
+        Event::WorkerExited { worker, in_request: false, cause: CauseId::NONE },
         Event::RequestOverdue { worker },
         Event::WorkerLied { worker, in_request: false },
         Event::WorkerUnreachable { worker },
         Event::MoldConfigured { generation, plan: PLAN },
         Event::MoldReady { generation },
-        Event::MoldFailed { generation },
-        Event::MoldUnfit { generation },
+        Event::MoldFailed { generation, cause: CauseId::NONE },
+        Event::MoldUnfit { generation, cause: CauseId::NONE },
         Event::MoldUnreachable { generation },
-        Event::MoldExited { generation },
+        Event::MoldExited { generation, cause: CauseId::NONE },
         Event::SuccessorStarted,
         Event::SuccessorReady { takes_over: false },
-        Event::SuccessorExited,
-        Event::SuccessorFailed,
+        Event::SuccessorExited { cause: CauseId::NONE },
+        Event::SuccessorFailed { cause: CauseId::NONE },
         Event::Start,
         Event::Tick,
     ] {

@@ -46,13 +46,14 @@ fn usr2_does_what_the_configuration_says() {
 
 #[test]
 fn a_program_that_cannot_take_over_changes_nothing_and_the_next_attempt_is_free() {
-    for (event, why) in
-        [(Event::PreflightFailed, FailureReason::PreflightFailed), (Event::NotReplaced, FailureReason::NotReplaced)]
-    {
+    for (event, why) in [
+        (Event::PreflightFailed { cause: CauseId::NONE }, FailureReason::PreflightFailed),
+        (Event::NotReplaced { cause: CauseId::NONE }, FailureReason::NotReplaced),
+    ] {
         let mut rig = Rig::serving(2);
         rig.tell(upgrade(1));
         assert_eq!(rig.tell(event), [outcome(1, Err(why))]);
-        assert_eq!(rig.facts, [Fact::PreflightStarted, Fact::UpgradeFailed { why }]);
+        assert_eq!(rig.facts, [Fact::PreflightStarted, Fact::UpgradeFailed { why: why.into() }]);
         assert_eq!(rig.tell(upgrade(2)), [Action::Preflight]);
     }
 }
@@ -73,7 +74,7 @@ fn the_old_program_that_comes_back_goes_on_as_before() {
     rig.tell(Event::PreflightPassed);
     next_program(&mut rig);
     next_program(&mut rig);
-    assert_eq!(rig.tell(Event::NotReplaced), [outcome(1, Err(FailureReason::NotReplaced))]);
+    assert_eq!(rig.tell(Event::NotReplaced { cause: CauseId::NONE }), [outcome(1, Err(FailureReason::NotReplaced))]);
     assert_eq!(rig.tell(died(1)), [fork(2, 0, 1)]);
 }
 
@@ -97,7 +98,7 @@ fn an_upgrade_that_comes_in_a_reload_follows_it() {
         assert_eq!(rig.supervisor.snapshot(), None);
         assert_eq!(rig.tell(left(1)), [retire_mold(1), settle(2), Action::Preflight]);
         let failed = |ticket| outcome(ticket, Err(FailureReason::PreflightFailed));
-        assert_eq!(rig.tell(Event::PreflightFailed), [failed(9), failed(8)]);
+        assert_eq!(rig.tell(Event::PreflightFailed { cause: CauseId::NONE }), [failed(9), failed(8)]);
     }
 }
 
@@ -107,7 +108,10 @@ fn an_upgrade_follows_a_reload_that_fails_and_takes_one_that_comes_meanwhile_alo
     rig.tell(HUP);
     rig.tell(upgrade(1));
     assert_eq!(rig.tell(reload(2)), []);
-    assert_eq!(rig.tell(Event::MoldFailed { generation: Generation(2) }).last(), Some(&Action::Preflight));
+    assert_eq!(
+        rig.tell(Event::MoldFailed { generation: Generation(2), cause: CauseId::NONE }).last(),
+        Some(&Action::Preflight)
+    );
     rig.tell(Event::PreflightPassed);
     next_program(&mut rig);
     assert_eq!(rig.tell(Event::Replaced), [start_mold(3)]);
@@ -156,7 +160,7 @@ fn a_reload_that_comes_meanwhile_follows_an_upgrade_that_fails() {
     rig.tell(upgrade(1));
     rig.tell(HUP);
     let failed = outcome(1, Err(FailureReason::PreflightFailed));
-    assert_eq!(rig.tell(Event::PreflightFailed), [failed, start_mold(2)]);
+    assert_eq!(rig.tell(Event::PreflightFailed { cause: CauseId::NONE }), [failed, start_mold(2)]);
 }
 
 #[test]

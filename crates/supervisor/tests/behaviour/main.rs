@@ -14,8 +14,8 @@ mod upgrade;
 use std::time::Duration;
 
 use supervisor::{
-    Action, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, Signal, SlotId, Supervisor,
-    Ticket, Way, WorkerId,
+    Action, CauseId, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, Signal, SlotId,
+    Supervisor, Ticket, Way, WorkerId,
 };
 
 /// A supervisor with a clock that stands still unless it is moved.
@@ -113,11 +113,11 @@ fn ready(worker: u32) -> Event {
 }
 
 fn died(worker: u32) -> Event {
-    Event::WorkerExited { worker: WorkerId(worker), in_request: false }
+    Event::WorkerExited { worker: WorkerId(worker), in_request: false, cause: CauseId::NONE }
 }
 
 fn died_in_request(worker: u32) -> Event {
-    Event::WorkerExited { worker: WorkerId(worker), in_request: true }
+    Event::WorkerExited { worker: WorkerId(worker), in_request: true, cause: CauseId::NONE }
 }
 
 /// It went as it was asked to, or by itself: nothing tells this from a death while idle.
@@ -126,7 +126,7 @@ fn left(worker: u32) -> Event {
 }
 
 fn mold_died(generation: u32) -> Event {
-    Event::MoldExited { generation: Generation(generation) }
+    Event::MoldExited { generation: Generation(generation), cause: CauseId::NONE }
 }
 
 fn fork(worker: u32, slot: u32, generation: u32) -> Action {
@@ -183,7 +183,7 @@ fn count(count: u32) -> Action {
 }
 
 fn outcome(ticket: u64, result: Result<(), FailureReason>) -> Action {
-    Action::Outcome { ticket: Ticket(ticket), result }
+    Action::Outcome { ticket: Ticket(ticket), result: result.map_err(Into::into) }
 }
 
 fn seconds(seconds: u64) -> Duration {

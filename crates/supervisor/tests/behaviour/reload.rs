@@ -78,7 +78,7 @@ fn reload_that_wants_fewer_workers_closes_slots_when_the_rest_is_served() {
 fn reload_whose_mold_fails_leaves_everything_as_it_was() {
     let (generation, ticket) = (Generation(2), Ticket(1));
     let hang = |rig: &mut Rig| rig.deadline().1;
-    let fail = |rig: &mut Rig| rig.tell(Event::MoldFailed { generation });
+    let fail = |rig: &mut Rig| rig.tell(Event::MoldFailed { generation, cause: CauseId::NONE });
     let die = |rig: &mut Rig| rig.tell(mold_died(2));
     type Happens<'a> = &'a dyn Fn(&mut Rig) -> Vec<Action>;
     let cases: [(Happens<'_>, FailureReason, &[Action]); 3] = [
@@ -92,7 +92,7 @@ fn reload_whose_mold_fails_leaves_everything_as_it_was() {
         let deeds = happens(&mut rig);
         assert_eq!(deeds, [first, &[rollback(2), outcome(1, Err(why))]].concat());
         rig.tell(mold_died(2));
-        assert_eq!(rig.facts[1..], [Fact::ReloadFailed { generation, why }]);
+        assert_eq!(rig.facts[1..], [Fact::ReloadFailed { generation, why: why.into() }]);
         assert_eq!(rig.workers(), [(1, 0, 1, true), (2, 1, 1, true)]);
         assert_eq!(rig.tell(died(1)), [fork(3, 0, 1)], "the old mold forks on");
     }
@@ -102,7 +102,7 @@ fn reload_whose_mold_fails_leaves_everything_as_it_was() {
 fn first_new_worker_that_fails_stops_the_roll_before_anybody_retired() {
     let mut rig = rolling();
     let why = FailureReason::WorkerBootFailed(SlotId(0));
-    let deeds = rig.tell(Event::WorkerBootFailed { worker: WorkerId(3) });
+    let deeds = rig.tell(Event::WorkerBootFailed { worker: WorkerId(3), cause: CauseId::NONE });
     assert_eq!(deeds, [rollback(2), retire_mold(2), outcome(1, Err(why))]);
     rig.tell(died(3));
     rig.tell(mold_died(2));
@@ -119,7 +119,7 @@ fn new_worker_that_hangs_dies_or_cannot_be_forked_stops_the_roll_too() {
 
     for (event, why) in [
         (left(3), FailureReason::WorkerExited(SlotId(0))),
-        (Event::ForkFailed { worker: WorkerId(3) }, FailureReason::ForkFailed(SlotId(0))),
+        (Event::ForkFailed { worker: WorkerId(3), cause: CauseId::NONE }, FailureReason::ForkFailed(SlotId(0))),
         (mold_died(2), FailureReason::MoldExited),
     ] {
         let mut rig = rolling();

@@ -11,7 +11,7 @@ fn closed(worker: u32) -> Event {
 }
 
 fn mold_lied(generation: u32) -> Event {
-    Event::MoldUnfit { generation: Generation(generation) }
+    Event::MoldUnfit { generation: Generation(generation), cause: CauseId::NONE }
 }
 
 fn mold_closed(generation: u32) -> Event {

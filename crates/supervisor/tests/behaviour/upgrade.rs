@@ -11,7 +11,7 @@ fn workers_give_their_connections_to_a_successor_that_takes_them() {
     let give_away = Action::Retire { worker: WorkerId(1), drain: true, hand_over: true };
     assert_eq!(rig.signal(Signal::Quit), [Action::StopListening, give_away]);
     // It is gone before the worker is.
-    assert_eq!(rig.tell(Event::SuccessorExited), [Action::SuccessorLeft, drain(1)]);
+    assert_eq!(rig.tell(Event::SuccessorExited { cause: CauseId::NONE }), [Action::SuccessorLeft, drain(1)]);
 }
 
 #[test]
@@ -37,8 +37,8 @@ fn second_upgrade_is_refused_while_a_successor_lives() {
 #[test]
 fn successor_that_could_not_be_started_or_dies_early_fails_the_upgrade() {
     for (event, why) in [
-        (Event::SuccessorFailed, FailureReason::SuccessorFailed),
-        (Event::SuccessorExited, FailureReason::SuccessorExited),
+        (Event::SuccessorFailed { cause: CauseId::NONE }, FailureReason::SuccessorFailed),
+        (Event::SuccessorExited { cause: CauseId::NONE }, FailureReason::SuccessorExited),
     ] {
         let mut rig = Rig::serving(1);
         rig.tell(Event::Upgrade { ticket: Ticket(1), way: None });
@@ -53,7 +53,7 @@ fn successor_that_leaves_later_gives_the_pid_path_back() {
     rig.signal(Signal::Usr2);
     rig.tell(Event::SuccessorStarted);
     rig.tell(Event::SuccessorReady { takes_over: false });
-    assert_eq!(rig.tell(Event::SuccessorExited), [Action::SuccessorLeft]);
+    assert_eq!(rig.tell(Event::SuccessorExited { cause: CauseId::NONE }), [Action::SuccessorLeft]);
     assert!(rig.supervisor.readyz());
 }
 
@@ -76,7 +76,7 @@ fn quit_is_forgotten_when_the_successor_dies_first() {
     rig.signal(Signal::Usr2);
     rig.tell(Event::SuccessorStarted);
     rig.signal(Signal::Quit);
-    assert_eq!(rig.tell(Event::SuccessorExited), [Action::SuccessorLeft]);
+    assert_eq!(rig.tell(Event::SuccessorExited { cause: CauseId::NONE }), [Action::SuccessorLeft]);
     assert_eq!(rig.facts[rig.facts.len() - 1], Fact::QuitDropped);
     assert_eq!(rig.signal(Signal::Quit), [Action::StopListening, drain(1)], "the next one counts");
 }
@@ -113,7 +113,7 @@ fn without_a_configuration_file_hup_and_reload_do_what_usr2_does() {
     let mut rig = Rig::serving_with(config, PLAN);
     assert_eq!(rig.tell(HUP), [Action::StartSuccessor]);
     assert_eq!(rig.facts, [Fact::NoConfigFile]);
-    rig.tell(Event::SuccessorFailed);
+    rig.tell(Event::SuccessorFailed { cause: CauseId::NONE });
     assert_eq!(rig.tell(Event::Reload { ticket: Ticket(1) }), [Action::StartSuccessor]);
     rig.tell(Event::SuccessorStarted);
     assert_eq!(rig.tell(Event::SuccessorReady { takes_over: false }), [outcome(1, Ok(()))]);
@@ -129,7 +129,7 @@ fn roll_back_of_an_upgrade_brings_the_workers_back() {
     rig.tell(left(1));
     assert_eq!(rig.tell(HUP), [count(1), start_mold(2), fork(2, 0, 1)]);
     rig.tell(ready(2));
-    assert_eq!(rig.tell(Event::SuccessorExited), [Action::SuccessorLeft]);
+    assert_eq!(rig.tell(Event::SuccessorExited { cause: CauseId::NONE }), [Action::SuccessorLeft]);
     assert_eq!(rig.mold_gets_ready(2), [commit(2), fork(3, 0, 2)]);
     assert_eq!(rig.tell(ready(3)), [retire(2)]);
 }

@@ -8,7 +8,7 @@ mod unit;
 
 use std::time::Duration;
 
-use supervisor::{Event, Generation, Phase, Signal, SuccessorPhase};
+use supervisor::{CauseId, Event, Generation, Phase, Signal, SuccessorPhase};
 use unit::{FAILED, Fate, Leave, RESTART, Role, Stage, Told, Unit};
 
 use crate::schedule::{CALM, Setting};
@@ -240,7 +240,7 @@ impl World {
             Fate::LivesOn => {}
             Fate::NotStarted => {
                 self.beside.preparing = None;
-                self.tell(Event::SuccessorFailed);
+                self.tell(Event::SuccessorFailed { cause: CauseId::NONE });
             }
             Fate::Stopped => {
                 // It finishes its requests.
@@ -270,7 +270,7 @@ impl World {
         self.beside.successors += 1;
         let number = self.beside.successors;
         if !self.beside.role.may_upgrade() {
-            return self.after(Duration::ZERO, Next::Tell(Event::SuccessorFailed));
+            return self.after(Duration::ZERO, Next::Tell(Event::SuccessorFailed { cause: CauseId::NONE }));
         }
         self.beside.preparing = Some(number);
         let delay = self.dice.ms(0, 300);
@@ -291,7 +291,7 @@ impl World {
         let ended = self.beside.role == Role::Main && self.beside.seen.unit_stopped;
         assert!(!ended, "unit: no master is started in one that was stopped");
         if self.now < CALM && self.dice.percent(15) {
-            self.tell(Event::SuccessorFailed);
+            self.tell(Event::SuccessorFailed { cause: CauseId::NONE });
             return;
         }
         self.beside.successor = Some(Successor { number, serves: false, stopped: false });
@@ -313,7 +313,7 @@ impl World {
     pub(crate) fn successor_dies(&mut self, number: u32) {
         if self.beside.successor.is_some_and(|successor| successor.number == number) {
             self.beside.successor = None;
-            self.tell(Event::SuccessorExited);
+            self.tell(Event::SuccessorExited { cause: CauseId::NONE });
             if let Some(status) = self.beside.unit.successor_gone() {
                 self.beside.leave(status, false);
             }
@@ -356,7 +356,7 @@ impl World {
         }
         mold.said = true;
         self.beside.unit.mold_failed(self.beside.committed);
-        self.tell(Event::MoldFailed { generation });
+        self.tell(Event::MoldFailed { generation, cause: CauseId::NONE });
     }
 
     /// A mold is reaped.
@@ -368,6 +368,6 @@ impl World {
         let silent = !said && !self.beside.complained;
         let meant = self.beside.unit.mold_exited(status, self.beside.committed, silent);
         self.beside.complained |= meant || status != Some(0);
-        self.tell(Event::MoldExited { generation });
+        self.tell(Event::MoldExited { generation, cause: CauseId::NONE });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use supervisor::{Event, Snapshot, Supervisor};
+use supervisor::{CauseId, Event, Snapshot, Supervisor};
 
 use crate::schedule::CALM;
 use crate::world::{Next, World};
@@ -39,7 +39,7 @@ impl World {
         if replaced {
             self.beside.replaced();
         }
-        self.tell(if replaced { Event::Replaced } else { Event::NotReplaced });
+        self.tell(if replaced { Event::Replaced } else { Event::NotReplaced { cause: CauseId::NONE } });
         let rank = |event: &Event| match event {
             Event::Signal(_) | Event::Reload { .. } | Event::Upgrade { .. } | Event::Stop { .. } => 0,
             Event::WorkerExited { .. } | Event::MoldExited { .. } => 2,

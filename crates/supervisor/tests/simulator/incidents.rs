@@ -1,6 +1,6 @@
 //! What befalls the server of the model from outside, and children that fall silent.
 
-use supervisor::{Event, Generation, WorkerId};
+use supervisor::{CauseId, Event, Generation, WorkerId};
 
 use crate::process::MoldLife;
 use crate::schedule::Incident;
@@ -45,7 +45,7 @@ impl World {
             }
             Incident::MoldLies(nth) => {
                 if let Some(generation) = self.nth_mold(nth) {
-                    self.last_word_of_mold(generation, Event::MoldUnfit { generation });
+                    self.last_word_of_mold(generation, Event::MoldUnfit { generation, cause: CauseId::NONE });
                 }
             }
             Incident::MoldCloses(nth) => {
@@ -76,21 +76,21 @@ impl World {
     /// Whether an event is of one that is gone, or behind the end of its control socket.
     pub(crate) fn is_unheard(&mut self, event: &Event) -> bool {
         let (worker, mold) = match *event {
-            Event::WorkerReady { worker } | Event::WorkerBootFailed { worker } | Event::WorkerLeaves { worker } => {
+            Event::WorkerReady { worker } | Event::WorkerBootFailed { worker, .. } | Event::WorkerLeaves { worker } => {
                 return self.workers.get(&worker).is_none_or(|worker| worker.closed);
             }
             Event::MoldReady { generation }
             | Event::MoldConfigured { generation, .. }
-            | Event::MoldFailed { generation } => {
+            | Event::MoldFailed { generation, .. } => {
                 return self.molds[&generation].closed;
             }
             Event::WorkerLied { worker, .. } | Event::WorkerUnreachable { worker } => {
                 (self.workers.get_mut(&worker), None)
             }
-            Event::MoldUnfit { generation } | Event::MoldUnreachable { generation } => {
+            Event::MoldUnfit { generation, .. } | Event::MoldUnreachable { generation } => {
                 (None, self.molds.get_mut(&generation).filter(|mold| mold.life != MoldLife::Gone))
             }
-            Event::ForkFailed { worker } => return !self.workers.contains_key(&worker),
+            Event::ForkFailed { worker, .. } => return !self.workers.contains_key(&worker),
             _ => return false,
         };
         match (worker, mold) {

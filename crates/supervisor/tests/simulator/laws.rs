@@ -155,7 +155,7 @@ impl Laws {
                     self.want_stop(now, false);
                 }
             }
-            Event::SuccessorExited | Event::SuccessorFailed => {
+            Event::SuccessorExited { .. } | Event::SuccessorFailed { .. } => {
                 (self.quit_deferred, self.successor_takes) = (false, false)
             }
             Event::Upgrade { ticket, way } => {
@@ -169,7 +169,7 @@ impl Laws {
                 self.plans.insert(generation, plan);
             }
             Event::MoldReady { generation } => molds.get_mut(&generation).unwrap().told_ready = true,
-            Event::MoldExited { generation } => molds.get_mut(&generation).unwrap().life = MoldLife::Gone,
+            Event::MoldExited { generation, .. } => molds.get_mut(&generation).unwrap().life = MoldLife::Gone,
             Event::WorkerReady { worker } => {
                 self.ever_ready = true;
                 if let Some(worker) = workers.get_mut(&worker) {
@@ -183,7 +183,7 @@ impl Laws {
                     self.floor = self.floor.saturating_sub(1);
                 }
             }
-            Event::WorkerExited { worker, .. } | Event::ForkFailed { worker } => {
+            Event::WorkerExited { worker, .. } | Event::ForkFailed { worker, .. } => {
                 let worker = workers.remove(&worker).expect("each worker goes once");
                 if worker.serves() {
                     self.floor = self.floor.saturating_sub(1);

@@ -13,6 +13,7 @@
 
 mod beside;
 mod between;
+mod causes;
 mod dice;
 mod incidents;
 mod laws;

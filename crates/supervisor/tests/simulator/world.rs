@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use supervisor::{
-    Action, Config, Event, Generation, Instant, KillReason, Plan, Signal, Snapshot, SuccessorPhase, Supervisor, Ticket,
-    WorkerId,
+    Action, CauseId, Config, Event, Generation, Instant, KillReason, Plan, Signal, Snapshot, SuccessorPhase,
+    Supervisor, Ticket, WorkerId,
 };
 
 use crate::beside::Beside;
+use crate::causes::Causes;
 use crate::dice::Dice;
 use crate::laws::Laws;
 use crate::process::{Asked, Mold, MoldLife, Request, Worker, WorkerLife};
@@ -45,6 +46,7 @@ pub(crate) struct World {
     pub(crate) molds: BTreeMap<Generation, Mold>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) laws: Laws,
+    causes: Causes,
     pub(crate) beside: Beside,
     /// What is on disk.
     pub(crate) code: Code,
@@ -68,6 +70,7 @@ impl World {
             supervisor: Supervisor::new(schedule.config),
             molds: BTreeMap::new(),
             workers: BTreeMap::new(),
+            causes: Causes::default(),
             laws: Laws::new(schedule.config),
             beside: Beside::new(schedule.setting),
             code: schedule.first,
@@ -141,7 +144,7 @@ impl World {
         self.at(self.now + delay, next);
     }
 
-    pub(crate) fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, mut event: Event) {
         if let Some((_, missed)) = &mut self.between {
             return missed.push(event);
         }
@@ -149,6 +152,7 @@ impl World {
             return;
         }
         let mut executes = false;
+        self.causes.label(&mut event, &self.supervisor);
         self.note(|| format!("  → {event:?}"));
         self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
         self.beside.complain(&event);
@@ -156,6 +160,7 @@ impl World {
         self.beside.note(self.supervisor.phase(), self.supervisor.successor());
         while let Some(action) = self.supervisor.poll_action() {
             self.note(|| format!("       {action:?}"));
+            self.causes.judge(&action);
             self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
             executes |= action == Action::Execute;
             self.perform(action);
@@ -223,7 +228,11 @@ impl World {
             }
             Next::PreflightEnds(number, passed) => {
                 if number == self.preflights {
-                    self.tell(if passed { Event::PreflightPassed } else { Event::PreflightFailed });
+                    self.tell(if passed {
+                        Event::PreflightPassed
+                    } else {
+                        Event::PreflightFailed { cause: CauseId::NONE }
+                    });
                 }
             }
             Next::Resume { replaced } => self.resume(replaced),
@@ -270,7 +279,11 @@ impl World {
                 self.workers.insert(worker, born);
                 self.after(
                     delay,
-                    if alive { Next::WorkerBorn(worker) } else { Next::Tell(Event::ForkFailed { worker }) },
+                    if alive {
+                        Next::WorkerBorn(worker)
+                    } else {
+                        Next::Tell(Event::ForkFailed { worker, cause: CauseId::NONE })
+                    },
                 );
             }
             Action::Retire { worker, drain, hand_over } => {
@@ -298,9 +311,9 @@ impl World {
                 let process = self.ask(worker, Asked::Kill);
                 let (unborn, generation) = (process.life == WorkerLife::Unborn, process.generation);
                 if unborn {
-                    self.after(Duration::ZERO, Next::Tell(Event::ForkFailed { worker }));
+                    self.after(Duration::ZERO, Next::Tell(Event::ForkFailed { worker, cause: CauseId::NONE }));
                     if why == KillReason::BootTimeout {
-                        self.after(Duration::ZERO, Next::Tell(Event::MoldUnfit { generation }));
+                        self.after(Duration::ZERO, Next::Tell(Event::MoldUnfit { generation, cause: CauseId::NONE }));
                     }
                 }
                 self.worker_dies(worker, false);
@@ -345,7 +358,9 @@ impl World {
             Health::MoldDies if early => self.after(delay, Next::MoldDies(generation)),
             Health::MoldHangs if early => {}
             // The master could not bind what it wants: the mold waits.
-            Health::PreloadRaises if early => self.after(delay, Next::Tell(Event::MoldFailed { generation })),
+            Health::PreloadRaises if early => {
+                self.after(delay, Next::Tell(Event::MoldFailed { generation, cause: CauseId::NONE }))
+            }
             _ => self.after(delay, Next::MoldConfigured(generation)),
         }
     }
@@ -415,7 +430,7 @@ impl World {
             .map(|(id, _)| *id)
             .collect();
         for worker in unborn {
-            self.after(Duration::from_millis(1), Next::Tell(Event::ForkFailed { worker }));
+            self.after(Duration::from_millis(1), Next::Tell(Event::ForkFailed { worker, cause: CauseId::NONE }));
         }
     }
 }
@@ -428,7 +443,7 @@ impl World {
             return;
         }
         if worker.fate == Health::ForkFails {
-            self.tell(Event::ForkFailed { worker: id });
+            self.tell(Event::ForkFailed { worker: id, cause: CauseId::NONE });
             return;
         }
         worker.life = WorkerLife::Booting;
@@ -438,7 +453,7 @@ impl World {
         match worker.fate {
             Health::WorkerRaises => {
                 worker.last_word = self.now + delay;
-                self.after(delay, Next::Tell(Event::WorkerBootFailed { worker: id }));
+                self.after(delay, Next::Tell(Event::WorkerBootFailed { worker: id, cause: CauseId::NONE }));
                 if !fails_and_stays {
                     self.after(delay, Next::WorkerDies(id, false));
                 }
@@ -519,7 +534,7 @@ impl World {
         let reaped = closed + worker.dice.ms(0, 3);
         self.note(|| format!("worker {id} dies"));
         self.at(closed, Next::Tell(Event::WorkerUnreachable { worker: id }));
-        self.at(reaped, Next::Tell(Event::WorkerExited { worker: id, in_request }));
+        self.at(reaped, Next::Tell(Event::WorkerExited { worker: id, in_request, cause: CauseId::NONE }));
     }
 
     fn request(&mut self, id: WorkerId) {
