@@ -48,6 +48,8 @@ pub(crate) enum MoldStage {
     Ready,
     /// It has said why it leaves.
     Failed,
+    /// It has said that it leaves as the configuration wants it, which has told the reason itself.
+    Done,
 }
 
 /// A worker process.
@@ -151,6 +153,9 @@ impl Mold {
         let stage = match (message, self.stage) {
             (Message::Settings { .. }, MoldStage::Starting) => MoldStage::Configured,
             (Message::Ready, MoldStage::Configured) => MoldStage::Ready,
+            (Message::Failed { text }, MoldStage::Starting | MoldStage::Configured) if text.is_empty() => {
+                MoldStage::Done
+            }
             (Message::Failed { .. }, MoldStage::Starting | MoldStage::Configured) => MoldStage::Failed,
             (Message::ReopenLogs, stage) if self.reopening > 0 => {
                 self.reopening -= 1;

@@ -16,13 +16,14 @@ const OUT_OF_MEMORY: &str = "killed by the kernel: out of memory";
 
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
-        let told = self.molds.remove(&generation).is_some_and(|mold| mold.stage == MoldStage::Failed);
+        let stage = self.molds.remove(&generation).map(|mold| mold.stage);
+        let told = matches!(stage, Some(MoldStage::Failed | MoldStage::Done));
         let status = match exited.ending() {
             Ending::Exit(code) => u8::try_from(code).ok(),
             Ending::Signal(_) => None,
         };
         let mut cause = CauseId::NONE;
-        if self.succession.unit.mold_exited(status, self.settings.is_some(), !told) {
+        if self.succession.unit.mold_exited(status, self.settings.is_some(), stage != Some(MoldStage::Failed)) {
             // It has meant to end the boot, and said what there was to say.
             cause = self.causes.note(String::new());
         }

@@ -45,7 +45,9 @@ impl Shell {
             Message::Settings { json } => self.configured(generation, &json),
             Message::Ready => self.event(Event::MoldReady { generation }),
             Message::Failed { text } => {
-                self.succession.unit.mold_failed(self.settings.is_some());
+                if !text.is_empty() {
+                    self.succession.unit.mold_failed(self.settings.is_some());
+                }
                 let cause = self.causes.note(text);
                 self.event(Event::MoldFailed { generation, cause });
             }

@@ -248,7 +248,7 @@ impl Shell {
 
     fn kill_mold(&mut self, generation: Generation) {
         let Some(mold) = self.molds.get(&generation) else { return };
-        if mold.link.is_closed() && mold.stage != MoldStage::Failed {
+        if mold.link.is_closed() && !matches!(mold.stage, MoldStage::Failed | MoldStage::Done) {
             self.log.error(format_args!("mold gen={generation} pid={} cannot be reached, killing", mold.pid));
         }
         self.kill(mold.pid, Kill::Kill);
