@@ -178,8 +178,8 @@ fn cause(ending: Ending, killed: Option<KillReason>, note: Option<Note>, out_of_
         Origin::Sender { pid: 0, uid } => format!("{first} sent from another pid namespace by uid={uid}"),
         Origin::Sender { pid, uid } => format!("{first} sent by pid={pid} uid={uid}"),
     };
-    // Ruby's handler prints what it knows, and calls abort(3).
-    let report = if note.first == number { "" } else { " (see Ruby's [BUG] report in the log)" };
+    // Ruby's handler prints what it knows; what ends the process then is abort(3), or the same signal once more.
+    let report = if note.was_handled { " (see Ruby's [BUG] report in the log)" } else { "" };
     format!("{from}{report}")
 }
 
@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_cause_claims_no_more_than_is_known() {
-        let note = |signal, first, origin| Some(Note { signal, first, origin });
+        let note = |signal, first, origin| Some(Note { signal, first, origin, was_handled: false });
+        let handled = |signal, origin| Some(Note { signal, first: 11, origin, was_handled: true });
         let sender = Origin::Sender { pid: 7, uid: 1000 };
         for (signal, note, lack, want) in [
             (9, None, false, "SIGKILL, which the master did not send"),
@@ -197,9 +198,10 @@ mod tests {
             (15, None, false, "SIGTERM"),
             (6, None, false, "SIGABRT"),
             (6, note(6, 6, Origin::Itself), false, "SIGABRT raised by itself"),
+            (6, handled(6, Origin::Fault), false, "SIGSEGV by a fault of its own (see Ruby's [BUG] report in the log)"),
             (
-                6,
-                note(6, 11, Origin::Fault),
+                11,
+                handled(11, Origin::Fault),
                 false,
                 "SIGSEGV by a fault of its own (see Ruby's [BUG] report in the log)",
             ),

@@ -36,6 +36,8 @@ pub struct Note {
     pub first: i32,
     /// Where the first one came from.
     pub origin: Origin,
+    /// Whether a handler that was there before was called: Ruby's, which prints a report.
+    pub was_handled: bool,
 }
 
 /// Where a signal came from.
@@ -62,13 +64,18 @@ impl Note {
     }
 
     fn decode(kind: u64, sender: u64) -> Option<Self> {
-        let origin = match kind >> 16 {
+        let origin = match kind >> 16 & 0xff {
             1 => Origin::Fault,
             2 => Origin::Itself,
             3 => Origin::Sender { pid: sender as u32, uid: (sender >> 32) as u32 },
             _ => return None,
         };
-        Some(Self { signal: i32::from(kind as u8), first: i32::from((kind >> 8) as u8), origin })
+        let was_handled = match kind >> 24 {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(Self { signal: i32::from(kind as u8), first: i32::from((kind >> 8) as u8), origin, was_handled })
     }
 
     fn encode(self) -> (u64, u64) {
@@ -77,7 +84,13 @@ impl Note {
             Origin::Itself => (2, 0),
             Origin::Sender { pid, uid } => (3, u64::from(uid) << 32 | u64::from(pid)),
         };
-        (origin << 16 | (self.first as u64 & 0xff) << 8 | self.signal as u64 & 0xff, sender)
+        (
+            u64::from(self.was_handled) << 24
+                | origin << 16
+                | (self.first as u64 & 0xff) << 8
+                | self.signal as u64 & 0xff,
+            sender,
+        )
     }
 }
 
@@ -140,18 +153,19 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     // have a code of 0 or less, and read for these alone.
     let (code, sender) =
         unsafe { ((*info).si_code, ((*info).si_code <= 0).then(|| ((*info).si_pid(), (*info).si_uid()))) };
+    let Some(before) = SIGNALS.iter().position(|known| *known == signal).and_then(|place| plan.before.get(place))
+    else {
+        return;
+    };
     if own == plan.owner {
         let origin = match sender {
             None => Origin::Fault,
             Some((pid, _)) if pid as u32 == own => Origin::Itself,
             Some((pid, uid)) => Origin::Sender { pid: pid as u32, uid },
         };
-        write(plan.words, Note { signal, first: signal, origin });
+        let was_handled = before.sa_sigaction != libc::SIG_DFL;
+        write(plan.words, Note { signal, first: signal, origin, was_handled });
     }
-    let Some(before) = SIGNALS.iter().position(|known| *known == signal).and_then(|place| plan.before.get(place))
-    else {
-        return;
-    };
     if before.sa_sigaction == libc::SIG_DFL {
         let default = default_action();
         // SAFETY: restores the default. A fault happens again when the handler returns, and acts by default; what was sent
@@ -213,10 +227,10 @@ mod tests {
         let words = [const { AtomicU64::new(0) }; WORDS];
         assert_eq!(Note::read(&words), None);
         for note in [
-            Note { signal: 11, first: 11, origin: Origin::Fault },
-            Note { signal: 6, first: 11, origin: Origin::Fault },
-            Note { signal: 6, first: 6, origin: Origin::Itself },
-            Note { signal: 7, first: 7, origin: Origin::Sender { pid: u32::MAX, uid: 1000 } },
+            Note { signal: 11, first: 11, origin: Origin::Fault, was_handled: true },
+            Note { signal: 6, first: 11, origin: Origin::Fault, was_handled: true },
+            Note { signal: 6, first: 6, origin: Origin::Itself, was_handled: false },
+            Note { signal: 7, first: 7, origin: Origin::Sender { pid: u32::MAX, uid: 1000 }, was_handled: false },
         ] {
             write(&words, note);
             assert_eq!(Note::read(&words), Some(note));
