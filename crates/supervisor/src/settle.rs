@@ -68,14 +68,10 @@ impl Up {
     fn thin_out(&self, fleet: &mut Fleet, now: Instant) {
         let cover = self.cover(fleet);
         // Slots beyond the wanted number: workers of the line go at once, since the operator says so. Others stay while a
-        // roll that makes the server smaller can fail; and when a roll that made it larger has failed, as many stay as
-        // there are wanted slots that nobody serves.
-        let mut substitutes = match self.course {
-            Course::Rolling(_) => usize::MAX,
-            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {
-                cover.iter().filter(|cover| !cover.served && !cover.foreign).count()
-            }
-        };
+        // roll that makes the server smaller can fail, if its failure brought their slot back; and as many stay as there are
+        // wanted slots that nobody serves. More would take the place of those that the roll has yet to fork.
+        let slots = self.slots();
+        let mut substitutes = cover.iter().filter(|cover| !cover.served && !cover.foreign).count();
         for id in fleet.select(|worker| worker.serves() || worker.boots()) {
             let Some(worker) = fleet.workers.get(&id) else { continue };
             let superfluous = match cover.get(worker.slot.0 as usize) {
@@ -84,7 +80,9 @@ impl Up {
                     let needed = worker.boots() || cover.substitute == Some(id);
                     !self.of_line(worker) && (cover.served || !needed)
                 }
-                None if self.of_line(worker) || substitutes == 0 => true,
+                None if self.of_line(worker) => true,
+                None if (worker.slot.0 as usize) < slots => false,
+                None if substitutes == 0 => true,
                 None => {
                     substitutes -= 1;
                     false

@@ -95,6 +95,16 @@ fn ttin_during_a_roll_adds_a_worker_of_the_new_generation() {
 }
 
 #[test]
+fn ttou_during_a_roll_sends_the_worker_of_the_last_slot_away_so_that_the_roll_goes_on() {
+    let mut rig = Rig::serving(3);
+    rig.tell(HUP);
+    rig.mold_gets_ready(2);
+    assert_eq!(rig.tell(ready(4)), [retire(1)]);
+    assert_eq!(rig.signal(Signal::Ttou), [count(2), retire(3)]);
+    assert_eq!(rig.tell(left(1)), [fork(5, 1, 2)]);
+}
+
+#[test]
 fn usr1_reopens_the_logs() {
     assert_eq!(Rig::serving(1).signal(Signal::Usr1), [Action::ReopenLogs]);
 }

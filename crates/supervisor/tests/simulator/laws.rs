@@ -383,7 +383,9 @@ impl Laws {
             assert!(replaced, "law 3: the worker of slot {} retires before another is ready", leaver.slot);
         } else {
             let of_line = self.lines.last().unwrap().contains(&leaver.generation);
-            assert!(!rolling || of_line, "law 3: slot {} closes before the roll has succeeded", leaver.slot);
+            // What a roll that fails goes back to is the operator's to change, too.
+            let closed = leaver.slot.0 >= self.way_back;
+            assert!(!rolling || of_line || closed, "law 3: slot {} closes before the roll has succeeded", leaver.slot);
         }
     }
 
@@ -457,6 +459,10 @@ impl Laws {
         if supervisor.phase() != Phase::Rolling {
             self.way_back = target;
         }
+        // Each worker serves and none is to leave, and nothing is awaited: it would stay so.
+        let at_rest = workers.values().all(|worker| worker.serves() && worker.asked == Asked::Nothing);
+        let stuck = supervisor.phase() == Phase::Rolling && at_rest && supervisor.next_deadline().is_none();
+        assert!(!stuck, "liveness: a roll that has more to replace goes on");
         if self.wanted.last().is_none_or(|(_, wanted, with)| (*wanted, *with) != (target, surge)) {
             self.wanted.push((now, target, surge));
         }
