@@ -69,7 +69,8 @@ impl Up {
         let cover = self.cover(fleet);
         // Slots beyond the wanted number: workers of the line go at once, since the operator says so. Others stay while a
         // roll that makes the server smaller can fail, if its failure brought their slot back; and as many stay as there are
-        // wanted slots that nobody serves. More would take the place of those that the roll has yet to fork.
+        // wanted slots that nobody serves. More, or two in one slot, would take the place of those that the roll has yet to
+        // fork.
         let slots = self.slots();
         let mut substitutes = cover.iter().filter(|cover| !cover.served && !cover.foreign).count();
         for id in fleet.select(|worker| worker.serves() || worker.boots()) {
@@ -81,7 +82,11 @@ impl Up {
                     !self.of_line(worker) && (cover.served || !needed)
                 }
                 None if self.of_line(worker) => true,
-                None if (worker.slot.0 as usize) < slots => false,
+                None if (worker.slot.0 as usize) < slots => {
+                    let of_slot = |other: &Worker| other.slot == worker.slot && !self.of_line(other);
+                    let newer = fleet.workers.range(id..).skip(1);
+                    worker.serves() && newer.into_iter().any(|(_, other)| of_slot(other) && other.serves())
+                }
                 None if substitutes == 0 => true,
                 None => {
                     substitutes -= 1;

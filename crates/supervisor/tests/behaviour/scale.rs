@@ -101,7 +101,8 @@ fn ttou_during_a_roll_sends_the_worker_of_the_last_slot_away_so_that_the_roll_go
     rig.mold_gets_ready(2);
     assert_eq!(rig.tell(ready(4)), [retire(1)]);
     assert_eq!(rig.signal(Signal::Ttou), [count(2), retire(3)]);
-    assert_eq!(rig.tell(left(1)), [fork(5, 1, 2)]);
+    assert_eq!(rig.tell(left(1)), []);
+    assert_eq!(rig.tell(left(3)), [fork(5, 1, 2)]);
 }
 
 #[test]
