@@ -72,7 +72,8 @@ fn a_name_that_nobody_has_passed_is_said() {
     let unit = unit.service("Restart=no").socket();
     let mark = unit.systemd.mark();
     assert!(!unit.systemd.systemctl(["start", "licorne"]).status.success());
-    unit.systemd.wait_for(mark, "listen systemd:wbe: no socket of this name was passed (passed: web, web)");
+    unit.systemd
+        .wait_for(mark, "unicorn.rb:*: listen \"systemd:wbe\": no socket named wbe was passed (passed: web, web)");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 /// How often an address is tried that workers of a dead master hold, in seconds: it is free when their requests end.
 const ORPHANS_DELAY: f64 = 0.1;
 /// What an address begins with that means sockets of the service manager by their name.
-const BY_NAME: &str = "systemd:";
+pub(crate) const BY_NAME: &str = "systemd:";
 
 /// A socket of the server, and the address that it was asked for under (`127.0.0.1:0` is bound to some other port).
 #[derive(Debug)]
@@ -126,7 +126,7 @@ fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log
         let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
         log.fatal(format_args!("error adding listener addr={BY_NAME}{name}"));
         return Err(format!(
-            "no socket of this name was passed (passed: {names}); it is the \
+            "no socket named {name} was passed (passed: {names}); the name is the \
              FileDescriptorName= of a socket unit (ArgumentError)"
         ));
     }

@@ -10,6 +10,7 @@ use sys::listener::{Address, Options};
 use sys::user::User;
 
 use crate::admin::Place;
+use crate::listeners::BY_NAME;
 use crate::watch::Limits;
 
 /// The settings that matter to the master. Everything else stays in the mold.
@@ -88,6 +89,8 @@ impl Wanted {
 
     fn hint(&self) -> String {
         match self.text.rsplit_once(':') {
+            // It is no address, and whether there is such a socket is the service manager's to say.
+            _ if self.text.starts_with(BY_NAME) => String::new(),
             _ if self.text.contains('/') || self.text.ends_with(".sock") => {
                 format!("; did you mean \"unix:{}\"? A path begins with /, ~ or unix:", self.text)
             }
@@ -311,6 +314,7 @@ mod tests {
         }
         check("./a.sock", "; did you mean \"unix:./a.sock\"? A path begins with /, ~ or unix:");
         check("localhost:notaport", "; \"notaport\" is no port: it is a number, as in \"HOST:8080\"");
+        check("systemd:web", "");
         check("127.0.0.1:99999", "; ports go up to 65535");
         check("localhost", "; an address is a port, HOST:PORT, or a path that begins with /, ~ or unix:");
     }
