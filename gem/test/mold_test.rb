@@ -153,8 +153,7 @@ class MoldTest < Minitest::Test
     @mold.wait
     Process.kill(:KILL, worker.pid)
     assert_nil worker.wire.receive
-    Thread.pass until dead?(worker.pid)
-    TCPServer.new("127.0.0.1", port).close
+    bind_when_free(port)
     forked.each { |child| assert_empty files(child).grep(/scoreboard/) }
   ensure
     forked.each { |child| Process.kill(:KILL, child) }
@@ -164,11 +163,14 @@ class MoldTest < Minitest::Test
     Dir["of_*"].map { |name| Integer(File.read(name)) }
   end
 
-  # What a process held is closed before it counts as dead.
-  def dead?(pid)
-    File.read("/proc/#{pid}/stat")[/\) (.)/, 1] == "Z"
-  rescue SystemCallError
-    true
+  # A process that was killed takes a moment to close what it held, the longer the more threads it had.
+  def bind_when_free(port, deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 60)
+    TCPServer.new("127.0.0.1", port).close
+  rescue Errno::EADDRINUSE
+    raise if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
+
+    Thread.pass
+    retry
   end
 
   def files(pid)
