@@ -450,9 +450,9 @@ const SERVER: &[Directive] = &[
         Default::Int(10_000),
         "How many connections one worker keeps open at once, but never more than its limit of descriptors allows. A worker \
          that has so many leaves newcomers to others that have room. When none has, the connection that has been idle for \
-         longest makes room for the next; when none is idle, the one whose request head has been awaited for longest, \
-         whether or not it sends a byte now and then. Without any of these the slowest body makes room: on average \
-         over its whole time, if that is less than 16 KiB a second and it began more than a second ago. A \
+         longest makes room for the next; when none is idle, the slowest body: on average over its whole time, if that is less \
+         than 16 KiB a second and it began more than a second ago. Without one it is the connection whose request head has \
+         been awaited for longest, whether or not it sends a byte now and then. A \
          connection whose request has begun to be served, or takes a response, is never closed for another.",
     ),
     licorne(

@@ -192,7 +192,7 @@ impl Reactor {
     pub(crate) fn make_room(&mut self) -> bool {
         let deadlines = &self.deadlines;
         let longest = deadlines.longest_discarding().or_else(|| deadlines.longest_idle());
-        let longest = longest.or_else(|| deadlines.longest_asking()).or_else(|| self.slowest_body());
+        let longest = longest.or_else(|| self.slowest_body()).or_else(|| deadlines.longest_asking());
         let Some(token) = longest.and_then(|index| self.slab.token_at(index)) else { return false };
         self.close(token);
         true
