@@ -294,7 +294,7 @@ impl Client {
                         self.deadline = Instant::now() + PATIENCE;
                         return true;
                     }
-                    Err(response) => self.state = State::Taking(response.bytes(false)),
+                    Err(response) => self.state = State::Taking(response.bytes(received.starts_with(b"HEAD "))),
                 },
                 Ok(false) => return true,
                 Err(_) => return false,
@@ -451,6 +451,16 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
         crowd.flood(CLIENTS, "");
         assert_eq!(crowd.clients.len(), CLIENTS);
+    }
+
+    #[test]
+    fn a_refused_head_request_gets_no_content() {
+        let mut crowd = Crowd::new();
+        crowd.connect("HEAD /nowhere HTTP/1.1\r\n\r\n");
+        crowd.let_in();
+        let mut answer = String::new();
+        crowd.theirs[0].read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.ends_with("\r\n\r\n"), "{answer}");
     }
 
     #[test]

@@ -113,15 +113,13 @@ impl Source {
                 connect().or_else(|| UnixStream::pair().ok().map(|(ours, _)| ours))
             }
         };
-        let mut question = Question { stream, received: Vec::new(), deadline: now + MASTER_PATIENCE };
-        if let Some(mut stream) = question.stream.as_ref().or(self.parent.as_ref()) {
+        if let Some(mut stream) = stream.as_ref().or(self.parent.as_ref()) {
             // What cannot be sent shows as an answer that does not come.
             let _ = stream.write_all(b"{\"command\":\"status\"}\n");
         }
-        question.received.reserve(4096);
         self.asked += 1;
         self.asked_at = Some(now);
-        self.question = Some(question);
+        self.question = Some(Question { stream, received: Vec::new(), deadline: now + MASTER_PATIENCE });
     }
 
     /// Takes in what the master has said. Returns the answer, when it is whole or given up.
