@@ -185,10 +185,9 @@ impl Reactor {
     }
 
     /// Closes the connection that has had its last response for longest, or else the one that has been idle for longest, or
-    /// the one whose request has been awaited for longest.
-    /// That is counted from where it began and not from the last byte: clients that drip their heads keep nobody out,
-    /// and before a newcomer all who were there have to go. Then the slowest body makes room. False when there is none:
-    /// all are being served, send their bodies fast or take responses.
+    /// the slowest body, or the one whose request has been awaited for longest. That is counted from where it began and
+    /// not from the last byte: clients that drip their heads keep no newcomer out, and before a newcomer all that were
+    /// there have to go. False when there is none: all are being served, send their bodies fast or take responses.
     pub(crate) fn make_room(&mut self) -> bool {
         let deadlines = &self.deadlines;
         let longest = deadlines.longest_discarding().or_else(|| deadlines.longest_idle());
