@@ -79,8 +79,7 @@ impl Shell {
 
     /// Keeps why a worker did not boot, if that is still awaited.
     fn note_of_booting(&mut self, id: WorkerId, text: String) -> CauseId {
-        let mut workers = self.supervisor.workers();
-        let boots = workers.any(|(other, worker)| other == id && worker.boots());
+        let boots = self.supervisor.worker(id).is_some_and(|worker| worker.boots());
         if boots { self.causes.note(text) } else { CauseId::NONE }
     }
 
@@ -123,8 +122,7 @@ impl Shell {
     }
 
     fn is_told_to_quit(&self, id: WorkerId) -> bool {
-        let mut workers = self.supervisor.workers();
-        workers.any(|(other, worker)| other == id && matches!(worker.state, WorkerState::Quitting { .. }))
+        self.supervisor.worker(id).is_some_and(|worker| matches!(worker.state, WorkerState::Quitting { .. }))
     }
 
     /// Whether the kernel has killed a process of this control group for lack of memory, more than are explained.

@@ -182,6 +182,11 @@ impl Supervisor {
         self.fleet.workers.iter().map(|(id, worker)| (*id, worker))
     }
 
+    /// This worker, while it lives.
+    pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
+        self.fleet.workers.get(&id)
+    }
+
     /// Whether SIGWINCH sent the workers away and nothing has called any back.
     pub fn is_winched(&self) -> bool {
         match &self.state {

@@ -29,7 +29,7 @@ pub(crate) struct Causes {
 impl Causes {
     /// Gives an event that tells of a failure a cause of its own.
     pub(crate) fn label(&mut self, event: &mut Event, supervisor: &Supervisor) {
-        let slot = |worker| supervisor.workers().find(|(id, _)| *id == worker).map(|(_, worker)| worker.slot);
+        let slot = |worker| supervisor.worker(worker).map(|worker| worker.slot);
         let (of, cause) = match event {
             Event::MoldFailed { generation, cause } => (Some(Of::MoldFailed(*generation)), cause),
             Event::MoldUnfit { generation, cause } => (Some(Of::MoldUnfit(*generation)), cause),
