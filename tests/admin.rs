@@ -242,7 +242,7 @@ fn its_process_can_ask_for_nothing_but_the_status() {
     let handle = rustix::process::Pid::from_raw(i32::try_from(admin).expect("a pid")).expect("a pid");
     let handle = rustix::process::pidfd_open(handle, rustix::process::PidfdFlags::empty()).expect("it is there");
     let pair = rustix::process::pidfd_getfd(handle, 0, rustix::process::PidfdGetfdFlags::empty()).expect("root may");
-    // One who has taken the process over has this, and a user without rights.
+    // An attacker that has taken the process over has this, and a user without rights.
     server.suspended(admin, || {
         let mut pair = std::os::unix::net::UnixStream::from(pair);
         for command in ["stop", "reload", "upgrade"] {

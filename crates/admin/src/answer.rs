@@ -73,7 +73,10 @@ pub fn asked(head: &str, hosts: &Hosts) -> Result<Asked, Response> {
     }
     if let Some(name) = hosts.stranger(head) {
         let name = sys::text::printable(name);
-        return Err(Response::text(403, &format!("{name} is no name that this server knows: admin_hosts has them")));
+        return Err(Response::text(
+            403,
+            &format!("{name} is not a name of this server. To allow it, add it to admin_hosts"),
+        ));
     }
     let head_only = *method == "HEAD";
     if !head_only && *method != "GET" {

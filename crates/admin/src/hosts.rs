@@ -1,4 +1,4 @@
-//! Which names of this machine are asked for.
+//! The names by which clients may ask this process.
 //!
 //! A page on the web can have a browser ask this process, by a name of the attacker's own that suddenly leads here (DNS
 //! rebinding), and read the answer. The browser tells that name in `Host`. Addresses and names without a dot belong to no

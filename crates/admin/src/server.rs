@@ -113,7 +113,7 @@ pub fn run(options: &Options) -> Result<u8, String> {
                 tidy_up(&address);
                 return Ok(0);
             }
-            // Whoever has come by now has been answered before.
+            // The clients that had come by now have their answers.
             if Instant::now() >= at && clients.is_empty() {
                 return Ok(0);
             }
@@ -242,12 +242,12 @@ impl Stream {
     }
 }
 
-/// Whether one more can be let in: who waits for the master is not pushed out.
+/// Whether one more client can be let in: those that wait for the master's answer keep their places.
 fn has_room(clients: &[Client]) -> bool {
     clients.len() < CLIENTS || clients.iter().any(|client| !client.waits())
 }
 
-/// Lets clients in, not more than there are places for: others have their turn then.
+/// Lets clients in, at most as many as there are places for in one round: the clients inside have their turn as well.
 fn accept(listener: &Listener, door: &mut Door, clients: &mut Vec<Client>, source: &Source, hosts: &Hosts) {
     for _ in 0..CLIENTS {
         if !has_room(clients) {
@@ -351,7 +351,7 @@ fn hear(stream: &mut Stream, received: &mut Vec<u8>) -> std::io::Result<bool> {
 mod tests {
     use super::*;
 
-    fn nobody() -> Source {
+    fn no_master() -> Source {
         Source::new(Master::Socket("/nonexistent".into())).unwrap()
     }
 
@@ -363,7 +363,7 @@ mod tests {
         let state = State::Taking(answer.clone());
         let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
         let (mut taken, mut piece) = (Vec::new(), vec![0; 100_000]);
-        while client.serve(&nobody(), &Hosts::default()) {
+        while client.serve(&no_master(), &Hosts::default()) {
             let count = theirs.read(&mut piece).unwrap();
             taken.extend_from_slice(&piece[..count]);
         }
@@ -379,7 +379,7 @@ mod tests {
         theirs.write_all(&[b'x'; HEAD_BYTES + 2048]).unwrap();
         let state = State::Asking(Vec::new());
         let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
-        assert!(!client.serve(&nobody(), &Hosts::default()));
+        assert!(!client.serve(&no_master(), &Hosts::default()));
     }
 
     #[test]
@@ -392,11 +392,11 @@ mod tests {
         assert!(limited.success());
         let _client = std::net::TcpStream::connect(listener.name()).unwrap();
         let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
-        accept(&listener, &mut door, &mut clients, &nobody(), &Hosts::default());
+        accept(&listener, &mut door, &mut clients, &no_master(), &Hosts::default());
         assert!(clients.is_empty() && door.watched(&listener).is_none(), "it is not waited for");
         assert!(door.longest_wait_ns().is_some(), "it is tried again");
         drop(all);
-        accept(&listener, &mut door, &mut clients, &nobody(), &Hosts::default());
+        accept(&listener, &mut door, &mut clients, &no_master(), &Hosts::default());
         assert!(clients.len() == 1 && door.watched(&listener).is_some() && door.longest_wait_ns().is_none());
     }
 
@@ -422,7 +422,7 @@ mod tests {
         }
 
         fn let_in(&mut self) {
-            accept(&self.listener, &mut self.door, &mut self.clients, &nobody(), &Hosts::default());
+            accept(&self.listener, &mut self.door, &mut self.clients, &no_master(), &Hosts::default());
         }
 
         /// More than the kernel keeps waiting.

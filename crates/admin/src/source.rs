@@ -1,7 +1,7 @@
 //! The master, as it is asked: one question at a time, which is never waited for.
 //!
-//! A flood of clients costs the master one question each [`PAUSE`]: whoever came before a question was asked takes its
-//! answer.
+//! A flood of clients costs the master one question each [`PAUSE`]: all clients that came before a question was asked take
+//! its answer.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -73,7 +73,8 @@ impl Source {
         Ok(Self { master, parent, question: None, asked: 0, asked_at: None, last: None })
     }
 
-    /// The number of the question that one who asks now has to wait for: one that is under way was asked before.
+    /// The number of the question whose answer a client that asks now has to wait for. A question that is under way was asked
+    /// before.
     pub(crate) fn next(&self) -> u64 {
         self.asked + 1
     }
@@ -89,13 +90,13 @@ impl Source {
         matches!(self.master, Master::Parent) && self.parent.is_none()
     }
 
-    /// When to look again, if somebody waits for an answer.
+    /// When to look again. `is_awaited`: some client waits for an answer.
     pub(crate) fn deadline(&self, is_awaited: bool) -> Option<Instant> {
         let pause = || self.asked_at.filter(|_| is_awaited).map(|at| at + PAUSE);
         self.question.as_ref().map(|question| question.deadline).or_else(pause)
     }
 
-    /// Asks, if somebody waits and no question is under way.
+    /// Asks, unless a question is under way or was asked just now.
     pub(crate) fn ask(&mut self, now: Instant) {
         if self.question.is_some() || self.asked_at.is_some_and(|at| now < at + PAUSE) {
             return;

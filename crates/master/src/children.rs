@@ -161,7 +161,7 @@ impl Mold {
                 self.reopening -= 1;
                 stage
             }
-            // Those who asked know whether they await an answer.
+            // Whether an answer is awaited is known where it was asked for.
             (Message::ForkFailed { .. } | Message::ExecEnvironment { .. }, stage) => stage,
             (Message::ReopenLogs, _) => return Verdict::Idle,
             _ => return Verdict::Lie,

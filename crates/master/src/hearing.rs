@@ -1,7 +1,7 @@
 //! What molds and workers say, and what becomes of one that says what is not its to say.
 //!
-//! Nothing here waits, and nothing is taken for true that can be looked up: who sends a message, and whose child that is, the
-//! kernel says.
+//! Nothing here waits, and nothing is taken for true that can be looked up: the kernel says which process sends a message, and
+//! whose child that is.
 
 use supervisor::{CauseId, Event, Generation, WorkerId};
 use sys::pidfd::Child;

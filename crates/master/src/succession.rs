@@ -14,7 +14,7 @@
 //! | the new one dies while the old one leaves | the old one exits with 75, the manager starts another |
 //! | the old one dies without having handed over | the new one leaves: the manager starts another |
 //!
-//! A new master that waits for its turn starts no other one, and is replaced by no other program: who it waits for knows
+//! A new master that waits for its turn starts no other one, and is replaced by no other program: the master it waits for knows
 //! only this one.
 //!
 //! Without a service manager nothing of this happens: the new master of an upgrade simply stays.

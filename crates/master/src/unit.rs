@@ -6,7 +6,7 @@
 
 use supervisor::{Phase, Signal, SuccessorPhase};
 
-/// The exit status of a master whose unit is to be started again (`EX_TEMPFAIL`). Nobody looks at it when another master
+/// The exit status of a master whose unit is to be started again (`EX_TEMPFAIL`). It has no effect when another master
 /// has taken over.
 pub(crate) const RESTART: u8 = 75;
 /// The exit status of a server that could not start.
@@ -24,8 +24,8 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Whether it may start another master, or make room for another program. One that waits for its turn may not: who it
-    /// waits for knows this process and this program alone.
+    /// Whether it may start another master, or make room for another program. One that waits for its turn may not: the
+    /// master that it waits for knows this process and this program alone.
     pub(crate) fn may_upgrade(self) -> bool {
         match self {
             Self::Free | Self::Main => true,
@@ -87,7 +87,7 @@ pub(crate) enum Leave {
     AfterSuccessor,
     /// With this status.
     Exit(u8),
-    /// It hands the unit over, and exits with [`RESTART`]: when the new master has taken over, nobody minds; when it has
+    /// It hands the unit over, and exits with [`RESTART`]: when the new master has taken over, that has no effect; when it has
     /// died in this very moment, unnoticed, the status says that the unit is not as it should be.
     HandingOver,
     /// The new master that it was leaving to has died: with [`RESTART`].

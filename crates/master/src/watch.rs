@@ -38,7 +38,7 @@ pub(crate) struct Due<Id> {
     pub(crate) next_ns: Option<u64>,
 }
 
-/// Who wakes up so late did not run, and its workers hardly did.
+/// A look that comes this late means that the machine stood still, workers included.
 const STANDSTILL_NS: u64 = 1_000_000_000;
 /// The scoreboard is not looked at again sooner than after this time.
 const SHORTEST_LOOK_NS: u64 = 1_000_000;

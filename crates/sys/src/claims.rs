@@ -87,7 +87,7 @@ impl AsFd for Claims {
 }
 
 impl Drop for Claims {
-    /// Nothing comes in any more, and what has come is looked through: with messages that nobody has received the
+    /// Nothing comes in any more, and what has come is looked through: with messages that were never received the
     /// descriptors that are attached to them end too.
     fn drop(&mut self) {
         let _ = rustix::net::shutdown(&*self, Shutdown::Read);
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(ours.hear(9_999).unwrap(), Claim::TooLong(10_000));
     }
 
-    /// A connection that cannot be closed at once: its peer does not read, and whoever closes it is to wait for that.
+    /// A connection that cannot be closed at once: its peer does not read, and its close waits for that.
     fn lingering() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

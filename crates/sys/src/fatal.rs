@@ -1,6 +1,6 @@
-//! What a process notes about a signal that may end it, for whoever reads the note afterwards.
+//! What a process notes about a signal that may end it, to be read after its end.
 //!
-//! wait(2) tells which signal ended a process, and neither whether a fault of its own raised it nor who sent it. Here a
+//! wait(2) tells which signal ended a process, and neither whether a fault of its own raised it nor which process sent it. Here a
 //! handler writes that into shared memory and then has done what would have been done without it: the handler that was
 //! there before is called (Ruby's, which prints a `[BUG]` report and aborts), or else the default acts. Nothing is noted
 //! in a child that the process forks.

@@ -122,7 +122,7 @@ pub enum Message {
 
     // ── worker → master ──
     /// The first that a worker sends, before it runs anything of the application's: it is there, and the master's child. Its
-    /// process id is not in it: the kernel says who sends a message (unix(7), `SO_PASSCRED`).
+    /// process id is not in it: the kernel says which process sends a message (unix(7), `SO_PASSCRED`).
     Forked,
     /// Somebody else than the master told the worker to leave, and it does. The answer is [`Message::Retire`].
     Leaving,

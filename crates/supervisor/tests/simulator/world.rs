@@ -246,7 +246,7 @@ impl World {
     pub(crate) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        // Who asks a master that is done sees its end.
+        // A client that asks a master which is done sees its end.
         if !self.laws.exited() {
             self.laws.ticket(ticket);
         }
