@@ -268,3 +268,23 @@ fn a_stop_among_slow_bodies_loses_no_request() {
         assert_stop_loses_nothing(&mut server, loads, stop, "slow bodies");
     }
 }
+
+#[test]
+fn workers_that_leave_among_slow_bodies_lose_no_request() {
+    let mut server = with_descriptors(256);
+    let _slow = slow_bodies(&server, 300);
+    wait_until_slow(&server);
+    let plan = |endpoint: &Endpoint| Plan::new(endpoint).clients(4).think(std::time::Duration::ZERO).start();
+    let loads: Vec<_> = server.endpoints().iter().map(plan).collect();
+    loads.iter().for_each(|load| load.wait_for_successes(20));
+    server.signal(Signal::WINCH);
+    server.wait_for_slots(&[]);
+    // Those that came meanwhile wait in the backlog.
+    server.signal(Signal::HUP);
+    server.wait_for_slots(&[0]);
+    for load in loads {
+        load.wait_for_successes(20);
+        load.stop().assert_no_failure();
+    }
+    server.stop();
+}
