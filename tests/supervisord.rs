@@ -101,7 +101,9 @@ fn a_stop_finishes_what_has_begun_by_either_signal() {
 #[test]
 fn a_boot_that_fails_is_no_running_program() {
     let supervisor = Supervisor::supervisord();
-    let mut server = supervisor.builder().app(App::rackup("raise 'it does not boot'")).launch();
+    // On a slow machine a boot takes longer than the file's second.
+    let slow = supervisor.builder().env("START_SECONDS", "60");
+    let mut server = slow.app(App::rackup("raise 'it does not boot'")).launch();
     server.wait_for(Mark::default(), "*it does not boot*");
     server.wait_for(Mark::default(), "*exited: licorne (exit status 1; not expected)");
     server.eventually("FATAL", || (server.supervisord_state() == "FATAL").then_some(()));

@@ -25,7 +25,8 @@ fill_in() {
         -e "s#/usr/local/bin/licorne -c config/unicorn.rb#$LICORNE $arguments#" \
         -e '/^user=/d' -e 's#chpst -u app ##' -e 's#s6-setuidgid app ##' -e '/RACK_ENV=production$/d' \
         -e '/^environment/s/,RACK_ENV=.*//' -e 's#^stdout_logfile=.*#stdout_logfile=/dev/fd/1#' \
-        -e "s#^stopsignal=.*#stopsignal=${STOP_SIGNAL:-TERM}#" "$DEPLOY/$1"
+        -e "s#^stopsignal=.*#stopsignal=${STOP_SIGNAL:-TERM}#" -e "s#^startsecs=.*#startsecs=${START_SECONDS:-1}#" \
+        "$DEPLOY/$1"
 }
 "##;
 
@@ -72,8 +73,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Debian's supervisord, with `deploy/supervisord/licorne.conf`; the environment variable `STOP_SIGNAL` changes its
-    /// `stopsignal`, `PROGRAM_SECTION` all of it.
+    /// Debian's supervisord, with `deploy/supervisord/licorne.conf`; the environment variables `STOP_SIGNAL` and
+    /// `START_SECONDS` change its `stopsignal` and `startsecs`, `PROGRAM_SECTION` all of it.
     #[must_use]
     pub fn supervisord() -> Supervisor {
         Supervisor::by(SUPERVISORD)
