@@ -18,6 +18,9 @@ use crate::peer::Peer;
 use crate::user::User;
 use crate::{Error, Result, safe_open};
 
+/// Whether descriptors may come with bytes. See unix(7), and asm-generic/socket.h for the number, which libc does not name.
+const SO_PASSRIGHTS: i32 = 83;
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
@@ -266,13 +269,20 @@ impl Listener {
                 failed.push(Error::path(call, &self.name)(errno));
             }
         };
-        if !self.is_unix() {
+        if self.is_unix() {
+            // What comes with bytes would be closed by whoever reads them, who may have to wait for that (SO_LINGER).
+            // Linux before 6.16 knows no such option.
+            let _ = self.set_option(libc::SOL_SOCKET, SO_PASSRIGHTS, 0);
+        } else {
             note("setsockopt(SO_KEEPALIVE)", sockopt::set_socket_keepalive(&self.fd, true));
             note("setsockopt(TCP_NODELAY)", sockopt::set_tcp_nodelay(&self.fd, options.tcp_nodelay));
             if let Some(cork) = options.tcp_nopush {
                 note("setsockopt(TCP_CORK)", sockopt::set_tcp_cork(&self.fd, cork));
             }
-            note("setsockopt(TCP_DEFER_ACCEPT)", self.set_defer_accept(options.tcp_defer_accept));
+            note(
+                "setsockopt(TCP_DEFER_ACCEPT)",
+                self.set_option(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, options.tcp_defer_accept),
+            );
         }
         if let Some(bytes) = options.rcvbuf {
             let bytes = usize::try_from(bytes).unwrap_or(0);
@@ -288,18 +298,11 @@ impl Listener {
         failed
     }
 
-    fn set_defer_accept(&self, seconds: i32) -> rustix::io::Result<()> {
+    /// Sets an option that takes an int and that rustix has no name for.
+    fn set_option(&self, level: i32, option: i32, value: i32) -> rustix::io::Result<()> {
         let size = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or(4);
-        // SAFETY: the option takes an int, and `seconds` is one that lives through the call. rustix has no name for it.
-        let result = unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_DEFER_ACCEPT,
-                (&raw const seconds).cast(),
-                size,
-            )
-        };
+        // SAFETY: the option takes an int, and `value` is one that lives through the call.
+        let result = unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, option, (&raw const value).cast(), size) };
         if result == 0 {
             Ok(())
         } else {
@@ -458,6 +461,28 @@ mod tests {
         check("b.sock", "Don't know how to bind: b.sock");
         check("a/b.sock", "Don't know how to bind: a/b.sock");
         check("", "Don't know how to bind: ");
+    }
+
+    #[test]
+    fn clients_attach_no_descriptors_where_the_kernel_can_forbid_it() {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        let directory = std::env::temp_dir().join(format!("licorne-rights-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("sock");
+        let listener = Listener::bind(&Address::Unix(path.clone()), &Options::default()).unwrap();
+        let attach = || {
+            let client = UnixStream::connect(&path).unwrap();
+            let descriptors = [client.as_fd()];
+            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+            sendmsg(&client, &[std::io::IoSlice::new(b"x")], &mut control, SendFlags::empty())
+        };
+        assert_eq!(attach(), Ok(1));
+        let is_known = listener.set_option(libc::SOL_SOCKET, SO_PASSRIGHTS, 1).is_ok();
+        assert!(listener.apply(&Options::default()).is_empty());
+        assert_eq!(attach(), if is_known { Err(Errno::PERM) } else { Ok(1) });
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
