@@ -42,7 +42,7 @@ impl Log {
 
 fn lost(count: u64) -> String {
     let (lines, were) = if count == 1 { ("line", "was") } else { ("lines", "were") };
-    format(Level::Warn, &format!("{count} log {lines} {were} lost: what reads standard error did not read"))
+    format(Level::Warn, &format!("{count} log {lines} {were} lost: standard error took no more"))
 }
 
 fn format(level: Level, text: &str) -> String {

@@ -4,12 +4,10 @@
 //! and redirects.
 
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use supervisor::{Event, Generation};
 use sys::signals::{Delivered, Signal, Signals};
-use sys::stdio::Stream;
 use sys::user::User;
 use wire::Message;
 
@@ -107,26 +105,6 @@ impl Shell {
         self.redirect(settings, sys::stdio::redirect)
     }
 
-    /// Sends the standard streams to their files, by `redirect` the first time and by `reopen` ever after.
-    pub(crate) fn redirect(
-        &self,
-        settings: &Settings,
-        how: impl Fn(Stream, &Path, Option<&User>) -> sys::Result<()>,
-    ) -> Result<(), String> {
-        let null = self.options.daemonize.then(|| PathBuf::from("/dev/null"));
-        let stdout = settings.stdout_path.as_ref().or(null.as_ref());
-        let stderr = settings.stderr_path.as_ref().or(null.as_ref());
-        let user = settings.user.as_ref();
-        let redirect = |name: &str, stream, path: Option<&PathBuf>| match path {
-            Some(path) => how(stream, path, user).map_err(|error| format!("{name}: {}", error.chain())),
-            None => Ok(()),
-        };
-        let out = redirect("stdout_path", Stream::Out, stdout);
-        // One that cannot be opened does not keep the other from being so.
-        let err = redirect("stderr_path", Stream::Err, stderr);
-        out.and(err)
-    }
-
     pub(crate) fn commit(&mut self, generation: Generation) {
         let Some(mold) = self.molds.get(&generation) else { return };
         let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
@@ -165,9 +143,7 @@ impl Shell {
 
     /// Makes pid file and standard streams those of `settings`.
     fn change_settings(&mut self, settings: &Settings) {
-        if let Err(text) = self.redirect(settings, sys::stdio::reopen) {
-            self.log.error(format_args!("{text}; the log that was open stays"));
-        }
+        self.redirect_anew(settings);
         if let Some(pid) = self.successor.pid() {
             if let Some(path) = &settings.pid {
                 let path = path.display();

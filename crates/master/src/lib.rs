@@ -50,6 +50,7 @@ mod in_place;
 mod inherited;
 mod listeners;
 mod log;
+mod log_files;
 mod notify;
 mod orphans;
 mod perform;

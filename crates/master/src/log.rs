@@ -9,8 +9,8 @@ use std::fmt::Display;
 use sys::text::{printable, printable_lines};
 use wire::Severity;
 
-/// How long the last words of a server that does not boot wait for a reader.
-const LAST_WORDS_NS: u64 = 1_000_000_000;
+/// How long the last words of a server wait for a reader.
+pub(crate) const LAST_WORDS_NS: u64 = 1_000_000_000;
 
 /// Where the master's lines go.
 #[derive(Debug, Default)]
@@ -72,10 +72,7 @@ impl Log {
 
     fn lost(count: u64) -> String {
         let (lines, were) = if count == 1 { ("line", "was") } else { ("lines", "were") };
-        Self::format(
-            Severity::Warn,
-            &format!("{count} log {lines} {were} lost: what reads standard error did not read"),
-        )
+        Self::format(Severity::Warn, &format!("{count} log {lines} {were} lost: standard error took no more"))
     }
 
     fn format(severity: Severity, text: &str) -> String {

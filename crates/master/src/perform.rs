@@ -1,6 +1,5 @@
 //! One function for each action.
 
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -275,30 +274,6 @@ impl Shell {
     pub(crate) fn tell_mold(&self, generation: Generation, message: &Message) {
         if let Some(mold) = self.molds.get(&generation) {
             mold.link.send(message, &[]);
-        }
-    }
-
-    /// The master's logs first, then the molds', then the workers': each may have to give a new file to the user of the
-    /// next, who may be unable to make one.
-    fn reopen_logs(&mut self) {
-        self.log.info("master reopening logs...");
-        if let Some(settings) = &self.settings
-            && let Err(text) = self.redirect(settings, sys::stdio::reopen)
-        {
-            self.log.error(format_args!("{text}; the log that was open stays"));
-        }
-        self.log.info("master done reopening logs");
-        let generations: BTreeSet<Generation> = self.workers.values().map(|worker| worker.generation).collect();
-        self.molds.values_mut().for_each(Mold::reopen_logs);
-        for generation in generations.into_iter().filter(|generation| !self.molds.contains_key(generation)) {
-            self.reopen_logs_of_workers(generation);
-        }
-    }
-
-    /// The mold of these workers has opened its logs anew, or is gone.
-    pub(crate) fn reopen_logs_of_workers(&self, generation: Generation) {
-        for worker in self.workers.values().filter(|worker| worker.generation == generation) {
-            worker.link.send(&Message::ReopenLogs, &[]);
         }
     }
 

@@ -5,7 +5,7 @@ use sys::stdio::complain;
 
 use crate::boot::Options;
 use crate::inherited::Announced;
-use crate::log::Log;
+use crate::log::{LAST_WORDS_NS, Log};
 use crate::runtime::Runtime;
 use crate::shell::Shell;
 use crate::take_over;
@@ -15,6 +15,12 @@ use crate::unit::FAILED;
 ///
 /// Call it once, while the process has a single thread: it may fork, and it overwrites the process's title.
 pub fn run(options: Options, runtime: Runtime) -> u8 {
+    let status = serve(options, runtime);
+    sys::stderr::finish(LAST_WORDS_NS);
+    status
+}
+
+fn serve(options: Options, runtime: Runtime) -> u8 {
     match take_over::handed_over() {
         Ok(None) => {}
         Ok(Some(handed)) => match Shell::take_over(options, runtime, &handed) {

@@ -24,6 +24,7 @@ use crate::in_place::{self, Replacement};
 use crate::inherited::{Announced, Inherited};
 use crate::listeners::Listeners;
 use crate::log::Log;
+use crate::log_files::Unanswered;
 use crate::notify::Notify;
 use crate::queue::Queue;
 use crate::runtime::Runtime;
@@ -91,6 +92,7 @@ pub(crate) struct Shell {
     pub(crate) begins_anew: bool,
     /// Whether it has been logged that everything is done.
     pub(crate) completed: bool,
+    pub(crate) unanswered: Option<Unanswered>,
     pub(crate) exit: Option<u8>,
 }
 
@@ -161,6 +163,7 @@ impl Shell {
             entered: false,
             begins_anew: false,
             completed: false,
+            unanswered: None,
             exit: None,
             options,
             runtime,
@@ -249,6 +252,7 @@ impl Shell {
         fds.extend(self.admin.readable());
         fds.extend(self.successor.readable());
         fds.extend(self.succession.origin.as_ref().map(AsFd::as_fd));
+        fds.extend(self.unanswered.as_ref().map(|unanswered| unanswered.answer.as_fd()));
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
         if let Err(error) = sys::poll::wait(&fds, &[], left) {
             self.log.error(format_args!("master loop error: {}", error.chain()));
@@ -282,6 +286,7 @@ impl Shell {
             self.forget_oom_kills();
         }
         self.look_after_successor();
+        self.hear_file_systems();
         self.hear_clients();
         let due = self.supervisor.next_deadline().is_some_and(|at| at <= now());
         if due {

@@ -20,6 +20,7 @@ pub mod pidfd;
 pub mod pidfile;
 pub mod poll;
 pub mod process;
+pub mod remote;
 pub mod runtime_directory;
 pub mod safe_open;
 pub mod signals;

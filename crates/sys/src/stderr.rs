@@ -5,12 +5,15 @@
 //!
 //! `O_NONBLOCK` is no way: it belongs to the open file, which workers, the application and the shell share. So a line goes
 //! to a pipe or terminal through an open file of its own (`/proc/self/fd/2`), or, where this user may not open it again,
-//! by splice(2), which can be told not to wait. A regular file is written as it is: on a network file system that does not
-//! answer even opening it waits, and a thread for that would be one too many in a process that forks.
+//! by splice(2), which can be told not to wait. A file on the network, whose server may not answer, is written by a process
+//! apart ([`remote`]); every other regular file as it is.
+//!
+//! [`remote`]: crate::remote
 
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -18,10 +21,14 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::pipe::{PIPE_BUF, PipeFlags, SpliceFlags};
 
+use crate::remote::{self, Identity, Writer};
+
 /// Lines that were lost and not told yet.
 static LOST: AtomicU64 = AtomicU64::new(0);
 /// Whether the last line was lost in the middle.
 static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+/// The file that was written last, and the process that writes it if it is on the network.
+static FILE: Mutex<Option<(Identity, Option<Writer>)>> = Mutex::new(None);
 
 /// Writes a line, if there is room. When lines were lost before, the line that `notice` makes of their number goes first.
 pub fn write_line(line: &str, notice: impl FnOnce(u64) -> String) {
@@ -44,6 +51,13 @@ pub fn tell_lost(notice: impl FnOnce(u64) -> String) -> bool {
 /// Writes the last words of a process, which nothing waits for: what finds no room waits for some, `patience_ns` in all.
 pub fn write_last(text: &str, patience_ns: u64) {
     write_within(rustix::stdio::stderr(), format!("{text}\n").as_bytes(), patience_ns);
+}
+
+/// Waits until what was written is where it belongs, `patience_ns` at most. For the end of a process.
+pub fn finish(patience_ns: u64) {
+    if let Some((_, Some(writer))) = FILE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        writer.finish(patience_ns);
+    }
 }
 
 fn write_within(to: BorrowedFd<'_>, mut bytes: &[u8], patience_ns: u64) {
@@ -72,12 +86,19 @@ fn put(line: &str) -> bool {
 
 /// Writes what there is room for. Returns how much that was, and why it is not all.
 fn write_without_waiting(to: BorrowedFd<'_>, bytes: &[u8]) -> (usize, Result<(), Errno>) {
-    let kind = rustix::fs::fstat(to).map(|meta| FileType::from_raw_mode(meta.st_mode));
+    // To ask for more than is known would be to wait for the server of a file on the network.
+    let known = remote::identify(to);
+    let mode = known.map(|(mode, _)| mode).or_else(|_| rustix::fs::fstat(to).map(|meta| meta.st_mode));
+    let kind = mode.map(FileType::from_raw_mode);
     let own = || {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         rustix::fs::open(format!("/proc/self/fd/{}", to.as_raw_fd()), flags, Mode::empty())
     };
     match kind {
+        Ok(FileType::RegularFile) => match known {
+            Ok((_, file)) => write_file(to, file, bytes),
+            Err(_) => in_pieces(bytes, |piece| rustix::io::write(to, piece)),
+        },
         Ok(FileType::Socket) => {
             in_pieces(bytes, |piece| rustix::net::send(to, piece, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
         }
@@ -93,6 +114,23 @@ fn write_without_waiting(to: BorrowedFd<'_>, bytes: &[u8]) -> (usize, Result<(),
                 in_pieces(bytes, |piece| if has_room(to) { rustix::io::write(to, piece) } else { Err(Errno::AGAIN) })
             }
         },
+        _ => in_pieces(bytes, |piece| rustix::io::write(to, piece)),
+    }
+}
+
+/// Writes to a regular file: itself, or, if it is on the network, through a process apart.
+fn write_file(to: BorrowedFd<'_>, file: Identity, bytes: &[u8]) -> (usize, Result<(), Errno>) {
+    let mut last = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_known = last.as_ref().is_some_and(|(known, writer)| match writer {
+        Some(writer) => writer.is_for(file),
+        None => *known == file,
+    });
+    if !is_known {
+        let writer = remote::is_remote(file).then(|| Writer::start(to, file)).flatten();
+        *last = Some((file, writer));
+    }
+    match &*last {
+        Some((_, Some(writer))) => in_pieces(bytes, |piece| rustix::io::write(writer.pipe(), piece)),
         _ => in_pieces(bytes, |piece| rustix::io::write(to, piece)),
     }
 }

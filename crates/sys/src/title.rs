@@ -4,9 +4,13 @@
 //! environment, which makes room for titles longer than the original command line.
 
 use std::ffi::OsString;
+use std::sync::OnceLock;
+
+/// What this process has claimed.
+static CLAIMED: OnceLock<Title> = OnceLock::new();
 
 /// The memory that the kernel shows as the command line.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Title {
     start: usize,
     length: usize,
@@ -30,7 +34,7 @@ impl Title {
             // nothing points into the original memory any more.
             unsafe { std::env::set_var(name, value) };
         }
-        Some(Self { start, length: end - start })
+        Some(*CLAIMED.get_or_init(|| Self { start, length: end - start }))
     }
 
     /// Shows `text`, cut to the memory there is.
@@ -42,5 +46,12 @@ impl Title {
         let memory = unsafe { std::slice::from_raw_parts_mut(self.start as *mut u8, self.length) };
         memory[..shown.len()].copy_from_slice(shown);
         memory[shown.len()..].fill(0);
+    }
+}
+
+/// Shows `text` where this process, or the one that it was forked from, has claimed the memory. It makes no system call.
+pub(crate) fn show(text: &str) {
+    if let Some(title) = CLAIMED.get() {
+        title.set(text);
     }
 }

@@ -1,0 +1,113 @@
+//! The files behind the standard streams: opened once, and anew after rotation or with other settings.
+//!
+//! A file system on the network may not answer. While the server boots that is waited for; later the files are opened
+//! anew as soon as it answers, and everything else goes on meanwhile.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use supervisor::Generation;
+use sys::pidfd::Pidfd;
+use sys::stdio::Stream;
+use sys::user::User;
+use wire::Message;
+
+use crate::children::Mold;
+use crate::settings::Settings;
+use crate::shell::Shell;
+
+/// Log files that are to be opened anew, whose file system has not answered yet.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    /// Ends when it has.
+    pub(crate) answer: Pidfd,
+    /// Whether the children are to open theirs then, too.
+    children: bool,
+}
+
+impl Shell {
+    /// Sends the standard streams to their files, by `redirect` the first time and by `reopen` ever after.
+    pub(crate) fn redirect(
+        &self,
+        settings: &Settings,
+        how: impl Fn(Stream, &Path, Option<&User>) -> sys::Result<()>,
+    ) -> Result<(), String> {
+        let null = self.options.daemonize.then(|| PathBuf::from("/dev/null"));
+        let stdout = settings.stdout_path.as_ref().or(null.as_ref());
+        let stderr = settings.stderr_path.as_ref().or(null.as_ref());
+        let user = settings.user.as_ref();
+        let redirect = |name: &str, stream, path: Option<&PathBuf>| match path {
+            Some(path) => how(stream, path, user).map_err(|error| format!("{name}: {}", error.chain())),
+            None => Ok(()),
+        };
+        let out = redirect("stdout_path", Stream::Out, stdout);
+        // One that cannot be opened does not keep the other from being so.
+        let err = redirect("stderr_path", Stream::Err, stderr);
+        out.and(err)
+    }
+
+    /// Sends the standard streams to the files of `settings`, which are about to hold.
+    pub(crate) fn redirect_anew(&mut self, settings: &Settings) {
+        if !self.ask_for_logs(settings, false) {
+            self.reopen_own(settings);
+        }
+    }
+
+    /// Opens all logs anew.
+    pub(crate) fn reopen_logs(&mut self) {
+        self.log.info("master reopening logs...");
+        let settings = self.settings.take();
+        let waits = settings.as_ref().is_some_and(|settings| self.ask_for_logs(settings, true));
+        self.settings = settings;
+        if !waits {
+            self.reopen_all();
+        }
+    }
+
+    /// Opens the logs anew whose file system has answered.
+    pub(crate) fn hear_file_systems(&mut self) {
+        if let Some(unanswered) = self.unanswered.take_if(|unanswered| unanswered.answer.has_exited()) {
+            match (&self.settings, unanswered.children) {
+                (Some(settings), false) => self.reopen_own(settings),
+                _ => self.reopen_all(),
+            }
+        }
+    }
+
+    /// Asks the file systems of the logs whether they answer; returns whether that has to be waited for.
+    fn ask_for_logs(&mut self, settings: &Settings, children: bool) -> bool {
+        let paths = [&settings.stdout_path, &settings.stderr_path];
+        let paths: Vec<&Path> = paths.into_iter().flatten().map(PathBuf::as_path).collect();
+        let Some(answer) = sys::remote::ask(&paths) else { return false };
+        let children = children || self.unanswered.take().is_some_and(|before| before.children);
+        self.unanswered = Some(Unanswered { answer, children });
+        true
+    }
+
+    fn reopen_own(&self, settings: &Settings) {
+        if let Err(text) = self.redirect(settings, sys::stdio::reopen) {
+            self.log.error(format_args!("{text}; the log that was open stays"));
+        }
+    }
+
+    /// The master's logs first, then the molds', then the workers': each may have to give a new file to the user of the
+    /// next, who may be unable to make one.
+    fn reopen_all(&mut self) {
+        if let Some(settings) = &self.settings {
+            self.reopen_own(settings);
+        }
+        self.log.info("master done reopening logs");
+        let generations: BTreeSet<Generation> = self.workers.values().map(|worker| worker.generation).collect();
+        self.molds.values_mut().for_each(Mold::reopen_logs);
+        for generation in generations.into_iter().filter(|generation| !self.molds.contains_key(generation)) {
+            self.reopen_logs_of_workers(generation);
+        }
+    }
+
+    /// The mold of these workers has opened its logs anew, or is gone.
+    pub(crate) fn reopen_logs_of_workers(&self, generation: Generation) {
+        for worker in self.workers.values().filter(|worker| worker.generation == generation) {
+            worker.link.send(&Message::ReopenLogs, &[]);
+        }
+    }
+}
