@@ -185,8 +185,8 @@ impl Shell {
     pub(crate) fn open_control(&mut self, settings: &Settings) {
         let configured = self.options.control.clone().or_else(|| settings.control.clone());
         let path = configured.clone().unwrap_or_else(|| control::default_path(sys::process::own_pid()));
-        if let Err(text) = self.control.open(&path, configured.is_none(), settings.user.clone()) {
-            self.log.error(format_args!("no control socket at {}: {text}", path.display()));
+        if let Err(error) = self.control.open(&path, configured.is_none(), settings.user.clone()) {
+            self.log.error(format_args!("no control socket at {}: {}", path.display(), error.chain()));
         }
     }
 }

@@ -254,6 +254,7 @@ impl Shell {
         fds.extend(self.succession.origin.as_ref().map(AsFd::as_fd));
         fds.extend(self.unanswered.as_ref().map(|unanswered| unanswered.answer.as_fd()));
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
+        let left = left.into_iter().chain(self.control.longest_wait_ns()).min();
         if let Err(error) = sys::poll::wait(&fds, &[], left) {
             self.log.error(format_args!("master loop error: {}", error.chain()));
         }

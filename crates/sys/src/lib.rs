@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod door;
 pub mod fatal;
 pub mod image;
+pub mod line_server;
 pub mod listener;
 pub mod memory;
 pub mod notify;
