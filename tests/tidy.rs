@@ -16,7 +16,7 @@ const SHELLS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("master", &["supervisor", "wire", "scoreboard", "directives", "sys"]),
     ("reactor", &["http1", "sys", "wire", "scoreboard"]),
-    ("admin", &["sys"]),
+    ("admin", &["http1", "sys"]),
     ("herd", &["sys"]),
     ("licorne", &["admin", "herd", "master", "wire", "sys", "directives"]),
     ("licorne_ext", &["reactor", "http1", "wire", "scoreboard", "directives", "sys"]),

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use http1::Limits;
+use http1::request::HeadParser;
 use sys::door::Door;
 use sys::listener::{Address, Listener};
 use sys::stdio::complain;
@@ -199,11 +201,18 @@ struct Client {
 
 enum State {
     /// It asks; this much of the head is there.
-    Asking(Vec<u8>),
+    Asking(Box<Asking>),
     /// It waits for the master's answer to the question of this number.
     Waiting(Asked, u64),
     /// It has this much of its answer still to take.
     Taking(Vec<u8>),
+}
+
+/// A head that is not whole yet.
+#[derive(Default)]
+struct Asking {
+    received: Vec<u8>,
+    parser: HeadParser,
 }
 
 enum Stream {
@@ -260,7 +269,7 @@ fn accept(listener: &Listener, door: &mut Door, clients: &mut Vec<Client>, sourc
             let oldest = clients.iter().position(Client::asks).or_else(|| clients.iter().position(Client::takes));
             oldest.map(|place| clients.remove(place));
         }
-        let mut client = Client { stream, state: State::Asking(Vec::new()), deadline: Instant::now() + PATIENCE };
+        let mut client = Client { stream, state: State::Asking(Box::default()), deadline: Instant::now() + PATIENCE };
         // Most have asked by now: a flood of silent ones behind them pushes none of these out.
         if client.serve(source, hosts) {
             clients.push(client);
@@ -286,17 +295,17 @@ impl Client {
 
     /// Reads, or writes, what can be without waiting. Returns whether the connection is still needed.
     fn serve(&mut self, source: &Source, hosts: &Hosts) -> bool {
-        if let State::Asking(received) = &mut self.state {
-            match hear(&mut self.stream, received) {
-                Ok(true) => match asked(&String::from_utf8_lossy(received), hosts) {
-                    Ok(asked) => {
-                        self.state = State::Waiting(asked, source.next());
-                        self.deadline = Instant::now() + PATIENCE;
-                        return true;
-                    }
-                    Err(response) => self.state = State::Taking(response.bytes(received.starts_with(b"HEAD "))),
-                },
-                Ok(false) => return true,
+        if let State::Asking(asking) = &mut self.state {
+            match asking.hear(&mut self.stream, hosts) {
+                Ok(None) => return true,
+                Ok(Some(Ok(asked))) => {
+                    self.state = State::Waiting(asked, source.next());
+                    self.deadline = Instant::now() + PATIENCE;
+                    return true;
+                }
+                Ok(Some(Err(response))) => {
+                    self.state = State::Taking(response.bytes(asking.received.starts_with(b"HEAD ")));
+                }
                 Err(_) => return false,
             }
         }
@@ -327,24 +336,26 @@ impl Client {
     }
 }
 
-/// Reads what is there. Returns whether the head is whole.
-fn hear(stream: &mut Stream, received: &mut Vec<u8>) -> std::io::Result<bool> {
-    let mut buffer = [0; 1024];
-    while received.len() <= HEAD_BYTES {
-        match stream.read(&mut buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
-                received.extend_from_slice(&buffer[..count]);
-                // What follows it, were it the end of all that the client sends, changes nothing.
-                if received.windows(4).any(|end| end == b"\r\n\r\n") {
-                    return Ok(true);
-                }
+impl Asking {
+    /// Reads what is there. Returns what is asked, or what is answered at once, when that can be told.
+    fn hear(&mut self, stream: &mut Stream, hosts: &Hosts) -> std::io::Result<Option<Result<Asked, Response>>> {
+        let limits = Limits { section: HEAD_BYTES, ..Limits::default() };
+        let mut buffer = [0; 1024];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                // What follows a head, were it the end of all that the client sends, changes nothing.
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
+            match self.parser.parse(&self.received, &limits) {
+                Ok(None) => {}
+                Ok(Some(head)) => return Ok(Some(asked(head, &self.received, hosts))),
+                Err(reject) => return Ok(Some(Err(Response::refused(reject)))),
+            }
         }
     }
-    Err(ErrorKind::FileTooLarge.into())
 }
 
 #[cfg(test)]
@@ -377,7 +388,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.write_all(&[b'x'; HEAD_BYTES + 2048]).unwrap();
-        let state = State::Asking(Vec::new());
+        let state = State::Asking(Box::default());
         let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
         assert!(!client.serve(&no_master(), &Hosts::default()));
     }
@@ -441,7 +452,7 @@ mod tests {
     #[test]
     fn silent_connections_push_out_none_that_has_asked() {
         let mut crowd = Crowd::new();
-        crowd.connect("GET /nowhere HTTP/1.1\r\n\r\n");
+        crowd.connect("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n");
         for _ in 0..100 {
             crowd.connect("");
         }
@@ -456,7 +467,7 @@ mod tests {
     #[test]
     fn a_refused_head_request_gets_no_content() {
         let mut crowd = Crowd::new();
-        crowd.connect("HEAD /nowhere HTTP/1.1\r\n\r\n");
+        crowd.connect("HEAD /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n");
         crowd.let_in();
         let mut answer = String::new();
         crowd.theirs[0].read_to_string(&mut answer).unwrap();
@@ -466,7 +477,7 @@ mod tests {
     #[test]
     fn pieces_of_heads_push_out_neither_newcomers_nor_those_that_wait_for_the_master() {
         let mut crowd = Crowd::new();
-        let waits = crowd.connect("GET /livez HTTP/1.1\r\n\r\n");
+        let waits = crowd.connect("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
         crowd.flood(CLIENTS, "G");
         let newcomer = crowd.connect("");
         crowd.flood(CLIENTS / 2, "G");
@@ -478,8 +489,8 @@ mod tests {
     #[test]
     fn when_all_wait_for_the_master_the_others_wait_outside() {
         let mut crowd = Crowd::new();
-        crowd.flood(CLIENTS, "GET /livez HTTP/1.1\r\n\r\n");
-        let last = crowd.connect("GET /livez HTTP/1.1\r\n\r\n");
+        crowd.flood(CLIENTS, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let last = crowd.connect("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
         crowd.let_in();
         assert!(!has_room(&crowd.clients) && !crowd.has(last));
         let answer = Answer { number: 1, status: None };
