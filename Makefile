@@ -78,7 +78,7 @@ test-ruby33:
 	bin/debian-13 make --no-print-directory build minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) \
-	  -E 'binary(/^(boot|rack|rack_spec|rack_handler|reload|upgrade|signals|deaths|recipes)$$/) - test(/^ten_reloads/)'
+	  -E 'binary(lifecycle) & test(/^(boot|reload|upgrade|signals|deaths|recipes)::/) - test(/::ten_reloads/) | binary(http) & test(/^rack/)'
 
 check: fmt clippy doc ruby-syntax tidy
 	@echo "make check: everything passed"

@@ -9,7 +9,7 @@ use std::time::Instant;
 use testkit::http::Broken;
 use testkit::{App, Connection, Request, Response, Server};
 
-#[path = "../crates/http1/tests/support/corpus.rs"]
+#[path = "../../crates/http1/tests/support/corpus.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 mod corpus;
 

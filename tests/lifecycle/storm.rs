@@ -6,7 +6,7 @@
 //! is how long each storm rages. For long ones use `cargo test`, which knows no deadline:
 //!
 //! ```text
-//! LICORNE_STORM_SECONDS=600 cargo test -p testkit --test storm -- --nocapture
+//! LICORNE_STORM_SECONDS=600 cargo test -p testkit --test lifecycle storm:: -- --nocapture
 //! ```
 
 mod clients;
@@ -17,14 +17,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use clients::{Clients, Crowd};
-use ledger::Ledger;
+use self::clients::{Clients, Crowd};
+use self::ledger::Ledger;
+use self::verdict::{Blow, Verdict};
 use rustix::process::Signal;
 use testkit::dice::{self, Dice};
 use testkit::process::{Watch, signal};
 use testkit::server::{Builder, Holdings};
 use testkit::{App, Server};
-use verdict::{Blow, Verdict};
 
 /// How many workers the configuration wants.
 const WORKERS: u32 = 3;

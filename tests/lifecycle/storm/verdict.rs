@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
-use crate::clients::{Attempt, Closed, Outcome, Saw};
-use crate::ledger::Ledger;
+use super::clients::{Attempt, Closed, Outcome, Saw};
+use super::ledger::Ledger;
 
 /// A request of the test itself, not of a client.
 const ITS_OWN: u64 = 0;

@@ -3,17 +3,10 @@
 //!
 //! The unit files are those of `deploy/systemd`, as users copy them; a test changes what it is about by a drop-in.
 
-#[path = "systemd/deaths.rs"]
 mod deaths;
-#[path = "systemd/life.rs"]
 mod life;
-#[path = "systemd/reloads.rs"]
 mod reloads;
-#[path = "systemd/sockets.rs"]
 mod sockets;
-#[path = "systemd/switch.rs"]
 mod switch;
-#[path = "systemd/unit.rs"]
 mod unit;
-#[path = "systemd/upgrades.rs"]
 mod upgrades;

@@ -1,0 +1,19 @@
+//! A server from its first boot to its last exit: reloads, upgrades, deaths, and what its user and its workers may do to it. One file per promise.
+
+mod boot;
+mod daemon;
+mod deaths;
+mod in_place;
+mod leaks;
+mod log_readers;
+mod lying_worker;
+mod notify;
+mod placed_paths;
+mod recipes;
+mod releases;
+mod reload;
+mod reload_failures;
+mod scale;
+mod signals;
+mod storm;
+mod upgrade;

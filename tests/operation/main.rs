@@ -1,0 +1,12 @@
+//! What operators write and type: configuration, commands, installation, deploys, health checks. One file per promise.
+
+mod admin;
+mod command_line;
+mod commands;
+mod config_errors;
+mod deploy;
+mod deploy_tools;
+mod gem_install;
+mod harness;
+mod machines;
+mod migrating;
