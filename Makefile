@@ -1,4 +1,4 @@
-# make run · make build · make test · make check · make bench
+# make run · make build · make test · make test-all · make check · make bench
 #
 # Everything works from a fresh clone; bin/setup installs what is missing, and says so.
 
@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy unit doctest minitest minitest-gc fuzz test-ruby33 bench clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax tidy unit doctest minitest minitest-gc fuzz test-ruby33 test-all bench clean
 
 all: build
 
@@ -72,13 +72,22 @@ minitest-gc:
 	@LICORNE_TEST_GC=stress $(NATIVE_TEST) gem/test/native_input_test.rb -n '/kept|class/'
 
 # The same promises with Ruby 3.3 and Rack 3, in Debian 13: the extension is built there, the tests are run there. What
-# does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`.
+# does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`, and more of
+# what hardly does to `test-all`.
 RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
+RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|reload)::/) - test(/::ten_reloads/) | binary(http) & test(/^rack/)
 test-ruby33:
 	bin/debian-13 make --no-print-directory build minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
-	  --profile $(or $(NEXTEST_PROFILE),default) \
-	  -E 'binary(lifecycle) & test(/^(boot|reload|upgrade|signals|deaths|recipes)::/) - test(/::ten_reloads/) | binary(http) & test(/^rack/)'
+	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY33_TESTS)'
+
+# What takes longer: storms of ten minutes, minutes of each fuzz target, more of the promises with Ruby 3.3.
+test-all: test
+	bin/fuzz 60
+	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes)::/)'
+	LICORNE_STORM_SECONDS=600 LICORNE_BIN="$(abspath $(RELEASE))/licorne" \
+	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::
+	@echo "make test-all: everything passed"
 
 check: fmt clippy doc ruby-syntax tidy
 	@echo "make check: everything passed"
