@@ -215,7 +215,7 @@ fn a_master_that_hangs_is_told_to_all_that_ask() {
             .map(|_| {
                 let mut client =
                     std::os::unix::net::UnixStream::connect(server.file("admin.sock")).expect("it listens");
-                client.write_all(b"GET /livez HTTP/1.1\r\n\r\n").expect("sent");
+                client.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
                 client
             })
             .collect();
