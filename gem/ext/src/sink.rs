@@ -3,9 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use http1::Limits;
-use http1::chunked::{Decoder, Step};
-use http1::response::{BodyFraming, LAST_CHUNK, chunk_header};
+use http1::response::{Body, BodyFraming};
 use magnus::Value;
 use sys::clock::monotonic_ns;
 
@@ -32,14 +30,10 @@ pub(crate) struct Written {
 /// Where the pieces of one body go.
 pub(crate) struct Sink<'e, 'x> {
     exchange: &'e Exchange<'x>,
-    framing: BodyFraming,
+    body: Body,
     /// What was not given to the socket yet: the head, until there is something to send with it.
     pending: Vec<u8>,
-    /// Bytes that the declared length still allows.
-    left: u64,
-    decoder: Option<Box<Decoder>>,
     begun: bool,
-    ended: bool,
     gone: bool,
     /// The connection is closed right behind the body.
     last: bool,
@@ -49,21 +43,7 @@ pub(crate) struct Sink<'e, 'x> {
 
 impl<'e, 'x> Sink<'e, 'x> {
     pub(crate) fn new(exchange: &'e Exchange<'x>, head: Vec<u8>, framing: BodyFraming) -> Self {
-        let left = if let BodyFraming::Length(bytes) = framing { bytes } else { 0 };
-        let recoded = matches!(framing, BodyFraming::Prechunked | BodyFraming::Unchunk);
-        let decoder = recoded.then(Box::default);
-        Self {
-            exchange,
-            framing,
-            pending: head,
-            left,
-            decoder,
-            begun: false,
-            ended: false,
-            gone: false,
-            last: false,
-            socket: None,
-        }
+        Self { exchange, body: Body::new(framing), pending: head, begun: false, gone: false, last: false, socket: None }
     }
 
     /// Says that nothing takes time between the end of the body and the end of the connection.
@@ -83,32 +63,25 @@ impl<'e, 'x> Sink<'e, 'x> {
 
     /// Tells whether the client got, or will get, all that the head promised.
     pub(crate) fn is_complete(&self) -> bool {
-        let whole = match self.framing {
-            BodyFraming::Length(_) => self.left == 0,
-            BodyFraming::Prechunked | BodyFraming::Unchunk => {
-                self.decoder.as_ref().is_some_and(|decoder| decoder.is_done())
-            }
-            BodyFraming::None | BodyFraming::Chunked | BodyFraming::UntilClose => true,
-        };
-        whole && self.ended && !self.gone
+        self.body.is_complete() && !self.gone
     }
 
     /// Tells whether only the end of the connection shows where the body ends.
     pub(crate) fn ends_by_close(&self) -> bool {
-        matches!(self.framing, BodyFraming::UntilClose | BodyFraming::Unchunk)
+        self.body.ends_by_close()
     }
 
     /// Sends a body.
     pub(crate) fn write(&mut self, content: &Content, body: Value) -> Written {
         let by_itself = |outcome| Written { outcome, closed: None };
-        if self.framing == BodyFraming::None {
+        if self.body.framing() == BodyFraming::None {
             self.end();
             return by_itself(Ok(()));
         }
         let Written { outcome, closed } = match content {
             Content::Nothing | Content::Stream => by_itself(Ok(())),
             Content::Strings(array, bytes) => by_itself(self.strings(*array, *bytes)),
-            Content::File(file, bytes) if self.framing == BodyFraming::Length(*bytes) => {
+            Content::File(file, bytes) if self.body.framing() == BodyFraming::Length(*bytes) => {
                 self.file(file, *bytes);
                 by_itself(Ok(()))
             }
@@ -138,10 +111,10 @@ impl<'e, 'x> Sink<'e, 'x> {
 
     /// Sends all strings at once, straight from Ruby's memory.
     fn strings(&mut self, array: Value, bytes: u64) -> Result<(), Escape> {
-        if self.framing != BodyFraming::Length(bytes) {
+        if self.body.framing() != BodyFraming::Length(bytes) {
             return protect(|rb| rb.each_element(array, |rb, piece| self.piece(rb, piece)));
         }
-        self.left = 0;
+        self.body.written_elsewhere();
         if bytes as usize <= COPIED_BYTES {
             for index in 0..length(array) {
                 with_bytes(element(array, index), |part| self.pending.extend_from_slice(part));
@@ -163,7 +136,7 @@ impl<'e, 'x> Sink<'e, 'x> {
     /// Sends a file without reading it into memory, unless it is small.
     fn file(&mut self, file: &std::fs::File, bytes: u64) {
         use std::os::unix::fs::FileExt;
-        self.left = 0;
+        self.body.written_elsewhere();
         if bytes <= SMALL_FILE_BYTES {
             let start = self.pending.len();
             self.pending.resize(start + bytes as usize, 0);
@@ -181,65 +154,16 @@ impl<'e, 'x> Sink<'e, 'x> {
 
     /// Sends one piece of a body.
     fn piece(&mut self, rb: Rb<'_>, piece: Value) -> Flow {
-        with_bytes(piece, |bytes| self.frame(bytes));
+        with_bytes(piece, |bytes| {
+            let framed = self.body.piece(bytes);
+            if !framed.is_empty() {
+                self.send(&framed.parts());
+            }
+        });
         if self.gone {
             return Flow::Break;
         }
         flow(self.wait_for_client(rb))
-    }
-
-    fn frame(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        match self.framing {
-            BodyFraming::None => {}
-            BodyFraming::UntilClose => self.send(&[bytes]),
-            BodyFraming::Chunked => self.send(&[chunk_header(bytes.len() as u64).as_bytes(), bytes, b"\r\n"]),
-            BodyFraming::Length(_) => {
-                let allowed = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-                self.left -= allowed as u64;
-                if allowed > 0 {
-                    self.send(&[&bytes[..allowed]]);
-                }
-            }
-            BodyFraming::Prechunked => {
-                // What is behind the last chunk would be taken for the next response.
-                let framed = self.decode(bytes, |_| {});
-                if framed > 0 {
-                    self.send(&[&bytes[..framed]]);
-                }
-            }
-            BodyFraming::Unchunk => {
-                let mut plain = Vec::with_capacity(bytes.len());
-                self.decode(bytes, |data| plain.extend_from_slice(data));
-                if !plain.is_empty() {
-                    self.send(&[&plain]);
-                }
-            }
-        }
-    }
-
-    /// Follows the chunks that the application wrote itself. Returns how many of the bytes belong to them.
-    fn decode(&mut self, bytes: &[u8], mut give: impl FnMut(&[u8])) -> usize {
-        let Some(decoder) = &mut self.decoder else { return 0 };
-        let mut at = 0;
-        while at < bytes.len() && !decoder.is_done() {
-            match decoder.decode(&bytes[at..], &Limits::NONE) {
-                Ok(Step::Data { skip, len }) => {
-                    give(&bytes[at + skip..at + skip + len]);
-                    at += skip + len;
-                }
-                Ok(Step::Done { consumed }) => at += consumed,
-                Ok(Step::Need) => return bytes.len(),
-                // Without a decoder the response never counts as complete.
-                Err(_) => {
-                    self.decoder = None;
-                    return at;
-                }
-            }
-        }
-        at
     }
 
     fn send(&mut self, parts: &[&[u8]]) {
@@ -251,7 +175,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         let mut reactor = self.exchange.core.reactor();
         let outcome = if bytes <= COPIED_BYTES {
             parts.iter().for_each(|part| self.pending.extend_from_slice(part));
-            if self.last && self.ended {
+            if self.last && self.body.is_ended() {
                 reactor.send_last(self.exchange.token, &[&self.pending])
             } else {
                 reactor.send(self.exchange.token, &[&self.pending])
@@ -259,7 +183,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         } else {
             let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() + 1);
             all.push(&self.pending);
-            all.extend_from_slice(parts);
+            all.extend(parts.iter().filter(|part| !part.is_empty()));
             reactor.send(self.exchange.token, &all)
         };
         self.pending.clear();
@@ -274,13 +198,9 @@ impl<'e, 'x> Sink<'e, 'x> {
 
     /// Ends a body that came to its end.
     fn end(&mut self) {
-        self.ended = true;
-        if self.framing == BodyFraming::Chunked {
-            self.send(&[LAST_CHUNK]);
-        } else if self.decoder.as_ref().is_some_and(|decoder| decoder.is_at_start()) {
-            // The application announced chunks and then had none: without the last one the client would take the
-            // response for a broken one.
-            self.frame(LAST_CHUNK);
+        let rest = self.body.end();
+        if !rest.is_empty() {
+            self.send(&[rest]);
         }
         self.flush_pending();
     }

@@ -1,11 +1,13 @@
 //! Responses: heads that are always well-formed, how their bodies are framed, and ready-made error responses.
 
+mod body;
 mod chunk;
 mod field;
 mod framing;
 mod status;
 mod writer;
 
+pub use body::{Body, Framed};
 pub use chunk::{ChunkHeader, LAST_CHUNK, chunk_header};
 pub use field::{BadField, write_field, write_rack_field};
 pub use framing::{Asked, BodyFraming, Plan};
