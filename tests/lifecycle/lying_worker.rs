@@ -36,7 +36,7 @@ const PROTOCOL: &[(&str, &str)] = &[
 ];
 
 const NONSENSE: &[(&str, &str)] = &[
-    ("unknown-kind", "message of unknown kind 99"),
+    ("unknown-kind", "unexpected message of kind 99"),
     ("future-version", "message of version 255"),
     ("nothing", "message is cut short"),
     ("one-byte", "message is cut short"),

@@ -1,8 +1,9 @@
 //! Molds and workers: their processes, channels and seats, and what each may say when.
 //!
 //! What a child says is a claim. A worker runs the application's code, as the application's user, and may say anything at
-//! any time: see [`Worker::judge`] and [`Mold::judge`].
+//! any time: see [`Worker::accept`] and [`Mold::accept`]. What is not its to say at all is no message to it ([`Link`]).
 
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use supervisor::{Generation, KillReason, SlotId};
@@ -10,7 +11,7 @@ use sys::channel::Channel;
 use sys::claims::{Claim, Claims};
 use sys::pidfd::Child;
 use sys::process::Kill;
-use wire::{MAX_MESSAGE_BYTES, Message};
+use wire::{FromMold, FromWorker, MAX_MESSAGE_BYTES, Message, ToMold, ToWorker};
 
 use crate::listeners::Listeners;
 use crate::log::Log;
@@ -25,7 +26,7 @@ const IDLE_WORDS: u32 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Mold {
     pub(crate) pid: u32,
-    pub(crate) link: Link,
+    pub(crate) link: Link<FromMold, ToMold>,
     pub(crate) stage: MoldStage,
     /// How often it was asked to reopen its logs and has not answered.
     pub(crate) reopening: u32,
@@ -56,7 +57,7 @@ pub(crate) enum MoldStage {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) process: Process,
-    pub(crate) link: Link,
+    pub(crate) link: Link<FromWorker, ToWorker>,
     pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
     /// Its seat in the scoreboard.
@@ -91,17 +92,6 @@ pub(crate) enum Process {
     Gone(u32),
 }
 
-/// What to make of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It may be said.
-    Heard,
-    /// It means nothing.
-    Idle,
-    /// It may not be said.
-    Lie,
-}
-
 impl Worker {
     /// Its process id, once it is known.
     pub(crate) fn pid(&self) -> Option<u32> {
@@ -112,19 +102,19 @@ impl Worker {
         }
     }
 
-    /// Tells what to make of a message of its own, and notes how far it has come by that.
-    pub(crate) fn judge(&mut self, message: &Message) -> Verdict {
+    /// Whether it may say this now, and notes how far it has come by that.
+    pub(crate) fn accept(&mut self, message: &FromWorker) -> bool {
         let unborn = matches!(self.process, Process::Unborn { .. });
-        self.stage = match (message, self.stage) {
-            (Message::Forked, stage) if unborn => stage,
-            _ if unborn => return Verdict::Lie,
-            (Message::Ready, WorkerStage::Booting) => WorkerStage::Ready,
-            (Message::Failed { .. }, WorkerStage::Booting) => WorkerStage::Failed,
+        let boots = !unborn && self.stage == WorkerStage::Booting;
+        match message {
+            FromWorker::Forked => return unborn,
+            FromWorker::Ready if boots => self.stage = WorkerStage::Ready,
+            FromWorker::Failed { .. } if boots => self.stage = WorkerStage::Failed,
+            FromWorker::Ready | FromWorker::Failed { .. } => return false,
             // It says so as often as it is told to.
-            (Message::Leaving, WorkerStage::Ready) => WorkerStage::Ready,
-            _ => return Verdict::Lie,
-        };
-        Verdict::Heard
+            FromWorker::Leaving => return !unborn && self.stage == WorkerStage::Ready,
+        }
+        true
     }
 
     /// Whether it has reported ready.
@@ -148,42 +138,44 @@ impl Worker {
 }
 
 impl Mold {
-    /// Tells what to make of a message of its own, and notes how far it has come by that.
-    pub(crate) fn judge(&mut self, message: &Message) -> Verdict {
-        let stage = match (message, self.stage) {
-            (Message::Settings { .. }, MoldStage::Starting) => MoldStage::Configured,
-            (Message::Ready, MoldStage::Configured) => MoldStage::Ready,
-            (Message::Failed { text }, MoldStage::Starting | MoldStage::Configured) if text.is_empty() => {
+    /// Whether it may say this now, and notes how far it has come by that.
+    pub(crate) fn accept(&mut self, message: &FromMold) -> bool {
+        self.stage = match (message, self.stage) {
+            (FromMold::Settings { .. }, MoldStage::Starting) => MoldStage::Configured,
+            (FromMold::Ready, MoldStage::Configured) => MoldStage::Ready,
+            (FromMold::Failed { text }, MoldStage::Starting | MoldStage::Configured) if text.is_empty() => {
                 MoldStage::Done
             }
-            (Message::Failed { .. }, MoldStage::Starting | MoldStage::Configured) => MoldStage::Failed,
-            (Message::ReopenLogs, stage) if self.reopening > 0 => {
-                self.reopening -= 1;
-                stage
-            }
+            (FromMold::Failed { .. }, MoldStage::Starting | MoldStage::Configured) => MoldStage::Failed,
+            (FromMold::Settings { .. } | FromMold::Ready | FromMold::Failed { .. }, _) => return false,
             // Whether an answer is awaited is known where it was asked for.
-            (Message::ForkFailed { .. } | Message::ExecEnvironment { .. }, stage) => stage,
-            (Message::ReopenLogs, _) => return Verdict::Idle,
-            _ => return Verdict::Lie,
+            (FromMold::ReopenLogs | FromMold::ForkFailed { .. } | FromMold::ExecEnvironment { .. }, stage) => stage,
         };
-        self.stage = stage;
-        Verdict::Heard
+        true
     }
 
     /// Asks it to reopen its logs.
     pub(crate) fn reopen_logs(&mut self) {
-        if self.link.send(&Message::ReopenLogs, &[]) {
+        if self.link.send(&ToMold::ReopenLogs, &[]) {
             self.reopening += 1;
         }
     }
+
+    /// It has reopened its logs. Returns whether it was asked to.
+    pub(crate) fn has_reopened(&mut self) -> bool {
+        let asked = self.reopening > 0;
+        self.reopening = self.reopening.saturating_sub(1);
+        asked
+    }
 }
 
-/// A control socket.
+/// A control socket, on which `In` comes and `Out` goes.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Link<In, Out> {
     socket: Socket,
     /// How many messages that mean nothing may still come.
     idle_words: u32,
+    carries: PhantomData<(In, Out)>,
 }
 
 #[derive(Debug)]
@@ -199,28 +191,28 @@ enum Socket {
 
 /// What a look at a link brought.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Heard<In> {
     /// A message, and the process that sent it.
-    Message(Message, u32),
+    Message(In, u32),
     /// A message of another process than the child: one that the application has forked.
     Stranger,
     /// Nothing (more).
     Nothing,
     /// The child closed its end; the link is closed.
     End,
-    /// What is no message of a child; nothing more is heard.
+    /// What is no message of this child; nothing more is heard.
     Lie(String),
 }
 
-impl Link {
+impl<In: Message, Out: Message> Link<In, Out> {
     /// A link to a child, which has the other end of the channel.
     pub(crate) fn new(channel: Channel) -> sys::Result<Self> {
-        Ok(Self { socket: Socket::Open(Claims::of(channel)?), idle_words: IDLE_WORDS })
+        Ok(Self { socket: Socket::Open(Claims::of(channel)?), idle_words: IDLE_WORDS, carries: PhantomData })
     }
 
     /// A link whose other end is gone.
     pub(crate) fn closed() -> Self {
-        Self { socket: Socket::Closed, idle_words: 0 }
+        Self { socket: Socket::Closed, idle_words: 0, carries: PhantomData }
     }
 
     /// Whether the child has closed its end.
@@ -245,7 +237,7 @@ impl Link {
     }
 
     /// Sends a message. A child that is gone or does not read is found out by other means: its exit, its deadline.
-    pub(crate) fn send(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> bool {
+    pub(crate) fn send(&self, message: &Out, descriptors: &[BorrowedFd<'_>]) -> bool {
         match &self.socket {
             Socket::Open(claims) => claims.send(&message.encode(), descriptors).is_ok(),
             Socket::Ignored(_) | Socket::Closed => false,
@@ -253,12 +245,12 @@ impl Link {
     }
 
     /// Takes one message that waits, of this process if that is known.
-    pub(crate) fn hear(&mut self, from: Option<u32>) -> Heard {
+    pub(crate) fn hear(&mut self, from: Option<u32>) -> Heard<In> {
         let Socket::Open(claims) = &self.socket else { return Heard::Nothing };
         let lie = match claims.hear(MAX_MESSAGE_BYTES) {
             Ok(Claim::Empty) => return Heard::Nothing,
             Ok(Claim::Message(_, sender)) if from.is_some_and(|known| known != sender) => return Heard::Stranger,
-            Ok(Claim::Message(bytes, sender)) => match Message::decode(&bytes) {
+            Ok(Claim::Message(bytes, sender)) => match In::decode(&bytes) {
                 Ok(message) => return Heard::Message(message, sender),
                 Err(error) => format!("{error} ({} bytes)", bytes.len()),
             },
@@ -289,31 +281,9 @@ mod tests {
         String::new()
     }
 
-    /// Everything that can be said, by kind.
-    fn everything() -> Vec<Message> {
-        vec![
-            Message::Boot { json: text() },
-            Message::Proceed,
-            Message::Fork { slot: 0, generation: 0, seat: 0, names: vec![], proxies: vec![] },
-            Message::WorkerExited { slot: None, pid: 1, status: 0 },
-            Message::WorkerProcesses { count: u32::MAX },
-            Message::PidPath { path: text() },
-            Message::BeforeExec,
-            Message::Log { severity: wire::Severity::Info, text: text() },
-            Message::ReopenLogs,
-            Message::Retire { drain: true, hand_over: true, linger_ms: 0 },
-            Message::Settings { json: text() },
-            Message::ExecEnvironment { json: text() },
-            Message::ForkFailed { slot: 0, text: text() },
-            Message::Ready,
-            Message::Failed { text: text() },
-            Message::Forked,
-            Message::Leaving,
-        ]
-    }
-
-    fn heard(mut judge: impl FnMut(&Message) -> Verdict) -> Vec<u8> {
-        everything().iter().filter(|message| judge(message) == Verdict::Heard).map(Message::kind).collect()
+    /// The kinds of those that may be said.
+    fn accepted<M: Message>(all: &[M], mut accept: impl FnMut(&M) -> bool) -> Vec<u8> {
+        all.iter().filter(|message| accept(message)).map(Message::kind).collect()
     }
 
     #[test]
@@ -327,43 +297,67 @@ mod tests {
             stage,
             killed: None,
         };
+        let everything =
+            [FromWorker::Ready, FromWorker::Failed { text: text() }, FromWorker::Forked, FromWorker::Leaving];
         let unborn = || Process::Unborn { waiting: None };
         let (booting, ready, failed) = (WorkerStage::Booting, WorkerStage::Ready, WorkerStage::Failed);
-        assert_eq!(heard(|said| worker(unborn(), booting).judge(said)), [16], "that it is there, before all else");
-        let heard = |stage| heard(|said| worker(Process::Gone(7), stage).judge(said));
+        let first = accepted(&everything, |said| worker(unborn(), booting).accept(said));
+        assert_eq!(first, [16], "that it is there, before all else");
+        let heard = |stage| accepted(&everything, |said| worker(Process::Gone(7), stage).accept(said));
         assert_eq!(heard(booting), [14, 15], "that it is ready, or why not");
         assert_eq!(heard(ready), [17], "that it leaves");
         assert!(heard(failed).is_empty(), "nothing more");
         let mut once = worker(Process::Gone(7), booting);
-        assert_eq!(once.judge(&Message::Ready), Verdict::Heard);
-        assert_eq!((once.stage, once.judge(&Message::Ready)), (ready, Verdict::Lie));
+        assert!(once.accept(&FromWorker::Ready));
+        assert_eq!((once.stage, once.accept(&FromWorker::Ready)), (ready, false));
     }
 
     #[test]
     fn a_mold_says_each_thing_in_its_time() {
-        let mold = |stage, reopening| Mold {
+        let mold = |stage| Mold {
             pid: 7,
             link: Link::closed(),
             stage,
-            reopening,
+            reopening: 1,
             settings: None,
             listeners: Listeners::new(),
             release: Release::default(),
         };
-        let heard = |stage, reopening| heard(|message| mold(stage, reopening).judge(message));
-        assert_eq!(heard(MoldStage::Starting, 1), [9, 11, 12, 13, 15]);
-        assert_eq!(heard(MoldStage::Configured, 0), [12, 13, 14, 15]);
-        assert_eq!(heard(MoldStage::Ready, 0), [12, 13]);
-        assert_eq!(heard(MoldStage::Failed, 0), [12, 13]);
-        let mut once = mold(MoldStage::Ready, 1);
-        assert_eq!(once.judge(&Message::ReopenLogs), Verdict::Heard);
-        assert_eq!(once.judge(&Message::ReopenLogs), Verdict::Idle, "it was not asked again");
+        let everything = [
+            FromMold::ReopenLogs,
+            FromMold::Settings { json: text() },
+            FromMold::ExecEnvironment { json: text() },
+            FromMold::ForkFailed { slot: 0, text: text() },
+            FromMold::Ready,
+            FromMold::Failed { text: text() },
+        ];
+        let heard = |stage| accepted(&everything, |message| mold(stage).accept(message));
+        assert_eq!(heard(MoldStage::Starting), [9, 11, 12, 13, 15]);
+        assert_eq!(heard(MoldStage::Configured), [9, 12, 13, 14, 15]);
+        assert_eq!(heard(MoldStage::Ready), [9, 12, 13]);
+        assert_eq!(heard(MoldStage::Failed), [9, 12, 13]);
+        let mut once = mold(MoldStage::Ready);
+        assert!(once.has_reopened());
+        assert!(!once.has_reopened(), "it was not asked again");
     }
 
     #[test]
     fn idle_talk_ends_some_time() {
         let (ours, _theirs) = Channel::pair().unwrap();
-        let mut link = Link::new(ours).unwrap();
+        let mut link = Link::<FromWorker, ToWorker>::new(ours).unwrap();
         assert_eq!((1..).find(|_| link.is_idle_talk()), Some(IDLE_WORDS));
+    }
+
+    #[test]
+    fn what_is_not_a_childs_to_say_is_a_lie() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let mut link = Link::<FromWorker, ToWorker>::new(ours).unwrap();
+        theirs.send(&FromMold::Settings { json: text() }.encode(), &[]).unwrap();
+        theirs.send(&FromWorker::Forked.encode(), &[]).unwrap();
+        let heard = [link.hear(None), link.hear(None)];
+        assert!(
+            matches!(&heard, [Heard::Lie(what), Heard::Nothing] if what == "unexpected message of kind 11 (6 bytes)"),
+            "{heard:?}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use supervisor::{CauseId, Event, Generation, KillReason, Phase, WorkerId, WorkerState};
 use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
-use wire::Message;
+use wire::ToMold;
 
 use crate::children::{MoldStage, Worker};
 use crate::in_place::Replacement;
@@ -50,7 +50,7 @@ impl Shell {
         let cause = self.note_of_booting(id, text);
         // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
         let told = [self.supervisor.generation(), Some(worker.generation)].into_iter().flatten().any(|generation| {
-            let message = Message::WorkerExited { slot: Some(worker.slot.0), pid: exited.pid, status: exited.status };
+            let message = ToMold::WorkerExited { slot: Some(worker.slot.0), pid: exited.pid, status: exited.status };
             self.molds.get(&generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))
         });
         let clean = exited.ending() == Ending::Exit(0);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use supervisor::{Event, Generation};
 use sys::signals::{Delivered, Signal, Signals};
 use sys::user::User;
-use wire::Message;
+use wire::ToMold;
 
 use crate::children::MoldStage;
 use crate::control;
@@ -127,7 +127,7 @@ impl Shell {
         }
         self.log.set_forward(settings.custom_logger);
         let path = self.pid_path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        self.tell_mold(generation, &Message::PidPath { path });
+        self.tell_mold(generation, &ToMold::PidPath { path });
     }
 
     pub(crate) fn roll_back(&mut self, generation: Generation) {

@@ -6,9 +6,9 @@
 use supervisor::{CauseId, Event, Generation, WorkerId};
 use sys::pidfd::Child;
 use sys::process::Exited;
-use wire::Message;
+use wire::{DecodeError, FromMold, FromWorker, Message};
 
-use crate::children::{Heard, Process, Verdict};
+use crate::children::{Heard, Process};
 use crate::in_place::Replacement;
 use crate::shell::Shell;
 use crate::successor::Successor;
@@ -34,26 +34,24 @@ impl Shell {
         }
     }
 
-    fn mold_said(&mut self, generation: Generation, message: Message) {
+    fn mold_said(&mut self, generation: Generation, message: FromMold) {
         let Some(mold) = self.molds.get_mut(&generation) else { return };
-        match mold.judge(&message) {
-            Verdict::Heard => {}
-            Verdict::Idle => return self.mold_talks(generation),
-            Verdict::Lie => return self.mold_lied(generation, &unexpected(&message)),
+        if !mold.accept(&message) {
+            return self.mold_lied(generation, &unexpected(&message));
         }
         match message {
-            Message::Settings { json } => self.configured(generation, &json),
-            Message::Ready => self.event(Event::MoldReady { generation }),
-            Message::Failed { text } => {
+            FromMold::ReopenLogs if mold.has_reopened() => self.reopen_logs_of_workers(generation),
+            FromMold::Settings { json } => self.configured(generation, &json),
+            FromMold::Ready => self.event(Event::MoldReady { generation }),
+            FromMold::Failed { text } => {
                 if !text.is_empty() {
                     self.succession.unit.mold_failed(self.settings.is_some());
                 }
                 let cause = self.causes.note(text);
                 self.event(Event::MoldFailed { generation, cause });
             }
-            Message::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),
-            Message::ReopenLogs => self.reopen_logs_of_workers(generation),
-            Message::ForkFailed { slot, text } => {
+            FromMold::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),
+            FromMold::ForkFailed { slot, text } => {
                 let failed = self.workers.iter().find(|(_, worker)| {
                     worker.pid().is_none() && worker.generation == generation && worker.slot.0 == slot
                 });
@@ -66,7 +64,7 @@ impl Shell {
                     None => self.mold_talks(generation),
                 }
             }
-            _ => self.mold_talks(generation),
+            FromMold::ExecEnvironment { .. } | FromMold::ReopenLogs => self.mold_talks(generation),
         }
     }
 
@@ -114,19 +112,19 @@ impl Shell {
         }
     }
 
-    fn worker_said(&mut self, id: WorkerId, message: Message, sender: u32, reaped: &[Exited]) {
+    fn worker_said(&mut self, id: WorkerId, message: FromWorker, sender: u32, reaped: &[Exited]) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.judge(&message) != Verdict::Heard {
+        if !worker.accept(&message) {
             return self.worker_lied(id, &unexpected(&message));
         }
         match message {
-            Message::Forked => self.worker_announced(id, sender, reaped),
-            Message::Ready => self.event(Event::WorkerReady { worker: id }),
-            Message::Failed { text } => {
+            FromWorker::Forked => self.worker_announced(id, sender, reaped),
+            FromWorker::Ready => self.event(Event::WorkerReady { worker: id }),
+            FromWorker::Failed { text } => {
                 let cause = self.worker_failed(id, text);
                 self.event(Event::WorkerBootFailed { worker: id, cause });
             }
-            _ => self.event(Event::WorkerLeaves { worker: id }),
+            FromWorker::Leaving => self.event(Event::WorkerLeaves { worker: id }),
         }
     }
 
@@ -185,6 +183,6 @@ impl Shell {
 }
 
 /// Its kind, and not what is in it: that may be long, and is the application's word.
-fn unexpected(message: &Message) -> String {
-    format!("unexpected message of kind {}", message.kind())
+fn unexpected(message: &impl Message) -> String {
+    DecodeError::Kind(message.kind()).to_string()
 }

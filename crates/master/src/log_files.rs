@@ -10,7 +10,7 @@ use supervisor::Generation;
 use sys::pidfd::Pidfd;
 use sys::stdio::Stream;
 use sys::user::User;
-use wire::Message;
+use wire::ToWorker;
 
 use crate::children::Mold;
 use crate::settings::Settings;
@@ -107,7 +107,7 @@ impl Shell {
     /// The mold of these workers has opened its logs anew, or is gone.
     pub(crate) fn reopen_logs_of_workers(&self, generation: Generation) {
         for worker in self.workers.values().filter(|worker| worker.generation == generation) {
-            worker.link.send(&Message::ReopenLogs, &[]);
+            worker.link.send(&ToWorker::ReopenLogs, &[]);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use supervisor::{Action, Event, Failure, Generation, KillReason, SlotId, WorkerId};
 use sys::channel::Channel;
 use sys::process::Kill;
-use wire::Message;
+use wire::{ToMold, ToWorker};
 
 use crate::boot;
 use crate::children::{Link, Mold, MoldStage, Process, Worker, WorkerStage};
@@ -28,7 +28,7 @@ impl Shell {
     pub(crate) fn perform(&mut self, action: Action) {
         match action {
             Action::StartMold { generation } => self.start_mold(generation),
-            Action::Proceed { generation } => self.tell_mold(generation, &Message::Proceed),
+            Action::Proceed { generation } => self.tell_mold(generation, &ToMold::Proceed),
             Action::RetireMold { generation } => {
                 // With the last mold goes the configuration's logger.
                 if self.log.forwards()
@@ -38,7 +38,7 @@ impl Shell {
                     self.complete();
                     self.forward_log();
                 }
-                self.tell_mold(generation, &Message::Retire { drain: false, hand_over: false, linger_ms: 0 });
+                self.tell_mold(generation, &ToMold::Retire { drain: false, hand_over: false, linger_ms: 0 });
             }
             Action::KillMold { generation } => self.kill_mold(generation),
             Action::Commit { generation } => self.commit(generation),
@@ -58,7 +58,7 @@ impl Shell {
             Action::ReopenLogs => self.reopen_logs(),
             Action::WorkerProcesses { count } => {
                 for mold in self.molds.values() {
-                    mold.link.send(&Message::WorkerProcesses { count }, &[]);
+                    mold.link.send(&ToMold::WorkerProcesses { count }, &[]);
                 }
             }
             Action::StartSuccessor => self.start_successor(),
@@ -116,10 +116,10 @@ impl Shell {
         let link = Link::new(ours).map_err(|error| error.chain())?;
         let pid = boot::start_mold(&self.runtime, &load_path, &directory, variables, &theirs)
             .map_err(|error| error.chain())?;
-        let boot = Message::Boot { json: self.options.boot_json(generation.0, &directory, &self.inherited.names()) };
+        let boot = ToMold::Boot { json: self.options.boot_json(generation.0, &directory, &self.inherited.names()) };
         link.send(&boot, &[self.scoreboard.as_fd()]);
         if let Some(path) = &self.pid_path {
-            link.send(&Message::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
+            link.send(&ToMold::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
         let (stage, listeners, release) = (MoldStage::Starting, Vec::new(), Release::default());
         Ok(Mold { pid, link, stage, reopening: 0, settings: None, listeners, release })
@@ -163,7 +163,7 @@ impl Shell {
         seat.assign(slot.0, generation.0);
         let proxy =
             |bound: &Rc<Bound>| mold.settings.as_ref().map_or_else(String::new, |settings| bound.proxy(settings));
-        let message = Message::Fork {
+        let message = ToMold::Fork {
             slot: slot.0,
             generation: generation.0,
             seat: u32::try_from(number).unwrap_or(u32::MAX),
@@ -200,7 +200,7 @@ impl Shell {
         };
         let linger_ms = u32::try_from(linger.as_millis()).unwrap_or(u32::MAX);
         if let Some(worker) = self.workers.get(&id) {
-            worker.link.send(&Message::Retire { drain, hand_over, linger_ms }, &[]);
+            worker.link.send(&ToWorker::Retire { drain, hand_over, linger_ms }, &[]);
         }
     }
 
@@ -271,7 +271,7 @@ impl Shell {
         }
     }
 
-    pub(crate) fn tell_mold(&self, generation: Generation, message: &Message) {
+    pub(crate) fn tell_mold(&self, generation: Generation, message: &ToMold) {
         if let Some(mold) = self.molds.get(&generation) {
             mold.link.send(message, &[]);
         }

@@ -11,7 +11,7 @@ use sys::memory::Shared;
 use sys::process::{Exited, Kill};
 use sys::signals::{Signal, Signals};
 use sys::title::Title;
-use wire::Message;
+use wire::ToMold;
 
 use crate::admin::Admin;
 use crate::anchor::Anchors;
@@ -370,7 +370,7 @@ impl Shell {
     /// Sends waiting log lines through a mold; without one they go to standard error.
     pub(crate) fn forward_log(&mut self) {
         for (severity, text) in self.log.take_forwarded() {
-            let message = Message::Log { severity, text: text.clone() };
+            let message = ToMold::Log { severity, text: text.clone() };
             // While the server boots there is the first one.
             let mold = self.current_mold().or_else(|| self.molds.values().next());
             let sent = mold.is_some_and(|mold| mold.link.send(&message, &[]));

@@ -14,7 +14,7 @@ use sys::channel::Channel;
 use sys::pidfd::Pidfd;
 use sys::process::Exited;
 use sys::spawn::Program;
-use wire::Message;
+use wire::ToMold;
 
 use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
 use crate::in_place::Replacement;
@@ -118,7 +118,7 @@ impl Shell {
 
     /// Asks the mold to run `before_exec` and to tell what that leaves behind. Returns whether there is a mold.
     pub(crate) fn ask_for_environment(&self) -> bool {
-        self.current_mold().is_some_and(|mold| mold.link.send(&Message::BeforeExec, &[]))
+        self.current_mold().is_some_and(|mold| mold.link.send(&ToMold::BeforeExec, &[]))
     }
 
     /// A mold has told what `before_exec` left behind.
@@ -284,7 +284,7 @@ impl Shell {
     pub(crate) fn set_pid_path(&mut self, path: Option<PathBuf>) {
         let text = path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         for mold in self.molds.values() {
-            mold.link.send(&Message::PidPath { path: text.clone() }, &[]);
+            mold.link.send(&ToMold::PidPath { path: text.clone() }, &[]);
         }
         self.pid_path = path;
     }

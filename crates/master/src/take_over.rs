@@ -19,6 +19,7 @@ use sys::pidfd::Child;
 use sys::process::Kill;
 use sys::signals::{Signal, Signals};
 use sys::way_back;
+use wire::Message;
 use wire::state::{self, Bytes, Origin, State, WayBack};
 
 use crate::anchor::Anchors;
@@ -243,7 +244,7 @@ fn take_workers(workers: &[state::Worker], supervisor: &Supervisor) -> Result<BT
     workers.iter().map(take).collect()
 }
 
-fn take_link(control: Option<i32>) -> Result<Link, String> {
+fn take_link<In: Message, Out: Message>(control: Option<i32>) -> Result<Link<In, Out>, String> {
     let Some(channel) = control.map(adopt).transpose()?.map(Channel::from_fd) else { return Ok(Link::closed()) };
     Link::new(channel).map_err(|error| error.chain())
 }

@@ -9,7 +9,7 @@ use core::fmt;
 pub enum DecodeError {
     /// The peer speaks another version.
     Version(u8),
-    /// The kind byte is unknown.
+    /// The kind byte means nothing in this direction.
     Kind(u8),
     /// A byte has no meaning where it stands.
     Value(u8),
@@ -25,7 +25,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(v) => write!(f, "message of version {v}, this side speaks {}", crate::VERSION),
-            Self::Kind(k) => write!(f, "message of unknown kind {k}"),
+            Self::Kind(k) => write!(f, "unexpected message of kind {k}"),
             Self::Value(v) => write!(f, "byte {v} has no meaning where it stands"),
             Self::Short => write!(f, "message is cut short"),
             Self::Trailing(n) => write!(f, "message has {n} bytes left over"),
@@ -63,13 +63,6 @@ impl Writer {
     pub(crate) fn string(&mut self, value: &str) {
         self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
         self.0.extend_from_slice(value.as_bytes());
-    }
-
-    pub(crate) fn strings(&mut self, values: &[String]) {
-        self.u32(u32::try_from(values.len()).unwrap_or(u32::MAX));
-        for value in values {
-            self.string(value);
-        }
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
@@ -119,16 +112,86 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(bytes).map(String::from).map_err(|_| DecodeError::Text)
     }
 
-    pub(crate) fn strings(&mut self) -> Result<Vec<String>, DecodeError> {
-        let count = self.u32()?;
-        let mut values = Vec::new();
-        for _ in 0..count {
-            values.push(self.string()?);
-        }
-        Ok(values)
-    }
-
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(self.0.len())) }
+    }
+}
+
+/// What a field of a message may be: how it is laid out.
+pub(crate) trait Field: Sized {
+    fn write(&self, w: &mut Writer);
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
+}
+
+impl Field for bool {
+    fn write(&self, w: &mut Writer) {
+        w.u8(u8::from(*self));
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.flag()
+    }
+}
+
+impl Field for u32 {
+    fn write(&self, w: &mut Writer) {
+        w.u32(*self);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.u32()
+    }
+}
+
+impl Field for i32 {
+    fn write(&self, w: &mut Writer) {
+        w.u32(self.cast_unsigned());
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.u32().map(u32::cast_signed)
+    }
+}
+
+/// Whether it is there, and then a number in any case.
+impl Field for Option<u32> {
+    fn write(&self, w: &mut Writer) {
+        w.u8(u8::from(self.is_some()));
+        w.u32(self.unwrap_or(0));
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let known = r.flag()?;
+        let number = r.u32()?;
+        Ok(known.then_some(number))
+    }
+}
+
+impl Field for String {
+    fn write(&self, w: &mut Writer) {
+        w.string(self);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.string()
+    }
+}
+
+impl Field for Vec<String> {
+    fn write(&self, w: &mut Writer) {
+        w.u32(u32::try_from(self.len()).unwrap_or(u32::MAX));
+        for value in self {
+            w.string(value);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let count = r.u32()?;
+        let mut values = Vec::new();
+        for _ in 0..count {
+            values.push(r.string()?);
+        }
+        Ok(values)
     }
 }

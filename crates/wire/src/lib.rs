@@ -1,7 +1,8 @@
 //! The messages that travel between master, mold and worker and from worker to worker, and the state that one master program
 //! hands to the next.
 //!
-//! Each message is one datagram of a `SOCK_SEQPACKET` socket pair: a version byte, a kind byte, then the fields in the
+//! What master, mold and worker say to each other has a type for each direction ([`ToMold`], [`FromMold`], [`ToWorker`],
+//! [`FromWorker`]), all of one codec ([`Message`]). Each message is one datagram of a `SOCK_SEQPACKET` socket pair: a version byte, a kind byte, then the fields in the
 //! order in which they are declared, integers little-endian, strings and lists behind a `u32` count.
 //! Descriptors are not part of the bytes: they are attached to the datagram (`SCM_RIGHTS`, unix(7)) in the order that
 //! the documentation of the message gives.
@@ -25,7 +26,7 @@ pub mod state;
 
 pub use codec::DecodeError;
 pub use handoff::{BodyApart, Bytes, HANDOFF_VERSION, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
-pub use message::{Message, Severity, VERSION};
+pub use message::{FromMold, FromWorker, Message, Severity, ToMold, ToWorker, VERSION};
 
 /// The largest message that either side sends, in bytes: well below the kernel's default socket buffer (212,992).
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;

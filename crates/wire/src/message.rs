@@ -1,9 +1,9 @@
-//! The closed set of messages, and how each is laid out.
+//! The closed sets of messages, one for each direction, and how each is laid out.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::codec::{DecodeError, Reader, Writer};
+use crate::codec::{DecodeError, Field, Reader, Writer};
 
 /// The version byte of every message. A peer of another version is refused, never guessed at.
 pub const VERSION: u8 = 2;
@@ -24,228 +24,215 @@ pub enum Severity {
     Fatal = 4,
 }
 
-/// One message. The heading of each group names sender and receiver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    // ── master → mold ──
-    /// What to boot, as a JSON object (`master::boot` writes it). Attached: the scoreboard.
-    Boot {
-        /// The JSON text.
-        json: String,
-    },
-    /// The settings were applied (paths writable, listeners bound): load the application if it is to be preloaded.
-    Proceed,
-    /// Fork one worker. Attached: the worker's control socket, the two ends of the queue between workers (the one to
-    /// receive from first), then one listener for each name.
-    Fork {
-        /// The worker number that hooks see as `worker.nr`.
-        slot: u32,
-        /// The generation of code that the mold holds.
-        generation: u32,
-        /// Which cell of the scoreboard the worker writes.
-        seat: u32,
-        /// The listeners' names, as `LISTENERS` and the logs show them.
-        names: Vec<String>,
-        /// For each listener the version of the PROXY protocol that its connections begin with, as the configuration
-        /// names it; empty where there is none.
-        proxies: Vec<String>,
-    },
-    /// A child of the master was reaped: run `after_worker_exit`.
-    WorkerExited {
-        /// The slot it served, or `None` for a stranger that the master adopted.
-        slot: Option<u32>,
-        /// Its process id.
-        pid: u32,
-        /// The raw wait status (wait(2)).
-        status: i32,
-    },
-    /// `worker_processes` changed (TTIN, TTOU, WINCH): what `server.worker_processes` answers from now on.
-    WorkerProcesses {
-        /// The new count.
-        count: u32,
-    },
-    /// The pid file's path changed (USR2 and its roll-back): what `server.pid` answers from now on.
-    PidPath {
-        /// The path; empty when there is none.
-        path: String,
-    },
-    /// Run `before_exec` in a forked child and answer with [`Message::ExecEnvironment`].
-    BeforeExec,
-    /// Write a line of the master through the logger of the configuration.
-    Log {
-        /// The severity.
-        severity: Severity,
-        /// One line.
-        text: String,
-    },
+impl Field for Severity {
+    fn write(&self, w: &mut Writer) {
+        w.u8(*self as u8);
+    }
 
-    // ── master → mold and master → worker ──
-    /// Reopen the log files (SIGUSR1). A mold sends it back when it has, and then it is its workers' turn.
-    ReopenLogs,
-    /// Finish and leave. For a worker: finish what was begun, then exit 0.
-    Retire {
-        /// Whether to serve first what waits in the listeners' backlog (nobody else will).
-        drain: bool,
-        /// Whether others take its connections from the queue. Otherwise it serves what is in the queue.
-        hand_over: bool,
-        /// How long connections that nobody takes may stay idle before they are closed, in milliseconds.
-        linger_ms: u32,
-    },
-
-    // ── mold → master ──
-    /// The evaluated configuration, as a JSON object (directive name → value).
-    Settings {
-        /// The JSON text.
-        json: String,
-    },
-    /// The environment that `before_exec` left behind, as a JSON object (name → value).
-    ExecEnvironment {
-        /// The JSON text; empty when the hook raised (the error was logged).
-        json: String,
-    },
-    /// The mold could not fork this slot.
-    ForkFailed {
-        /// The slot.
-        slot: u32,
-        /// Why.
-        text: String,
-    },
-
-    // ── mold → master and worker → master ──
-    /// The mold is loaded and can fork; the worker has built its application and accepts connections.
-    Ready,
-    /// It could not boot and is about to exit: message and backtrace, one per line.
-    Failed {
-        /// The text, at most [`crate::MAX_TEXT_BYTES`].
-        text: String,
-    },
-
-    // ── worker → master ──
-    /// The first that a worker sends, before it runs anything of the application's: it is there, and the master's child. Its
-    /// process id is not in it: the kernel says which process sends a message (unix(7), `SO_PASSCRED`).
-    Forked,
-    /// Somebody else than the master told the worker to leave, and it does. The answer is [`Message::Retire`].
-    Leaving,
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match r.u8()? {
+            0 => Self::Debug,
+            1 => Self::Info,
+            2 => Self::Warn,
+            3 => Self::Error,
+            4 => Self::Fatal,
+            other => return Err(DecodeError::Value(other)),
+        })
+    }
 }
 
-impl Message {
+/// A message of one direction.
+pub trait Message: Sized {
     /// Encodes the message as one datagram.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new(VERSION, self.kind());
-        match self {
-            Self::Boot { json } | Self::Settings { json } | Self::ExecEnvironment { json } => w.string(json),
-            Self::Fork { slot, generation, seat, names, proxies } => {
-                w.u32(*slot);
-                w.u32(*generation);
-                w.u32(*seat);
-                w.strings(names);
-                w.strings(proxies);
-            }
-            Self::WorkerExited { slot, pid, status } => {
-                w.u8(u8::from(slot.is_some()));
-                w.u32(slot.unwrap_or(0));
-                w.u32(*pid);
-                w.u32(status.cast_unsigned());
-            }
-            Self::WorkerProcesses { count } => w.u32(*count),
-            Self::PidPath { path } => w.string(path),
-            Self::Log { severity, text } => {
-                w.u8(*severity as u8);
-                w.string(text);
-            }
-            Self::Retire { drain, hand_over, linger_ms } => {
-                w.u8(u8::from(*drain));
-                w.u8(u8::from(*hand_over));
-                w.u32(*linger_ms);
-            }
-            Self::ForkFailed { slot, text } => {
-                w.u32(*slot);
-                w.string(text);
-            }
-            Self::Failed { text } => w.string(text),
-            Self::Proceed | Self::BeforeExec | Self::ReopenLogs | Self::Ready | Self::Forked | Self::Leaving => {}
-        }
-        w.finish()
-    }
+    fn encode(&self) -> Vec<u8>;
 
     /// Decodes one datagram.
     ///
     /// # Errors
-    /// Another version, an unknown kind, a field that is cut short or out of range, bytes left over.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(bytes);
-        let version = r.u8()?;
-        if version != VERSION {
-            return Err(DecodeError::Version(version));
-        }
-        let kind = r.u8()?;
-        let message = match kind {
-            1 => Self::Boot { json: r.string()? },
-            2 => Self::Proceed,
-            3 => Self::Fork {
-                slot: r.u32()?,
-                generation: r.u32()?,
-                seat: r.u32()?,
-                names: r.strings()?,
-                proxies: r.strings()?,
-            },
-            4 => {
-                let known = r.flag()?;
-                let slot = r.u32()?;
-                Self::WorkerExited { slot: known.then_some(slot), pid: r.u32()?, status: r.u32()?.cast_signed() }
-            }
-            5 => Self::WorkerProcesses { count: r.u32()? },
-            6 => Self::PidPath { path: r.string()? },
-            7 => Self::BeforeExec,
-            8 => Self::Log { severity: severity(r.u8()?)?, text: r.string()? },
-            9 => Self::ReopenLogs,
-            10 => Self::Retire { drain: r.flag()?, hand_over: r.flag()?, linger_ms: r.u32()? },
-            11 => Self::Settings { json: r.string()? },
-            12 => Self::ExecEnvironment { json: r.string()? },
-            13 => Self::ForkFailed { slot: r.u32()?, text: r.string()? },
-            14 => Self::Ready,
-            15 => Self::Failed { text: r.string()? },
-            16 => Self::Forked,
-            17 => Self::Leaving,
-            other => return Err(DecodeError::Kind(other)),
-        };
-        r.end()?;
-        Ok(message)
-    }
+    /// Another version, a kind that is unknown in this direction, a field that is cut short or out of range, bytes left over.
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError>;
 
-    /// The number of its kind, as its second byte has it.
-    pub fn kind(&self) -> u8 {
-        match self {
-            Self::Boot { .. } => 1,
-            Self::Proceed => 2,
-            Self::Fork { .. } => 3,
-            Self::WorkerExited { .. } => 4,
-            Self::WorkerProcesses { .. } => 5,
-            Self::PidPath { .. } => 6,
-            Self::BeforeExec => 7,
-            Self::Log { .. } => 8,
-            Self::ReopenLogs => 9,
-            Self::Retire { .. } => 10,
-            Self::Settings { .. } => 11,
-            Self::ExecEnvironment { .. } => 12,
-            Self::ForkFailed { .. } => 13,
-            Self::Ready => 14,
-            Self::Failed { .. } => 15,
-            Self::Forked => 16,
-            Self::Leaving => 17,
+    /// The number of its kind, as its second byte has it. A number means the same in every direction.
+    fn kind(&self) -> u8;
+}
+
+/// Declares the messages of one direction: the number of each kind, its name, its fields in their order.
+macro_rules! direction {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$message_doc:meta])* $kind:literal $message:ident $({
+            $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+        })?,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$message_doc])* $message $({ $($(#[$field_doc])* $field: $type,)* })?,)*
         }
+
+        impl Message for $name {
+            fn encode(&self) -> Vec<u8> {
+                let mut w = Writer::new(VERSION, self.kind());
+                match self {
+                    $(Self::$message $({ $($field,)* })? => { $($($field.write(&mut w);)*)? })*
+                }
+                w.finish()
+            }
+
+            fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+                let mut r = Reader::new(bytes);
+                let version = r.u8()?;
+                if version != VERSION {
+                    return Err(DecodeError::Version(version));
+                }
+                let message = match r.u8()? {
+                    $($kind => Self::$message $({ $($field: Field::read(&mut r)?,)* })?,)*
+                    other => return Err(DecodeError::Kind(other)),
+                };
+                r.end()?;
+                Ok(message)
+            }
+
+            fn kind(&self) -> u8 {
+                match self {
+                    $(Self::$message { .. } => $kind,)*
+                }
+            }
+        }
+    };
+}
+
+direction! {
+    /// What the master says to a mold.
+    ToMold {
+        /// What to boot, as a JSON object (`master::boot` writes it). Attached: the scoreboard.
+        1 Boot {
+            /// The JSON text.
+            json: String,
+        },
+        /// The settings were applied (paths writable, listeners bound): load the application if it is to be preloaded.
+        2 Proceed,
+        /// Fork one worker. Attached: the worker's control socket, the two ends of the queue between workers (the one to
+        /// receive from first), then one listener for each name.
+        3 Fork {
+            /// The worker number that hooks see as `worker.nr`.
+            slot: u32,
+            /// The generation of code that the mold holds.
+            generation: u32,
+            /// Which cell of the scoreboard the worker writes.
+            seat: u32,
+            /// The listeners' names, as `LISTENERS` and the logs show them.
+            names: Vec<String>,
+            /// For each listener the version of the PROXY protocol that its connections begin with, as the configuration
+            /// names it; empty where there is none.
+            proxies: Vec<String>,
+        },
+        /// A child of the master was reaped: run `after_worker_exit`.
+        4 WorkerExited {
+            /// The slot it served, or `None` for a stranger that the master adopted.
+            slot: Option<u32>,
+            /// Its process id.
+            pid: u32,
+            /// The raw wait status (wait(2)).
+            status: i32,
+        },
+        /// `worker_processes` changed (TTIN, TTOU, WINCH): what `server.worker_processes` answers from now on.
+        5 WorkerProcesses {
+            /// The new count.
+            count: u32,
+        },
+        /// The pid file's path changed (USR2 and its roll-back): what `server.pid` answers from now on.
+        6 PidPath {
+            /// The path; empty when there is none.
+            path: String,
+        },
+        /// Run `before_exec` in a forked child and answer with [`FromMold::ExecEnvironment`].
+        7 BeforeExec,
+        /// Write a line of the master through the logger of the configuration.
+        8 Log {
+            /// The severity.
+            severity: Severity,
+            /// One line.
+            text: String,
+        },
+        /// Reopen the log files (SIGUSR1), and say so: then it is the workers' turn.
+        9 ReopenLogs,
+        /// Leave. The fields are those of [`ToWorker::Retire`], and mean nothing to a mold.
+        10 Retire {
+            /// False.
+            drain: bool,
+            /// False.
+            hand_over: bool,
+            /// 0.
+            linger_ms: u32,
+        },
     }
 }
 
-fn severity(byte: u8) -> Result<Severity, DecodeError> {
-    Ok(match byte {
-        0 => Severity::Debug,
-        1 => Severity::Info,
-        2 => Severity::Warn,
-        3 => Severity::Error,
-        4 => Severity::Fatal,
-        other => return Err(DecodeError::Value(other)),
-    })
+direction! {
+    /// What a mold says to the master.
+    FromMold {
+        /// The log files are reopened. The answer to [`ToMold::ReopenLogs`].
+        9 ReopenLogs,
+        /// The evaluated configuration, as a JSON object (directive name → value).
+        11 Settings {
+            /// The JSON text.
+            json: String,
+        },
+        /// The environment that `before_exec` left behind, as a JSON object (name → value).
+        12 ExecEnvironment {
+            /// The JSON text; empty when the hook raised (the error was logged).
+            json: String,
+        },
+        /// It could not fork this slot.
+        13 ForkFailed {
+            /// The slot.
+            slot: u32,
+            /// Why.
+            text: String,
+        },
+        /// It is loaded and can fork.
+        14 Ready,
+        /// It could not boot and is about to exit: message and backtrace, one per line.
+        15 Failed {
+            /// The text, at most [`crate::MAX_TEXT_BYTES`]. Empty when it leaves as the configuration wants it.
+            text: String,
+        },
+    }
+}
+
+direction! {
+    /// What the master says to a worker.
+    ToWorker {
+        /// Reopen the log files.
+        9 ReopenLogs,
+        /// Finish what was begun, then exit 0.
+        10 Retire {
+            /// Whether to serve first what waits in the listeners' backlog (nobody else will).
+            drain: bool,
+            /// Whether others take its connections from the queue. Otherwise it serves what is in the queue.
+            hand_over: bool,
+            /// How long connections that nobody takes may stay idle before they are closed, in milliseconds.
+            linger_ms: u32,
+        },
+    }
+}
+
+direction! {
+    /// What a worker says to the master.
+    FromWorker {
+        /// It has built its application and accepts connections.
+        14 Ready,
+        /// It could not boot and is about to exit: message and backtrace, one per line.
+        15 Failed {
+            /// The text, at most [`crate::MAX_TEXT_BYTES`].
+            text: String,
+        },
+        /// The first that a worker sends, before it runs anything of the application's: it is there, and the master's child.
+        /// Its process id is not in it: the kernel says which process sends a message (unix(7), `SO_PASSCRED`).
+        16 Forked,
+        /// It leaves, told to by something else than the master. The answer is [`ToWorker::Retire`].
+        17 Leaving,
+    }
 }
 
 #[cfg(test)]
@@ -253,70 +240,119 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use alloc::vec;
+    use core::fmt::Debug;
 
-    fn every_message() -> Vec<Message> {
-        let text = "é\nline 2".to_string();
+    const TEXT: &str = "é\nline 2";
+
+    fn to_mold() -> Vec<ToMold> {
         vec![
-            Message::Boot { json: "{\"a\":1}".to_string() },
-            Message::Proceed,
-            Message::Fork {
+            ToMold::Boot { json: "{\"a\":1}".to_string() },
+            ToMold::Proceed,
+            ToMold::Fork {
                 slot: 3,
                 generation: 7,
                 seat: 9,
                 names: vec!["0.0.0.0:8080".to_string(), "/a b".to_string()],
                 proxies: vec![String::new(), "v2".to_string()],
             },
-            Message::WorkerExited { slot: None, pid: 12, status: -1 },
-            Message::WorkerExited { slot: Some(0), pid: 12, status: 0x0900 },
-            Message::WorkerProcesses { count: 0 },
-            Message::PidPath { path: String::new() },
-            Message::BeforeExec,
-            Message::Log { severity: Severity::Fatal, text: text.clone() },
-            Message::ReopenLogs,
-            Message::Retire { drain: true, hand_over: false, linger_ms: 1500 },
-            Message::Settings { json: String::new() },
-            Message::ExecEnvironment { json: "{}".to_string() },
-            Message::ForkFailed { slot: u32::MAX, text: text.clone() },
-            Message::Ready,
-            Message::Failed { text },
-            Message::Forked,
-            Message::Leaving,
+            ToMold::WorkerExited { slot: None, pid: 12, status: -1 },
+            ToMold::WorkerExited { slot: Some(0), pid: 12, status: 0x0900 },
+            ToMold::WorkerProcesses { count: 0 },
+            ToMold::PidPath { path: String::new() },
+            ToMold::BeforeExec,
+            ToMold::Log { severity: Severity::Fatal, text: TEXT.to_string() },
+            ToMold::ReopenLogs,
+            ToMold::Retire { drain: false, hand_over: false, linger_ms: 0 },
         ]
     }
 
-    #[test]
-    fn every_message_comes_back_as_it_was_sent() {
-        for message in every_message() {
-            assert_eq!(Message::decode(&message.encode()), Ok(message));
-        }
+    fn from_mold() -> Vec<FromMold> {
+        vec![
+            FromMold::ReopenLogs,
+            FromMold::Settings { json: String::new() },
+            FromMold::ExecEnvironment { json: "{}".to_string() },
+            FromMold::ForkFailed { slot: u32::MAX, text: TEXT.to_string() },
+            FromMold::Ready,
+            FromMold::Failed { text: TEXT.to_string() },
+        ]
     }
 
-    #[test]
-    fn a_message_cut_short_or_with_bytes_left_over_is_refused() {
-        for message in every_message() {
+    fn to_worker() -> Vec<ToWorker> {
+        vec![ToWorker::ReopenLogs, ToWorker::Retire { drain: true, hand_over: false, linger_ms: 1500 }]
+    }
+
+    fn from_worker() -> Vec<FromWorker> {
+        vec![FromWorker::Ready, FromWorker::Failed { text: TEXT.to_string() }, FromWorker::Forked, FromWorker::Leaving]
+    }
+
+    /// These come back as they were sent, and no other kind, nothing shorter and nothing longer is taken for one of them.
+    #[track_caller]
+    fn check<M: Message + Debug + PartialEq>(messages: &[M], golden: &[&[u8]]) {
+        for message in messages {
             let bytes = message.encode();
+            assert_eq!(M::decode(&bytes).as_ref(), Ok(message));
             for end in 0..bytes.len() {
-                assert!(Message::decode(&bytes[..end]).is_err(), "{message:?} cut at {end}");
+                assert!(M::decode(&bytes[..end]).is_err(), "{message:?} cut at {end}");
             }
-            let mut longer = bytes.clone();
-            longer.push(0);
-            assert_eq!(Message::decode(&longer), Err(DecodeError::Trailing(1)), "{message:?}");
+            let longer = [&*bytes, &[0]].concat();
+            assert_eq!(M::decode(&longer), Err(DecodeError::Trailing(1)), "{message:?}");
         }
+        for kind in (0..=u8::MAX).filter(|kind| messages.iter().all(|message| message.kind() != *kind)) {
+            assert_eq!(M::decode(&[2, kind]), Err(DecodeError::Kind(kind)));
+        }
+        assert_eq!(M::decode(&[1, 14]), Err(DecodeError::Version(1)));
+        let encoded: Vec<Vec<u8>> = messages.iter().map(Message::encode).collect();
+        assert_eq!(encoded, golden);
     }
 
     #[test]
-    fn golden_bytes_of_version_2() {
-        let fork = Message::Fork { slot: 1, generation: 2, seat: 3, names: vec!["a".to_string()], proxies: vec![] };
-        let bytes = [2, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0];
-        assert_eq!(fork.encode(), bytes);
-        let retire = Message::Retire { drain: true, hand_over: false, linger_ms: 256 };
-        assert_eq!(retire.encode(), [2, 10, 1, 0, 0, 1, 0, 0]);
+    fn golden_bytes_of_version_2_to_a_mold() {
+        check(
+            &to_mold(),
+            &[
+                b"\x02\x01\x07\0\0\0{\"a\":1}",
+                b"\x02\x02",
+                b"\x02\x03\x03\0\0\0\x07\0\0\0\x09\0\0\0\x02\0\0\0\x0c\0\0\x000.0.0.0:8080\x04\0\0\0/a b\x02\0\0\0\0\0\0\0\x02\0\0\0v2",
+                b"\x02\x04\0\0\0\0\0\x0c\0\0\0\xff\xff\xff\xff",
+                b"\x02\x04\x01\0\0\0\0\x0c\0\0\0\0\x09\0\0",
+                b"\x02\x05\0\0\0\0",
+                b"\x02\x06\0\0\0\0",
+                b"\x02\x07",
+                b"\x02\x08\x04\x09\0\0\0\xc3\xa9\nline 2",
+                b"\x02\x09",
+                b"\x02\x0a\0\0\0\0\0\0",
+            ],
+        );
     }
 
     #[test]
-    fn another_version_or_kind_is_named_in_the_error() {
-        assert_eq!(Message::decode(&[1, 1]), Err(DecodeError::Version(1)));
-        assert_eq!(Message::decode(&[2, 99]), Err(DecodeError::Kind(99)));
-        assert_eq!(Message::decode(&[2, 10, 2, 0, 0, 0, 0, 0]), Err(DecodeError::Value(2)));
+    fn golden_bytes_of_version_2_from_a_mold() {
+        check(
+            &from_mold(),
+            &[
+                b"\x02\x09",
+                b"\x02\x0b\0\0\0\0",
+                b"\x02\x0c\x02\0\0\0{}",
+                b"\x02\x0d\xff\xff\xff\xff\x09\0\0\0\xc3\xa9\nline 2",
+                b"\x02\x0e",
+                b"\x02\x0f\x09\0\0\0\xc3\xa9\nline 2",
+            ],
+        );
+    }
+
+    #[test]
+    fn golden_bytes_of_version_2_to_a_worker() {
+        check(&to_worker(), &[b"\x02\x09", b"\x02\x0a\x01\0\xdc\x05\0\0"]);
+    }
+
+    #[test]
+    fn golden_bytes_of_version_2_from_a_worker() {
+        check(&from_worker(), &[b"\x02\x0e", b"\x02\x0f\x09\0\0\0\xc3\xa9\nline 2", b"\x02\x10", b"\x02\x11"]);
+    }
+
+    #[test]
+    fn a_byte_without_meaning_is_named_in_the_error() {
+        assert_eq!(ToWorker::decode(&[2, 10, 2, 0, 0, 0, 0, 0]), Err(DecodeError::Value(2)));
+        assert_eq!(ToMold::decode(&[2, 8, 5, 0, 0, 0, 0]), Err(DecodeError::Value(5)));
     }
 }

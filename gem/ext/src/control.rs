@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use magnus::{Error, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args};
 use sys::channel::{Channel, Received};
-use wire::{MAX_TEXT_BYTES, Message};
+use wire::{FromMold, FromWorker, MAX_TEXT_BYTES, Message, ToMold};
 
 use crate::ffi::{self, Locked};
 use crate::{json, system_error};
@@ -17,8 +17,12 @@ pub(crate) struct Control(Arc<Locked<std::cell::RefCell<Option<Channel>>>>);
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Control", ruby.class_object())?;
     class.define_singleton_method("new", function!(Control::new, 1))?;
+    // A mold's.
     class.define_method("receive", method!(Control::receive, 0))?;
     class.define_method("send_message", method!(Control::send_message, -1))?;
+    // A worker's, before its engine runs.
+    class.define_method("forked", method!(Control::forked, 0))?;
+    class.define_method("failed", method!(Control::failed, 1))?;
     class.define_method("fileno", method!(Control::fileno, 0))?;
     class.define_method("close", method!(Control::close, 0))
 }
@@ -62,8 +66,16 @@ impl Control {
         this.send(ruby, &message)
     }
 
+    fn forked(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.send(ruby, &FromWorker::Forked)
+    }
+
+    fn failed(ruby: &Ruby, this: &Self, text: String) -> Result<(), Error> {
+        this.send(ruby, &FromWorker::Failed { text: truncated(text) })
+    }
+
     /// Sends a message.
-    pub(crate) fn send(&self, ruby: &Ruby, message: &Message) -> Result<(), Error> {
+    pub(crate) fn send(&self, ruby: &Ruby, message: &impl Message) -> Result<(), Error> {
         self.with_channel(ruby, |channel| channel.send(&message.encode(), &[]))?
             .map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))
     }
@@ -81,23 +93,22 @@ impl Control {
     }
 }
 
-fn message(ruby: &Ruby, kind: &str, fields: RHash) -> Result<Message, Error> {
+fn message(ruby: &Ruby, kind: &str, fields: RHash) -> Result<FromMold, Error> {
     let text = |name: &str| -> Result<String, Error> {
         let text: String = fields.fetch::<_, String>(ruby.to_symbol(name))?;
         Ok(truncated(text))
     };
     Ok(match kind {
-        "ready" => Message::Ready,
-        "settings" => Message::Settings { json: json::generate(ruby, fields.fetch(ruby.to_symbol("json"))?)? },
+        "ready" => FromMold::Ready,
+        "settings" => FromMold::Settings { json: json::generate(ruby, fields.fetch(ruby.to_symbol("json"))?)? },
         "exec_environment" => {
             let environment: Value = fields.fetch(ruby.to_symbol("json"))?;
             let json = if environment.is_nil() { String::new() } else { json::generate(ruby, environment)? };
-            Message::ExecEnvironment { json }
+            FromMold::ExecEnvironment { json }
         }
-        "fork_failed" => Message::ForkFailed { slot: fields.fetch(ruby.to_symbol("slot"))?, text: text("text")? },
-        "failed" => Message::Failed { text: text("text")? },
-        "reopen_logs" => Message::ReopenLogs,
-        "forked" => Message::Forked,
+        "fork_failed" => FromMold::ForkFailed { slot: fields.fetch(ruby.to_symbol("slot"))?, text: text("text")? },
+        "failed" => FromMold::Failed { text: text("text")? },
+        "reopen_logs" => FromMold::ReopenLogs,
         other => return Err(Error::new(ruby.exception_arg_error(), format!("no message to send: {other}"))),
     })
 }
@@ -112,18 +123,18 @@ fn truncated(mut text: String) -> String {
 }
 
 fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Value, Error> {
-    let message = Message::decode(bytes).map_err(|error| Error::new(ruby.exception_io_error(), error.to_string()))?;
+    let message = ToMold::decode(bytes).map_err(|error| Error::new(ruby.exception_io_error(), error.to_string()))?;
     let hash = ruby.hash_new();
     let set = |name: &str, object: Value| hash.aset(ruby.to_symbol(name), object);
     let number = |n: i64| ruby.integer_from_i64(n).as_value();
     let text = |text: &str| ruby.str_new(text).as_value();
     let kind = match message {
-        Message::Boot { json } => {
+        ToMold::Boot { json } => {
             set("json", json::parse(ruby, &json)?)?;
             "boot"
         }
-        Message::Proceed => "proceed",
-        Message::Fork { slot, generation, seat, names, proxies } => {
+        ToMold::Proceed => "proceed",
+        ToMold::Fork { slot, generation, seat, names, proxies } => {
             set("slot", number(slot.into()))?;
             set("generation", number(generation.into()))?;
             set("seat", number(seat.into()))?;
@@ -132,54 +143,28 @@ fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Valu
             set("proxies", ruby.ary_from_iter(proxies.iter().map(proxy)).as_value())?;
             "fork"
         }
-        Message::WorkerExited { slot, pid, status } => {
+        ToMold::WorkerExited { slot, pid, status } => {
             set("slot", slot.map_or(ruby.qnil().as_value(), |slot| number(slot.into())))?;
             set("pid", number(pid.into()))?;
             set("status", number(status.into()))?;
             "worker_exited"
         }
-        Message::WorkerProcesses { count } => {
+        ToMold::WorkerProcesses { count } => {
             set("count", number(count.into()))?;
             "worker_processes"
         }
-        Message::PidPath { path } => {
+        ToMold::PidPath { path } => {
             set("path", text(&path))?;
             "pid_path"
         }
-        Message::BeforeExec => "before_exec",
-        Message::Log { severity, text: line } => {
+        ToMold::BeforeExec => "before_exec",
+        ToMold::Log { severity, text: line } => {
             set("severity", number(severity as i64))?;
             set("text", text(&line))?;
             "log"
         }
-        Message::ReopenLogs => "reopen_logs",
-        Message::Retire { drain, hand_over, linger_ms } => {
-            set("drain", if drain { ruby.qtrue().as_value() } else { ruby.qfalse().as_value() })?;
-            set("hand_over", if hand_over { ruby.qtrue().as_value() } else { ruby.qfalse().as_value() })?;
-            set("linger_ms", number(linger_ms.into()))?;
-            "retire"
-        }
-        Message::Ready => "ready",
-        Message::Settings { json } => {
-            set("json", json::parse(ruby, &json)?)?;
-            "settings"
-        }
-        Message::ExecEnvironment { json } => {
-            let environment = if json.is_empty() { ruby.qnil().as_value() } else { json::parse(ruby, &json)? };
-            set("json", environment)?;
-            "exec_environment"
-        }
-        Message::ForkFailed { slot, text: why } => {
-            set("slot", number(slot.into()))?;
-            set("text", text(&why))?;
-            "fork_failed"
-        }
-        Message::Failed { text: why } => {
-            set("text", text(&why))?;
-            "failed"
-        }
-        Message::Forked => "forked",
-        Message::Leaving => "leaving",
+        ToMold::ReopenLogs => "reopen_logs",
+        ToMold::Retire { .. } => "retire",
     };
     set("kind", ruby.to_symbol(kind).as_value())?;
     let numbers = descriptors.into_iter().map(|fd| number(fd.into_raw_fd().into()));

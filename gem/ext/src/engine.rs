@@ -16,7 +16,7 @@ use scoreboard::{Seat, State};
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
 use sys::memory::Shared;
-use wire::Message;
+use wire::{FromWorker, Message, ToWorker};
 
 use crate::control::Control;
 use crate::env::Template;
@@ -206,13 +206,13 @@ impl Engine {
             seat.set_ready(monotonic_ns());
         });
         let control = this.control.get(ruby);
-        control.send(ruby, &Message::Ready)?;
+        control.send(ruby, &FromWorker::Ready)?;
         let mut happened = Events::default();
         loop {
             if core.retire_asked.take() {
                 core.retire(Leave { drain: false, hand_over: false, linger_ms: core.linger_ms });
                 // The master knows whether others take the connections. If it is gone, its end is about to be read.
-                let _ = control.send(ruby, &Message::Leaving);
+                let _ = control.send(ruby, &FromWorker::Leaving);
             }
             let turn = core.reactor().turn();
             // Before the wait, which may be long.
@@ -342,13 +342,11 @@ impl Core {
     fn obey(&self, ruby: &Ruby, channel: &Channel, events: Value) -> Result<(), Error> {
         loop {
             match channel.try_recv() {
-                Ok(Received::Datagram(bytes, _)) => match Message::decode(&bytes) {
-                    Ok(Message::Retire { drain, hand_over, linger_ms }) => {
+                Ok(Received::Datagram(bytes, _)) => match ToWorker::decode(&bytes) {
+                    Ok(ToWorker::Retire { drain, hand_over, linger_ms }) => {
                         self.retire(Leave { drain, hand_over, linger_ms: linger_ms.into() });
                     }
-                    Ok(Message::ReopenLogs) => reopen_logs(events)?,
-                    // Others are for molds.
-                    Ok(_) => {}
+                    Ok(ToWorker::ReopenLogs) => reopen_logs(events)?,
                     Err(error) => return Err(Error::new(ruby.exception_io_error(), error.to_string())),
                 },
                 Ok(Received::Empty) => return Ok(()),

@@ -41,7 +41,7 @@ module Licorne
       told.read
       told.close
       Thread.pass while Process.ppid == middle
-      control.send_message(:forked)
+      control.forked
       true
     rescue IOError, SystemCallError
       # The master is gone, or does not want this worker any more.

@@ -97,7 +97,7 @@ module Licorne
         queue: state[:queue], listeners: state[:listeners], app: prepared.app
       ))
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
-      control.send_message(:failed, text: Failure.text(e))
+      control.failed(Failure.text(e))
       exit(Failure.status(e))
     end
 

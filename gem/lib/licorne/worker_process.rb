@@ -128,7 +128,7 @@ module Licorne
     def report(exception)
       return if exception.is_a?(SystemExit) && exception.success?
 
-      @control.send_message(:failed, text: Failure.text(exception))
+      @control.failed(Failure.text(exception))
     rescue StandardError
       # The master cannot be told any more, and nothing else wants to know; the exit status remains.
       nil
