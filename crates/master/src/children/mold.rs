@@ -1,0 +1,106 @@
+//! A mold process, as the master holds it.
+
+use wire::{FromMold, ToMold};
+
+use crate::children::link::Link;
+use crate::listeners::Listeners;
+use crate::revision::Release;
+use crate::settings::Settings;
+
+/// A mold process.
+#[derive(Debug)]
+pub(crate) struct Mold {
+    pub(crate) pid: u32,
+    pub(crate) link: Link<FromMold, ToMold>,
+    pub(crate) stage: MoldStage,
+    /// How often it was asked to reopen its logs and has not answered.
+    pub(crate) reopening: u32,
+    /// What it answered, once it has evaluated the configuration.
+    pub(crate) settings: Option<Settings>,
+    /// What its workers listen on.
+    pub(crate) listeners: Listeners,
+    /// The release that it is of, known with its settings.
+    pub(crate) release: Release,
+}
+
+/// How far a mold has come, as far as it has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MoldStage {
+    /// It evaluates the configuration.
+    Starting,
+    /// It has told its settings.
+    Configured,
+    /// It forks.
+    Ready,
+    /// It has said why it leaves.
+    Failed,
+    /// It has said that it leaves as the configuration wants it, which has told the reason itself.
+    Done,
+}
+
+impl Mold {
+    /// Whether it may say this now, and notes how far it has come by that.
+    pub(crate) fn accept(&mut self, message: &FromMold) -> bool {
+        self.stage = match (message, self.stage) {
+            (FromMold::Settings { .. }, MoldStage::Starting) => MoldStage::Configured,
+            (FromMold::Ready, MoldStage::Configured) => MoldStage::Ready,
+            (FromMold::Failed { text }, MoldStage::Starting | MoldStage::Configured) if text.is_empty() => {
+                MoldStage::Done
+            }
+            (FromMold::Failed { .. }, MoldStage::Starting | MoldStage::Configured) => MoldStage::Failed,
+            (FromMold::Settings { .. } | FromMold::Ready | FromMold::Failed { .. }, _) => return false,
+            // Whether an answer is awaited is known where it was asked for.
+            (FromMold::ReopenLogs | FromMold::ForkFailed { .. } | FromMold::ExecEnvironment { .. }, stage) => stage,
+        };
+        true
+    }
+
+    /// Asks it to reopen its logs.
+    pub(crate) fn reopen_logs(&mut self) {
+        if self.link.send(&ToMold::ReopenLogs, &[]) {
+            self.reopening += 1;
+        }
+    }
+
+    /// It has reopened its logs. Returns whether it was asked to.
+    pub(crate) fn has_reopened(&mut self) -> bool {
+        let asked = self.reopening > 0;
+        self.reopening = self.reopening.saturating_sub(1);
+        asked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::children::link::accepted;
+
+    #[test]
+    fn a_mold_says_each_thing_in_its_time() {
+        let mold = |stage| Mold {
+            pid: 7,
+            link: Link::closed(),
+            stage,
+            reopening: 1,
+            settings: None,
+            listeners: Listeners::new(),
+            release: Release::default(),
+        };
+        let everything = [
+            FromMold::ReopenLogs,
+            FromMold::Settings { json: String::new() },
+            FromMold::ExecEnvironment { json: String::new() },
+            FromMold::ForkFailed { slot: 0, text: String::new() },
+            FromMold::Ready,
+            FromMold::Failed { text: String::new() },
+        ];
+        let heard = |stage| accepted(&everything, |message| mold(stage).accept(message));
+        assert_eq!(heard(MoldStage::Starting), [9, 11, 12, 13, 15]);
+        assert_eq!(heard(MoldStage::Configured), [9, 12, 13, 14, 15]);
+        assert_eq!(heard(MoldStage::Ready), [9, 12, 13]);
+        assert_eq!(heard(MoldStage::Failed), [9, 12, 13]);
+        let mut once = mold(MoldStage::Ready);
+        assert!(once.has_reopened());
+        assert!(!once.has_reopened(), "it was not asked again");
+    }
+}

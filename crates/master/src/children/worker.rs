@@ -1,0 +1,125 @@
+//! A worker process, as the master holds it.
+
+use supervisor::{Generation, KillReason, SlotId};
+use sys::pidfd::Child;
+use sys::process::Kill;
+use wire::{FromWorker, ToWorker};
+
+use crate::children::link::Link;
+use crate::log::Log;
+
+/// A worker process.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) process: Process,
+    pub(crate) link: Link<FromWorker, ToWorker>,
+    pub(crate) slot: SlotId,
+    pub(crate) generation: Generation,
+    /// Its seat in the scoreboard.
+    pub(crate) seat: usize,
+    pub(crate) stage: WorkerStage,
+    /// Why the master killed it, if it did.
+    pub(crate) killed: Option<KillReason>,
+}
+
+/// How far a worker has come, as far as it has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WorkerStage {
+    /// It boots.
+    Booting,
+    /// It serves, or leaves: its requests are watched.
+    Ready,
+    /// It has said why it cannot boot.
+    Failed,
+}
+
+/// What is known of the process of a worker.
+#[derive(Debug)]
+pub(crate) enum Process {
+    /// The fork is under way.
+    Unborn {
+        /// A signal that waits for it.
+        waiting: Option<Kill>,
+    },
+    /// It has announced itself, and is a child of this process.
+    Born(Child),
+    /// It had been reaped when its announcement was heard.
+    Gone(u32),
+}
+
+impl Worker {
+    /// Its process id, once it is known.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match &self.process {
+            Process::Unborn { .. } => None,
+            Process::Born(child) => Some(child.pid()),
+            Process::Gone(pid) => Some(*pid),
+        }
+    }
+
+    /// Whether it may say this now, and notes how far it has come by that.
+    pub(crate) fn accept(&mut self, message: &FromWorker) -> bool {
+        let unborn = matches!(self.process, Process::Unborn { .. });
+        let boots = !unborn && self.stage == WorkerStage::Booting;
+        match message {
+            FromWorker::Forked => return unborn,
+            FromWorker::Ready if boots => self.stage = WorkerStage::Ready,
+            FromWorker::Failed { .. } if boots => self.stage = WorkerStage::Failed,
+            FromWorker::Ready | FromWorker::Failed { .. } => return false,
+            // It says so as often as it is told to.
+            FromWorker::Leaving => return !unborn && self.stage == WorkerStage::Ready,
+        }
+        true
+    }
+
+    /// Whether it has reported ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.stage == WorkerStage::Ready
+    }
+
+    /// Sends it a signal, or has the signal wait for it.
+    pub(crate) fn signal(&mut self, signal: Kill, log: &Log) {
+        match &mut self.process {
+            // The last signal counts: they only get harder.
+            Process::Unborn { waiting } => *waiting = Some(signal),
+            Process::Born(child) => {
+                if let Err(error) = child.kill(signal) {
+                    log.error(format_args!("cannot signal PID:{}: {}", child.pid(), error.chain()));
+                }
+            }
+            Process::Gone(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::children::link::accepted;
+
+    #[test]
+    fn a_worker_says_each_thing_in_its_time() {
+        let worker = |process, stage| Worker {
+            process,
+            link: Link::closed(),
+            slot: SlotId(0),
+            generation: Generation(1),
+            seat: 0,
+            stage,
+            killed: None,
+        };
+        let everything =
+            [FromWorker::Ready, FromWorker::Failed { text: String::new() }, FromWorker::Forked, FromWorker::Leaving];
+        let unborn = || Process::Unborn { waiting: None };
+        let (booting, ready, failed) = (WorkerStage::Booting, WorkerStage::Ready, WorkerStage::Failed);
+        let first = accepted(&everything, |said| worker(unborn(), booting).accept(said));
+        assert_eq!(first, [16], "that it is there, before all else");
+        let heard = |stage| accepted(&everything, |said| worker(Process::Gone(7), stage).accept(said));
+        assert_eq!(heard(booting), [14, 15], "that it is ready, or why not");
+        assert_eq!(heard(ready), [17], "that it leaves");
+        assert!(heard(failed).is_empty(), "nothing more");
+        let mut once = worker(Process::Gone(7), booting);
+        assert!(once.accept(&FromWorker::Ready));
+        assert_eq!((once.stage, once.accept(&FromWorker::Ready)), (ready, false));
+    }
+}
