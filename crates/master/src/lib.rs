@@ -25,12 +25,12 @@
 //! | `hand_over`, `take_over` | what one program leaves to the next, from both sides |
 //! | `notify` | what a service manager is told |
 //! | `succession` | two masters in one unit of a service manager |
-//! | `unit` | what is decided about that, and about the exit status: pure, played by the supervisor's simulator |
 //! | `control`, `control_server` | the control socket, as both ends see it, and the master's end |
 //! | `status` | the state as JSON |
 //! | `admin` | the process that answers health checks |
 //! | `watch` | request deadlines, read from the scoreboard |
 //! | `log` | lines as Ruby's Logger writes them |
+//! | `log_files` | the files behind the standard streams, opened anew after rotation |
 //! | `runtime` | which Ruby, and where the gem's files are |
 
 mod admin;
@@ -66,7 +66,6 @@ mod status;
 mod succession;
 mod successor;
 mod take_over;
-mod unit;
 mod watch;
 
 pub use boot::{Options, RubyOption};

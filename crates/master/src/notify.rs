@@ -18,7 +18,7 @@ use crate::inherited::store_name;
 use crate::listeners::Listeners;
 use crate::log::Log;
 use crate::shell::Shell;
-use crate::unit::{Role, Told};
+use supervisor::unit::{Role, Told};
 
 /// Variables that the main process of a unit is spoken to by, and that it passes on to the master after it.
 const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "FDSTORE"];

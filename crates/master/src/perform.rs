@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::release::{self, Move};
 use crate::revision::Release;
 use crate::shell::Shell;
-use crate::unit::RESTART;
+use supervisor::unit::RESTART;
 
 /// How long a worker keeps connections that it is to give away and that nobody takes.
 const HAND_OVER_LINGER: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use crate::log::{LAST_WORDS_NS, Log};
 use crate::runtime::Runtime;
 use crate::shell::Shell;
 use crate::take_over;
-use crate::unit::FAILED;
+use supervisor::unit::FAILED;
 
 /// Runs a master until it stops, and returns its exit status.
 ///

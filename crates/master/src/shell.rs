@@ -32,8 +32,8 @@ use crate::settings::Settings;
 use crate::status::LastReload;
 use crate::succession::Succession;
 use crate::successor::{self, Successor};
-use crate::unit;
 use crate::watch::{Limits, Looks, Watched};
+use supervisor::unit;
 
 /// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
 pub(crate) struct Shell {

@@ -19,7 +19,7 @@
 //!
 //! Without a service manager nothing of this happens: the new master of an upgrade simply stays.
 //!
-//! Here is what is done; what is decided is in `unit`.
+//! Here is what is done; what is decided is in `supervisor::unit`.
 
 use supervisor::{CauseId, Event};
 use sys::channel::{Channel, Received};
@@ -27,7 +27,7 @@ use sys::process::Kill;
 
 use crate::shell::Shell;
 use crate::successor::Successor;
-use crate::unit::{Fate, Leave, RESTART, Unit};
+use supervisor::unit::{Fate, Leave, RESTART, Unit};
 
 /// What the new master says when it serves.
 const READY: &[u8] = b"ready";

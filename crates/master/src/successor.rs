@@ -23,7 +23,7 @@ use crate::queue::{self, Queue};
 use crate::release::{self, Move};
 use crate::shell::Shell;
 use crate::succession::{self, Heard};
-use crate::unit::Stage;
+use supervisor::unit::Stage;
 
 /// The first descriptor number of a second master's listeners.
 const FIRST_FD: i32 = 3;

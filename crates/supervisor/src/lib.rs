@@ -45,6 +45,7 @@ mod stop;
 mod supervisor;
 mod time;
 mod types;
+pub mod unit;
 mod up;
 mod upgrade;
 mod worker;

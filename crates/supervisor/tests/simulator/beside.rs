@@ -1,15 +1,12 @@
-//! What the shell decides beside the supervisor: two masters in one unit of a service manager, and exit statuses.
+//! What is decided beside the life of workers: two masters in one unit of a service manager, and exit statuses.
 //!
-//! The rules are the master's own (`unit`), played as its shell plays them. The laws are judged from outside: by what was
+//! The rules are those of `supervisor::unit`, played as the master plays them. The laws are judged from outside: by what was
 //! asked for, by which processes there are, and by what the service manager sees.
-
-#[path = "../../../master/src/unit.rs"]
-mod unit;
 
 use std::time::Duration;
 
+use supervisor::unit::{self, FAILED, Fate, Leave, RESTART, Role, Stage, Told, Unit};
 use supervisor::{CauseId, Event, Generation, Phase, Signal, SuccessorPhase};
-use unit::{FAILED, Fate, Leave, RESTART, Role, Stage, Told, Unit};
 
 use crate::schedule::{CALM, Setting};
 use crate::world::{Next, World};

@@ -1,20 +1,21 @@
-//! Whose unit it is: what a master decides, beside the supervisor, about two masters in one unit of a service manager, about
-//! what the manager is told, and about its own exit status.
+//! Whose unit it is: what a master decides about two masters in one unit of a service manager, about what the manager is
+//! told, and about its own exit status.
 //!
-//! Nothing here has a clock, a process or a socket: the supervisor's simulator plays it too. What is done about a decision,
-//! and the table of what follows from what, is in `succession`; what mold exits there are, in `deaths`.
+//! What is done about a decision, and the table of what follows from what, is in `master::succession`; what mold exits there
+//! are, in `master::deaths`.
 
-use supervisor::{Phase, Signal, SuccessorPhase};
+use crate::event::Signal;
+use crate::supervisor::{Phase, SuccessorPhase};
 
 /// The exit status of a master whose unit is to be started again (`EX_TEMPFAIL`). It has no effect when another master
 /// has taken over.
-pub(crate) const RESTART: u8 = 75;
+pub const RESTART: u8 = 75;
 /// The exit status of a server that could not start.
-pub(crate) const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
 
 /// What a master is in its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// There is no service manager.
     Free,
     /// It is the unit's main process.
@@ -26,7 +27,7 @@ pub(crate) enum Role {
 impl Role {
     /// Whether it may start another master, or make room for another program. One that waits for its turn may not: the
     /// master that it waits for knows this process and this program alone.
-    pub(crate) fn may_upgrade(self) -> bool {
+    pub fn may_upgrade(self) -> bool {
         match self {
             Self::Free | Self::Main => true,
             Self::Waiting => false,
@@ -35,7 +36,7 @@ impl Role {
 
     /// Whether it leaves when the master before it is gone: one that was never handed the unit leaves it to be started
     /// again.
-    pub(crate) fn leaves_with_origin(self) -> bool {
+    pub fn leaves_with_origin(self) -> bool {
         match self {
             Self::Free | Self::Main => false,
             Self::Waiting => true,
@@ -45,7 +46,7 @@ impl Role {
 
 /// Whether a signal to the main process means the unit, and not this master alone: QUIT, which ends an upgrade, is the old
 /// master's own.
-pub(crate) fn means_the_unit(signal: Signal) -> bool {
+pub fn means_the_unit(signal: Signal) -> bool {
     match signal {
         Signal::Term | Signal::Int => true,
         Signal::Quit
@@ -60,7 +61,7 @@ pub(crate) fn means_the_unit(signal: Signal) -> bool {
 
 /// How far the new master is, as a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// There is none.
     None,
     /// It is about to be started.
@@ -71,7 +72,7 @@ pub(crate) enum Stage {
 
 /// What the end of a unit means for the new master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// Nothing, or there is none.
     LivesOn,
     /// It is not started.
@@ -82,7 +83,7 @@ pub(crate) enum Fate {
 
 /// How a master whose supervisor is done leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub enum Leave {
     /// Not yet: the new master has to go first.
     AfterSuccessor,
     /// With this status.
@@ -96,7 +97,7 @@ pub(crate) enum Leave {
 
 /// What is decided about the unit, as far as it has been.
 #[derive(Debug, Default)]
-pub(crate) struct Unit {
+pub struct Unit {
     /// Whether the unit goes on with the successor when this master leaves. Decided when it begins to.
     leaves_to_successor: Option<bool>,
     /// Whether the unit is to end, with all its masters.
@@ -110,14 +111,14 @@ pub(crate) struct Unit {
 /// The new master.
 impl Unit {
     /// Notes, when this master begins to leave, whether the service goes on with its successor. Call it after each event.
-    pub(crate) fn note(&mut self, phase: Phase, successor: SuccessorPhase) {
+    pub fn note(&mut self, phase: Phase, successor: SuccessorPhase) {
         if leaving(phase) && self.leaves_to_successor.is_none() {
             self.leaves_to_successor = Some(successor == SuccessorPhase::Serving);
         }
     }
 
     /// A stop of the whole unit was asked for. Call it before the supervisor hears of that.
-    pub(crate) fn stop(&mut self, role: Role, successor: Stage) -> Fate {
+    pub fn stop(&mut self, role: Role, successor: Stage) -> Fate {
         if role != Role::Main {
             return Fate::LivesOn;
         }
@@ -130,12 +131,12 @@ impl Unit {
     }
 
     /// Whether this master leaves the unit to its successor, or has begun to.
-    pub(crate) fn hands_over(&self) -> bool {
+    pub fn hands_over(&self) -> bool {
         self.leaves_to_successor == Some(true) && !self.ends
     }
 
     /// The supervisor is done, with this code.
-    pub(crate) fn leave(&mut self, code: u8, role: Role, successor: Stage) -> Leave {
+    pub fn leave(&mut self, code: u8, role: Role, successor: Stage) -> Leave {
         let runs = successor == Stage::Running;
         if self.ends && runs {
             self.waiting = Some(code);
@@ -148,7 +149,7 @@ impl Unit {
     }
 
     /// The successor is gone. Returns what to exit with if only its end was waited for.
-    pub(crate) fn successor_gone(&mut self) -> Option<u8> {
+    pub fn successor_gone(&mut self) -> Option<u8> {
         self.waiting.take().map(|code| self.exit_status(code))
     }
 }
@@ -156,13 +157,13 @@ impl Unit {
 /// The exit status of a boot that fails.
 impl Unit {
     /// A mold has said that it cannot boot. `committed`: some generation's settings are in force.
-    pub(crate) fn mold_failed(&mut self, committed: bool) {
+    pub fn mold_failed(&mut self, committed: bool) {
         self.boot_exit = (!committed).then_some(FAILED);
     }
 
     /// A mold has exited. `status`: unless a signal ended it. `silent`: it has not said why, and nothing else has gone wrong.
     /// Returns whether it meant to end the boot.
-    pub(crate) fn mold_exited(&mut self, status: Option<u8>, committed: bool, silent: bool) -> bool {
+    pub fn mold_exited(&mut self, status: Option<u8>, committed: bool, silent: bool) -> bool {
         // `exit! 4` in the configuration says nothing before, and `exit! 0` means what `exit` does.
         let meant = status == Some(0) && silent;
         let unsaid = !committed && (meant || status != Some(0));
@@ -180,17 +181,21 @@ impl Unit {
 
 /// What the service manager has been told of the unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Told {
+pub enum Told {
+    /// Nothing yet.
     #[default]
     Starting,
+    /// `READY=1`.
     Ready,
+    /// `RELOADING=1`.
     Reloading,
+    /// `STOPPING=1`.
     Stopping,
 }
 
 impl Told {
     /// What it is to be told in this phase of the main process. `hands_over`: see [`Unit::hands_over`].
-    pub(crate) fn of(phase: Phase, hands_over: bool) -> Self {
+    pub fn of(phase: Phase, hands_over: bool) -> Self {
         match phase {
             Phase::New | Phase::Booting => Self::Starting,
             // The old workers only finish: what was asked for is done.
