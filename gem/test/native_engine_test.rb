@@ -378,6 +378,42 @@ class NativeEngineTest < NativeCase
     assert log.end_with?("orphaned 3\n"), log
   end
 
+  def test_a_forked_child_that_comes_back_ends_and_leaves_the_request_to_its_parent
+    places, told = IO.pipe
+    server = serve do |env|
+      place = env["PATH_INFO"]
+      # The child comes back out of the call: it is not to answer, nor to go on as a worker.
+      branch = lambda do |here|
+        next unless here == place
+
+        pid = fork
+        told.write("#{place} #{pid ? "parent" : "child"}\n")
+        raise "a child's" if !pid && env["QUERY_STRING"] == "raise"
+
+        Process.wait(pid) if pid
+      end
+      branch.call("/app")
+      env["rack.after_reply"] = [-> { branch.call("/after") }, -> { told.write("#{place} after\n") }]
+      body = Object.new
+      body.define_singleton_method(:each) { |&block| [branch.call("/body"), block.call("whole")] }
+      body.define_singleton_method(:close) { branch.call("/close") }
+      [200, { "Content-Length" => "5" }, body]
+    end
+    client = server.connect
+    paths = %w[/app /body /close /after].flat_map { |path| [path, "#{path}?raise"] }
+    paths.each do |path|
+      client.write("GET #{path} HTTP/1.1\r\nHost: a\r\n\r\n")
+      assert_equal [200, "whole"], response(client).values_at(0, 2), path
+    end
+    server.stop
+    told.close
+    lines = places.read.lines(chomp: true)
+    paths.map { |path| path.split("?").first }.uniq.each do |path|
+      assert_equal({ "#{path} parent" => 2, "#{path} child" => 2, "#{path} after" => 2 },
+                   lines.grep(/\A#{path} /).tally.sort_by { |line, _| %w[parent child after].index(line.split.last) }.to_h)
+    end
+  end
+
   def test_a_client_that_floods_does_not_starve_others
     server = serve { OK }
     flood = server.connect

@@ -183,7 +183,7 @@ impl Engine {
         let core = this.core.get(ruby);
         core.seat(|seat| {
             let start = seat.request_start_ns()?;
-            if seat.report_asked_ns() != start || core.reported_ns.replace(start) == start || core.is_forked() {
+            if seat.report_asked_ns() != start || core.reported_ns.replace(start) == start || ffi::is_forked() {
                 return None;
             }
             let age = Duration::from_nanos(monotonic_ns().saturating_sub(start));
@@ -287,17 +287,12 @@ impl Core {
         }
     }
 
-    /// Tells whether this is a child that the application forked. It shares sockets, epoll and scoreboard with its
-    /// parent, which goes on with the request, so it must leave all of them alone.
-    pub(crate) fn is_forked(&self) -> bool {
-        ffi::is_forked()
-    }
-
-    /// Runs what may take long in the application; the other connections are looked after meanwhile.
-    pub(crate) fn away<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Runs what may take long in the application; the other connections are looked after meanwhile. A child that was
+    /// forked in there, and comes back, is told apart here: [`Escape::Child`].
+    pub(crate) fn away<T>(&self, work: impl FnOnce() -> Result<T, Escape>) -> Result<T, Escape> {
         self.desk.lend();
-        let outcome = work();
-        if !ffi::is_forked() {
+        let outcome = own(work());
+        if !matches!(outcome, Err(Escape::Child(_))) {
             self.desk.take_back();
         }
         outcome
@@ -360,6 +355,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Tells apart, behind code of the application's, this process and a child that was forked in there: of the child's outcome
+/// nothing may be done but to end.
+pub(crate) fn own<T>(outcome: Result<T, Escape>) -> Result<T, Escape> {
+    if ffi::is_forked() { Err(Escape::of_child(outcome)) } else { outcome }
 }
 
 /// Has the application's side reopen its logs. If that fails the worker serves on.

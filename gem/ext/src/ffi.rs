@@ -50,6 +50,20 @@ pub(crate) enum Escape {
     Raised(Exception),
     /// Something else that must go on its way: `throw`, or the end of the thread.
     Jump(c_int),
+    /// This is a child that the application forked in the call, and has come back out of it. It shares sockets, epoll and
+    /// scoreboard with its parent, which goes on with the request: all that is left to it is to end.
+    Child(ChildEnd),
+}
+
+/// How a child came back out of the call in which it was forked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ChildEnd {
+    /// By returning.
+    Returned,
+    /// By an exception.
+    Raised(Exception),
+    /// By something else.
+    Jumped(c_int),
 }
 
 impl Escape {
@@ -61,11 +75,22 @@ impl Escape {
         }
     }
 
+    /// What is left to a child of the application that has come back with this outcome.
+    pub(crate) fn of_child<T>(outcome: Result<T, Escape>) -> Self {
+        Self::Child(match outcome {
+            Ok(_) => ChildEnd::Returned,
+            Err(Self::Raised(exception)) => ChildEnd::Raised(exception),
+            Err(Self::Jump(state)) => ChildEnd::Jumped(state),
+            Err(Self::Child(end)) => end,
+        })
+    }
+
     /// Turns it into what a method of the extension returns to have it go on.
     pub(crate) fn into_error(self) -> Error {
         match self {
-            Self::Raised(exception) => Error::from(exception),
-            Self::Jump(state) => {
+            Self::Child(ChildEnd::Returned) => exit().into_error(),
+            Self::Raised(exception) | Self::Child(ChildEnd::Raised(exception)) => Error::from(exception),
+            Self::Jump(state) | Self::Child(ChildEnd::Jumped(state)) => {
                 let outcome = magnus::rb_sys::protect(|| {
                     // SAFETY: `state` came from rb_protect and the error information was left as it was.
                     unsafe { rb_sys::rb_jump_tag(state) }
@@ -76,6 +101,16 @@ impl Escape {
                 }
             }
         }
+    }
+}
+
+/// How a child that the application forked ends when it returns from the call: it is no worker.
+fn exit() -> Escape {
+    let kernel = ruby().module_kernel().as_value();
+    match protect(|rb| rb.send(kernel, "exit", &[])) {
+        Err(escape) => escape,
+        // An application may have redefined it.
+        Ok(_) => std::process::exit(0),
     }
 }
 
@@ -208,9 +243,12 @@ impl Rb<'_> {
     pub(crate) fn resume(self, escape: Escape) -> ! {
         match escape {
             // SAFETY: within `protect`.
-            Escape::Raised(exception) => unsafe { rb_sys::rb_exc_raise(exception.as_raw()) },
+            Escape::Raised(exception) | Escape::Child(ChildEnd::Raised(exception)) => unsafe {
+                rb_sys::rb_exc_raise(exception.as_raw())
+            },
             // SAFETY: within `protect`; `state` came from rb_protect and the error information was left as it was.
-            Escape::Jump(state) => unsafe { rb_sys::rb_jump_tag(state) },
+            Escape::Jump(state) | Escape::Child(ChildEnd::Jumped(state)) => unsafe { rb_sys::rb_jump_tag(state) },
+            Escape::Child(ChildEnd::Returned) => self.resume(exit()),
         }
     }
 

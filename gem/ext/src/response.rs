@@ -5,7 +5,7 @@ use magnus::{Exception, Value, prelude::*};
 use reactor::After;
 
 use crate::body::{Content, classify};
-use crate::engine::report_text;
+use crate::engine::{own, report_text};
 use crate::ffi::{
     self, Escape, Flow, Rb, element, fixnum, ids, is_array, is_hash, is_plain_array, is_string, length, protect,
     with_bytes,
@@ -79,11 +79,8 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
         }
     };
     let Written { outcome, closed } = written;
-    if let Err(escape) = outcome
-        && escape.standard_error().is_none()
-        && exchange.core.is_forked()
-    {
-        return Err(escape);
+    if let Err(child @ Escape::Child(_)) = outcome {
+        return Err(child);
     }
     let closed = closed.unwrap_or_else(|| exchange.close_body(answer.body));
     if let Some(after) = after {
@@ -102,10 +99,9 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
 
 /// Closes the body of an answer that cannot be sent, and returns what is to be raised.
 fn nothing_to_send(exchange: &Exchange<'_>, triple: Value, failed: Result<Option<String>, Escape>) -> Escape {
-    let escape = match failed {
+    let escape = match own(failed) {
         Ok(text) => type_error(exchange, &text.unwrap_or_default()),
-        // A child that the application forked is on its way out.
-        Err(escape) if escape.standard_error().is_none() && exchange.core.is_forked() => return escape,
+        Err(child @ Escape::Child(_)) => return child,
         Err(escape) => escape,
     };
     let body = element(triple, 2);

@@ -10,7 +10,7 @@ use reactor::{After, Body, Fault, Token};
 use scoreboard::State;
 use sys::clock::monotonic_ns;
 
-use crate::engine::{Core, Running, report};
+use crate::engine::{Core, Running, own, report};
 use crate::env::Parts;
 use crate::ffi::{Escape, Flow, Locked, element, fixnum, ids, is_array, is_plain_array, length, protect};
 use crate::hijack::{EarlyHints, close_socket};
@@ -44,10 +44,9 @@ pub(crate) fn serve(
     let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, large)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
         let outcome = exchange.run(app);
-        if core.is_forked() {
-            return Err(if let Ended::Escaped(escape) = outcome { escape } else { exit(ruby) });
+        if !matches!(outcome, Ended::Escaped(Escape::Child(_))) {
+            exchange.afterwards(&outcome)?;
         }
-        exchange.afterwards(&outcome);
         if let Ended::Escaped(escape) = outcome {
             return Err(escape);
         }
@@ -57,7 +56,8 @@ pub(crate) fn serve(
         }
         Ok(())
     });
-    if core.is_forked() {
+    let outcome = own(outcome);
+    if let Err(Escape::Child(_)) = outcome {
         return outcome;
     }
     core.desk.take_back();
@@ -71,17 +71,6 @@ pub(crate) fn serve(
     core.end_running();
     core.seat(|seat| seat.end_request(now_ns, state));
     outcome
-}
-
-/// How a child that the application forked ends when it comes back out of the call: its parent goes on with the request,
-/// and it is no worker.
-fn exit(ruby: &Ruby) -> Escape {
-    let kernel = ruby.module_kernel().as_value();
-    match protect(|rb| rb.send(kernel, "exit", &[])) {
-        Err(escape) => escape,
-        // An application may have redefined it.
-        Ok(_) => std::process::exit(0),
-    }
 }
 
 /// Notes on the scoreboard what begins.
@@ -166,7 +155,7 @@ impl Exchange<'_> {
             result = again.and_then(|()| self.call(app));
         }
         match result {
-            Ok(triple) => match respond(self, triple) {
+            Ok(triple) => match own(respond(self, triple)) {
                 Ok(Outcome { status, fields, error }) => Ended::Responded { status, fields, error },
                 Err(escape) => self.fail(escape),
             },
@@ -196,9 +185,7 @@ impl Exchange<'_> {
 
     /// Answers 500 to what went wrong before any byte of a response was sent.
     fn fail(&self, escape: Escape) -> Ended {
-        // What a child raises is its end, and not that of its parent's request.
-        let own = escape.standard_error().filter(|_| !self.core.is_forked());
-        let Some(exception) = own else { return Ended::Escaped(escape) };
+        let Some(exception) = escape.standard_error() else { return Ended::Escaped(escape) };
         if !self.is_hijacked()
             && let Some(fault) = self.core.streaming.take_fault()
         {
@@ -229,19 +216,19 @@ impl Exchange<'_> {
     }
 
     /// Runs what the application left to be done after the response. One that fails does not stop the others.
-    fn afterwards(&self, ended: &Ended) {
+    fn afterwards(&self, ended: &Ended) -> Result<(), Escape> {
         let keys = &self.core.template.keys;
         let lists = protect(|rb| (rb.fetch(self.env, keys.after_reply), rb.fetch(self.env, keys.response_finished)));
-        let Ok((after_reply, finished)) = lists else { return };
+        let Ok((after_reply, finished)) = lists else { return Ok(()) };
         if is_array(after_reply) && length(after_reply) > 0 {
             let mut index = 0;
             while index < length(after_reply) {
-                self.isolated(element(after_reply, index), &[]);
+                self.isolated(element(after_reply, index), &[])?;
                 index += 1;
             }
         }
         if !is_array(finished) || length(finished) == 0 {
-            return;
+            return Ok(());
         }
         let nil = self.ruby.qnil().as_value();
         let (status, fields, error) = match ended {
@@ -249,22 +236,30 @@ impl Exchange<'_> {
                 (*status, *fields, error.map_or(nil, |error| error.as_value()))
             }
             Ended::Failed(error) | Ended::Escaped(Escape::Raised(error)) => (nil, nil, error.as_value()),
-            Ended::Escaped(Escape::Jump(_)) => (nil, nil, nil),
+            Ended::Escaped(Escape::Jump(_) | Escape::Child(_)) => (nil, nil, nil),
         };
         for index in (0..length(finished)).rev() {
-            self.isolated(element(finished, index), &[self.env, status, fields, error]);
+            self.isolated(element(finished, index), &[self.env, status, fields, error])?;
         }
+        Ok(())
     }
 
-    fn isolated(&self, callable: Value, arguments: &[Value]) {
+    /// Calls something of the application's that must not keep others from being called.
+    ///
+    /// # Errors
+    /// This is a child that was forked in the call.
+    fn isolated(&self, callable: Value, arguments: &[Value]) -> Result<(), Escape> {
         let outcome = self.core.away(|| {
             protect(|rb| {
                 rb.call(callable, ids().call, arguments);
             })
         });
-        if let Err(Escape::Raised(exception)) = outcome {
-            report(self.events, "after_reply_error", exception);
+        match outcome {
+            Err(Escape::Raised(exception)) => report(self.events, "after_reply_error", exception),
+            Err(child @ Escape::Child(_)) => return Err(child),
+            Ok(()) | Err(Escape::Jump(_)) => {}
         }
+        Ok(())
     }
 
     /// Closes a body, if it can be closed.

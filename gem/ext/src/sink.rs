@@ -103,7 +103,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         let written = with_block(&mut visitor, |block| {
             let outcome = exchange.core.away(|| protect(|rb| rb.each_to(body, block)));
             // A child that the application forked leaves the body to its parent.
-            let own = !exchange.core.is_forked();
+            let own = !matches!(outcome, Err(Escape::Child(_)));
             Written { outcome, closed: own.then(|| exchange.close_body(body)) }
         });
         written.unwrap_or_else(|escape| Written { outcome: Err(escape), closed: Some(Ok(())) })
@@ -272,7 +272,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         });
         // The application gave up: its client must not wait until the garbage collector closes the socket. A child that
         // it forked leaves the connection to its parent, and a jump must find Ruby as it left it.
-        if matches!(outcome, Err(Escape::Raised(_))) && !core.is_forked() {
+        if matches!(outcome, Err(Escape::Raised(_))) {
             close_socket(socket);
         }
         outcome
