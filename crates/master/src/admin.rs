@@ -14,6 +14,7 @@ use sys::process::{Ending, Exited, Kill};
 use sys::spawn::Program;
 
 use crate::boot::PRIVATE_VARIABLES;
+use crate::children::Who;
 use crate::control::Answer;
 use crate::shell::Shell;
 
@@ -49,11 +50,6 @@ struct Running {
 }
 
 impl Admin {
-    /// Whether this process id is its own.
-    pub(crate) fn has_pid(&self, pid: u32) -> bool {
-        self.running.as_ref().is_some_and(|running| running.pid == pid)
-    }
-
     /// The descriptor to poll.
     pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         Some(self.running.as_ref()?.questions.as_ref()?.as_fd())
@@ -107,7 +103,10 @@ impl Shell {
         }
         let Some(place) = wanted.filter(|place| self.admin.failed.as_ref() != Some(place)) else { return };
         match self.start_admin(place.clone()) {
-            Ok(running) => self.admin = Admin { running: Some(running), failed: None },
+            Ok(running) => {
+                self.children.register(running.pid, Who::Admin);
+                self.admin = Admin { running: Some(running), failed: None };
+            }
             Err(text) => {
                 self.log.error(format_args!("admin_listen={}: {text}", place.listen));
                 self.admin.failed = Some(place);

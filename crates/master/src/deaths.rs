@@ -5,7 +5,7 @@ use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
 use wire::ToMold;
 
-use crate::children::{MoldStage, Worker};
+use crate::children::MoldStage;
 use crate::in_place::Replacement;
 use crate::shell::Shell;
 use crate::successor::Successor;
@@ -16,7 +16,7 @@ const OUT_OF_MEMORY: &str = "killed by the kernel: out of memory";
 
 impl Shell {
     pub(crate) fn mold_exited(&mut self, generation: Generation, exited: Exited) {
-        let stage = self.molds.remove(&generation).map(|mold| mold.stage);
+        let stage = self.children.remove_mold(generation).map(|mold| mold.stage);
         let told = matches!(stage, Some(MoldStage::Failed | MoldStage::Done));
         let status = match exited.ending() {
             Ending::Exit(code) => u8::try_from(code).ok(),
@@ -45,17 +45,18 @@ impl Shell {
     pub(crate) fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
         self.post_mortem(id, exited);
         let in_request = self.is_in_request(id);
-        let Some(worker) = self.forget_worker(id) else { return };
-        let text = format!("worker={} ended while booting: {}", worker.slot, exited.ruby_inspect());
+        let Some(&supervisor::Worker { slot, generation, .. }) = self.supervisor.worker(id) else { return };
+        self.forget_worker(id);
+        let text = format!("worker={slot} ended while booting: {}", exited.ruby_inspect());
         let cause = self.note_of_booting(id, text);
         // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
-        let told = [self.supervisor.generation(), Some(worker.generation)].into_iter().flatten().any(|generation| {
-            let message = ToMold::WorkerExited { slot: Some(worker.slot.0), pid: exited.pid, status: exited.status };
-            self.molds.get(&generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))
+        let told = [self.supervisor.generation(), Some(generation)].into_iter().flatten().any(|generation| {
+            let message = ToMold::WorkerExited { slot: Some(slot.0), pid: exited.pid, status: exited.status };
+            self.children.mold(generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))
         });
         let clean = exited.ending() == Ending::Exit(0);
         if !told {
-            let line = format!("reaped {} worker={}", exited.ruby_inspect(), worker.slot);
+            let line = format!("reaped {} worker={slot}", exited.ruby_inspect());
             if clean { self.log.info(line) } else { self.log.error(line) }
         }
         self.event(Event::WorkerExited { worker: id, in_request, cause });
@@ -64,14 +65,15 @@ impl Shell {
     /// A worker has told why it cannot boot, or its mold why it cannot fork it. By a boot or a roll, which fails by it, that is
     /// told once, in the end.
     pub(crate) fn worker_failed(&mut self, id: WorkerId, text: String) -> CauseId {
-        let Some(worker) = self.workers.get(&id) else { return CauseId::NONE };
+        let Some(&supervisor::Worker { slot, generation, .. }) = self.supervisor.worker(id) else {
+            return CauseId::NONE;
+        };
         let fails_by_it = match self.supervisor.phase() {
             Phase::New | Phase::Booting => true,
-            Phase::Rolling => self.supervisor.generation() == Some(worker.generation),
+            Phase::Rolling => self.supervisor.generation() == Some(generation),
             _ => false,
         };
         if !fails_by_it {
-            let (slot, generation) = (worker.slot, worker.generation);
             self.log.error(format_args!("worker={slot} gen={generation} does not boot: {text}"));
         }
         self.note_of_booting(id, text)
@@ -85,25 +87,22 @@ impl Shell {
 
     /// Whether a worker is in a request, as its seat says.
     pub(crate) fn is_in_request(&self, id: WorkerId) -> bool {
-        self.workers.get(&id).is_some_and(|worker| self.request_start_ns(worker).is_some())
-    }
-
-    /// When the request began that a worker is in, as its seat says.
-    fn request_start_ns(&self, worker: &Worker) -> Option<u64> {
-        scoreboard::seat(self.scoreboard.words(), worker.seat)?.request_start_ns()
+        self.children.seat(id).is_some_and(|seat| seat.request_start_ns().is_some())
     }
 
     /// Says what the worker was doing when something other than its own end took it.
     fn post_mortem(&mut self, id: WorkerId, exited: Exited) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) else { return };
+        let (Some(known), Some(worker)) = (self.supervisor.worker(id), self.children.worker(id)) else { return };
+        let Some(seat) = self.children.seat(id) else { return };
         let left = exited.ending() == Ending::Exit(0);
         // `exit!` in a request loses it, unless the master has told the worker to leave at once.
         if left && (seat.request_start_ns().is_none() || self.is_told_to_quit(id)) {
             return;
         }
-        let lack = (exited.ending(), worker.killed) == (Ending::Signal(KILL), None) && self.is_out_of_memory();
-        let cause = cause(exited.ending(), worker.killed, Note::read(seat.fatal_words()), lack);
+        // What is decided now comes too late to have been its end.
+        let killed = known.killed().filter(|_| worker.is_killed());
+        let lack = (exited.ending(), killed) == (Ending::Signal(KILL), None) && self.is_out_of_memory();
+        let cause = cause(exited.ending(), killed, Note::read(seat.fatal_words()), lack);
         let doing = match seat.request_start_ns() {
             Some(start) => {
                 let age_ms = sys::clock::monotonic_ns().saturating_sub(start) / 1_000_000;
@@ -114,7 +113,7 @@ impl Shell {
         };
         self.log.error(format_args!(
             "worker={} gen={} pid={} died: {cause}, {doing}",
-            worker.slot, worker.generation, exited.pid
+            known.slot, known.generation, exited.pid
         ));
         if lack {
             self.oom_kills += 1;
@@ -143,14 +142,10 @@ impl Shell {
     }
 
     /// Frees the seat of a worker that is no more.
-    pub(crate) fn forget_worker(&mut self, id: WorkerId) -> Option<Worker> {
-        let worker = self.workers.remove(&id)?;
-        if let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) {
-            self.notify.add_requests(seat.requests());
-            seat.release();
+    pub(crate) fn forget_worker(&mut self, id: WorkerId) {
+        if let Some(requests) = self.children.remove_worker(id) {
+            self.notify.add_requests(requests);
         }
-        self.seats[worker.seat] = false;
-        Some(worker)
     }
 }
 

@@ -26,7 +26,7 @@ impl Shell {
             Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
             Err(text) => {
                 // It is told to leave, and has nothing to say of that.
-                if let Some(mold) = self.molds.get_mut(&generation) {
+                if let Some(mold) = self.children.mold_mut(generation) {
                     mold.stage = MoldStage::Failed;
                 }
                 let cause = self.causes.note(text);
@@ -86,7 +86,7 @@ impl Shell {
         }
         let plan = settings.plan(self.way(settings.upgrade));
         let start = settings.working_directory.as_ref().unwrap_or(&self.options.directory);
-        if let Some(mold) = self.molds.get_mut(&generation) {
+        if let Some(mold) = self.children.mold_mut(generation) {
             // Now it is where it stays, and has loaded no code yet; and it is known whose rights what lies there is read with.
             let entered = sys::process::directory_of(mold.pid);
             mold.release = Release::at(entered.as_ref().unwrap_or(start), settings.user.as_ref());
@@ -106,7 +106,7 @@ impl Shell {
     }
 
     pub(crate) fn commit(&mut self, generation: Generation) {
-        let Some(mold) = self.molds.get(&generation) else { return };
+        let Some(mold) = self.children.mold(generation) else { return };
         let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
         let before = self.settings.replace(settings.clone());
         self.admin.try_again();
@@ -131,7 +131,7 @@ impl Shell {
     }
 
     pub(crate) fn roll_back(&mut self, generation: Generation) {
-        if let Some(mold) = self.molds.get_mut(&generation) {
+        if let Some(mold) = self.children.mold_mut(generation) {
             mold.listeners.clear();
         }
         let Some((settings, listeners)) = self.before.take() else { return };

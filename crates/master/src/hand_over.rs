@@ -6,13 +6,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::rc::Rc;
 
-use supervisor::Event;
+use supervisor::{Event, Generation, WorkerId};
 use sys::image::{Image, Inheritance};
 use sys::signals::Signal;
 use wire::state::{self, Bytes, Origin, State, WayBack};
 
 use crate::boot::{PRIVATE_VARIABLES, STATE_VARIABLE, is_private_to_process};
-use crate::children::{MoldStage, Process};
+use crate::children::{Mold, MoldStage, Process, Worker};
 use crate::in_place::{Passed, Replacement};
 use crate::listeners::{Bound, Listeners};
 use crate::preflight::variable;
@@ -129,7 +129,7 @@ impl Shell {
             directory: bytes(&self.options.directory),
             places: places.iter().map(|path| bytes(path)).collect(),
             configured_places: configured_places.iter().map(|path| bytes(path)).collect(),
-            scoreboard: number(self.scoreboard.as_fd())?,
+            scoreboard: number(self.children.seats.as_fd())?,
             queue: Some(self.queue_ends(number)?),
             listeners: sockets.iter().map(|bound| self.listener(bound, number)).collect::<sys::Result<_>>()?,
             listens_on: places_of(&self.listeners, &sockets),
@@ -177,7 +177,7 @@ impl Shell {
     }
 
     fn describe_molds(&self, sockets: &Listeners, number: &mut Number<'_>) -> sys::Result<Vec<state::Mold>> {
-        let describe = |(generation, mold): (&supervisor::Generation, &crate::children::Mold)| {
+        let describe = |(generation, mold): (Generation, &Mold)| {
             Ok(state::Mold {
                 generation: generation.0,
                 pid: mold.pid,
@@ -187,26 +187,27 @@ impl Shell {
                 failed: mold.stage == MoldStage::Failed,
             })
         };
-        self.molds.iter().map(describe).collect()
+        self.children.molds().map(describe).collect()
     }
 
     fn describe_workers(&self, number: &mut Number<'_>) -> sys::Result<Vec<state::Worker>> {
-        let describe = |(id, worker): (&supervisor::WorkerId, &crate::children::Worker)| {
+        let describe = |(id, known, worker): (WorkerId, &supervisor::Worker, &Worker)| {
             Ok(state::Worker {
                 id: id.0,
                 pid: worker.pid(),
                 control: worker.link.readable().map(&mut *number).transpose()?,
-                slot: worker.slot.0,
-                generation: worker.generation.0,
+                slot: known.slot.0,
+                generation: known.generation.0,
                 seat: worker.seat,
                 ready: worker.is_ready(),
                 waiting: match worker.process {
                     Process::Unborn { waiting } => waiting.map(|signal| signal.name().to_string()),
-                    Process::Born(_) | Process::Gone(_) => None,
+                    Process::Born(_) | Process::Killed(_) | Process::Gone(_) => None,
                 },
             })
         };
-        self.workers.iter().map(describe).collect()
+        let workers = self.supervisor.workers();
+        workers.filter_map(|(id, known)| Some((id, known, self.children.worker(id)?))).map(describe).collect()
     }
 
     fn way_back(&self) -> WayBack {

@@ -3,7 +3,7 @@
 //! Nothing here waits, and nothing is taken for true that can be looked up: the kernel says which process sends a message, and
 //! whose child that is.
 
-use supervisor::{CauseId, Event, Generation, WorkerId};
+use supervisor::{CauseId, Event, Generation, SlotId, WorkerId};
 use sys::pidfd::Child;
 use sys::process::Exited;
 use wire::{DecodeError, FromMold, FromWorker, Message};
@@ -18,10 +18,10 @@ const AT_ONCE: usize = 64;
 
 impl Shell {
     pub(crate) fn hear_molds(&mut self) {
-        let generations: Vec<Generation> = self.molds.keys().copied().collect();
+        let generations: Vec<Generation> = self.children.molds().map(|(generation, _)| generation).collect();
         for generation in generations {
             for _ in 0..AT_ONCE {
-                let Some(mold) = self.molds.get_mut(&generation) else { break };
+                let Some(mold) = self.children.mold_mut(generation) else { break };
                 // What was started as Ruby may be a script that has started it.
                 match mold.link.hear(None) {
                     Heard::Nothing => break,
@@ -35,7 +35,7 @@ impl Shell {
     }
 
     fn mold_said(&mut self, generation: Generation, message: FromMold) {
-        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        let Some(mold) = self.children.mold_mut(generation) else { return };
         if !mold.accept(&message) {
             return self.mold_lied(generation, &unexpected(&message));
         }
@@ -51,19 +51,14 @@ impl Shell {
                 self.event(Event::MoldFailed { generation, cause });
             }
             FromMold::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),
-            FromMold::ForkFailed { slot, text } => {
-                let failed = self.workers.iter().find(|(_, worker)| {
-                    worker.pid().is_none() && worker.generation == generation && worker.slot.0 == slot
-                });
-                match failed.map(|(id, _)| *id) {
-                    Some(worker) => {
-                        let cause = self.worker_failed(worker, text);
-                        self.forget_worker(worker);
-                        self.event(Event::ForkFailed { worker, cause });
-                    }
-                    None => self.mold_talks(generation),
+            FromMold::ForkFailed { slot, text } => match self.awaited_from(generation, SlotId(slot)) {
+                Some(worker) => {
+                    let cause = self.worker_failed(worker, text);
+                    self.forget_worker(worker);
+                    self.event(Event::ForkFailed { worker, cause });
                 }
-            }
+                None => self.mold_talks(generation),
+            },
             FromMold::ExecEnvironment { .. } | FromMold::ReopenLogs => self.mold_talks(generation),
         }
     }
@@ -75,15 +70,23 @@ impl Shell {
         awaited && self.supervisor.generation() == Some(generation)
     }
 
+    /// The worker for this slot that the mold was asked for and has not forked yet.
+    fn awaited_from(&self, generation: Generation, slot: SlotId) -> Option<WorkerId> {
+        let asked =
+            self.supervisor.workers().filter(|(_, worker)| (worker.generation, worker.slot) == (generation, slot));
+        let is_unborn = |id: &WorkerId| self.children.worker(*id).is_some_and(|worker| worker.pid().is_none());
+        asked.map(|(id, _)| id).find(is_unborn)
+    }
+
     /// A mold has said what means nothing.
     fn mold_talks(&mut self, generation: Generation) {
-        if self.molds.get_mut(&generation).is_some_and(|mold| mold.link.is_idle_talk()) {
+        if self.children.mold_mut(generation).is_some_and(|mold| mold.link.is_idle_talk()) {
             self.mold_lied(generation, "messages without end");
         }
     }
 
     fn mold_lied(&mut self, generation: Generation, what: &str) {
-        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        let Some(mold) = self.children.mold_mut(generation) else { return };
         mold.link.ignore();
         let text = format!("mold gen={generation} pid={} broke the protocol: {what}", mold.pid);
         self.log.error(format_args!("{text}; killing it"));
@@ -93,10 +96,10 @@ impl Shell {
 
     /// `reaped` has ended in this round, and is looked at behind this.
     pub(crate) fn hear_workers(&mut self, reaped: &[Exited]) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let ids: Vec<WorkerId> = self.children.workers().map(|(id, _)| id).collect();
         for id in ids {
             for _ in 0..AT_ONCE {
-                let Some(worker) = self.workers.get_mut(&id) else { break };
+                let Some(worker) = self.children.worker_mut(id) else { break };
                 match worker.link.hear(worker.pid()) {
                     Heard::Nothing => break,
                     // A worker never has much to say.
@@ -113,7 +116,7 @@ impl Shell {
     }
 
     fn worker_said(&mut self, id: WorkerId, message: FromWorker, sender: u32, reaped: &[Exited]) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.children.worker_mut(id) else { return };
         if !worker.accept(&message) {
             return self.worker_lied(id, &unexpected(&message));
         }
@@ -131,7 +134,7 @@ impl Shell {
     /// A worker is there. It names no process: the one that has sent this is meant, which has to be a child of this one that
     /// is nothing else yet.
     fn worker_announced(&mut self, id: WorkerId, sender: u32, reaped: &[Exited]) {
-        if self.has_role(sender) {
+        if self.children.who(sender).is_some() {
             return self.worker_lied(id, &format!("PID:{sender} is something else already"));
         }
         let process = match Child::of(sender) {
@@ -139,31 +142,18 @@ impl Shell {
             None if reaped.iter().any(|exited| exited.pid == sender) => Process::Gone(sender),
             None => return self.worker_lied(id, &format!("PID:{sender} is no child of this process")),
         };
-        let Self { workers, log, .. } = self;
-        let Some(worker) = workers.get_mut(&id) else { return };
-        if let Process::Unborn { waiting: Some(signal) } = std::mem::replace(&mut worker.process, process) {
-            worker.signal(signal, log);
-        }
-    }
-
-    /// Whether this process is known for something.
-    fn has_role(&self, pid: u32) -> bool {
-        self.molds.values().any(|mold| mold.pid == pid)
-            || self.workers.values().any(|worker| worker.pid() == Some(pid))
-            || self.successor.pid() == Some(pid)
-            || self.admin.has_pid(pid)
-            || self.is_preflight(pid)
+        self.children.announce(id, process, &self.log);
     }
 
     /// A worker's socket has ended. With a process its exit will be reaped, or it has to be made to leave. Without one it
     /// was never forked.
     fn worker_closed(&mut self, id: WorkerId) {
-        match self.workers.get(&id).map(|worker| &worker.process) {
+        match self.children.worker(id).map(|worker| &worker.process) {
             Some(Process::Unborn { .. }) => {
                 self.forget_worker(id);
                 self.event(Event::ForkFailed { worker: id, cause: CauseId::NONE });
             }
-            Some(Process::Born(_)) => self.event(Event::WorkerUnreachable { worker: id }),
+            Some(Process::Born(_) | Process::Killed(_)) => self.event(Event::WorkerUnreachable { worker: id }),
             Some(Process::Gone(_)) | None => {}
         }
     }
@@ -171,10 +161,10 @@ impl Shell {
     /// A worker has said what is not its to say. One that is not there yet finds its socket closed, and leaves.
     fn worker_lied(&mut self, id: WorkerId, what: &str) {
         let in_request = self.is_in_request(id);
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let (Some(known), Some(worker)) = (self.supervisor.worker(id), self.children.worker_mut(id)) else { return };
         worker.link.ignore();
         let pid = worker.pid().map_or_else(|| "?".to_string(), |pid| pid.to_string());
-        self.log.error(format_args!("worker={} PID:{pid} broke the protocol: {what}", worker.slot));
+        self.log.error(format_args!("worker={} PID:{pid} broke the protocol: {what}", known.slot));
         if worker.pid().is_none() {
             return self.worker_closed(id);
         }

@@ -22,6 +22,7 @@ use sys::process::{Ending, Exited, Kill};
 use sys::spawn::Program;
 use wire::state::Preflight as Answer;
 
+use crate::children::Who;
 use crate::preflight::{self, CHANNEL_FD, SWITCH};
 use crate::settings::UpgradeWay;
 use crate::shell::Shell;
@@ -126,12 +127,8 @@ impl Shell {
         let output = sys::memory::scratch("licorne-preflight").map_err(chain)?;
         program.inherit = vec![(output.as_fd(), 1), (output.as_fd(), 2), (theirs.as_fd(), CHANNEL_FD)];
         let pid = program.spawn().map_err(chain)?;
+        self.children.register(pid, Who::Preflight);
         Ok(Replacement::Preflight { pid, channel: ours, output, place: Place { path, directory } })
-    }
-
-    /// Whether this was the preflight.
-    pub(crate) fn is_preflight(&self, pid: u32) -> bool {
-        matches!(self.replacement, Replacement::Preflight { pid: running, .. } if running == pid)
     }
 
     /// The preflight has ended: what it said counts.
@@ -158,6 +155,7 @@ impl Shell {
     pub(crate) fn abandon_preflight(&mut self) {
         if let Replacement::Preflight { pid, .. } = std::mem::replace(&mut self.replacement, Replacement::None) {
             self.kill(pid, Kill::Kill);
+            self.children.forget(pid);
         }
     }
 

@@ -12,7 +12,7 @@
 //! | `deaths` | children that ended |
 //! | `causes` | why things failed, in words |
 //! | `facts` | what the supervisor found worth a line |
-//! | `children` | molds and workers: their processes, channels, seats |
+//! | `children` | who each child is; of molds and workers the processes, channels and seats, and what they may say when |
 //! | `boot` | from the command line to the first mold; what a mold is told |
 //! | `settings` | what a mold answers |
 //! | `inherited` | sockets that the process was started with |

@@ -97,16 +97,18 @@ impl Shell {
             self.reopen_own(settings);
         }
         self.log.info("master done reopening logs");
-        let generations: BTreeSet<Generation> = self.workers.values().map(|worker| worker.generation).collect();
-        self.molds.values_mut().for_each(Mold::reopen_logs);
-        for generation in generations.into_iter().filter(|generation| !self.molds.contains_key(generation)) {
+        let generations: BTreeSet<Generation> =
+            self.supervisor.workers().map(|(_, worker)| worker.generation).collect();
+        self.children.molds_mut().for_each(Mold::reopen_logs);
+        for generation in generations.into_iter().filter(|generation| self.children.mold(*generation).is_none()) {
             self.reopen_logs_of_workers(generation);
         }
     }
 
     /// The mold of these workers has opened its logs anew, or is gone.
     pub(crate) fn reopen_logs_of_workers(&self, generation: Generation) {
-        for worker in self.workers.values().filter(|worker| worker.generation == generation) {
+        let forked_by_it = self.supervisor.workers().filter(|(_, worker)| worker.generation == generation);
+        for worker in forked_by_it.filter_map(|(id, _)| self.children.worker(id)) {
             worker.link.send(&ToWorker::ReopenLogs, &[]);
         }
     }

@@ -305,8 +305,7 @@ impl Shell {
         let (mut serving, mut busy) = (0, 0);
         let mut requests = self.notify.requests;
         for (id, worker) in self.supervisor.workers() {
-            let process = self.workers.get(&id);
-            let seat = process.and_then(|process| scoreboard::seat(self.scoreboard.words(), process.seat));
+            let seat = self.children.seat(id);
             requests = requests.saturating_add(seat.map_or(0, |seat| seat.requests()));
             if let WorkerState::Serving { .. } = worker.state {
                 serving += 1;

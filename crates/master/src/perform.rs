@@ -57,7 +57,7 @@ impl Shell {
             Action::Kill { worker, why } => self.kill_worker(worker, why),
             Action::ReopenLogs => self.reopen_logs(),
             Action::WorkerProcesses { count } => {
-                for mold in self.molds.values() {
+                for (_, mold) in self.children.molds() {
                     mold.link.send(&ToMold::WorkerProcesses { count }, &[]);
                 }
             }
@@ -85,7 +85,7 @@ impl Shell {
                 self.listeners.clear();
                 self.before = None;
                 self.inherited = Inherited::default();
-                self.molds.values_mut().for_each(|mold| mold.listeners.clear());
+                self.children.molds_mut().for_each(|mold| mold.listeners.clear());
             }
             Action::Exit { code } => self.leave_in_turn(code),
         }
@@ -94,9 +94,7 @@ impl Shell {
     fn start_mold(&mut self, generation: Generation) {
         let started = self.spawn_mold(generation);
         match started {
-            Ok(mold) => {
-                self.molds.insert(generation, mold);
-            }
+            Ok(mold) => self.children.add_mold(generation, mold),
             Err(text) => {
                 self.log.error(format_args!("cannot start a mold: {text}"));
                 let cause = self.causes.note(text);
@@ -117,7 +115,7 @@ impl Shell {
         let pid = boot::start_mold(&self.runtime, &load_path, &directory, variables, &theirs)
             .map_err(|error| error.chain())?;
         let boot = ToMold::Boot { json: self.options.boot_json(generation.0, &directory, &self.inherited.names()) };
-        link.send(&boot, &[self.scoreboard.as_fd()]);
+        link.send(&boot, &[self.children.seats.as_fd()]);
         if let Some(path) = &self.pid_path {
             link.send(&ToMold::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
@@ -144,9 +142,7 @@ impl Shell {
 
     fn fork(&mut self, id: WorkerId, slot: SlotId, generation: Generation) {
         match self.ask_for_worker(slot, generation) {
-            Ok(worker) => {
-                self.workers.insert(id, worker);
-            }
+            Ok(worker) => self.children.add_worker(id, worker),
             Err(text) => {
                 let cause = self.causes.note(text);
                 self.event(Event::ForkFailed { worker: id, cause });
@@ -155,39 +151,37 @@ impl Shell {
     }
 
     fn ask_for_worker(&mut self, slot: SlotId, generation: Generation) -> Result<Worker, String> {
-        let mold = self.molds.get(&generation).ok_or("the mold is gone")?;
-        let number = self.seats.iter().position(|taken| !taken).ok_or("the scoreboard is full")?;
-        let seat = scoreboard::seat(self.scoreboard.words(), number).ok_or("the scoreboard is too small")?;
         let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
         let link = Link::new(ours).map_err(|error| error.chain())?;
-        seat.assign(slot.0, generation.0);
+        let seat = self.children.seats.take(slot, generation)?;
+        if let Err(text) = self.tell_mold_to_fork(slot, generation, seat, &theirs) {
+            self.children.seats.free(seat);
+            return Err(text.to_string());
+        }
+        Ok(Worker { process: Process::Unborn { waiting: None }, link, seat, stage: WorkerStage::Booting })
+    }
+
+    fn tell_mold_to_fork(
+        &self,
+        slot: SlotId,
+        generation: Generation,
+        seat: usize,
+        control: &Channel,
+    ) -> Result<(), &'static str> {
+        let mold = self.children.mold(generation).ok_or("the mold is gone")?;
         let proxy =
             |bound: &Rc<Bound>| mold.settings.as_ref().map_or_else(String::new, |settings| bound.proxy(settings));
         let message = ToMold::Fork {
             slot: slot.0,
             generation: generation.0,
-            seat: u32::try_from(number).unwrap_or(u32::MAX),
+            seat: u32::try_from(seat).unwrap_or(u32::MAX),
             names: mold.listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
             proxies: mold.listeners.iter().map(proxy).collect(),
         };
-        let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd()];
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![control.as_fd()];
         descriptors.extend(self.queue.ends());
         descriptors.extend(mold.listeners.iter().map(|bound| bound.socket.as_fd()));
-        if !mold.link.send(&message, &descriptors) {
-            seat.release();
-            return Err("the mold does not answer".to_string());
-        }
-        self.seats[number] = true;
-        scoreboard::note_in_use(self.scoreboard.words(), number);
-        Ok(Worker {
-            process: Process::Unborn { waiting: None },
-            link,
-            slot,
-            generation,
-            seat: number,
-            stage: WorkerStage::Booting,
-            killed: None,
-        })
+        if mold.link.send(&message, &descriptors) { Ok(()) } else { Err("the mold does not answer") }
     }
 
     fn retire(&mut self, id: WorkerId, drain: bool, hand_over: bool) {
@@ -199,24 +193,23 @@ impl Shell {
             _ => Duration::ZERO,
         };
         let linger_ms = u32::try_from(linger.as_millis()).unwrap_or(u32::MAX);
-        if let Some(worker) = self.workers.get(&id) {
+        if let Some(worker) = self.children.worker(id) {
             worker.link.send(&ToWorker::Retire { drain, hand_over, linger_ms }, &[]);
         }
     }
 
     fn signal_worker(&mut self, id: WorkerId, signal: Kill) {
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.children.worker_mut(id) {
             worker.signal(signal, &self.log);
         }
     }
 
     fn kill_worker(&mut self, id: WorkerId, why: KillReason) {
         let now = sys::clock::monotonic_ns();
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.killed = Some(why);
-        let slot = worker.slot;
+        let (Some(known), Some(worker)) = (self.supervisor.worker(id), self.children.worker(id)) else { return };
+        let slot = known.slot;
         let Some(pid) = worker.pid() else { return self.give_up_unborn(id, why == KillReason::BootTimeout) };
-        let seat = scoreboard::seat(self.scoreboard.words(), worker.seat);
+        let seat = self.children.seat(id);
         let age = seat.and_then(|seat| seat.request_start_ns()).map_or(0, |start| now.saturating_sub(start));
         let limit = self.settings.as_ref().map_or(0, |settings| settings.timeout.as_secs());
         if why == KillReason::RequestTimeout {
@@ -225,19 +218,21 @@ impl Shell {
         } else {
             self.log.error(format_args!("worker={slot} PID:{pid} {why}, killing"));
         }
-        self.signal_worker(id, Kill::Kill);
+        if let Some(worker) = self.children.worker_mut(id) {
+            worker.kill(&self.log);
+        }
     }
 
     /// A worker that is to be killed is not there yet: the mold that is to fork it forks later, or never. If it does, the
     /// worker finds its socket closed, and leaves before it has begun anything.
     fn give_up_unborn(&mut self, id: WorkerId, boot_timeout: bool) {
-        let Some(worker) = self.forget_worker(id) else { return };
-        let (slot, generation) = (worker.slot, worker.generation);
+        let Some(&supervisor::Worker { slot, generation, .. }) = self.supervisor.worker(id) else { return };
+        self.forget_worker(id);
         let text = format!("worker={slot} gen={generation} is not awaited any more: it was not forked");
         self.log.error(&text);
         let cause = self.causes.note(text);
         self.event(Event::ForkFailed { worker: id, cause });
-        if boot_timeout && let Some(mold) = self.molds.get(&generation) {
+        if boot_timeout && let Some(mold) = self.children.mold(generation) {
             let text = format!("mold gen={generation} pid={} forks no workers", mold.pid);
             self.log.error(format_args!("{text}; killing it"));
             let cause = self.causes.note(text);
@@ -246,7 +241,7 @@ impl Shell {
     }
 
     fn kill_mold(&mut self, generation: Generation) {
-        let Some(mold) = self.molds.get(&generation) else { return };
+        let Some(mold) = self.children.mold(generation) else { return };
         if mold.link.is_closed() && !matches!(mold.stage, MoldStage::Failed | MoldStage::Done) {
             self.log.error(format_args!("mold gen={generation} pid={} cannot be reached, killing", mold.pid));
         }
@@ -256,11 +251,11 @@ impl Shell {
     /// Has the worker report the request that began then, unless that is over. A worker that cannot is killed later, as
     /// it would have been.
     pub(crate) fn ask_for_report(&mut self, id: WorkerId, start_ns: u64) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        let Some(seat) = scoreboard::seat(self.scoreboard.words(), worker.seat) else { return };
+        let Some(seat) = self.children.seat(id) else { return };
         // The worker compares this with its request: the signal may reach it during the next one.
         seat.ask_report(start_ns);
-        if worker.pid().is_some() && seat.request_start_ns() == Some(start_ns) {
+        let is_in_it = seat.request_start_ns() == Some(start_ns);
+        if let Some(worker) = self.children.worker_mut(id).filter(|worker| is_in_it && worker.pid().is_some()) {
             worker.signal(Kill::Urg, &self.log);
         }
     }
@@ -272,7 +267,7 @@ impl Shell {
     }
 
     pub(crate) fn tell_mold(&self, generation: Generation, message: &ToMold) {
-        if let Some(mold) = self.molds.get(&generation) {
+        if let Some(mold) = self.children.mold(generation) {
             mold.link.send(message, &[]);
         }
     }

@@ -1,11 +1,10 @@
 //! The state, the loop, and the order in which a round looks at things.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use supervisor::{Config, Event, Generation, Instant, Supervisor, Ticket, WorkerId};
+use supervisor::{Config, Event, Instant, Supervisor, Ticket};
 use sys::daemon::Reporter;
 use sys::memory::Shared;
 use sys::process::{Exited, Kill};
@@ -17,7 +16,7 @@ use crate::admin::Admin;
 use crate::anchor::Anchors;
 use crate::boot::Options;
 use crate::causes::Causes;
-use crate::children::{Mold, Worker};
+use crate::children::{Children, Mold, Who};
 use crate::control::{Answer, Request};
 use crate::control_server::ControlServer;
 use crate::in_place::{self, Replacement};
@@ -43,15 +42,11 @@ pub(crate) struct Shell {
     pub(crate) title: Option<Title>,
     pub(crate) supervisor: Supervisor,
     pub(crate) signals: Signals,
-    pub(crate) scoreboard: Shared,
     /// Where workers give connections to each other.
     pub(crate) queue: Queue,
     /// How the last reload went.
     pub(crate) last_reload: Option<LastReload>,
-    /// Which seats of the scoreboard are taken.
-    pub(crate) seats: Vec<bool>,
-    pub(crate) molds: BTreeMap<Generation, Mold>,
-    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) children: Children,
     pub(crate) inherited: Inherited,
     /// The settings that hold, and before the first mold has answered, none.
     pub(crate) settings: Option<Settings>,
@@ -132,12 +127,9 @@ impl Shell {
             title,
             supervisor: Supervisor::new(Self::config(&options, started_ns)),
             signals,
-            scoreboard,
             queue,
             last_reload: None,
-            seats: vec![false; scoreboard::SEATS],
-            molds: BTreeMap::new(),
-            workers: BTreeMap::new(),
+            children: Children::none(scoreboard),
             inherited: Inherited::default(),
             settings: None,
             listeners: Vec::new(),
@@ -225,11 +217,11 @@ impl Shell {
     fn watch_requests(&mut self) -> bool {
         let limits = self.settings.as_ref().map_or(Limits::NONE, Settings::limits);
         let watched = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.is_ready() && worker.killed.is_none())
-            .map(|(id, worker)| Watched { id: *id, seat: worker.seat });
-        let due = self.looks.look(self.scoreboard.words(), watched, limits, sys::clock::monotonic_ns());
+            .children
+            .workers()
+            .filter(|(_, worker)| worker.is_ready() && !worker.is_killed())
+            .map(|(id, worker)| Watched { id, seat: worker.seat });
+        let due = self.looks.look(self.children.seats.words(), watched, limits, sys::clock::monotonic_ns());
         for (worker, start_ns) in due.reports {
             self.ask_for_report(worker, start_ns);
         }
@@ -246,8 +238,7 @@ impl Shell {
         let deadline = self.supervisor.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
         let until = [deadline, self.looks.next_ns, self.notify.next_ns()].into_iter().flatten().min();
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd()];
-        fds.extend(self.molds.values().filter_map(|mold| mold.link.readable()));
-        fds.extend(self.workers.values().filter_map(|worker| worker.link.readable()));
+        fds.extend(self.children.readable());
         fds.extend(self.control.readable());
         fds.extend(self.admin.readable());
         fds.extend(self.successor.readable());
@@ -351,20 +342,15 @@ impl Shell {
     }
 
     fn exited(&mut self, exited: Exited) {
-        if let Some(generation) = self.molds.iter().find(|(_, mold)| mold.pid == exited.pid).map(|(g, _)| *g) {
-            self.mold_exited(generation, exited);
-        } else if let Some(id) =
-            self.workers.iter().find(|(_, worker)| worker.pid() == Some(exited.pid)).map(|(id, _)| *id)
-        {
-            self.worker_exited(id, exited);
-        } else if self.successor.pid() == Some(exited.pid) {
-            self.successor_exited(exited);
-        } else if self.admin.has_pid(exited.pid) {
-            self.admin_exited(exited);
-        } else if self.is_preflight(exited.pid) {
-            self.preflight_exited(exited);
+        match self.children.forget(exited.pid) {
+            Some(Who::Mold(generation)) => self.mold_exited(generation, exited),
+            Some(Who::Worker(id)) => self.worker_exited(id, exited),
+            Some(Who::Successor) => self.successor_exited(exited),
+            Some(Who::Admin) => self.admin_exited(exited),
+            Some(Who::Preflight) => self.preflight_exited(exited),
+            // A stranger: reaping it is all there is to do.
+            None => {}
         }
-        // Others are strangers: descendants of the application that were orphaned. Reaping them is all there is to do.
     }
 
     /// Sends waiting log lines through a mold; without one they go to standard error.
@@ -372,7 +358,7 @@ impl Shell {
         for (severity, text) in self.log.take_forwarded() {
             let message = ToMold::Log { severity, text: text.clone() };
             // While the server boots there is the first one.
-            let mold = self.current_mold().or_else(|| self.molds.values().next());
+            let mold = self.current_mold().or_else(|| self.children.molds().next().map(|(_, mold)| mold));
             let sent = mold.is_some_and(|mold| mold.link.send(&message, &[]));
             if !sent {
                 Log::write(severity, &text);
@@ -382,13 +368,13 @@ impl Shell {
 
     /// The mold of the generation that serves.
     pub(crate) fn current_mold(&self) -> Option<&Mold> {
-        self.supervisor.generation().and_then(|generation| self.molds.get(&generation))
+        self.supervisor.generation().and_then(|generation| self.children.mold(generation))
     }
 
     /// All sockets of living generations.
     pub(crate) fn present_listeners(&self) -> Listeners {
         let mut all: Listeners = self.listeners.clone();
-        for bound in self.molds.values().flat_map(|mold| &mold.listeners) {
+        for bound in self.children.molds().flat_map(|(_, mold)| &mold.listeners) {
             if !all.iter().any(|other| Rc::ptr_eq(other, bound)) {
                 all.push(Rc::clone(bound));
             }

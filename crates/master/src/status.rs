@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use supervisor::{Generation, Phase, WorkerState};
 
+use crate::children::Worker;
 use crate::shell::Shell;
 
 /// How a reload went.
@@ -39,8 +40,8 @@ impl Shell {
         workers.sort_by_key(|(id, worker)| (worker.slot, worker.generation, *id));
         let workers: Vec<Value> = workers.into_iter().map(|(id, worker)| self.worker(id, worker, now)).collect();
         let molds: Vec<Value> = self
-            .molds
-            .iter()
+            .children
+            .molds()
             .map(|(generation, mold)| json!({ "generation": generation.0, "pid": mold.pid }))
             .collect();
         let trouble = |trouble: supervisor::Trouble| {
@@ -74,8 +75,7 @@ impl Shell {
     }
 
     fn worker(&self, id: supervisor::WorkerId, worker: &supervisor::Worker, now: u64) -> Value {
-        let process = self.workers.get(&id);
-        let seat = process.and_then(|process| scoreboard::seat(self.scoreboard.words(), process.seat));
+        let seat = self.children.seat(id);
         let request = seat.and_then(|seat| {
             let start = seat.request_start_ns()?;
             let line = String::from_utf8_lossy(&seat.request_line()).into_owned();
@@ -95,7 +95,7 @@ impl Shell {
         json!({
             "slot": worker.slot.0,
             "generation": worker.generation.0,
-            "pid": process.and_then(crate::children::Worker::pid),
+            "pid": self.children.worker(id).and_then(Worker::pid),
             "state": state,
             "requests": seat.map_or(0, |seat| seat.requests()),
             "busy_ms": seat.map_or(0, |seat| seat.busy_ns() / 1_000_000),

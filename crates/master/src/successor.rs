@@ -17,6 +17,7 @@ use sys::spawn::Program;
 use wire::ToMold;
 
 use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
+use crate::children::Who;
 use crate::in_place::Replacement;
 use crate::inherited::NAMES_VARIABLE;
 use crate::queue::{self, Queue};
@@ -189,6 +190,10 @@ impl Shell {
         let beside = self.notify.is_main() && sys::process::parent_name().as_deref() == Some("systemd");
         let spawned = if beside { program.spawn_beside() } else { program.spawn() };
         let pid = spawned.map_err(|error| error.chain())?;
+        // Of one that is not a child of this master the end is learned from a handle.
+        if !beside {
+            self.children.register(pid, Who::Successor);
+        }
         let handle = if beside { Some(Pidfd::open(pid).ok_or("the new master died at once")?) } else { None };
         Ok(Successor::Running { pid, link: Some(ours), handle, failed: CauseId::NONE })
     }
@@ -283,7 +288,7 @@ impl Shell {
     /// Notes where the pid file is, and tells the molds: hooks ask `server.pid`.
     pub(crate) fn set_pid_path(&mut self, path: Option<PathBuf>) {
         let text = path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        for mold in self.molds.values() {
+        for (_, mold) in self.children.molds() {
             mold.link.send(&ToMold::PidPath { path: text.clone() }, &[]);
         }
         self.pid_path = path;

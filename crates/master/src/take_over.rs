@@ -3,7 +3,6 @@
 //! Until everything is, the way back is open: an error, a panic, a crash or a hang executes the program before again, with
 //! all that it held, since this one works on copies of the descriptors.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -11,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use supervisor::{Event, Generation, KillReason, SlotId, Supervisor, WorkerId, WorkerState};
+use supervisor::{Event, Generation, Supervisor, WorkerId};
 use sys::channel::Channel;
 use sys::listener::{Address, Listener};
 use sys::memory::Shared;
@@ -130,10 +129,12 @@ impl Shell {
         let control = |control| ControlServer::take_over(control, shell.user().cloned());
         shell.control = handed.control.as_ref().map(control).transpose()?.unwrap_or_default();
         shell.tickets = handed.last_ticket;
-        shell.molds = take_molds(&handed.molds, &sockets, &shell.anchors)?;
-        shell.workers = take_workers(&handed.workers, &shell.supervisor)?;
-        for worker in shell.workers.values() {
-            *shell.seats.get_mut(worker.seat).ok_or("a worker without a seat")? = true;
+        for (generation, mold) in take_molds(&handed.molds, &sockets, &shell.anchors)? {
+            shell.children.add_mold(generation, mold);
+        }
+        for (id, worker) in take_workers(&handed.workers, &shell.supervisor)? {
+            shell.children.seats.keep(worker.seat)?;
+            shell.children.add_worker(id, worker);
         }
         shell.oom_kills = handed.oom_kills;
         shell.started_ns = handed.started_ns;
@@ -190,7 +191,7 @@ fn take_molds(
     molds: &[state::Mold],
     sockets: &Listeners,
     anchors: &Anchors,
-) -> Result<BTreeMap<Generation, Mold>, String> {
+) -> Result<Vec<(Generation, Mold)>, String> {
     // Which one of them serves: the place that the directory has led to last.
     let (start, configured) = anchors.seen();
     let place = configured.last().or(start.last());
@@ -216,28 +217,22 @@ fn take_molds(
     molds.iter().map(take).collect()
 }
 
-fn take_workers(workers: &[state::Worker], supervisor: &Supervisor) -> Result<BTreeMap<WorkerId, Worker>, String> {
-    let killed: BTreeMap<WorkerId, KillReason> = supervisor
-        .workers()
-        .filter_map(|(id, worker)| match worker.state {
-            WorkerState::Killed { why } => Some((id, why)),
-            _ => None,
-        })
-        .collect();
+fn take_workers(workers: &[state::Worker], supervisor: &Supervisor) -> Result<Vec<(WorkerId, Worker)>, String> {
     let take = |worker: &state::Worker| {
         let id = WorkerId(worker.id);
+        let known = supervisor.worker(id).ok_or("a worker about which nothing is decided")?;
         let process = match worker.pid {
-            Some(pid) => Process::Born(Child::of(pid).ok_or_else(|| format!("worker {pid} is no child"))?),
+            Some(pid) => {
+                let child = Child::of(pid).ok_or_else(|| format!("worker {pid} is no child"))?;
+                if known.killed().is_some() { Process::Killed(child) } else { Process::Born(child) }
+            }
             None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Kill::from_name) },
         };
         let taken = Worker {
             process,
             link: take_link(worker.control)?,
-            slot: SlotId(worker.slot),
-            generation: Generation(worker.generation),
             seat: worker.seat,
             stage: if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting },
-            killed: killed.get(&id).copied(),
         };
         Ok((id, taken))
     };

@@ -117,6 +117,19 @@ impl Worker {
         }
     }
 
+    /// Why it is killed, if it is.
+    pub fn killed(&self) -> Option<KillReason> {
+        match self.state {
+            WorkerState::Killed { why } => Some(why),
+            WorkerState::Booting { .. }
+            | WorkerState::Serving { .. }
+            | WorkerState::Unreachable { .. }
+            | WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. } => None,
+        }
+    }
+
     /// When it is killed unless it moves on, and what is said of it then.
     pub(crate) fn deadline(&self) -> Option<(Instant, KillReason)> {
         match self.state {

@@ -1,6 +1,5 @@
 //! A worker process, as the master holds it.
 
-use supervisor::{Generation, KillReason, SlotId};
 use sys::pidfd::Child;
 use sys::process::Kill;
 use wire::{FromWorker, ToWorker};
@@ -13,13 +12,9 @@ use crate::log::Log;
 pub(crate) struct Worker {
     pub(crate) process: Process,
     pub(crate) link: Link<FromWorker, ToWorker>,
-    pub(crate) slot: SlotId,
-    pub(crate) generation: Generation,
     /// Its seat in the scoreboard.
     pub(crate) seat: usize,
     pub(crate) stage: WorkerStage,
-    /// Why the master killed it, if it did.
-    pub(crate) killed: Option<KillReason>,
 }
 
 /// How far a worker has come, as far as it has said.
@@ -43,6 +38,8 @@ pub(crate) enum Process {
     },
     /// It has announced itself, and is a child of this process.
     Born(Child),
+    /// The master has killed it, and has not reaped it yet.
+    Killed(Child),
     /// It had been reaped when its announcement was heard.
     Gone(u32),
 }
@@ -52,7 +49,7 @@ impl Worker {
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.process {
             Process::Unborn { .. } => None,
-            Process::Born(child) => Some(child.pid()),
+            Process::Born(child) | Process::Killed(child) => Some(child.pid()),
             Process::Gone(pid) => Some(*pid),
         }
     }
@@ -77,12 +74,26 @@ impl Worker {
         self.stage == WorkerStage::Ready
     }
 
+    /// Whether the master has killed it.
+    pub(crate) fn is_killed(&self) -> bool {
+        matches!(self.process, Process::Killed(_))
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self, log: &Log) {
+        self.signal(Kill::Kill, log);
+        self.process = match std::mem::replace(&mut self.process, Process::Unborn { waiting: None }) {
+            Process::Born(child) => Process::Killed(child),
+            other => other,
+        };
+    }
+
     /// Sends it a signal, or has the signal wait for it.
     pub(crate) fn signal(&mut self, signal: Kill, log: &Log) {
         match &mut self.process {
             // The last signal counts: they only get harder.
             Process::Unborn { waiting } => *waiting = Some(signal),
-            Process::Born(child) => {
+            Process::Born(child) | Process::Killed(child) => {
                 if let Err(error) = child.kill(signal) {
                     log.error(format_args!("cannot signal PID:{}: {}", child.pid(), error.chain()));
                 }
@@ -99,15 +110,7 @@ mod tests {
 
     #[test]
     fn a_worker_says_each_thing_in_its_time() {
-        let worker = |process, stage| Worker {
-            process,
-            link: Link::closed(),
-            slot: SlotId(0),
-            generation: Generation(1),
-            seat: 0,
-            stage,
-            killed: None,
-        };
+        let worker = |process, stage| Worker { process, link: Link::closed(), seat: 0, stage };
         let everything =
             [FromWorker::Ready, FromWorker::Failed { text: String::new() }, FromWorker::Forked, FromWorker::Leaving];
         let unborn = || Process::Unborn { waiting: None };
