@@ -23,6 +23,9 @@
 //!
 //! What only Ruby can see (does the logger answer `info`? does the user exist? is the directory writable?) the DSL
 //! checks itself. Source: Unicorn's directives, defaults and error texts, observed from outside.
+//!
+//! It is `no_std` so that it can name no clock, file or socket. `strsim`, which compares names, is built with `std`, but
+//! only computes.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
