@@ -13,12 +13,13 @@ const CORES: &[(&str, &[&str])] =
 
 /// What the other members may use. `sys` knows no policy, so it uses nothing of ours.
 const SHELLS: &[(&str, &[&str])] = &[
+    ("options", &[]),
     ("sys", &[]),
     ("master", &["supervisor", "wire", "scoreboard", "directives", "sys"]),
     ("reactor", &["http1", "sys", "wire", "scoreboard"]),
     ("admin", &["http1", "sys"]),
-    ("herd", &["sys"]),
-    ("licorne", &["admin", "herd", "master", "wire", "sys", "directives"]),
+    ("herd", &["options", "sys"]),
+    ("licorne", &["admin", "herd", "master", "wire", "options", "sys", "directives"]),
     ("licorne_ext", &["reactor", "http1", "wire", "scoreboard", "directives", "sys"]),
     ("testkit", &["sys"]),
     ("bench", &["testkit"]),

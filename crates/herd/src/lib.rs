@@ -6,7 +6,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | `options` | the command line |
+//! | `command_line` | what it is asked for |
 //! | `flavour` | how each server is started, and which signal means what to it |
 //! | [`machine`] | the decisions, without I/O: boot, reload, roll-back, stop |
 //! | `family` | which processes are masters, which are workers, and which of those are ready |
@@ -19,16 +19,16 @@
 //! that daemonizes, so it *sees* the masters; it holds a pidfd of each, so that it never takes another process for one.
 
 pub mod client;
+mod command_line;
 mod control;
 mod family;
 mod flavour;
 mod guard;
 mod log;
 pub mod machine;
-mod options;
 mod output;
 pub mod place;
 mod shell;
 
-pub use options::Guise;
+pub use command_line::Guise;
 pub use shell::run;

@@ -11,13 +11,13 @@ use sys::signals::{Signal, Signals};
 use sys::spawn::Program;
 use sys::watch::DirectoryWatch;
 
+use crate::command_line::{self, Asked, Guise, Options};
 use crate::control::Control;
 use crate::family::Family as Processes;
 use crate::flavour::Family;
 use crate::guard::{self, Guard};
 use crate::log::{Level, Log};
 use crate::machine::{Effect, Input, Machine, Settings, Stop};
-use crate::options::{self, Asked, Guise, Options};
 use crate::output::Output;
 
 /// How often the process table is looked at while something is awaited that no event announces.
@@ -39,7 +39,7 @@ pub fn run(guise: Guise, arguments: &[OsString]) -> u8 {
         guard::run(&graceful.to_string_lossy());
         return 0;
     }
-    let options = match options::parse(guise, arguments) {
+    let options = match command_line::parse(guise, arguments) {
         Ok(Asked::Herd(options)) => *options,
         Ok(Asked::Print(text)) => {
             return match sys::stdio::print(&format!("{text}\n")) {
@@ -48,7 +48,7 @@ pub fn run(guise: Guise, arguments: &[OsString]) -> u8 {
             };
         }
         Err(error) => {
-            sys::stdio::complain(options::complaint(guise, &error));
+            sys::stdio::complain(command_line::complaint(guise, &error));
             return USAGE;
         }
     };

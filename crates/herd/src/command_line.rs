@@ -1,9 +1,11 @@
-//! The command line, parsed as Python's argparse does for unicornherder: long options may be cut to any prefix that only
-//! one of them has, and everything from the first argument on that is no option belongs to the server.
+//! The command line, in the dialect of Python's argparse as unicornherder has it: everything from the first argument on that
+//! is no option belongs to the server.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use options::{Dialect, Given, Switch, help};
 
 use crate::flavour::{Flavour, TYPES};
 
@@ -66,31 +68,20 @@ pub(crate) struct Options {
     pub(crate) arguments: Vec<OsString>,
 }
 
-struct Switch {
-    short: Option<char>,
-    long: &'static str,
-    value: Option<&'static str>,
-    help: &'static str,
-}
-
-const fn switch(short: Option<char>, long: &'static str, value: Option<&'static str>, help: &'static str) -> Switch {
-    Switch { short, long, value, help }
-}
-
-// No name here may begin as one of unicornherder's does: scripts may use prefixes of those.
+/// The options. No name here may begin as one of unicornherder's does: scripts may use prefixes of those.
 const SWITCHES: [Switch; 12] = [
-    switch(Some('u'), "unicorn", Some("TYPE"), "unicorn, unicorn_rails, gunicorn, gunicorn_django or licorne"),
-    switch(Some('b'), "unicorn-bin", Some("PATH"), "a program that takes unicorn's options"),
-    switch(Some('g'), "gunicorn-bin", Some("PATH"), "a program that takes gunicorn's options"),
-    switch(Some('p'), "pidfile", Some("PATH"), "the server's pid file (default: TYPE.pid)"),
-    switch(Some('t'), "timeout", Some("SECONDS"), "how long a boot may take (default: 30)"),
-    switch(Some('o'), "overlap", Some("SECONDS"), "both serve at most this long (default: 30)"),
-    switch(None, "foreground", None, "the server stays, its output is kept"),
-    switch(None, "daemonize", None, "the server gets -D"),
-    switch(None, "control", Some("PATH"), "where to put the control socket"),
-    switch(None, "write-pid", Some("PATH"), "write the herder's own process id there"),
-    switch(Some('v'), "version", None, "show the version"),
-    switch(Some('h'), "help", None, "show this message"),
+    Switch::new('u', "unicorn", Some("TYPE"), "unicorn, unicorn_rails, gunicorn, gunicorn_django or licorne"),
+    Switch::new('b', "unicorn-bin", Some("PATH"), "a program that takes unicorn's options"),
+    Switch::new('g', "gunicorn-bin", Some("PATH"), "a program that takes gunicorn's options"),
+    Switch::new('p', "pidfile", Some("PATH"), "the server's pid file (default: TYPE.pid)"),
+    Switch::new('t', "timeout", Some("SECONDS"), "how long a boot may take (default: 30)"),
+    Switch::new('o', "overlap", Some("SECONDS"), "both serve at most this long (default: 30)"),
+    Switch::long("foreground", None, "the server stays, its output is kept"),
+    Switch::long("daemonize", None, "the server gets -D"),
+    Switch::long("control", Some("PATH"), "where to put the control socket"),
+    Switch::long("write-pid", Some("PATH"), "write the herder's own process id there"),
+    Switch::new('v', "version", None, "show the version"),
+    Switch::new('h', "help", None, "show this message"),
 ];
 
 /// Parses the arguments of the herder.
@@ -98,9 +89,15 @@ const SWITCHES: [Switch; 12] = [
 /// # Errors
 /// What is wrong with them, as argparse says it.
 pub(crate) fn parse(guise: Guise, arguments: &[OsString]) -> Result<Asked, String> {
-    let (given, arguments) = split(arguments)?;
-    let mut last = std::collections::BTreeMap::new();
-    for (name, value) in given {
+    let (mut last, mut rest) = (std::collections::BTreeMap::new(), Vec::new());
+    for given in options::parse(Dialect::Argparse, arguments, &SWITCHES).map_err(|error| error.to_string())? {
+        let (name, value) = match given {
+            Given::Option(name, value) => (name, value),
+            Given::Argument(word) => {
+                rest.push(word);
+                continue;
+            }
+        };
         match name {
             "help" => return Ok(Asked::Print(usage(guise))),
             "version" => return Ok(Asked::Print(format!("{} {}", guise.name(), env!("CARGO_PKG_VERSION")))),
@@ -128,7 +125,7 @@ pub(crate) fn parse(guise: Guise, arguments: &[OsString]) -> Result<Asked, Strin
         overlap: seconds("-o/--overlap", last.get("overlap"))?,
         control: last.get("control").map(PathBuf::from),
         own_pid_file: last.get("write-pid").map(PathBuf::from),
-        arguments,
+        arguments: rest,
     };
     Ok(Asked::Herd(Box::new(options)))
 }
@@ -145,83 +142,9 @@ fn usage(guise: Guise) -> String {
         text.push_str("       licorne herd reload [--wait] [--help]\n");
     }
     text.push_str("\nStarts a server with these arguments, upgrades it on SIGHUP, leaves when it is gone.\n\n");
-    for switch in &SWITCHES {
-        let short = switch.short.map_or_else(|| "    ".into(), |letter| format!("-{letter}, "));
-        let value = switch.value.map_or_else(String::new, |value| format!(" {value}"));
-        text.push_str(&format!("  {:<26} {}\n", format!("{short}--{}{value}", switch.long), switch.help));
-    }
+    text.push_str(&help(&SWITCHES));
     text.push_str("\nUNICORNHERDER_LOGLEVEL: DEBUG, INFO (default), WARN, ERROR.");
     text
-}
-
-type Given = Vec<(&'static str, OsString)>;
-
-fn split(arguments: &[OsString]) -> Result<(Given, Vec<OsString>), String> {
-    let mut given = Vec::new();
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.clone().next() {
-        let Some(word) = argument.to_str().filter(|word| word.len() > 1 && word.starts_with('-') && *word != "--")
-        else {
-            break;
-        };
-        rest.next();
-        if let Some(long) = word.strip_prefix("--") {
-            let (name, glued) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
-            let switch = find(name)?;
-            let value = match (switch.value, glued) {
-                (None, Some(_)) => return Err(format!("argument {}: ignored explicit argument", shown(switch))),
-                (None, None) => OsString::new(),
-                (Some(_), Some(value)) => value.into(),
-                (Some(_), None) => rest.next().cloned().ok_or_else(|| missing(switch))?,
-            };
-            given.push((switch.long, value));
-            continue;
-        }
-        let mut letters = word[1..].chars();
-        while let Some(letter) = letters.next() {
-            let switch = SWITCHES.iter().find(|switch| switch.short == Some(letter));
-            let switch = switch.ok_or_else(|| format!("unrecognized arguments: {word}"))?;
-            let value = match (switch.value, letters.as_str()) {
-                (None, _) => OsString::new(),
-                (Some(_), "") => rest.next().cloned().ok_or_else(|| missing(switch))?,
-                // `-o5` and `-o=5` are both a 5 to argparse.
-                (Some(_), glued) => glued.strip_prefix('=').unwrap_or(glued).into(),
-            };
-            given.push((switch.long, value));
-            if switch.value.is_some() {
-                break;
-            }
-        }
-    }
-    let mut arguments: Vec<OsString> = rest.cloned().collect();
-    if arguments.first().is_some_and(|word| word == "--") {
-        arguments.remove(0);
-    }
-    Ok((given, arguments))
-}
-
-fn find(name: &str) -> Result<&'static Switch, String> {
-    if let Some(exact) = SWITCHES.iter().find(|switch| switch.long == name) {
-        return Ok(exact);
-    }
-    let matching: Vec<&Switch> =
-        SWITCHES.iter().filter(|switch| !name.is_empty() && switch.long.starts_with(name)).collect();
-    match matching.as_slice() {
-        [one] => Ok(one),
-        [] => Err(format!("unrecognized arguments: --{name}")),
-        several => {
-            let names: Vec<String> = several.iter().map(|switch| format!("--{}", switch.long)).collect();
-            Err(format!("ambiguous option: --{name} could match {}", names.join(", ")))
-        }
-    }
-}
-
-fn shown(switch: &Switch) -> String {
-    switch.short.map_or_else(|| format!("--{}", switch.long), |letter| format!("-{letter}/--{}", switch.long))
-}
-
-fn missing(switch: &Switch) -> String {
-    format!("argument {}: expected one argument", shown(switch))
 }
 
 fn seconds(option: &str, value: Option<&OsString>) -> Result<Duration, String> {
