@@ -14,47 +14,32 @@ use crate::place::is_place;
 /// The exit status when it is not clear which herder is meant.
 const WHICH_HERDER: u8 = 2;
 
-const USAGE: &str = "\
-usage: licorne herd reload [options]
+/// Which herder is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The one that listens on this socket.
+    Socket(PathBuf),
+    /// The one with this process id.
+    Pid(u32),
+    /// The one whose process id is in this file.
+    PidFile(PathBuf),
+    /// The one whose working directory this is.
+    Here,
+}
 
-Asks the running herder to replace its server by a new one, as SIGHUP does.
-
-  -w, --wait          wait until the new server serves; fail, and say why, when it does not
-      --pid PID       the herder's process id
-      --pid-file PATH a file with it (see --write-pid)
-      --control PATH  the herder's control socket
-
-Without the last three it is the herder whose working directory this is.";
-
-/// Runs the subcommand with the arguments after `reload`. Returns the exit status.
+/// Has a herder replace its server by a new one, as `SIGHUP` does, and, with `wait`, tells how that went. Returns the exit
+/// status.
 ///
 /// # Errors
-/// The arguments are wrong, no herder is found, or the restart fails.
-pub fn reload(arguments: &[String]) -> Result<u8, String> {
-    let (mut wait, mut path) = (false, None);
-    let mut rest = arguments.iter();
-    while let Some(word) = rest.next() {
-        let (name, glued) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
-        let mut value = || glued.or_else(|| rest.next().map(String::as_str)).ok_or(format!("{word} needs a value"));
-        match name {
-            "-h" | "--help" => {
-                sys::stdio::print(&format!("{USAGE}\n")).map_err(|error| error.chain())?;
-                return Ok(0);
-            }
-            "-w" | "--wait" => wait = true,
-            "--control" => path = Some(PathBuf::from(value()?)),
-            "--pid" => path = Some(of_pid(value()?.parse().map_err(|_| format!("{word}: no process id"))?)?),
-            "--pid-file" => {
-                let file = value()?;
-                let pid = sys::pidfile::read(Path::new(file)).ok_or(format!("{file}: no pid file"))?;
-                path = Some(of_pid(pid)?);
-            }
-            _ => return Err(format!("licorne herd reload: what is `{word}`?\n{USAGE}")),
+/// No herder is found, or the restart fails.
+pub fn reload(target: &Target, wait: bool) -> Result<u8, String> {
+    let path = match target {
+        Target::Socket(path) => path.clone(),
+        Target::Pid(pid) => of_pid(*pid)?,
+        Target::PidFile(file) => {
+            of_pid(sys::pidfile::read(file).ok_or_else(|| format!("{}: no pid file", file.display()))?)?
         }
-    }
-    let path = match path {
-        Some(path) => path,
-        None => match the_one_here()? {
+        Target::Here => match the_one_here()? {
             Some(path) => path,
             None => return Ok(WHICH_HERDER),
         },

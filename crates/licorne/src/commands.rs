@@ -1,34 +1,56 @@
 //! The subcommands: which there are, what each is for, and `licorne help`.
+//!
+//! One definition of each yields its parser, its help, its man page and its completions.
 
 use std::path::Path;
 
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, FromArgMatches, Subcommand};
+
+use crate::admin::Admin;
+use crate::error::Error;
 use crate::guise::Guise;
-use crate::options::show;
-use crate::{admin, init, reload, status, stop, switch};
+use crate::herd_reload::HerdReload;
+use crate::init::Init;
+use crate::reload::{Reload, Upgrade};
+use crate::status::Status;
+use crate::stop::Stop;
+use crate::switch::Switch;
+use crate::usage::Usage;
 
-/// A subcommand.
-struct Command {
-    name: &'static str,
-    /// What it does, for `licorne help`.
-    does: &'static str,
-    run: fn(&[String]) -> Result<u8, String>,
+/// The subcommands, in the order in which `licorne help` shows them.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// new code and configuration, worker by worker (--wait: say how it went)
+    Reload(Reload),
+    /// a new program: another Licorne, Ruby or environment
+    Upgrade(Upgrade),
+    /// finish what has begun, and leave (--quick: do not finish)
+    Stop(Stop),
+    /// what master and workers do (--json)
+    Status(Status),
+    /// from one of two masters behind the same systemd sockets to the other
+    Switch(Switch),
+    /// answer health checks and monitors for a master
+    Admin(Admin),
+    /// be the stable parent of a Unicorn or Gunicorn
+    #[command(subcommand)]
+    Herd(Herd),
+    /// print the files for a supervisor, proxy or deploy tool
+    Init(Init),
+    /// show this, or the help of a command
+    Help {
+        /// the command
+        command: Option<String>,
+    },
 }
 
-const fn command(name: &'static str, does: &'static str, run: fn(&[String]) -> Result<u8, String>) -> Command {
-    Command { name, does, run }
+/// What a herder can be asked for. Its own options are in the dialect of unicornherder, and parsed by the crate `herd`.
+#[derive(Debug, Subcommand)]
+enum Herd {
+    /// replace the running server by a new one, as SIGHUP does
+    Reload(HerdReload),
 }
-
-const COMMANDS: [Command; 9] = [
-    command("reload", "new code and configuration, worker by worker (--wait: say how it went)", reload::reload),
-    command("upgrade", "a new program: another Licorne, Ruby or environment", reload::upgrade),
-    command("stop", "finish what has begun, and leave (--quick: do not finish)", stop::run),
-    command("status", "what master and workers do (--json)", status::run),
-    command("switch", "from one of two masters behind the same systemd sockets to the other", switch::run),
-    command("admin", "answer health checks and monitors for a master", admin::run),
-    command("herd", "be the stable parent of a Unicorn or Gunicorn", herd),
-    command("init", "print the files for a supervisor, proxy or deploy tool", init::run),
-    command("help", "show this, or the help of a command", help),
-];
 
 /// Words that other servers and service managers have for what is done otherwise here, and how.
 const OTHERS: [(&str, &str); 9] = [
@@ -47,49 +69,106 @@ const OTHERS: [(&str, &str); 9] = [
 ///
 /// # Errors
 /// Those of the subcommand; a word that is nearly a subcommand's name, and no file.
-pub(crate) fn run(arguments: &[String]) -> Result<Option<u8>, String> {
-    let Some((word, rest)) = arguments.split_first() else { return Ok(None) };
-    if let Some(command) = find(word) {
-        return (command.run)(rest).map(Some);
+pub(crate) fn run(arguments: &[String]) -> Result<Option<u8>, Error> {
+    // A master's command line seldom begins with a word: then it needs no memory for what subcommands there are.
+    let is_word = |word: &&String| !word.starts_with('-') && !word.contains(['.', '/']);
+    let Some(word) = arguments.first().filter(is_word) else { return Ok(None) };
+    let tree = tree();
+    if tree.find_subcommand(word).is_some() {
+        return run_known(arguments).map(Some);
     }
     // Else it is a rackup file.
-    let plain = !word.starts_with('-') && !word.contains(['.', '/']) && !Path::new(word).exists();
-    if let Some((_, how)) = OTHERS.iter().find(|(other, _)| plain && other == word) {
-        return Err(format!("licorne: there is no command `{word}`, and no such file: {how}"));
+    if Path::new(word).exists() {
+        return Ok(None);
     }
-    match directives::closest(word, COMMANDS.iter().map(|command| command.name)).filter(|_| plain) {
-        Some(meant) => Err(format!("licorne: there is no command `{word}`, and no such file: did you mean `{meant}`?")),
+    let other = OTHERS.iter().find(|(other, _)| other == word).map(|(_, how)| how.to_string());
+    let known: Vec<&str> = tree.get_subcommands().map(clap::Command::get_name).collect();
+    let meant = || directives::closest(word, known.iter().copied());
+    match other.or_else(|| Some(format!("did you mean `{}`?", meant()?))) {
+        Some(hint) => Err(Usage::NoCommand { word: word.clone(), hint }.into()),
         None => Ok(None),
     }
 }
 
-/// The names of all, between bars.
-pub(crate) fn names() -> String {
-    COMMANDS.map(|command| command.name).join("|")
-}
-
-fn find(name: &str) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name == name)
-}
-
-fn help(arguments: &[String]) -> Result<u8, String> {
-    match arguments {
-        [] => {
-            let lines = COMMANDS.map(|command| format!("  {:<8} {}\n", command.name, command.does)).concat();
-            show(&format!("{}Commands (each has a --help):\n{lines}", Guise::Licorne.usage()))?;
+/// Runs the subcommand that these arguments begin with.
+///
+/// # Errors
+/// Those of the subcommand, and what is wrong with its arguments.
+pub(crate) fn run_known(arguments: &[String]) -> Result<u8, Error> {
+    let mut tree = tree();
+    let parsed = tree.try_get_matches_from_mut(std::iter::once("licorne").chain(arguments.iter().map(String::as_str)));
+    match parsed.and_then(|matches| Command::from_arg_matches(&matches)) {
+        Ok(command) => command.run(),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            sys::stdio::print(&error.to_string())?;
             Ok(0)
         }
-        [name, ..] if name != "help" && find(name).is_some() => {
-            run(&[name.clone(), "--help".to_string()]).map(|status| status.unwrap_or(0))
-        }
-        [name, ..] => Err(format!("licorne help: there is no command `{name}` ({})", names())),
+        Err(error) => Err(Usage::of(&error, &mut tree, arguments).into()),
     }
 }
 
-/// Reached by `licorne help herd` alone: `main` gives the herder its arguments before they are taken for text.
-fn herd(arguments: &[String]) -> Result<u8, String> {
-    let arguments: Vec<std::ffi::OsString> = arguments.iter().map(Into::into).collect();
-    Ok(::herd::run(::herd::Guise::Herd, &arguments))
+impl Command {
+    fn run(self) -> Result<u8, Error> {
+        match self {
+            Self::Reload(reload) => reload.run(),
+            Self::Upgrade(upgrade) => upgrade.run(),
+            Self::Stop(stop) => stop.run(),
+            Self::Status(status) => status.run(),
+            Self::Switch(switch) => switch.run(),
+            Self::Admin(admin) => admin.run(),
+            Self::Herd(Herd::Reload(reload)) => reload.run(),
+            Self::Init(init) => init.run(),
+            Self::Help { command } => help(command),
+        }
+    }
+}
+
+/// All subcommands, as clap has them.
+pub(crate) fn tree() -> clap::Command {
+    let tree = clap::Command::new("licorne").disable_help_subcommand(true);
+    ours(Command::augment_subcommands(tree))
+}
+
+/// Has clap read options as the rest of the program does: cut to any prefix, the last one counts, a value is what follows.
+fn ours(command: clap::Command) -> clap::Command {
+    let value = |arg: Arg| {
+        let takes = arg.get_action().takes_values() && !arg.is_positional();
+        if takes { arg.allow_hyphen_values(true) } else { arg }
+    };
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("show this message");
+    command
+        .disable_help_flag(true)
+        .infer_long_args(true)
+        .args_override_self(true)
+        .help_template("{usage-heading} {usage}\n\n{all-args}{after-help}")
+        .mut_args(value)
+        .mut_subcommands(ours)
+        .arg(help)
+}
+
+/// The names of all, between bars.
+pub(crate) fn names() -> String {
+    tree().get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join("|")
+}
+
+fn help(command: Option<String>) -> Result<u8, Error> {
+    match command {
+        None => {
+            let line = |command: &clap::Command| {
+                format!(
+                    "  {:<8} {}\n",
+                    command.get_name(),
+                    command.get_about().map(ToString::to_string).unwrap_or_default()
+                )
+            };
+            let lines: String = tree().get_subcommands().map(line).collect();
+            sys::stdio::print(&format!("{}Commands (each has a --help):\n{lines}", Guise::Licorne.usage()))?;
+            Ok(0)
+        }
+        Some(name) if name == "herd" => Ok(::herd::run(::herd::Guise::Herd, &["--help".into()])),
+        Some(name) if tree().find_subcommand(&name).is_some() => run_known(&[name, "--help".to_string()]),
+        Some(word) => Err(Usage::NoHelp { word, known: names() }.into()),
+    }
 }
 
 #[cfg(test)]
@@ -98,18 +177,64 @@ mod tests {
 
     #[test]
     fn help_of_the_commands_fits_a_terminal() {
-        assert!(COMMANDS.iter().all(|command| command.does.len() <= 71), "{}", names());
+        let about = |command: &clap::Command| command.get_about().map(ToString::to_string).unwrap_or_default();
+        assert!(tree().get_subcommands().all(|command| (1..=71).contains(&about(command).len())), "{}", names());
+        tree().debug_assert();
     }
 
     #[test]
     fn a_word_that_is_nearly_a_command_is_no_rackup_file() {
-        let meant = |word: &str| run(&[word.to_string()]).err().unwrap_or_default();
+        let meant = |word: &str| run(&[word.to_string()]).err().map(|error| error.chain()).unwrap_or_default();
         for (word, command) in [("relaod", "reload"), ("stauts", "status"), ("upgrad", "upgrade")] {
             assert!(meant(word).ends_with(&format!("did you mean `{command}`?")), "{word}: {}", meant(word));
         }
         assert!(meant("start").ends_with("in the background with -D"), "{}", meant("start"));
         for word in ["word", "config.ru", "./reloa", "-x", "src"] {
-            assert_eq!(run(&[word.to_string()]), Ok(None), "{word}");
+            assert!(matches!(run(&[word.to_string()]), Ok(None)), "{word}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_in_one_sentence() {
+        for (line, want) in [
+            ("reload word", "licorne reload: what is `word`?"),
+            ("reload -x", "invalid option: -x (OptionParser::InvalidOption)"),
+            ("reload -wx", "invalid option: -x (OptionParser::InvalidOption)"),
+            ("status --nope=1", "invalid option: --nope (OptionParser::InvalidOption)"),
+            ("status --pi 1", "ambiguous option: --pi (OptionParser::AmbiguousOption)"),
+            ("status --control", "missing argument: --control (OptionParser::MissingArgument)"),
+            ("status -P", "missing argument: --pid-file (OptionParser::MissingArgument)"),
+            ("status --json=1", "needless argument: --json=1 (OptionParser::NeedlessArgument)"),
+            ("stop --pid soon", "invalid argument: --pid soon"),
+            ("upgrade --in-place --two-masters", "licorne upgrade: --in-place and --two-masters exclude each other"),
+            ("upgrade --two-masters --in-place", "licorne upgrade: --in-place and --two-masters exclude each other"),
+            ("admin", "licorne admin: say --listen ADDRESS"),
+            ("switch --instances 1,1", "--instances 1,1: two different names, as in 1,2"),
+            ("herd reload word", "licorne herd reload: what is `word`?"),
+            (
+                "help relaod",
+                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|switch|admin|herd|init|help)",
+            ),
+            ("init", "Usage: licorne init systemd|"),
+            ("init upstart", "licorne init: there is no `upstart`\nUsage: licorne init systemd|"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_string).collect();
+            let told = run(&words).expect_err(line).chain();
+            assert!(told == want || (want.ends_with('|') && told.starts_with(want)), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_values_counts_and_one_may_begin_like_an_option() {
+        for (line, want) in [
+            ("status --pid 1 --control -x", "control: Some(\"-x\"), pid_file: None, pid: None"),
+            ("status --control=x --pid-f y", "control: None, pid_file: Some(\"y\"), pid: None"),
+            ("status -jvPy --pid 1 --pid 2", "control: None, pid_file: None, pid: Some(2)"),
+            ("admin --listen 1 --host a -l 2 --host b", "listen: \"2\", host: [\"a\", \"b\"]"),
+        ] {
+            let matches = tree().try_get_matches_from(std::iter::once("licorne").chain(line.split(' '))).expect(line);
+            let command = Command::from_arg_matches(&matches).expect(line);
+            assert!(format!("{command:?}").contains(want), "{line}: {command:?}");
         }
     }
 }

@@ -56,21 +56,60 @@ impl Found {
     ///
     /// # Errors
     /// Nothing listens there any more, or another process does.
-    pub(crate) fn connect(&self) -> Result<UnixStream, String> {
-        let stream = UnixStream::connect(&self.path).map_err(|error| unreachable(&self.path, &error))?;
+    pub(crate) fn connect(&self) -> Result<UnixStream, Unreachable> {
+        let stream = UnixStream::connect(&self.path).map_err(|error| Unreachable::socket(&self.path, error))?;
         match Peer::of(&stream) {
             Ok(peer) if peer == self.peer => Ok(stream),
-            _ => Err(format!("{}: another process listens there now", self.path.display())),
+            _ => Err(Unreachable::Another { path: self.path.clone() }),
         }
     }
 }
 
-fn unreachable(path: &Path, error: &std::io::Error) -> String {
-    let path = path.display();
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!("{path}: no master listens there: {error}"),
-        ErrorKind::PermissionDenied => format!("{path}: for the master's user and root only: {error}"),
-        _ => format!("{path}: {error}"),
+/// Why no master is talked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreachable {
+    #[error("{path}: no master listens there")]
+    Nothing {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path}: for the master's user and root only")]
+    Forbidden {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path}")]
+    Socket {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path}: another process listens there now")]
+    Another { path: PathBuf },
+    #[error("{path}: it is not trusted: listening there is {peer}")]
+    Untrusted { path: PathBuf, peer: String },
+    #[error("{path}: no pid file of a master")]
+    NoPidFile { path: PathBuf },
+    #[error("no process {0}: the master is not running")]
+    NotRunning(u32),
+    #[error("process {pid} has no control socket (looked for {looked}); say --control PATH")]
+    NoSocket { pid: u32, looked: String },
+    #[error("the working directory")]
+    WorkingDirectory(#[source] std::io::Error),
+    #[error(transparent)]
+    System(#[from] sys::Error),
+}
+
+impl Unreachable {
+    fn socket(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Self::Nothing { path, source },
+            ErrorKind::PermissionDenied => Self::Forbidden { path, source },
+            _ => Self::Socket { path, source },
+        }
     }
 }
 
@@ -78,23 +117,23 @@ fn unreachable(path: &Path, error: &std::io::Error) -> String {
 ///
 /// # Errors
 /// Nothing listens there, or a process of a user that does not control the socket's directory.
-pub(crate) fn of_socket(path: &Path) -> Result<Found, String> {
-    let stream = UnixStream::connect(path).map_err(|error| unreachable(path, &error))?;
-    let peer = Peer::of(&stream).map_err(|error| error.chain())?;
+pub(crate) fn of_socket(path: &Path) -> Result<Found, Unreachable> {
+    let stream = UnixStream::connect(path).map_err(|error| Unreachable::socket(path, error))?;
+    let peer = Peer::of(&stream)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let resolved = std::fs::canonicalize(directory).ok();
     if peer.is_trusted() || resolved.and_then(|directory| owner(&directory)) == Some(peer.uid) {
         return Ok(Found::new(path, peer));
     }
-    Err(format!("{}: it is not trusted: listening there is {}", path.display(), peer.describe()))
+    Err(Unreachable::Untrusted { path: path.to_path_buf(), peer: peer.describe() })
 }
 
 /// The master whose process id is in a file.
 ///
 /// # Errors
 /// Those of [`of_pid`]; there is no process id in the file.
-pub(crate) fn of_pid_file(file: &Path, notes: &mut Vec<String>) -> Result<Found, String> {
-    let pid = sys::pidfile::read(file).ok_or_else(|| format!("{}: no pid file of a master", file.display()))?;
+pub(crate) fn of_pid_file(file: &Path, notes: &mut Vec<String>) -> Result<Found, Unreachable> {
+    let pid = sys::pidfile::read(file).ok_or_else(|| Unreachable::NoPidFile { path: file.to_path_buf() })?;
     of_pid(pid, notes)
 }
 
@@ -102,9 +141,9 @@ pub(crate) fn of_pid_file(file: &Path, notes: &mut Vec<String>) -> Result<Found,
 ///
 /// # Errors
 /// There is no such process, or it listens on none of the usual sockets.
-pub(crate) fn of_pid(pid: u32, notes: &mut Vec<String>) -> Result<Found, String> {
+pub(crate) fn of_pid(pid: u32, notes: &mut Vec<String>) -> Result<Found, Unreachable> {
     if !sys::process::is_alive(pid) {
-        return Err(format!("no process {pid}: the master is not running"));
+        return Err(Unreachable::NotRunning(pid));
     }
     let (all, mut hidden) = (candidates(pid), None);
     for path in &all {
@@ -117,7 +156,7 @@ pub(crate) fn of_pid(pid: u32, notes: &mut Vec<String>) -> Result<Found, String>
             // One that this user may not look at is there for all we know: then that is what is wrong. A full backlog is
             // that of a process that hangs.
             Err(errno) if [ErrorKind::PermissionDenied, ErrorKind::WouldBlock].contains(&errno.kind()) => {
-                hidden = hidden.or_else(|| Some(unreachable(path, &errno.into())));
+                hidden = hidden.or_else(|| Some(Unreachable::socket(path, errno.into())));
             }
             Err(_) => {}
         }
@@ -128,7 +167,7 @@ pub(crate) fn of_pid(pid: u32, notes: &mut Vec<String>) -> Result<Found, String>
     }
     Err(hidden.unwrap_or_else(|| {
         let looked = all.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        format!("process {pid} has no control socket (looked for {looked}); say --control PATH")
+        Unreachable::NoSocket { pid, looked }
     }))
 }
 
@@ -190,10 +229,9 @@ impl Here {
     ///
     /// # Errors
     /// It is gone.
-    pub(crate) fn find() -> Result<Self, String> {
-        let failed = |error: std::io::Error| format!("the working directory: {error}");
-        let directory = std::env::current_dir().map_err(failed)?;
-        let uid = std::fs::metadata(&directory).map_err(failed)?.uid();
+    pub(crate) fn find() -> Result<Self, Unreachable> {
+        let directory = std::env::current_dir().map_err(Unreachable::WorkingDirectory)?;
+        let uid = std::fs::metadata(&directory).map_err(Unreachable::WorkingDirectory)?.uid();
         Ok(Self { directory, uid })
     }
 

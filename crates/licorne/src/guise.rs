@@ -5,8 +5,9 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use options::{Dialect, Given, Switch, help};
+
 use crate::commands;
-use crate::options::{Switch, help};
 
 /// The release of Unicorn whose command line and configuration are understood.
 const UNICORN_VERSION: &str = "6.1.0";
@@ -19,51 +20,47 @@ pub(crate) enum Guise {
     UnicornRails,
 }
 
-const fn switch(short: char, long: &'static str, value: Option<&'static str>, help: &'static str) -> Switch {
-    Switch { short: Some(short), long, value, help }
-}
-
 const RUBY: [Switch; 5] = [
-    switch('e', "eval", Some("LINE"), "evaluate a LINE of code"),
-    switch('d', "debug", None, "set debugging flags (set $DEBUG to true)"),
-    switch('w', "warn", None, "turn warnings on for your script"),
-    switch('I', "include", Some("PATH"), "specify $LOAD_PATH (may be used more than once)"),
-    switch('r', "require", Some("LIBRARY"), "require the library, before executing your script"),
+    Switch::new('e', "eval", Some("LINE"), "evaluate a LINE of code"),
+    Switch::new('d', "debug", None, "set debugging flags (set $DEBUG to true)"),
+    Switch::new('w', "warn", None, "turn warnings on for your script"),
+    Switch::new('I', "include", Some("PATH"), "specify $LOAD_PATH (may be used more than once)"),
+    Switch::new('r', "require", Some("LIBRARY"), "require the library, before executing your script"),
 ];
 
 /// What all of them have.
 const SERVER: [Switch; 5] = [
-    switch('o', "host", Some("HOST"), "listen on HOST (default: 0.0.0.0)"),
-    switch('p', "port", Some("PORT"), "use PORT (default: 8080)"),
-    switch('l', "listen", Some("ADDRESS"), "listen on HOST:PORT or PATH, may be repeated"),
-    switch('c', "config-file", Some("FILE"), "the configuration file"),
-    switch('D', "daemonize", None, "run daemonized in the background"),
+    Switch::new('o', "host", Some("HOST"), "listen on HOST (default: 0.0.0.0)"),
+    Switch::new('p', "port", Some("PORT"), "use PORT (default: 8080)"),
+    Switch::new('l', "listen", Some("ADDRESS"), "listen on HOST:PORT or PATH, may be repeated"),
+    Switch::new('c', "config-file", Some("FILE"), "the configuration file"),
+    Switch::new('D', "daemonize", None, "run daemonized in the background"),
 ];
 
 const RACK: [Switch; 4] = [
-    switch('E', "env", Some("RACK_ENV"), "use RACK_ENV for defaults (default: development)"),
-    switch('N', "no-default-middleware", None, "do not load middleware implied by RACK_ENV"),
+    Switch::new('E', "env", Some("RACK_ENV"), "use RACK_ENV for defaults (default: development)"),
+    Switch::new('N', "no-default-middleware", None, "do not load middleware implied by RACK_ENV"),
     // Understood and, as in Unicorn, better said in the configuration file.
-    switch('P', "pid", Some("FILE"), ""),
-    switch('s', "server", Some("SERVER"), "this flag only exists for compatibility"),
+    Switch::new('P', "pid", Some("FILE"), ""),
+    Switch::new('s', "server", Some("SERVER"), "this flag only exists for compatibility"),
 ];
 
 const RAILS: [Switch; 2] = [
-    switch('E', "env", Some("RAILS_ENV"), "use RAILS_ENV for defaults (default: development)"),
-    switch('P', "path", Some("PATH"), "runs the application mounted at PATH (default: /)"),
+    Switch::new('E', "env", Some("RAILS_ENV"), "use RAILS_ENV for defaults (default: development)"),
+    Switch::new('P', "path", Some("PATH"), "runs the application mounted at PATH (default: /)"),
 ];
 
 /// Not Unicorn's: under its name they would make prefixes ambiguous that scripts use.
 const OWN: [Switch; 4] = [
-    Switch { short: None, long: "control", value: Some("PATH"), help: "where to put the control socket" },
+    Switch::long("control", Some("PATH"), "where to put the control socket"),
     // For launchers that have written one already.
-    Switch { short: None, long: "pid-file", value: Some("FILE"), help: "" },
-    Switch { short: None, long: "script", value: Some("FILE"), help: "a program that calls Licorne.run(app)" },
-    Switch { short: None, long: "ruby", value: Some("PROGRAM"), help: "the Ruby to run (default: ruby in PATH)" },
+    Switch::long("pid-file", Some("FILE"), ""),
+    Switch::long("script", Some("FILE"), "a program that calls Licorne.run(app)"),
+    Switch::long("ruby", Some("PROGRAM"), "the Ruby to run (default: ruby in PATH)"),
 ];
 
 const COMMON: [Switch; 2] =
-    [switch('h', "help", None, "Show this message"), switch('v', "version", None, "Show version")];
+    [Switch::new('h', "help", None, "Show this message"), Switch::new('v', "version", None, "Show version")];
 
 impl Guise {
     /// Which program this name, or path, asks for.
@@ -83,8 +80,17 @@ impl Guise {
         }
     }
 
+    /// Parses a command line of this program.
+    ///
+    /// # Errors
+    /// OptionParser's messages.
+    pub(crate) fn parse(self, arguments: &[String]) -> Result<Vec<Given<String>>, options::Error> {
+        let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
+        options::parse(Dialect::OptionParser { posix }, arguments, &self.switches())
+    }
+
     /// All options that it understands.
-    pub(crate) fn switches(self) -> Vec<Switch> {
+    fn switches(self) -> Vec<Switch> {
         [&RUBY[..], &self.server_switches(), &COMMON].concat()
     }
 

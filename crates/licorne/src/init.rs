@@ -5,11 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueHint;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sys::stdio::complain;
 
-use crate::options::{Given, Switch, help, parse, show};
+use crate::error::Error;
+use crate::usage::Usage;
 
 /// What can be printed: its name, where it goes, and the file.
+#[derive(Debug)]
 struct Kind {
     name: &'static str,
     place: &'static str,
@@ -51,15 +55,32 @@ const KINDS: &[Kind] = &[
     kind("init-script", "/etc/init.d/licorne", deploy!("init/licorne")),
 ];
 
-const SWITCHES: [Switch; 7] = [
-    Switch { short: None, long: "name", value: Some("NAME"), help: "what the service is called (licorne)" },
-    Switch { short: None, long: "directory", value: Some("PATH"), help: "the application (here)" },
-    Switch { short: None, long: "user", value: Some("NAME"), help: "whom it runs as (you)" },
-    Switch { short: Some('c'), long: "config-file", value: Some("FILE"), help: "its configuration" },
-    Switch { short: None, long: "socket", value: Some("PATH"), help: "where it listens (as the file says)" },
-    Switch { short: None, long: "program", value: Some("PATH"), help: "the licorne to run (this one)" },
-    Switch { short: Some('h'), long: "help", value: None, help: "Show this message" },
-];
+/// The options of `licorne init`.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = usage())]
+pub(crate) struct Init {
+    /// what to print
+    #[arg(value_parser = kinds(), hide_possible_values = true)]
+    what: &'static Kind,
+    /// what the service is called
+    #[arg(long, default_value = "licorne")]
+    name: String,
+    /// the application (here)
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
+    directory: Option<PathBuf>,
+    /// whom it runs as (you)
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
+    user: Option<String>,
+    /// its configuration
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config_file: Option<String>,
+    /// where it listens (as the file says)
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    socket: Option<String>,
+    /// the licorne to run (this one)
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
+    program: Option<String>,
+}
 
 /// More of a configuration than this is not looked at, in bytes.
 const CONFIG_BYTES: u64 = 1 << 20;
@@ -110,59 +131,51 @@ struct Facts {
     program: String,
 }
 
-/// Runs `licorne init`.
-///
-/// # Errors
-/// The arguments are wrong.
-pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let (mut asked, mut given) = (None, Vec::new());
-    for item in parse(arguments, &SWITCHES)? {
-        match item {
-            Given::Option("help", _) => {
-                show(&usage())?;
-                return Ok(0);
-            }
-            Given::Option(name, value) => given.push((name, value)),
-            Given::Argument(word) if asked.is_none() => asked = Some(word),
-            Given::Argument(word) => return Err(format!("licorne init: what is `{word}`?")),
-        }
+impl Init {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// The arguments are wrong.
+    pub(crate) fn run(self) -> Result<u8, Error> {
+        let kind = self.what;
+        let facts = Facts::find(self)?;
+        let (directory, place) = (&facts.directory, facts.named(kind.place));
+        complain(format_args!("# {directory} (-c {}) as {}, for {place}", facts.config, facts.user));
+        sys::stdio::print(&facts.fill(kind.text))?;
+        Ok(0)
     }
-    let asked = asked.ok_or_else(usage)?;
-    let kind = KINDS.iter().find(|kind| kind.name == asked);
-    let kind = kind.ok_or_else(|| format!("licorne init: there is no `{asked}`\n{}", usage()))?;
-    let facts = Facts::find(&given)?;
-    let (directory, place) = (&facts.directory, facts.named(kind.place));
-    complain(format_args!("# {directory} (-c {}) as {}, for {place}", facts.config, facts.user));
-    show(&facts.fill(kind.text))?;
-    Ok(0)
+}
+
+fn kinds() -> impl TypedValueParser<Value = &'static Kind> {
+    let known = PossibleValuesParser::new(KINDS.iter().map(|kind| kind.name));
+    known.try_map(|name| KINDS.iter().find(|kind| kind.name == name).ok_or("not known"))
 }
 
 fn usage() -> String {
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-    format!("Usage: licorne init {} [options]\n{}", names.join("|"), help(&SWITCHES))
+    format!("licorne init {} [options]", names.join("|"))
 }
 
 impl Facts {
-    fn find(given: &[(&'static str, String)]) -> Result<Self, String> {
-        let value = |name: &str| given.iter().rev().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
-        let directory = match value("directory") {
-            Some(path) => std::path::absolute(&path).unwrap_or(path.into()).display().to_string(),
+    fn find(asked: Init) -> Result<Self, Error> {
+        let directory = match asked.directory {
+            Some(path) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
             None => followed(crate::serve::start_directory(&[])?).display().to_string(),
         };
-        let config = value("config-file").unwrap_or_else(|| {
+        let config = asked.config_file.unwrap_or_else(|| {
             let found = ["config/licorne.rb", "config/unicorn.rb"];
             let found = found.iter().find(|file| Path::new(&directory).join(file).exists());
             found.copied().unwrap_or("config/licorne.rb").to_string()
         });
         let text = sys::safe_open::read(&Path::new(&directory).join(&config), CONFIG_BYTES).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let user = value("user").or_else(|| std::env::var("USER").ok().filter(|user| user != "root"));
-        let program = value("program").or_else(|| Some(std::env::current_exe().ok()?.display().to_string()));
+        let user = asked.user.or_else(|| std::env::var("USER").ok().filter(|user| user != "root"));
+        let program = asked.program.or_else(|| Some(std::env::current_exe().ok()?.display().to_string()));
         let facts = Self {
-            name: value("name").unwrap_or_else(|| "licorne".into()),
+            name: asked.name,
             // Files are often made by root, who is not meant to run the application.
             user: user.or_else(|| owner(Path::new(&directory))).unwrap_or_else(|| "app".into()),
-            socket: value("socket").or_else(|| literal(&text, "listen")),
+            socket: asked.socket.or_else(|| literal(&text, "listen")),
             pid: literal(&text, "pid").or_else(|| Some(format!("{directory}/{}", relative(&text, "pid")?))),
             program: program.unwrap_or_else(|| "/usr/local/bin/licorne".into()),
             directory,
@@ -173,19 +186,17 @@ impl Facts {
     }
 
     /// Refuses what would need quotes, which are others in each of these files.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Usage> {
         let plain = |c: char| c.is_alphanumeric() || "_-.@".contains(c);
         for (what, word) in [("name", &self.name), ("user", &self.user)] {
             if word.is_empty() || !word.chars().all(plain) {
-                return Err(format!("licorne init: --{what} {word:?}: letters, digits and _ - . @ are possible"));
+                return Err(Usage::Name { what, word: word.clone() });
             }
         }
         let optional = self.socket.iter().chain(&self.pid);
         for path in [&self.directory, &self.config, &self.program].into_iter().chain(optional) {
             if path.is_empty() || !path.chars().all(|c| plain(c) || "/+,~=".contains(c)) {
-                return Err(format!(
-                    "licorne init: {path:?}: blanks and quotes in paths are not possible in these files"
-                ));
+                return Err(Usage::Path { path: path.clone() });
             }
         }
         Ok(())

@@ -3,35 +3,39 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `options` | parses a command line the way Ruby's OptionParser does |
 //! | `guise` | as which program it was called, and what that one's options are |
 //! | `serve` | Unicorn's command line, then the master |
 //! | `commands` | the subcommands, and `help` |
-//! | `client` | finds a master's control socket and talks to it |
-//! | `reload`, `stop`, `status`, `admin` | one subcommand each |
+//! | `usage`, `error` | why a command line, or what it asks for, cannot be |
+//! | `find`, `client` | finds a master's control socket and talks to it |
+//! | `reload`, `stop`, `status`, `admin`, `herd_reload` | one subcommand each |
 //! | `init` | the files of `deploy/`, filled in |
 //! | `switch` | from one of two masters behind the same systemd sockets to the other |
 //!
-//! `licorne herd` is the crate of that name.
+//! `licorne herd` is the crate of that name. The options of Unicorn and unicornherder are parsed as those do, by the crate
+//! `options`; those of the subcommands by clap.
 //!
 //! Exit statuses: 0 done; 1 it failed, and standard error says why.
 
 mod admin;
 mod client;
 mod commands;
+mod error;
 mod find;
 mod guise;
+mod herd_reload;
 mod init;
-mod options;
 mod reload;
 mod serve;
 mod status;
 mod stop;
 mod switch;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use error::Error;
 use guise::Guise;
 use sys::stdio::complain;
 
@@ -43,7 +47,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let guise = std::env::args_os().next().map_or(Guise::Licorne, |program| Guise::of(&program));
-    let done = master::guard(|| dispatch(guise, &arguments));
+    let done = master::guard(|| dispatch(guise, &arguments).map_err(|error| error.chain()));
     match done {
         Ok(code) => ExitCode::from(code),
         Err(text) => {
@@ -65,9 +69,10 @@ fn herder(arguments: &[OsString]) -> Option<u8> {
     };
     match rest.split_first() {
         Some((word, rest)) if guise == herd::Guise::Herd && word == "reload" => {
-            let words: Vec<String> = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-            Some(herd::client::reload(&words).unwrap_or_else(|text| {
-                complain(text);
+            let rest = rest.iter().map(|word| word.to_string_lossy().into_owned());
+            let words: Vec<String> = ["herd".into(), "reload".into()].into_iter().chain(rest).collect();
+            Some(commands::run_known(&words).unwrap_or_else(|error| {
+                complain(error.chain());
                 1
             }))
         }
@@ -75,7 +80,7 @@ fn herder(arguments: &[OsString]) -> Option<u8> {
     }
 }
 
-fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, String> {
+fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, Error> {
     match arguments.split_first() {
         Some((word, rest)) if word == master::PREFLIGHT => Ok(serve::preflight(guise, rest)),
         _ if guise == Guise::Licorne => match commands::run(arguments)? {

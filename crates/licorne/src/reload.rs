@@ -9,57 +9,69 @@ use master::control::{Answer, Request, Way};
 use sys::stdio::complain;
 use sys::text::printable;
 
-use crate::client::Command;
-use crate::options::{Switch, show};
+use crate::client::{Master, Which};
+use crate::error::Error;
 
-const WAIT: [Switch; 1] = [Switch {
-    short: Some('w'),
-    long: "wait",
-    value: None,
-    help: "wait until the new code serves; fail, and say why, when it does not",
-}];
-
-const WAYS: [Switch; 2] = [
-    Switch { short: None, long: "in-place", value: None, help: "execute the new program in the place of the old one" },
-    Switch { short: None, long: "two-masters", value: None, help: "start the new program beside the old one" },
-];
-
-/// Runs `licorne reload`.
-///
-/// # Errors
-/// No master, or the new code does not serve.
-pub(crate) fn reload(arguments: &[String]) -> Result<u8, String> {
-    let command = match Command::parse("reload", arguments, &WAIT)? {
-        Ok(command) => command,
-        Err(status) => return Ok(status),
-    };
-    let wait = command.has("wait");
-    follow(&command, Request::Reload { wait }, wait, "reload")
+/// The options of `licorne reload`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reload {
+    /// wait until the new code serves; fail, and say why, when it does not
+    #[arg(long, short)]
+    wait: bool,
+    #[command(flatten)]
+    which: Which,
 }
 
-/// Runs `licorne upgrade`.
-///
-/// # Errors
-/// No master, or the new program does not serve.
-pub(crate) fn upgrade(arguments: &[String]) -> Result<u8, String> {
-    let own: Vec<Switch> = WAIT.into_iter().chain(WAYS).collect();
-    let command = match Command::parse("upgrade", arguments, &own)? {
-        Ok(command) => command,
-        Err(status) => return Ok(status),
-    };
-    let wait = command.has("wait");
-    let way = match (command.has("in-place"), command.has("two-masters")) {
-        (true, true) => return Err("licorne upgrade: --in-place and --two-masters exclude each other".to_string()),
-        (true, false) => Some(Way::InPlace),
-        (false, true) => Some(Way::TwoMasters),
-        (false, false) => None,
-    };
-    follow(&command, Request::Upgrade { wait, way }, wait, "upgrade")
+/// The options of `licorne upgrade`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Upgrade {
+    /// wait until the new code serves; fail, and say why, when it does not
+    #[arg(long, short)]
+    wait: bool,
+    /// execute the new program in the place of the old one
+    #[arg(long)]
+    in_place: bool,
+    /// start the new program beside the old one
+    #[arg(long, conflicts_with = "in_place")]
+    two_masters: bool,
+    #[command(flatten)]
+    which: Which,
 }
 
-fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result<u8, String> {
+impl Reload {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// No master, or the new code does not serve.
+    pub(crate) fn run(&self) -> Result<u8, Error> {
+        match self.which.find("reload")? {
+            Ok(master) => follow(&master, Request::Reload { wait: self.wait }, self.wait, "reload"),
+            Err(status) => Ok(status),
+        }
+    }
+}
+
+impl Upgrade {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// No master, or the new program does not serve.
+    pub(crate) fn run(&self) -> Result<u8, Error> {
+        let way = match (self.in_place, self.two_masters) {
+            (true, _) => Some(Way::InPlace),
+            (_, true) => Some(Way::TwoMasters),
+            (false, false) => None,
+        };
+        match self.which.find("upgrade")? {
+            Ok(master) => follow(&master, Request::Upgrade { wait: self.wait, way }, self.wait, "upgrade"),
+            Err(status) => Ok(status),
+        }
+    }
+}
+
+fn follow(master: &Master, request: Request, wait: bool, what: &'static str) -> Result<u8, Error> {
     let bar = progress_bar(wait);
-    let ended = command.ask(request, |answer| match answer {
+    let ended = master.ask(request, |answer| match answer {
         Answer::Accepted | Answer::Status(_) => None,
         Answer::Progress { done, total } => {
             bar.set_length(u64::from(total));
@@ -73,9 +85,9 @@ fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result
     bar.finish_and_clear();
     match ended {
         Some(Ok((generation, release, warning))) if wait => {
-            show(&format!("{what} done: generation {generation} serves: {}\n", command.master().name()))?;
+            sys::stdio::print(&format!("{what} done: generation {generation} serves: {}\n", master.name()))?;
             if let Some(release) = release {
-                show(&format!("release {}\n", printable(&release)))?;
+                sys::stdio::print(&format!("release {}\n", printable(&release)))?;
             }
             if let Some(warning) = warning {
                 complain(format_args!("warning: {}", printable(&warning)));
@@ -83,7 +95,7 @@ fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result
             Ok(0)
         }
         Some(Ok(_)) => {
-            show(&format!("{what} asked for: {}\n", command.master().name()))?;
+            sys::stdio::print(&format!("{what} asked for: {}\n", master.name()))?;
             Ok(0)
         }
         Some(Err((reason, backtrace))) => {
@@ -93,7 +105,7 @@ fn follow(command: &Command, request: Request, wait: bool, what: &str) -> Result
             }
             Ok(1)
         }
-        None => Err(format!("{what}: the master left without an answer")),
+        None => Err(Error::NoAnswerTo(what)),
     }
 }
 

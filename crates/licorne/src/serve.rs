@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use master::{Options, RubyOption, Runtime};
-
+use options::{Given, port};
 use sys::stdio::complain;
 
+use crate::error::Error;
 use crate::guise::Guise;
-use crate::options::{Given, parse, port, show};
+use crate::usage::Usage;
 
 /// What supervisord sets for its programs: a login shell that it starts cannot know the name of the directory either.
 const SUPERVISORD: &str = "SUPERVISOR_ENABLED";
@@ -20,21 +21,23 @@ const RACKUP_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// The command line is wrong, or the gem's files are missing.
-pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, String> {
+pub(crate) fn run(guise: Guise, arguments: &[String]) -> Result<u8, Error> {
     let (text, before, ruby) = match read(guise, arguments)? {
         Asked::Help(before, ruby) => (guise.usage(), before, ruby),
         Asked::Version(before, ruby) => (format!("{}\n", guise.version()), before, ruby),
-        Asked::Server(options, ruby) => return Ok(master::run(*options, Runtime::find(ruby)?)),
+        Asked::Server(options, ruby) => {
+            return Ok(master::run(*options, Runtime::find(ruby).map_err(Error::Said)?));
+        }
     };
     let status = if before.is_empty() { 0 } else { evaluate(&before, ruby)? };
     if status == 0 {
-        show(&text)?;
+        sys::stdio::print(&text)?;
     }
     Ok(status)
 }
 
 /// Runs Ruby with these options, as they act before one that only prints; its exit status.
-fn evaluate(options: &[RubyOption], ruby: Option<OsString>) -> Result<u8, String> {
+fn evaluate(options: &[RubyOption], ruby: Option<OsString>) -> Result<u8, Error> {
     let mut command = Command::new(ruby.unwrap_or_else(|| "ruby".into()));
     let mut evaluates = false;
     for option in options {
@@ -50,7 +53,7 @@ fn evaluate(options: &[RubyOption], ruby: Option<OsString>) -> Result<u8, String
     if !evaluates {
         command.args(["-e", ""]);
     }
-    let status = command.status().map_err(|error| format!("cannot run ruby: {error}"))?;
+    let status = command.status().map_err(Error::Ruby)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
@@ -59,7 +62,7 @@ pub(crate) fn preflight(guise: Guise, arguments: &[String]) -> u8 {
     let trouble = match read(guise, arguments) {
         Ok(Asked::Server(_, ruby)) => Runtime::find(ruby).err(),
         Ok(Asked::Help(..) | Asked::Version(..)) => Some("the command line asks for no server".to_string()),
-        Err(text) => Some(text),
+        Err(error) => Some(error.chain()),
     };
     master::preflight(trouble)
 }
@@ -74,7 +77,7 @@ enum Asked {
     Server(Box<Options>, Option<OsString>),
 }
 
-fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
+fn read(guise: Guise, arguments: &[String]) -> Result<Asked, Error> {
     let program_path = std::env::args_os().next().unwrap_or_else(|| "licorne".into());
     let mut options = Options {
         program_path: rooted(program_path),
@@ -86,7 +89,7 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     };
     let mut ruby: Option<OsString> = None;
     let (mut words, mut script) = (Vec::new(), None);
-    for given in parse(arguments, &guise.switches())? {
+    for given in guise.parse(arguments)? {
         match given {
             Given::Argument(word) => words.push(word),
             Given::Option("help", _) => return Ok(Asked::Help(options.ruby_options, ruby)),
@@ -106,19 +109,15 @@ fn read(guise: Guise, arguments: &[String]) -> Result<Asked, String> {
     let paths = [options.config_file.as_deref(), Some(options.rackup.as_str()), program];
     options.directory = start_directory(&paths.into_iter().flatten().collect::<Vec<_>>())?;
     if is_count(&options.rackup) && arguments.iter().any(|word| word == "-w") {
-        return Err(format!(
-            "-w turns on warnings, and has no number: then `{0}` is the rackup file, which is not there. Say \
-             `worker_processes {0}` in the configuration, or WEB_CONCURRENCY={0} in the environment",
-            options.rackup
-        ));
+        return Err(Usage::Count(options.rackup).into());
     }
     if options.daemonize || asks_for_background(&options.rackup, guise) {
-        options.daemonize()?;
+        options.daemonize().map_err(Error::Said)?;
     }
     Ok(Asked::Server(Box::new(options), ruby))
 }
 
-fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String> {
+fn apply(options: &mut Options, name: &str, value: String) -> Result<(), Error> {
     match name {
         "eval" => options.ruby_options.push(RubyOption::Eval(value)),
         "require" => options.ruby_options.push(RubyOption::Require(value)),
@@ -144,7 +143,7 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), String>
         "listen" => options.listeners.push(value),
         "config-file" => options.config_file = Some(value),
         "control" => options.control = Some(absolute(value)),
-        other => return Err(format!("--{other} is not handled")),
+        other => return Err(Error::Bug(other.to_string())),
     }
     Ok(())
 }
@@ -162,16 +161,16 @@ fn asks_for_background(rackup: &str, guise: Guise) -> bool {
     let lines = || String::from_utf8_lossy(&text).lines().find_map(|line| line.strip_prefix("#\\").map(str::to_string));
     let Some(line) = rackup.ends_with(".ru").then(lines).flatten() else { return false };
     let words: Vec<String> = line.split_whitespace().map(str::to_string).collect();
-    let daemonize = |given: &Given| matches!(given, Given::Option("daemonize", _));
-    parse(&words, &guise.switches()).is_ok_and(|given| given.iter().any(daemonize))
+    let daemonize = |given: &Given<String>| matches!(given, Given::Option("daemonize", _));
+    guise.parse(&words).is_ok_and(|given| given.iter().any(daemonize))
 }
 
 /// The current directory as the user sees it: `PWD`, when that is the same place, keeps symbolic links (`current`). A
 /// supervisor that enters the link itself sets no `PWD`; then `OLDPWD`, `BUNDLE_GEMFILE` or one of these paths of the
 /// command line may lead through the link. And where nothing names the directory, but the link to the current release leads
 /// to just this one, that link is what was meant: releases have new names all the time, and nothing is set up with those.
-pub(crate) fn start_directory(paths: &[&str]) -> Result<PathBuf, String> {
-    let real = std::env::current_dir().map_err(|error| format!("the current directory is gone: {error}"))?;
+pub(crate) fn start_directory(paths: &[&str]) -> Result<PathBuf, Error> {
+    let real = std::env::current_dir().map_err(Error::CurrentDirectory)?;
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let logical = variable("PWD").filter(|path| std::fs::canonicalize(path).is_ok_and(|there| there == real));
     // A shell that was started in the target of a link sets `PWD` to that target as well. `OLDPWD` counts only without a

@@ -4,32 +4,41 @@ use master::control::{Answer, Request};
 use serde_json::Value;
 use sys::text::{printable, printable_json};
 
-use crate::client::Command;
-use crate::options::{Switch, show};
+use crate::client::Which;
+use crate::error::Error;
 
-const JSON: [Switch; 1] = [Switch { short: Some('j'), long: "json", value: None, help: "print JSON" }];
+/// The options of `licorne status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// print JSON
+    #[arg(long, short)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
 
-/// Runs `licorne status`.
-///
-/// # Errors
-/// No master.
-pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let command = match Command::parse("status", arguments, &JSON)? {
-        Ok(command) => command,
-        Err(status) => return Ok(status),
-    };
-    let status = command.ask(Request::Status, |answer| match answer {
-        Answer::Status(status) => Some(Ok(status)),
-        Answer::Failed { reason, .. } => Some(Err(reason)),
-        _ => None,
-    })?;
-    match status {
-        Some(Ok(status)) if command.has("json") => show(&printable_json(&format!("{status:#}\n")))?,
-        Some(Ok(status)) => show(&table(&status))?,
-        Some(Err(reason)) => return Err(reason),
-        None => return Err("the master left without an answer".to_string()),
+impl Status {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// No master.
+    pub(crate) fn run(&self) -> Result<u8, Error> {
+        let master = match self.which.find("status")? {
+            Ok(master) => master,
+            Err(status) => return Ok(status),
+        };
+        let status = master.ask(Request::Status, |answer| match answer {
+            Answer::Status(status) => Some(Ok(status)),
+            Answer::Failed { reason, .. } => Some(Err(Error::Refused(reason))),
+            _ => None,
+        })?;
+        let status = status.unwrap_or(Err(Error::NoAnswer))?;
+        match self.json {
+            true => sys::stdio::print(&printable_json(&format!("{status:#}\n")))?,
+            false => sys::stdio::print(&table(&status))?,
+        }
+        Ok(0)
     }
-    Ok(0)
 }
 
 fn table(status: &Value) -> String {

@@ -2,31 +2,40 @@
 
 use master::control::{Answer, Request};
 
-use crate::client::Command;
-use crate::options::{Switch, show};
+use crate::client::Which;
+use crate::error::Error;
 
-const QUICK: [Switch; 1] =
-    [Switch { short: Some('q'), long: "quick", value: None, help: "do not wait for requests that have begun" }];
+/// The options of `licorne stop`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stop {
+    /// do not wait for requests that have begun
+    #[arg(long, short)]
+    quick: bool,
+    #[command(flatten)]
+    which: Which,
+}
 
-/// Runs `licorne stop`.
-///
-/// # Errors
-/// No master.
-pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let command = match Command::parse("stop", arguments, &QUICK)? {
-        Ok(command) => command,
-        Err(status) => return Ok(status),
-    };
-    let failed = command.ask(Request::Stop { graceful: !command.has("quick") }, |answer| match answer {
-        Answer::Failed { reason, .. } => Some(reason),
-        // The end of the connection is what tells that the master is gone.
-        _ => None,
-    })?;
-    match failed {
-        Some(reason) => Err(format!("stop failed: {reason}")),
-        None => {
-            show(&format!("stopped {}\n", command.master().name()))?;
-            Ok(0)
+impl Stop {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// No master.
+    pub(crate) fn run(&self) -> Result<u8, Error> {
+        let master = match self.which.find("stop")? {
+            Ok(master) => master,
+            Err(status) => return Ok(status),
+        };
+        let failed = master.ask(Request::Stop { graceful: !self.quick }, |answer| match answer {
+            Answer::Failed { reason, .. } => Some(reason),
+            // The end of the connection is what tells that the master is gone.
+            _ => None,
+        })?;
+        match failed {
+            Some(reason) => Err(Error::NotStopped(reason)),
+            None => {
+                sys::stdio::print(&format!("stopped {}\n", master.name()))?;
+                Ok(0)
+            }
         }
     }
 }

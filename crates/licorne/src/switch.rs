@@ -5,66 +5,68 @@
 
 use std::process::{Command, Stdio};
 
-use crate::options::{Given, Switch, help, parse, show};
+use crate::error::Error;
+use crate::usage::Usage;
 
-const SWITCHES: [Switch; 2] = [
-    Switch { short: Some('i'), long: "instances", value: Some("A,B"), help: "the two instances (default: 1,2)" },
-    Switch { short: Some('h'), long: "help", value: None, help: "Show this message" },
-];
+/// The options of `licorne switch`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Switch {
+    /// the two instances
+    #[arg(long, short, value_name = "A,B", default_value = "1,2")]
+    instances: String,
+    /// the template unit
+    #[arg(default_value = TEMPLATE)]
+    unit: String,
+}
+
 /// The template of `deploy/systemd/two-masters`.
 const TEMPLATE: &str = "licorne";
 
-/// Runs `licorne switch`.
-///
-/// # Errors
-/// The arguments are wrong, systemctl is missing, or the new master does not start.
-pub(crate) fn run(arguments: &[String]) -> Result<u8, String> {
-    let (mut unit, mut instances) = (TEMPLATE.to_string(), "1,2".to_string());
-    for given in parse(arguments, &SWITCHES)? {
-        match given {
-            Given::Option("help", _) => {
-                show(&format!("Usage: licorne switch [options] [unit]\n{}", help(&SWITCHES)))?;
-                return Ok(0);
-            }
-            Given::Option(_, value) => instances = value,
-            Given::Argument(word) => unit = word,
-        }
+impl Switch {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// The arguments are wrong, systemctl is missing, or the new master does not start.
+    pub(crate) fn run(&self) -> Result<u8, Error> {
+        switch(&units(&self.unit, &self.instances)?)
     }
-    let units = units(&unit, &instances)?;
-    let (old, new) = choose(&units, [since(&units[0])?, since(&units[1])?]);
+}
+
+fn switch(units: &[String; 2]) -> Result<u8, Error> {
+    let (old, new) = choose(units, [since(&units[0])?, since(&units[1])?]);
     if !systemctl(&["start", new])? {
         let why = property(new, "StatusText")?;
         // It would be tried again and again, beside the one that serves.
         systemctl(&["stop", "--quiet", new])?;
         let serves_on = old.map(|old| format!("; {old} serves on")).unwrap_or_default();
         let whose = if sys::process::own_uid() == 0 { "" } else { " --user (the system's units are root's to switch)" };
-        return Err(format!("switch failed: {new} did not start{serves_on}\n{why}\nsee: journalctl -u {new}{whose}"));
+        return Err(Error::NotStarted { new: new.to_string(), serves_on, why, whose });
     }
     if let Some(old) = old
         // Quietly: that the sockets can still start it is what they are for.
         && !systemctl(&["stop", "--quiet", old])?
     {
-        return Err(format!("{new} serves, but {old} could not be stopped: see journalctl -u {old}"));
+        return Err(Error::NotLeft { new: new.to_string(), old: old.to_string() });
     }
     match old {
-        Some(old) => show(&format!("{new} serves, {old} has left\n"))?,
-        None => show(&format!("{new} serves\n"))?,
+        Some(old) => sys::stdio::print(&format!("{new} serves, {old} has left\n"))?,
+        None => sys::stdio::print(&format!("{new} serves\n"))?,
     }
     Ok(0)
 }
 
 /// The two units.
-fn units(unit: &str, instances: &str) -> Result<[String; 2], String> {
+fn units(unit: &str, instances: &str) -> Result<[String; 2], Usage> {
     let template = unit.trim_end_matches(".service").trim_end_matches('@');
     if template.is_empty() || template.contains('@') {
-        return Err(format!("licorne switch {unit}: the template is meant, as in {TEMPLATE}; --instances are its two"));
+        return Err(Usage::Template { unit: unit.to_string() });
     }
     match instances.split(',').collect::<Vec<_>>().as_slice() {
         [a, b] if !a.is_empty() && !b.is_empty() && a != b => {
             Ok([a, b].map(|name| format!("{template}@{name}.service")))
         }
         // Of one and the same the new one would be stopped as the old one.
-        _ => Err(format!("--instances {instances}: two different names, as in 1,2")),
+        _ => Err(Usage::Instances(instances.to_string())),
     }
 }
 
@@ -82,21 +84,24 @@ fn choose(units: &[String; 2], since: [Option<u64>; 2]) -> (Option<&str>, &str) 
 }
 
 /// Since when a unit is active, in microseconds after the machine's start; `None` when it is not.
-fn since(unit: &str) -> Result<Option<u64>, String> {
+fn since(unit: &str) -> Result<Option<u64>, Error> {
     let active = matches!(property(unit, "ActiveState")?.as_str(), "active" | "reloading");
     let moment = property(unit, "ActiveEnterTimestampMonotonic")?.parse().unwrap_or(0);
     Ok(active.then_some(moment))
 }
 
-fn property(unit: &str, name: &str) -> Result<String, String> {
-    let output =
-        command().args(["show", unit, "--value", "-p", name]).stdin(Stdio::null()).output().map_err(missing)?;
+fn property(unit: &str, name: &str) -> Result<String, Error> {
+    let output = command()
+        .args(["show", unit, "--value", "-p", name])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Error::Systemctl)?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
 }
 
 /// Whether it succeeded. What it prints, the user sees.
-fn systemctl(arguments: &[&str]) -> Result<bool, String> {
-    command().args(arguments).stdin(Stdio::null()).status().map(|status| status.success()).map_err(missing)
+fn systemctl(arguments: &[&str]) -> Result<bool, Error> {
+    command().args(arguments).stdin(Stdio::null()).status().map(|status| status.success()).map_err(Error::Systemctl)
 }
 
 fn command() -> Command {
@@ -109,10 +114,6 @@ fn command() -> Command {
     command
 }
 
-fn missing(error: std::io::Error) -> String {
-    format!("systemctl: {error}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +122,7 @@ mod tests {
     fn a_template_and_two_different_instances_are_meant() {
         let want = ["shop@a.service".to_string(), "shop@b.service".to_string()];
         for unit in ["shop", "shop@", "shop@.service"] {
-            assert_eq!(units(unit, "a,b").as_ref(), Ok(&want));
+            assert_eq!(units(unit, "a,b").ok().as_ref(), Some(&want));
         }
         for (unit, instances) in [
             ("shop@a", "a,b"),

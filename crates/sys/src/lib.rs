@@ -37,4 +37,4 @@ pub mod way_back;
 
 mod error;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, chain};
