@@ -21,6 +21,7 @@ Gem::Specification.new do |spec|
       "Cargo.{toml,lock}", "README.md", "CHANGELOG.md", "LICENSE-*",
       "crates/{#{crates.join(",")}}/{Cargo.toml,src/**/*.rs}",
       "deploy/**/*", # what `licorne init` prints
+      "man/*", "completions/*",
       "gem/{lib,compat}/**/*.rb", "gem/exe/*", "gem/ext/{Cargo.toml,extconf.rb,src/**/*.rs}"
     ].select { |path| File.file?(path) }
   end

@@ -93,7 +93,11 @@ fn the_installed_gem_serves_reloads_and_is_upgraded() {
 
     let version = run(gems.command(&licorne).arg("-v"), testkit::patience());
     assert_eq!(version.stdout, concat!("licorne v", env!("CARGO_PKG_VERSION"), "\n"), "{version:#?}");
-    assert!(!gems.home().join("gems").join(concat!("licorne-", env!("CARGO_PKG_VERSION"), "/gem/ext/target")).exists());
+    let files = gems.home().join("gems").join(concat!("licorne-", env!("CARGO_PKG_VERSION")));
+    assert!(!files.join("gem/ext/target").exists());
+    for name in ["man/licorne.1", "man/licorne.5", "completions/licorne.bash"] {
+        assert!(files.join(name).exists(), "{name}");
+    }
 
     let server = Server::builder().program(&licorne).app(App::rackup(APP)).env("GEM_HOME", &home);
     let mut server = server.workers(2).start();

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::listener::{OPTIONS, OptionKind, Transport};
+use crate::listener::{OPTIONS, Option as ListenerOption, OptionKind, Transport};
 use crate::{Directive, Kind, Origin, TABLE};
 
 const HEAD: &str = "<!-- Printed from crates/directives; edit the table there. -->\n# Configuration reference\n\n\
@@ -31,8 +31,8 @@ fn directives(out: &mut String, origin: Origin) {
         out.push_str(&format!(
             "| [`{name}`](#{name}) | {values} | {default} | {environment} | {reload} | {since} |\n",
             name = directive.name,
-            values = values(directive),
-            default = default(directive),
+            values = directive.shown_values(),
+            default = directive.shown_default(),
             environment = directive.environment.map_or_else(String::new, |name| format!("`{name}`")),
             reload = if directive.reloadable { "yes" } else { "no" },
             since = directive.since,
@@ -43,53 +43,71 @@ fn directives(out: &mut String, origin: Origin) {
     }
 }
 
-fn default(directive: &Directive) -> String {
-    match directive.default {
-        crate::Default::Described(words) => words.into(),
-        other => format!("`{}`", other.text()),
+impl Directive {
+    /// The default, in Markdown.
+    pub fn shown_default(&self) -> String {
+        match self.default {
+            crate::Default::Described(words) => words.into(),
+            other => format!("`{}`", other.text()),
+        }
+    }
+
+    /// The values that it takes, in Markdown.
+    pub fn shown_values(&self) -> String {
+        let unit = self.unit.map_or_else(String::new, |unit| format!(" ({unit})"));
+        match self.kind {
+            Kind::Integer { min, auto, .. } => {
+                format!("integer ≥ {min}{unit}{}", if auto { " or `:auto`" } else { "" })
+            }
+            Kind::Number { min } => format!("number ≥ {min}{unit}"),
+            Kind::Boolean => "`true` or `false`".into(),
+            Kind::Path { optional: true } => "path or `nil`".into(),
+            Kind::Path { optional: false } => "path".into(),
+            Kind::Choice(words) => format!("`:{}`", words.join("`, `:")),
+            Kind::Hook { arity } => format!("block of {arity} argument{}", if arity == 1 { "" } else { "s" }),
+            Kind::Logger => "object that answers debug, info, warn, error, fatal".into(),
+            Kind::Listen => "address, options".into(),
+            Kind::Address => "address or port".into(),
+            Kind::Networks => "addresses and networks, `:unix`".into(),
+            Kind::Hosts => "names".into(),
+            Kind::User => "name, optional group".into(),
+        }
     }
 }
 
-fn values(directive: &Directive) -> String {
-    let unit = directive.unit.map_or_else(String::new, |unit| format!(" ({unit})"));
-    match directive.kind {
-        Kind::Integer { min, auto, .. } => {
-            format!("integer ≥ {min}{unit}{}", if auto { " or `:auto`" } else { "" })
+impl ListenerOption {
+    /// The values that it takes, in Markdown.
+    pub fn shown_values(&self) -> String {
+        match self.kind {
+            OptionKind::Integer => "integer".into(),
+            OptionKind::Boolean => "`true` or `false`".into(),
+            OptionKind::Numeric => "number".into(),
+            OptionKind::Choice(words) => format!("`true`, `false`, `:{}`", words.join("`, `:")),
+            OptionKind::Any => "any".into(),
         }
-        Kind::Number { min } => format!("number ≥ {min}{unit}"),
-        Kind::Boolean => "`true` or `false`".into(),
-        Kind::Path { optional: true } => "path or `nil`".into(),
-        Kind::Path { optional: false } => "path".into(),
-        Kind::Choice(words) => format!("`:{}`", words.join("`, `:")),
-        Kind::Hook { arity } => format!("block of {arity} argument{}", if arity == 1 { "" } else { "s" }),
-        Kind::Logger => "object that answers debug, info, warn, error, fatal".into(),
-        Kind::Listen => "address, options".into(),
-        Kind::Address => "address or port".into(),
-        Kind::Networks => "addresses and networks, `:unix`".into(),
-        Kind::Hosts => "names".into(),
-        Kind::User => "name, optional group".into(),
+    }
+
+    /// The listeners that it acts on.
+    pub fn shown_transport(&self) -> &'static str {
+        match self.transport {
+            Transport::Tcp => "TCP",
+            Transport::Unix => "UNIX",
+            Transport::Both => "TCP, UNIX",
+            Transport::Neither => "ignored",
+        }
     }
 }
 
 fn options(out: &mut String) {
     out.push_str("| option | values | default | for | meaning |\n|---|---|---|---|---|\n");
     for option in OPTIONS {
-        let values = match option.kind {
-            OptionKind::Integer => "integer".into(),
-            OptionKind::Boolean => "`true` or `false`".into(),
-            OptionKind::Numeric => "number".into(),
-            OptionKind::Choice(words) => format!("`true`, `false`, `:{}`", words.join("`, `:")),
-            OptionKind::Any => String::from("any"),
-        };
-        let transport = match option.transport {
-            Transport::Tcp => "TCP",
-            Transport::Unix => "UNIX",
-            Transport::Both => "TCP, UNIX",
-            Transport::Neither => "ignored",
-        };
         out.push_str(&format!(
-            "| `{}` | {values} | {} | {transport} | {} |\n",
-            option.name, option.default, option.doc
+            "| `{}` | {} | {} | {} | {} |\n",
+            option.name,
+            option.shown_values(),
+            option.default,
+            option.shown_transport(),
+            option.doc
         ));
     }
 }

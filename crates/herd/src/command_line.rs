@@ -69,7 +69,7 @@ pub(crate) struct Options {
 }
 
 /// The options. No name here may begin as one of unicornherder's does: scripts may use prefixes of those.
-const SWITCHES: [Switch; 12] = [
+pub const SWITCHES: [Switch; 12] = [
     Switch::new('u', "unicorn", Some("TYPE"), "unicorn, unicorn_rails, gunicorn, gunicorn_django or licorne"),
     Switch::new('b', "unicorn-bin", Some("PATH"), "a program that takes unicorn's options"),
     Switch::new('g', "gunicorn-bin", Some("PATH"), "a program that takes gunicorn's options"),

@@ -30,5 +30,5 @@ mod output;
 pub mod place;
 mod shell;
 
-pub use command_line::Guise;
+pub use command_line::{Guise, SWITCHES};
 pub use shell::run;

@@ -90,7 +90,7 @@ impl Guise {
     }
 
     /// All options that it understands.
-    fn switches(self) -> Vec<Switch> {
+    pub(crate) fn switches(self) -> Vec<Switch> {
         [&RUBY[..], &self.server_switches(), &COMMON].concat()
     }
 

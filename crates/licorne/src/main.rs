@@ -7,6 +7,7 @@
 //! | `serve` | Unicorn's command line, then the master |
 //! | `commands` | the subcommands, and `help` |
 //! | `usage`, `error` | why a command line, or what it asks for, cannot be |
+//! | `pages` | man pages and completions, printed by a test |
 //! | `find`, `client` | finds a master's control socket and talks to it |
 //! | `reload`, `stop`, `status`, `admin`, `herd_reload` | one subcommand each |
 //! | `init` | the files of `deploy/`, filled in |
@@ -25,6 +26,8 @@ mod find;
 mod guise;
 mod herd_reload;
 mod init;
+#[cfg(test)]
+mod pages;
 mod reload;
 mod serve;
 mod status;

@@ -1,0 +1,114 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_licorne_global_optspecs
+    string join \n e/eval= d/debug w/warn I/include= r/require= o/host= p/port= l/listen= c/config-file= D/daemonize E/env= N/no-default-middleware s/server= control= script= ruby= h/help v/version
+end
+
+function __fish_licorne_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_licorne_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_licorne_using_subcommand
+    set -l cmd (__fish_licorne_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c licorne -n "__fish_licorne_needs_command" -s e -l eval -d 'evaluate a LINE of code' -r -f
+complete -c licorne -n "__fish_licorne_needs_command" -s I -l include -d 'specify $LOAD_PATH (may be used more than once)' -r -F
+complete -c licorne -n "__fish_licorne_needs_command" -s r -l require -d 'require the library, before executing your script' -r -f
+complete -c licorne -n "__fish_licorne_needs_command" -s o -l host -d 'listen on HOST (default: 0.0.0.0)' -r -f -a "(__fish_print_hostnames)"
+complete -c licorne -n "__fish_licorne_needs_command" -s p -l port -d 'use PORT (default: 8080)' -r -f
+complete -c licorne -n "__fish_licorne_needs_command" -s l -l listen -d 'listen on HOST:PORT or PATH, may be repeated' -r -f
+complete -c licorne -n "__fish_licorne_needs_command" -s c -l config-file -d 'the configuration file' -r -F
+complete -c licorne -n "__fish_licorne_needs_command" -s E -l env -d 'use RACK_ENV for defaults (default: development)' -r -f
+complete -c licorne -n "__fish_licorne_needs_command" -s s -l server -d 'this flag only exists for compatibility' -r -f
+complete -c licorne -n "__fish_licorne_needs_command" -l control -d 'where to put the control socket' -r -F
+complete -c licorne -n "__fish_licorne_needs_command" -l script -d 'a program that calls Licorne.run(app)' -r -F
+complete -c licorne -n "__fish_licorne_needs_command" -l ruby -d 'the Ruby to run (default: ruby in PATH)' -r -f -a "(__fish_complete_command)"
+complete -c licorne -n "__fish_licorne_needs_command" -s d -l debug -d 'set debugging flags (set $DEBUG to true)'
+complete -c licorne -n "__fish_licorne_needs_command" -s w -l warn -d 'turn warnings on for your script'
+complete -c licorne -n "__fish_licorne_needs_command" -s D -l daemonize -d 'run daemonized in the background'
+complete -c licorne -n "__fish_licorne_needs_command" -s N -l no-default-middleware -d 'do not load middleware implied by RACK_ENV'
+complete -c licorne -n "__fish_licorne_needs_command" -s h -l help -d 'Show this message'
+complete -c licorne -n "__fish_licorne_needs_command" -s v -l version -d 'Show version'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "reload" -d 'new code and configuration, worker by worker (--wait: say how it went)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "upgrade" -d 'a new program: another Licorne, Ruby or environment'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "stop" -d 'finish what has begun, and leave (--quick: do not finish)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'what master and workers do (--json)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "switch" -d 'from one of two masters behind the same systemd sockets to the other'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "admin" -d 'answer health checks and monitors for a master'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "init" -d 'print the files for a supervisor, proxy or deploy tool'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "herd" -d 'be the stable parent of a Unicorn or Gunicorn'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "help" -d 'show this, or the help of a command'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -s w -l wait -d 'wait until the new code serves; fail, and say why, when it does not'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s w -l wait -d 'wait until the new code serves; fail, and say why, when it does not'
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l in-place -d 'execute the new program in the place of the old one'
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l two-masters -d 'start the new program beside the old one'
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand stop" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand stop" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand stop" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand stop" -s q -l quick -d 'do not wait for requests that have begun'
+complete -c licorne -n "__fish_licorne_using_subcommand stop" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand stop" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand status" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand status" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand status" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand status" -s j -l json -d 'print JSON'
+complete -c licorne -n "__fish_licorne_using_subcommand status" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand status" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand switch" -s i -l instances -d 'the two instances' -r
+complete -c licorne -n "__fish_licorne_using_subcommand switch" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -s l -l listen -d 'where to answer' -r
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -l host -d 'a name by which clients may ask (repeatable)' -r
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l name -d 'what the service is called' -r
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l directory -d 'the application (here)' -r -f -a "(__fish_complete_directories)"
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l user -d 'whom it runs as (you)' -r -f -a "(__fish_complete_users)"
+complete -c licorne -n "__fish_licorne_using_subcommand init" -s c -l config-file -d 'its configuration' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l socket -d 'where it listens (as the file says)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l program -d 'the licorne to run (this one)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s u -l unicorn -d 'unicorn, unicorn_rails, gunicorn, gunicorn_django or licorne' -r -f
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s b -l unicorn-bin -d 'a program that takes unicorn\'s options' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s g -l gunicorn-bin -d 'a program that takes gunicorn\'s options' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s p -l pidfile -d 'the server\'s pid file (default: TYPE.pid)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s t -l timeout -d 'how long a boot may take (default: 30)' -r -f
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s o -l overlap -d 'both serve at most this long (default: 30)' -r -f
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l control -d 'where to put the control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l write-pid -d 'write the herder\'s own process id there' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l foreground -d 'the server stays, its output is kept'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l daemonize -d 'the server gets -D'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s v -l version -d 'show the version'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -f -a "reload" -d 'replace the running server by a new one, as SIGHUP does'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -l pid -d 'the herder\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -l pid-file -d 'a file with it (see --write-pid)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -l control -d 'the herder\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -s w -l wait -d 'wait until the new server serves; fail, and say why, when it does not'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand help" -s h -l help -d 'show this message'
