@@ -1,7 +1,11 @@
-//! The one table of configuration directives.
+//! The one table of configuration directives, and the struct of their values that is made of it.
 //!
 //! The Ruby DSL defines its methods from it, checks values with it, finds the nearest right name for a misspelled one
 //! in it, and `docs/reference.md` is printed from it. It knows no Ruby: values travel as [`Value`].
+//!
+//! An entry of the table is also a field of [`Settings`]. A mold tells the value of each directive by its name; master,
+//! reactor and extension take the groups of it that they need. No default is written anywhere else: what is missing is an
+//! error.
 //!
 //! # Converting values
 //! The extension turns a Ruby object into a [`Value`], calls [`check()`], and turns the answer back:
@@ -20,6 +24,7 @@
 //! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`], `foreign_directive(name)`
 //! is [`foreign()`].
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
+//! `complete_listener_options(options)` is [`complete_options()`].
 //!
 //! What only Ruby can see (does the logger answer `info`? does the user exist? is the directory writable?) the DSL
 //! checks itself. Source: Unicorn's directives, defaults and error texts, observed from outside.
@@ -33,18 +38,28 @@ extern crate alloc;
 extern crate std;
 
 mod check;
-mod clients;
+mod configuration;
+mod directive;
 mod foreign;
 mod listener;
 mod nearest;
+mod record;
 mod reference;
+mod settings;
 mod table;
 mod value;
 
 pub use check::check;
+pub use configuration::{Asked, Configuration, Findings, Listener, StartCtx, UserIds};
+pub use directive::{Default, Directive, Kind, Origin, find};
 pub use foreign::foreign;
-pub use listener::{OPTIONS, Option as ListenerOption, OptionKind, Transport, check_option, nearest_option};
+pub use listener::{
+    BACKLOG, ListenerOption, ListenerOptions, OPTIONS, OptionKind, Transport, check_option, complete_options,
+    nearest_option,
+};
 pub use nearest::{closest, nearest};
 pub use reference::reference;
-pub use table::{Default, Directive, Kind, Origin, TABLE, find};
+pub use table::{
+    Application, Connections, Hooks, Limits, Processes, Rates, Settings, System, TABLE, TermSignal, UpgradeWay,
+};
 pub use value::Value;

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::listener::{OPTIONS, Option as ListenerOption, OptionKind, Transport};
+use crate::listener::{ListenerOption, OPTIONS, OptionKind, Transport};
 use crate::{Directive, Kind, Origin, TABLE};
 
 const HEAD: &str = "<!-- Printed from crates/directives; edit the table there. -->\n# Configuration reference\n\n\
@@ -83,7 +83,7 @@ impl ListenerOption {
             OptionKind::Boolean => "`true` or `false`".into(),
             OptionKind::Numeric => "number".into(),
             OptionKind::Choice(words) => format!("`true`, `false`, `:{}`", words.join("`, `:")),
-            OptionKind::Any => "any".into(),
+            OptionKind::Any | OptionKind::Seconds => "any".into(),
         }
     }
 
@@ -105,7 +105,7 @@ fn options(out: &mut String) {
             "| `{}` | {} | {} | {} | {} |\n",
             option.name,
             option.shown_values(),
-            option.default,
+            option.default.text(),
             option.shown_transport(),
             option.doc
         ));

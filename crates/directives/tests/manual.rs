@@ -35,7 +35,7 @@ fn manual() -> String {
     for option in OPTIONS {
         page.control("TP", []).text([vec![bold(option.name), roman(": ")], text(&option.shown_values())].concat());
         page.text(text(option.doc));
-        page.text(text(&format!("Default: {}. For: {}.", option.default, option.shown_transport())));
+        page.text(text(&format!("Default: {}. For: {}.", option.default.text(), option.shown_transport())));
     }
     page.control("SH", ["DIRECTIVES OF LICORNE"]);
     directives(&mut page, Origin::Licorne);
