@@ -16,7 +16,7 @@ const SHELLS: &[(&str, &[&str])] = &[
     ("options", &[]),
     ("sys", &[]),
     ("master", &["supervisor", "wire", "scoreboard", "directives", "sys"]),
-    ("reactor", &["http1", "sys", "wire", "scoreboard"]),
+    ("reactor", &["http1", "sys", "wire", "scoreboard", "directives"]),
     ("admin", &["http1", "sys"]),
     ("herd", &["options", "sys"]),
     ("licorne", &["admin", "herd", "master", "wire", "options", "sys", "directives"]),

@@ -19,7 +19,7 @@ class SettingsTest < Minitest::Test
     assert_equal [true, false, false], settings.values_at("default_middleware", "preload_app", "custom_logger")
     assert_equal [nil, nil, nil, nil], settings.values_at("pid", "stderr_path", "working_directory", "user")
     assert_equal false, settings["before_fork"]
-    assert_equal [{ "address" => "0.0.0.0:8080" }], settings["listeners"]
+    assert_equal [{ "address" => "0.0.0.0:8080" }], asked(settings["listeners"])
     refute settings.key?("logger")
   end
 
@@ -39,14 +39,34 @@ class SettingsTest < Minitest::Test
                  without_places(settings["listeners"])
   end
 
+  # Without what each listener has that is asked nothing of.
+  def asked(listeners)
+    silent = Licorne::Native.complete_listener_options({}).transform_keys(&:to_s)
+    listeners.map do |listener|
+      assert_equal ["address", "resolved", "unresolved", "place", *silent.keys], listener.keys
+      listener.reject { |name, value| value == silent[name] }
+    end
+  end
+
   def without_places(listeners)
-    listeners.map { |listener| listener.except("place") }
+    asked(listeners).map { |listener| listener.except("place") }
+  end
+
+  def test_every_option_of_every_listener_is_told
+    text = "listen 8080, proxy_protocol: true, tcp_defer_accept: false\nlisten '/a.sock', tries: nil"
+    tcp, unix = settings(text)["listeners"]
+    assert_equal ["any", 0, 5, true, nil], tcp.values_at("proxy_protocol", "tcp_defer_accept", "tries", "tcp_nodelay", "backlog")
+    assert_equal [nil, 1, 5, 0, 0.5], unix.values_at("proxy_protocol", "tcp_defer_accept", "tries", "umask", "delay")
+  end
+
+  def test_a_directive_that_is_set_to_nil_has_its_default
+    assert_equal [75, nil], settings("set[:keepalive_timeout] = nil").values_at("keepalive_timeout", "pid")
   end
 
   def test_a_host_is_looked_up_here_and_not_by_the_master
     assert_equal [{ "address" => "localhost:80", "resolved" => "127.0.0.1:80" }],
                  without_places(settings("listen 'localhost:80'")["listeners"])
-    unknown, = settings("listen 'a.invalid:80'")["listeners"]
+    unknown, = asked(settings("listen 'a.invalid:80'")["listeners"])
     assert_equal %w[address unresolved place], unknown.keys
     assert_match(/\Agetaddrinfo: .* \(SocketError\)\z/, unknown["unresolved"])
   end
@@ -58,17 +78,17 @@ class SettingsTest < Minitest::Test
     assert_equal [{ "address" => "127.0.0.1:1", "backlog" => 7 },
                   { "address" => "127.0.0.1:2", "place" => "u.rb:1", "tries" => 1 },
                   { "address" => "127.0.0.1:3", "place" => "config.ru" }, { "address" => "127.0.0.1:5" }],
-                 settings["listeners"]
+                 asked(settings["listeners"])
   end
 
   def test_port_of_the_environment_counts_where_no_listener_is_given
     ENV["PORT"] = "5000"
-    assert_equal [{ "address" => "0.0.0.0:5000" }], settings["listeners"]
-    assert_equal [{ "address" => "127.0.0.1:5000" }], settings(host: "127.0.0.1")["listeners"]
-    assert_equal [{ "address" => "9", "place" => "u.rb:1" }], settings("listen 9")["listeners"]
-    assert_equal [], settings(inherited: ["127.0.0.1:7"])["listeners"]
+    assert_equal [{ "address" => "0.0.0.0:5000" }], asked(settings["listeners"])
+    assert_equal [{ "address" => "127.0.0.1:5000" }], asked(settings(host: "127.0.0.1")["listeners"])
+    assert_equal [{ "address" => "9", "place" => "u.rb:1" }], asked(settings("listen 9")["listeners"])
+    assert_equal [], asked(settings(inherited: ["127.0.0.1:7"])["listeners"])
     ENV["PORT"] = " "
-    assert_equal [{ "address" => "0.0.0.0:8080" }], settings["listeners"]
+    assert_equal [{ "address" => "0.0.0.0:8080" }], asked(settings["listeners"])
     ENV["PORT"] = "http"
     assert_equal 'not a port: PORT="http"', assert_raises(ArgumentError) { settings }.message
   end

@@ -16,6 +16,7 @@ use sys::spawn::Program;
 use crate::boot::PRIVATE_VARIABLES;
 use crate::children::Who;
 use crate::control::Answer;
+use crate::settings::Settings;
 use crate::shell::Shell;
 
 /// One that ends sooner than this cannot do its work, and is not started again before the settings change.
@@ -91,7 +92,7 @@ impl Admin {
 impl Shell {
     /// Starts or stops the process, as the settings and the state want it.
     pub(crate) fn tend_admin(&mut self) {
-        let wanted = self.settings.as_ref().and_then(|settings| settings.admin.clone());
+        let wanted = self.settings.as_ref().and_then(Settings::admin);
         let wanted = wanted.filter(|_| self.speaks_for_itself());
         if let Some(running) = &mut self.admin.running {
             if wanted.as_ref() != Some(&running.place) && !running.told_to_leave {

@@ -4,6 +4,7 @@
 //! and redirects.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
 use supervisor::{Event, Generation};
@@ -11,7 +12,7 @@ use sys::signals::{Delivered, Signal, Signals};
 use sys::user::User;
 use wire::ToMold;
 
-use crate::children::MoldStage;
+use crate::children::{MoldStage, Starter};
 use crate::control;
 use crate::listeners;
 use crate::revision::Release;
@@ -36,7 +37,10 @@ impl Shell {
     }
 
     fn prepare(&mut self, generation: Generation, json: &str) -> Result<supervisor::Plan, String> {
-        let settings = Settings::parse(json)?;
+        let settings = match self.children.mold(generation).map(|mold| mold.starter) {
+            Some(Starter::Former) => Settings::parse_older(json)?,
+            Some(Starter::Present) | None => Settings::parse(json)?,
+        };
         let first = self.settings.is_none();
         if first && settings.daemonize && !self.options.daemonize {
             self.options.daemonize()?;
@@ -44,7 +48,7 @@ impl Shell {
             self.begins_anew = self.succession.origin.is_none();
         }
         if self.begins_anew {
-            return Ok(settings.plan(self.way(settings.upgrade)));
+            return Ok(settings.plan(self.way(settings.processes.upgrade)));
         }
         if first {
             self.enter(&settings)?;
@@ -52,11 +56,11 @@ impl Shell {
             std::mem::take(&mut self.inherited.lines).iter().for_each(|line| self.log.info(line));
         }
         let own = sys::process::own_pid();
-        match &settings.pid {
+        match settings.pid() {
             Some(path) if first => {
                 sys::pidfile::write(path, own, settings.user.as_ref())
                     .map_err(|error| format!("{} (ArgumentError)", error.chain()))?;
-                self.set_pid_path(Some(path.clone()));
+                self.set_pid_path(Some(path.to_path_buf()));
             }
             Some(path) if self.successor.pid().is_none() => {
                 if let Some(pid) = sys::pidfile::holder(path, own) {
@@ -84,12 +88,12 @@ impl Shell {
                 }
             }
         }
-        let plan = settings.plan(self.way(settings.upgrade));
-        let start = settings.working_directory.as_ref().unwrap_or(&self.options.directory);
+        let plan = settings.plan(self.way(settings.processes.upgrade));
+        let start = settings.working_directory().unwrap_or(&self.options.directory);
         if let Some(mold) = self.children.mold_mut(generation) {
             // Now it is where it stays, and has loaded no code yet; and it is known whose rights what lies there is read with.
             let entered = sys::process::directory_of(mold.pid);
-            mold.release = Release::at(entered.as_ref().unwrap_or(start), settings.user.as_ref());
+            mold.release = Release::at(entered.as_deref().unwrap_or(start), settings.user.as_ref());
             mold.settings = Some(settings);
             mold.listeners = listeners;
         }
@@ -98,7 +102,7 @@ impl Shell {
 
     /// What the first settings change at once, before anything else can fail: directory and standard streams.
     fn enter(&mut self, settings: &Settings) -> Result<(), String> {
-        if let Some(directory) = &settings.working_directory {
+        if let Some(directory) = settings.working_directory() {
             std::env::set_current_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         }
         self.entered = true;
@@ -145,14 +149,14 @@ impl Shell {
     fn change_settings(&mut self, settings: &Settings) {
         self.redirect_anew(settings);
         if let Some(pid) = self.successor.pid() {
-            if let Some(path) = &settings.pid {
+            if let Some(path) = settings.pid() {
                 let path = path.display();
                 self.log.warn(format_args!("will not set pid={path} while reexec-ed child is running PID:{pid}"));
             }
             return;
         }
         let own = sys::process::own_pid();
-        match (self.pid_path.clone(), settings.pid.clone()) {
+        match (self.pid_path.clone(), settings.pid().map(Path::to_path_buf)) {
             (Some(old), Some(new)) if old == new => {}
             (Some(old), Some(new)) => match sys::pidfile::rename(&old, &new, own, settings.user.as_ref()) {
                 Ok(()) => self.set_pid_path(Some(new)),
@@ -178,12 +182,12 @@ impl Shell {
 
     /// Whether the control socket's path was chosen by the user, so that two masters would share it.
     pub(crate) fn control_is_configured(&self) -> bool {
-        self.options.control.is_some() || self.settings.as_ref().is_some_and(|settings| settings.control.is_some())
+        self.options.control.is_some() || self.settings.as_ref().is_some_and(|settings| settings.control().is_some())
     }
 
     /// Opens the control socket. A server without one serves all the same.
     pub(crate) fn open_control(&mut self, settings: &Settings) {
-        let configured = self.options.control.clone().or_else(|| settings.control.clone());
+        let configured = self.options.control.clone().or_else(|| settings.control().map(Path::to_path_buf));
         let path = configured.clone().unwrap_or_else(|| control::default_path(sys::process::own_pid()));
         if let Err(error) = self.control.open(&path, configured.is_none(), settings.user.clone()) {
             self.log.error(format_args!("no control socket at {}: {}", path.display(), error.chain()));

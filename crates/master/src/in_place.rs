@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use directives::UpgradeWay;
 use supervisor::{Event, Way};
 use sys::channel::{Channel, Received};
 use sys::image::Image;
@@ -24,7 +25,6 @@ use wire::state::Preflight as Answer;
 
 use crate::children::Who;
 use crate::preflight::{self, CHANNEL_FD, SWITCH};
-use crate::settings::UpgradeWay;
 use crate::shell::Shell;
 
 /// The longest part of what a failed preflight printed that is told, in bytes.

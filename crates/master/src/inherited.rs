@@ -7,10 +7,11 @@
 
 use std::rc::Rc;
 
-use sys::listener::{Listener, Options};
+use sys::listener::Listener;
 
 use crate::listeners::{Bound, Listeners};
 use crate::log::Log;
+use crate::settings;
 
 /// The names of the sockets in `UNICORN_FD`, in their order, between colons; no name for one that is the master's own.
 pub(crate) const NAMES_VARIABLE: &str = "LICORNE_FDNAMES";
@@ -117,6 +118,6 @@ fn adopt(fd: i32, activated_as: Option<&str>, log: &Log, lines: &mut Vec<String>
         _ => lines.push(format!("inherited addr={} fd={fd}", socket.name())),
     }
     let bound = Bound::new(socket, None, activated_as.map(str::to_string));
-    bound.apply(&Options::default(), log);
+    bound.apply(&settings::unasked(), log);
     Ok(Rc::new(bound))
 }

@@ -15,6 +15,7 @@
 //! | `children` | who each child is; of molds and workers the processes, channels and seats, and what they may say when |
 //! | `boot` | from the command line to the first mold; what a mold is told |
 //! | `settings` | what a mold answers |
+//! | `older_settings` | what it answered to a program before this one |
 //! | `inherited` | sockets that the process was started with |
 //! | `listeners` | which sockets there are, whose they are, binding and dropping |
 //! | `orphans` | workers of a dead master that still hold an address |
@@ -52,6 +53,7 @@ mod listeners;
 mod log;
 mod log_files;
 mod notify;
+mod older_settings;
 mod orphans;
 mod perform;
 mod preflight;

@@ -53,7 +53,7 @@ pub(crate) fn prepare(
         wanted.extend(inherited.handed_over.iter().cloned());
     }
     for asked in &settings.listeners {
-        let (text, options) = (&asked.text, &asked.options);
+        let (text, options) = (asked.text(), &asked.options);
         let explain = |error: String| asked.explain(&error);
         if let Some(name) = text.strip_prefix(BY_NAME) {
             apply_by_name(name, options, inherited, log).map_err(explain)?;
@@ -91,7 +91,7 @@ impl Bound {
     /// The version of the PROXY protocol that these settings want on this socket; empty when there is none.
     pub(crate) fn proxy(&self, settings: &Settings) -> String {
         let with_header = settings.listeners.iter().filter(|wanted| wanted.proxy.is_some());
-        let mut own = with_header.filter(|wanted| match wanted.text.strip_prefix(BY_NAME) {
+        let mut own = with_header.filter(|wanted| match wanted.text().strip_prefix(BY_NAME) {
             Some(name) => self.activated_as.as_deref() == Some(name),
             None => wanted.address().is_ok_and(|address| self.is_at(&address)),
         });
@@ -142,7 +142,8 @@ fn bind(
     wait: &mut Option<Wait<'_>>,
 ) -> Result<Bound, String> {
     let mut left = options.tries;
-    let mut patience = settings.timeout.as_secs_f64();
+    let options = &Options { backlog: Some(options.backlog.unwrap_or(directives::BACKLOG)), ..options.clone() };
+    let mut patience = settings.processes.timeout.as_secs_f64();
     loop {
         match Listener::bind_as(settings.user.as_ref(), &address, options) {
             Ok(socket) => {
@@ -155,7 +156,7 @@ fn bind(
                 if let Some(wait) = wait.as_mut().filter(|_| patience > 0.0)
                     && let orphans @ [_, ..] = &*orphans::holding(&address)
                 {
-                    if patience >= settings.timeout.as_secs_f64() {
+                    if patience >= settings.processes.timeout.as_secs_f64() {
                         log.warn(format_args!(
                             "addr={address} is held by workers that have lost their master, pid={orphans:?}: waiting for \
                              the end of their requests, at most {patience} s"

@@ -4,7 +4,7 @@
 //! anew as soon as it answers, and everything else goes on meanwhile.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use supervisor::Generation;
 use sys::pidfd::Pidfd;
@@ -32,11 +32,11 @@ impl Shell {
         settings: &Settings,
         how: impl Fn(Stream, &Path, Option<&User>) -> sys::Result<()>,
     ) -> Result<(), String> {
-        let null = self.options.daemonize.then(|| PathBuf::from("/dev/null"));
-        let stdout = settings.stdout_path.as_ref().or(null.as_ref());
-        let stderr = settings.stderr_path.as_ref().or(null.as_ref());
+        let null = self.options.daemonize.then(|| Path::new("/dev/null"));
+        let stdout = settings.stdout_path().or(null);
+        let stderr = settings.stderr_path().or(null);
         let user = settings.user.as_ref();
-        let redirect = |name: &str, stream, path: Option<&PathBuf>| match path {
+        let redirect = |name: &str, stream, path: Option<&Path>| match path {
             Some(path) => how(stream, path, user).map_err(|error| format!("{name}: {}", error.chain())),
             None => Ok(()),
         };
@@ -76,8 +76,8 @@ impl Shell {
 
     /// Asks the file systems of the logs whether they answer; returns whether that has to be waited for.
     fn ask_for_logs(&mut self, settings: &Settings, children: bool) -> bool {
-        let paths = [&settings.stdout_path, &settings.stderr_path];
-        let paths: Vec<&Path> = paths.into_iter().flatten().map(PathBuf::as_path).collect();
+        let paths = [settings.stdout_path(), settings.stderr_path()];
+        let paths: Vec<&Path> = paths.into_iter().flatten().collect();
         let Some(answer) = sys::remote::ask(&paths) else { return false };
         let children = children || self.unanswered.take().is_some_and(|before| before.children);
         self.unanswered = Some(Unanswered { answer, children });

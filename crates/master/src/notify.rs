@@ -278,7 +278,8 @@ impl Shell {
         if changed && state == Told::Stopping {
             // Everything that a stop may wait for is bounded by these; one that takes longer is the manager's to end.
             let limit = self.settings.as_ref().map_or(0, |settings| {
-                (settings.timeout + settings.shutdown_delay).as_nanos().try_into().unwrap_or(u64::MAX)
+                let processes = &settings.processes;
+                (processes.timeout + processes.shutdown_delay).as_nanos().try_into().unwrap_or(u64::MAX)
             });
             self.notify.extend_until_ns = Some(now_ns.saturating_add(limit));
         }

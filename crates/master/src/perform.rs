@@ -11,7 +11,7 @@ use sys::process::Kill;
 use wire::{ToMold, ToWorker};
 
 use crate::boot;
-use crate::children::{Link, Mold, MoldStage, Process, Worker, WorkerStage};
+use crate::children::{Link, Mold, MoldStage, Process, Starter, Worker, WorkerStage};
 use crate::control::Answer;
 use crate::inherited::Inherited;
 use crate::listeners::Bound;
@@ -120,14 +120,15 @@ impl Shell {
             link.send(&ToMold::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
         let (stage, listeners, release) = (MoldStage::Starting, Vec::new(), Release::default());
-        Ok(Mold { pid, link, stage, reopening: 0, settings: None, listeners, release })
+        let starter = Starter::Present;
+        Ok(Mold { pid, link, stage, starter, reopening: 0, settings: None, listeners, release })
     }
 
     /// Where molds and successors start: `working_directory`, or else the directory of the command line. It is resolved
     /// anew each time, so that a moved symbolic link (`current`) leads to the new release; also returned is what that
     /// moved.
     pub(crate) fn find_directory(&mut self) -> Result<(PathBuf, Vec<Move>), String> {
-        let configured = self.settings.as_ref().and_then(|settings| settings.working_directory.as_deref());
+        let configured = self.settings.as_ref().and_then(|settings| settings.working_directory());
         let moves = self.anchors.resolve(&self.options.directory, configured)?;
         Ok((configured.unwrap_or(&self.options.directory).to_path_buf(), moves))
     }
@@ -187,9 +188,9 @@ impl Shell {
     fn retire(&mut self, id: WorkerId, drain: bool, hand_over: bool) {
         let linger = match &self.settings {
             // As long as the full queue of a busy server may take to be emptied.
-            Some(settings) if hand_over => HAND_OVER_LINGER.min(settings.timeout),
+            Some(settings) if hand_over => HAND_OVER_LINGER.min(settings.processes.timeout),
             // Who drains leaves nobody behind that an idle connection could wait for.
-            Some(settings) if !drain => settings.linger,
+            Some(settings) if !drain => settings.processes.keepalive_linger,
             _ => Duration::ZERO,
         };
         let linger_ms = u32::try_from(linger.as_millis()).unwrap_or(u32::MAX);
@@ -211,7 +212,7 @@ impl Shell {
         let Some(pid) = worker.pid() else { return self.give_up_unborn(id, why == KillReason::BootTimeout) };
         let seat = self.children.seat(id);
         let age = seat.and_then(|seat| seat.request_start_ns()).map_or(0, |start| now.saturating_sub(start));
-        let limit = self.settings.as_ref().map_or(0, |settings| settings.timeout.as_secs());
+        let limit = self.settings.as_ref().map_or(0, |settings| settings.processes.timeout.as_secs());
         if why == KillReason::RequestTimeout {
             let age = age.div_ceil(1_000_000_000);
             self.log.error(format_args!("worker={slot} PID:{pid} timeout ({age}s > {limit}s), killing"));

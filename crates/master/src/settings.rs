@@ -2,42 +2,26 @@
 //!
 //! Values were checked by the DSL against the table of directives; what does not fit here is a bug, and is said so.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
+use directives::{Asked, Configuration, Listener, ListenerOptions, Processes, System, TermSignal, UserIds};
+use serde::Deserialize;
 use serde_json::Value;
 use sys::listener::{Address, Options};
 use sys::user::User;
 
 use crate::admin::Place;
 use crate::listeners::BY_NAME;
+use crate::older_settings;
 use crate::watch::Limits;
 
 /// The settings that matter to the master. Everything else stays in the mold.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
-    pub(crate) worker_processes: u32,
-    /// How long a request, and a graceful stop, may last.
-    pub(crate) timeout: Duration,
-    /// How long before its end by `timeout` a request is reported.
-    pub(crate) timeout_cleanup: Duration,
-    /// How long a mold or worker may take until it is ready.
-    pub(crate) boot_timeout: Duration,
-    pub(crate) surge: u32,
-    pub(crate) term_quick: bool,
-    pub(crate) shutdown_delay: Duration,
-    /// How long idle kept-alive connections may stay on a worker that leaves.
-    pub(crate) linger: Duration,
-    pub(crate) pid: Option<PathBuf>,
-    pub(crate) control: Option<PathBuf>,
-    /// Where health and metrics are answered, and by which names.
-    pub(crate) admin: Option<Place>,
-    pub(crate) stdout_path: Option<PathBuf>,
-    pub(crate) stderr_path: Option<PathBuf>,
-    pub(crate) working_directory: Option<PathBuf>,
+    pub(crate) processes: Processes,
+    system: System,
     /// The user that the application runs as, where the configuration says it.
     pub(crate) user: Option<User>,
-    pub(crate) upgrade: UpgradeWay,
     /// Whether the line of options in the rackup file asks for the background.
     pub(crate) daemonize: bool,
     /// In binding order.
@@ -53,46 +37,51 @@ pub(crate) struct Settings {
 /// A listener that the configuration asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Wanted {
-    /// The address as written.
-    pub(crate) text: String,
-    /// The same with its host looked up, which the mold does: this process never waits.
-    resolved: Option<String>,
-    /// Where it was asked for, `config.rb:4`; `None` on the command line.
-    place: Option<String>,
-    /// Why the host could not be looked up, in Ruby's words.
-    unresolved: Option<String>,
+    asked: Asked,
     /// The version of the PROXY protocol that its connections begin with, if they do.
     pub(crate) proxy: Option<String>,
     pub(crate) options: Options,
 }
 
 impl Wanted {
+    fn new(Listener { asked, options }: Listener) -> Result<Self, String> {
+        let wanted = socket_options(&options).map_err(|error| format!("listen {}: {error}", asked.address))?;
+        Ok(Self { asked, proxy: options.proxy_protocol, options: wanted })
+    }
+
+    /// The address as written.
+    pub(crate) fn text(&self) -> &str {
+        &self.asked.address
+    }
+
     /// Where it is.
     ///
     /// # Errors
     /// In Ruby's words: the host is unknown, or that is no address.
     pub(crate) fn address(&self) -> Result<Address, String> {
-        match &self.unresolved {
+        match &self.asked.unresolved {
             Some(error) => Err(error.clone()),
-            None => Address::parse(self.resolved.as_ref().unwrap_or(&self.text)).map_err(|error| error.as_ruby()),
+            None => {
+                Address::parse(self.asked.resolved.as_deref().unwrap_or(self.text())).map_err(|error| error.as_ruby())
+            }
         }
     }
 
     /// Says of an error where the listener was asked for, and how addresses are written if that is what is wrong.
     pub(crate) fn explain(&self, error: &str) -> String {
-        let hint = if self.address().is_err() && self.unresolved.is_none() { self.hint() } else { String::new() };
-        match &self.place {
-            Some(place) => format!("{place}: listen {:?}: {error}{hint}", self.text),
+        let hint = if self.address().is_err() && self.asked.unresolved.is_none() { self.hint() } else { String::new() };
+        match &self.asked.place {
+            Some(place) => format!("{place}: listen {:?}: {error}{hint}", self.text()),
             None => format!("{error}{hint}"),
         }
     }
 
     fn hint(&self) -> String {
-        match self.text.rsplit_once(':') {
+        match self.text().rsplit_once(':') {
             // It is no address, and whether there is such a socket is the service manager's to say.
-            _ if self.text.starts_with(BY_NAME) => String::new(),
-            _ if self.text.contains('/') || self.text.ends_with(".sock") => {
-                format!("; did you mean \"unix:{}\"? A path begins with /, ~ or unix:", self.text)
+            _ if self.text().starts_with(BY_NAME) => String::new(),
+            _ if self.text().contains('/') || self.text().ends_with(".sock") => {
+                format!("; did you mean \"unix:{}\"? A path begins with /, ~ or unix:", self.text())
             }
             Some((host, port)) if !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 "; ports go up to 65535".to_string()
@@ -103,187 +92,153 @@ impl Wanted {
     }
 }
 
-/// `upgrade`: how a new program is brought in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UpgradeWay {
-    Auto,
-    TwoMasters,
-    InPlace,
-}
-
 impl Settings {
     /// Reads the mold's answer.
     ///
     /// # Errors
     /// What is missing or of the wrong type.
     pub(crate) fn parse(json: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(json).map_err(|error| format!("settings are no JSON: {error}"))?;
-        let listeners = match &value["listeners"] {
-            Value::Array(all) => all.iter().map(listener).collect::<Result<_, _>>()?,
-            Value::Null => Vec::new(),
-            other => return Err(format!("listeners: no list: {other}")),
-        };
+        let told: Value = serde_json::from_str(json).map_err(|error| format!("settings are no JSON: {error}"))?;
+        let Configuration { settings, findings } =
+            Configuration::deserialize(told).map_err(|error| error.to_string())?;
         Ok(Self {
-            worker_processes: whole(&value, "worker_processes", 1)?,
-            timeout: seconds(&value, "timeout", 60.0)?,
-            timeout_cleanup: seconds(&value, "timeout_cleanup", 3.0)?,
-            boot_timeout: seconds(&value, "boot_timeout", 120.0)?,
-            surge: whole(&value, "surge", 1)?,
-            term_quick: value["term_signal"] == "quick",
-            shutdown_delay: seconds(&value, "shutdown_delay", 0.0)?,
-            linger: seconds(&value, "keepalive_linger", 2.0)?,
-            pid: path(&value, "pid")?,
-            control: path(&value, "control")?,
-            admin: value["admin_listen"]
-                .as_str()
-                .map(|listen| Place { listen: listen.to_string(), hosts: texts(&value["admin_hosts"]) }),
-            stdout_path: path(&value, "stdout_path")?,
-            stderr_path: path(&value, "stderr_path")?,
-            working_directory: path(&value, "working_directory")?,
-            user: user(&value["user_ids"])?,
-            listeners,
-            program_path: path(&value["start_ctx"], "program_path")?,
-            custom_logger: value["custom_logger"] == true,
-            upgrade: upgrade(&value)?,
-            daemonize: value["daemonize"] == true,
+            processes: settings.processes,
+            system: settings.system,
+            user: findings.user_ids.map(|UserIds { name, uid, gid, groups }| User { name, uid, gid, groups }),
+            daemonize: findings.daemonize,
+            listeners: findings.listeners.into_iter().map(Wanted::new).collect::<Result<_, _>>()?,
+            custom_logger: findings.custom_logger,
+            program_path: findings.start_ctx.program_path.map(PathBuf::from),
             told: json.to_string(),
         })
     }
 
+    /// Reads what was told to a program before this one, or by a mold that such a program has started.
+    ///
+    /// # Errors
+    /// As [`Settings::parse`], but what that program had no word for may be missing.
+    pub(crate) fn parse_older(json: &str) -> Result<Self, String> {
+        Self::parse(&older_settings::complete(json)?)
+    }
+
+    pub(crate) fn pid(&self) -> Option<&Path> {
+        self.system.pid.as_deref().map(Path::new)
+    }
+
+    pub(crate) fn control(&self) -> Option<&Path> {
+        self.system.control.as_deref().map(Path::new)
+    }
+
+    pub(crate) fn stdout_path(&self) -> Option<&Path> {
+        self.system.stdout_path.as_deref().map(Path::new)
+    }
+
+    pub(crate) fn stderr_path(&self) -> Option<&Path> {
+        self.system.stderr_path.as_deref().map(Path::new)
+    }
+
+    pub(crate) fn working_directory(&self) -> Option<&Path> {
+        self.system.working_directory.as_deref().map(Path::new)
+    }
+
+    /// Where health and metrics are answered, and by which names.
+    pub(crate) fn admin(&self) -> Option<Place> {
+        let System { admin_listen, admin_hosts, .. } = &self.system;
+        admin_listen.clone().map(|listen| Place { listen, hosts: admin_hosts.clone() })
+    }
+
     /// How long a request may last. Of a short `timeout`, half at most is left to its end.
     pub(crate) fn limits(&self) -> Limits {
-        Limits { soft: self.timeout.saturating_sub(self.timeout_cleanup.min(self.timeout / 2)), hard: self.timeout }
+        let Processes { timeout, timeout_cleanup, .. } = self.processes;
+        Limits { soft: timeout.saturating_sub(timeout_cleanup.min(timeout / 2)), hard: timeout }
     }
 
     /// The part of the settings that decisions depend on; how `upgrade` is meant is the shell's to know.
     pub(crate) fn plan(&self, upgrade: supervisor::Way) -> supervisor::Plan {
+        let processes = &self.processes;
         supervisor::Plan {
-            worker_processes: self.worker_processes,
-            timeout: self.timeout,
-            boot_timeout: self.boot_timeout,
-            surge: self.surge,
-            term_quick: self.term_quick,
-            shutdown_delay: self.shutdown_delay,
-            linger: self.linger,
+            worker_processes: processes.worker_processes,
+            timeout: processes.timeout,
+            boot_timeout: processes.boot_timeout,
+            surge: processes.surge,
+            term_quick: processes.term_signal == TermSignal::Quick,
+            shutdown_delay: processes.shutdown_delay,
+            linger: processes.keepalive_linger,
             upgrade,
         }
     }
 }
 
-fn upgrade(value: &Value) -> Result<UpgradeWay, String> {
-    match value["upgrade"].as_str() {
-        None | Some("auto") => Ok(UpgradeWay::Auto),
-        Some("two_masters") => Ok(UpgradeWay::TwoMasters),
-        Some("in_place") => Ok(UpgradeWay::InPlace),
-        Some(other) => Err(format!("upgrade: unknown: {other}")),
-    }
-}
-
-fn whole(value: &Value, name: &str, default: u32) -> Result<u32, String> {
-    match &value[name] {
-        Value::Null => Ok(default),
-        number => number
-            .as_u64()
-            .and_then(|n| u32::try_from(n).ok())
-            .ok_or_else(|| format!("{name}: no whole number in range: {number}")),
-    }
-}
-
-fn seconds(value: &Value, name: &str, default: f64) -> Result<Duration, String> {
-    let number = match &value[name] {
-        Value::Null => default,
-        number => number.as_f64().ok_or_else(|| format!("{name}: no number of seconds: {number}"))?,
-    };
-    Duration::try_from_secs_f64(number).map_err(|error| format!("{name}: {error}"))
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_string).collect()
-}
-
-fn path(value: &Value, name: &str) -> Result<Option<PathBuf>, String> {
-    match &value[name] {
-        Value::Null => Ok(None),
-        Value::String(path) => Ok(Some(PathBuf::from(path))),
-        other => Err(format!("{name}: no path: {other}")),
-    }
-}
-
-/// The user that the mold has looked up, which asks a server in some networks.
-fn user(value: &Value) -> Result<Option<User>, String> {
-    let number = |value: &Value| {
-        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| format!("user_ids: no id: {value}"))
-    };
-    if value.is_null() {
-        return Ok(None);
-    }
-    Ok(Some(User {
-        name: value["name"].as_str().unwrap_or_default().to_string(),
-        uid: number(&value["uid"])?,
-        gid: number(&value["gid"])?,
-        groups: value["groups"].as_array().into_iter().flatten().map(number).collect::<Result<_, _>>()?,
-    }))
-}
-
-fn listener(entry: &Value) -> Result<Wanted, String> {
-    let address = entry["address"].as_str().ok_or_else(|| format!("listener without an address: {entry}"))?;
-    let standard = Options::default();
-    let int = |name: &str| -> Result<Option<i32>, String> {
-        match &entry[name] {
-            Value::Null | Value::Bool(false) => Ok(None),
-            Value::Bool(true) => Ok(Some(1)),
-            number => number
-                .as_i64()
-                .and_then(|n| i32::try_from(n).ok())
-                .map(Some)
-                .ok_or_else(|| format!("listen {address}: {name}={number} is out of range")),
-        }
-    };
-    let defer = match &entry["tcp_defer_accept"] {
-        Value::Bool(false) => 0,
-        _ => int("tcp_defer_accept")?.unwrap_or(standard.tcp_defer_accept),
-    };
-    let text = |name: &str| entry[name].as_str().map(str::to_string);
-    Ok(Wanted {
-        text: address.to_string(),
-        resolved: text("resolved"),
-        unresolved: text("unresolved"),
-        place: text("place"),
-        proxy: text("proxy_protocol"),
-        options: Options {
-            backlog: int("backlog")?,
-            rcvbuf: int("rcvbuf")?,
-            sndbuf: int("sndbuf")?,
-            tcp_nodelay: entry["tcp_nodelay"].as_bool().unwrap_or(standard.tcp_nodelay),
-            tcp_nopush: entry["tcp_nopush"].as_bool(),
-            tcp_defer_accept: defer,
-            ipv6only: entry["ipv6only"].as_bool(),
-            reuseport: entry["reuseport"].as_bool().unwrap_or(false),
-            umask: int("umask")?.map_or(standard.umask, i32::cast_unsigned),
-            tries: int("tries")?.map_or(standard.tries, i64::from),
-            delay: entry["delay"].as_f64().unwrap_or(standard.delay),
-        },
+/// What the system has to know of a listener's options.
+///
+/// # Errors
+/// A number that is out of range.
+fn socket_options(options: &ListenerOptions) -> Result<Options, String> {
+    let int = |name: &str, number: i64| i32::try_from(number).map_err(|_| format!("{name}={number} is out of range"));
+    let optional = |name: &str, number: Option<i64>| number.map(|number| int(name, number)).transpose();
+    Ok(Options {
+        backlog: optional("backlog", options.backlog)?,
+        rcvbuf: optional("rcvbuf", options.rcvbuf)?,
+        sndbuf: optional("sndbuf", options.sndbuf)?,
+        tcp_nodelay: options.tcp_nodelay,
+        tcp_nopush: options.tcp_nopush,
+        tcp_defer_accept: int("tcp_defer_accept", options.tcp_defer_accept)?,
+        ipv6only: options.ipv6only,
+        reuseport: options.reuseport,
+        umask: int("umask", options.umask)?.cast_unsigned(),
+        tries: i64::from(int("tries", options.tries)?),
+        delay: options.delay,
     })
+}
+
+/// The options of a listener that the configuration gives none.
+pub(crate) fn unasked() -> Options {
+    socket_options(&ListenerOptions::default()).expect("the table's defaults are in range")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    /// Reads what is told, and of all else what a mold tells of a silent configuration.
+    fn parse(part: &str) -> Result<Settings, String> {
+        let mut told = serde_json::json!({
+            "listeners": [], "custom_logger": false, "daemonize": false, "user_ids": null,
+            "start_ctx": { "program_path": null },
+        });
+        let part: serde_json::Map<String, Value> = serde_json::from_str(part).unwrap();
+        told.as_object_mut().unwrap().extend(part);
+        Settings::parse_older(&told.to_string())
+    }
+
+    #[test]
+    fn a_mold_of_this_program_tells_everything() {
+        assert_eq!(Settings::parse("{}").unwrap_err(), "missing field `worker_processes`");
+        let told = parse("{}").unwrap().told;
+        assert!(Settings::parse(&told).is_ok());
+        let mut told: Value = serde_json::from_str(&told).unwrap();
+        told.as_object_mut().unwrap().remove("header_timeout");
+        assert_eq!(Settings::parse(&told.to_string()).unwrap_err(), "missing field `header_timeout`");
+    }
 
     #[test]
     fn silence_means_unicorns_defaults() {
-        let settings = Settings::parse("{}").unwrap();
-        assert_eq!((settings.worker_processes, settings.timeout), (1, Duration::from_secs(60)));
+        let settings = parse("{}").unwrap();
+        assert_eq!((settings.processes.worker_processes, settings.processes.timeout), (1, Duration::from_secs(60)));
         assert_eq!(settings.limits().soft, Duration::from_secs(57));
-        assert!(settings.pid.is_none() && settings.listeners.is_empty() && !settings.term_quick);
+        assert!(
+            settings.pid().is_none()
+                && settings.listeners.is_empty()
+                && !settings.plan(supervisor::Way::InPlace).term_quick
+        );
     }
 
     #[test]
     fn a_request_is_reported_when_at_most_half_of_its_time_is_left() {
         #[track_caller]
         fn check(json: &str, soft_ms: u64) {
-            let limits = Settings::parse(json).unwrap().limits();
+            let limits = parse(json).unwrap().limits();
             assert_eq!(limits.soft, Duration::from_millis(soft_ms), "{json}");
         }
         check(r#"{"timeout":20,"timeout_cleanup":2.5}"#, 17_500);
@@ -297,7 +252,7 @@ mod tests {
         // A name of this kind (RFC 2606) leads nowhere: whoever asked for it would be told so.
         let json = r#"{"listeners":[{"address":"a.invalid:80","resolved":"192.0.2.1:80"},
             {"address":"b.invalid:80","unresolved":"getaddrinfo: no such host (SocketError)"},{"address":"8080"}]}"#;
-        let settings = Settings::parse(json).unwrap();
+        let settings = parse(json).unwrap();
         let found: Vec<_> = settings.listeners.iter().map(|wanted| wanted.address().map(|a| a.to_string())).collect();
         let unknown = "getaddrinfo: no such host (SocketError)".to_string();
         assert_eq!(found, [Ok("192.0.2.1:80".to_string()), Err(unknown), Ok("0.0.0.0:8080".to_string())]);
@@ -308,7 +263,7 @@ mod tests {
         #[track_caller]
         fn check(address: &str, want: &str) {
             let json = format!(r#"{{"listeners":[{{"address":"{address}","place":"c.rb:4"}}]}}"#);
-            let wanted = Settings::parse(&json).unwrap().listeners.remove(0);
+            let wanted = parse(&json).unwrap().listeners.remove(0);
             let error = wanted.address().unwrap_err();
             assert_eq!(wanted.explain(&error), format!("c.rb:4: listen \"{address}\": {error}{want}"));
         }
@@ -321,14 +276,14 @@ mod tests {
 
     #[test]
     fn listener_options_are_read_and_wrong_ones_named() {
-        let settings = Settings::parse(
+        let settings = parse(
             r#"{"listeners":[{"address":"8080","backlog":16,"tcp_defer_accept":false,"tries":-1},{"address":"/s","umask":63}]}"#,
         )
         .unwrap();
         let (first, second) = (&settings.listeners[0].options, &settings.listeners[1].options);
         assert_eq!((first.backlog, first.tcp_defer_accept, first.tries), (Some(16), 0, -1));
         assert_eq!((second.umask, second.backlog), (0o77, None));
-        let error = Settings::parse(r#"{"listeners":[{"address":"8080","backlog":99999999999}]}"#).unwrap_err();
+        let error = parse(r#"{"listeners":[{"address":"8080","backlog":99999999999}]}"#).unwrap_err();
         assert_eq!(error, "listen 8080: backlog=99999999999 is out of range");
     }
 }

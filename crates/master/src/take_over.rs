@@ -23,7 +23,7 @@ use wire::state::{self, Bytes, Origin, State, WayBack};
 
 use crate::anchor::Anchors;
 use crate::boot::{Options, STATE_VARIABLE};
-use crate::children::{Link, Mold, MoldStage, Process, Worker, WorkerStage};
+use crate::children::{Link, Mold, MoldStage, Process, Starter, Worker, WorkerStage};
 use crate::control_server::ControlServer;
 use crate::inherited::{Inherited, NAMELESS};
 use crate::listeners::{Bound, Listeners};
@@ -112,7 +112,7 @@ impl Shell {
         let supervisor = Supervisor::restore(config, handed.decisions.clone()).map_err(|error| error.to_string())?;
         let scoreboard = Shared::map(adopt(handed.scoreboard)?).map_err(|error| error.chain())?;
         let (sockets, inherited) = take_listeners(&handed.listeners)?;
-        let settings = Settings::parse(&handed.settings)?;
+        let settings = Settings::parse_older(&handed.settings)?;
         let queue = match handed.queue {
             Some([receive, send]) => Queue::of_ends(adopt(receive)?, adopt(send)?),
             None => Queue::open().map_err(|error| error.chain())?,
@@ -196,7 +196,7 @@ fn take_molds(
     let (start, configured) = anchors.seen();
     let place = configured.last().or(start.last());
     let take = |mold: &state::Mold| {
-        let settings = mold.settings.as_deref().map(Settings::parse).transpose()?;
+        let settings = mold.settings.as_deref().map(Settings::parse_older).transpose()?;
         let user = settings.as_ref().and_then(|settings| settings.user.as_ref());
         let taken = Mold {
             pid: mold.pid,
@@ -207,6 +207,7 @@ fn take_molds(
                 None => MoldStage::Starting,
                 Some(_) => MoldStage::Configured,
             },
+            starter: Starter::Former,
             reopening: 0,
             release: place.map(|place| Release::at(place, user)).unwrap_or_default(),
             settings,

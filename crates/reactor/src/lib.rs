@@ -64,7 +64,7 @@ pub use poller::{Events, Poller, Waker};
 pub use proxied::Proxied;
 pub use reactor::{Notice, Reactor, Turn};
 pub use retire::Leave;
-pub use settings::Settings;
+pub use settings::{Settings, milliseconds};
 pub use shared_memory::SharedMemory;
 pub use slab::Token;
 pub use stand_in::{Access, Desk};

@@ -81,14 +81,11 @@ impl fmt::Display for Address {
 
 /// How long accept(2) may take on a socket whose `O_NONBLOCK` somebody else has cleared.
 const LONGEST_ACCEPT: Duration = Duration::from_millis(1);
-/// Unicorn's length of the accept queue.
-pub const BACKLOG: i32 = 1024;
-
-/// Options of one listener. Units and defaults are Unicorn's.
-#[derive(Clone, Debug, PartialEq)]
+/// Options of one listener, in Unicorn's units. The default asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
-    /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`. `None`: [`BACKLOG`] where a socket is
-    /// bound, and what it has where one was inherited.
+    /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`. `None`: as long
+    /// as that where a socket is bound, and what it has where one was inherited.
     pub backlog: Option<i32>,
     /// `SO_RCVBUF` in bytes.
     pub rcvbuf: Option<i32>,
@@ -110,24 +107,6 @@ pub struct Options {
     pub tries: i64,
     /// Seconds between tries.
     pub delay: f64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            backlog: None,
-            rcvbuf: None,
-            sndbuf: None,
-            tcp_nodelay: true,
-            tcp_nopush: None,
-            tcp_defer_accept: 1,
-            ipv6only: None,
-            reuseport: false,
-            umask: 0,
-            tries: 5,
-            delay: 0.5,
-        }
-    }
 }
 
 /// A listening socket and the name that logs show: the bound address or path.
@@ -171,7 +150,7 @@ impl Listener {
             }
         };
         bound.map_err(Error::path("bind", &shown))?;
-        rustix::net::listen(&fd, options.backlog.unwrap_or(BACKLOG)).map_err(Error::path("listen", &shown))?;
+        rustix::net::listen(&fd, options.backlog.unwrap_or(libc::SOMAXCONN)).map_err(Error::path("listen", &shown))?;
         let name = name_of(fd.as_fd()).unwrap_or(shown);
         Ok(Self { fd, name })
     }

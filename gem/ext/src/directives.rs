@@ -12,6 +12,8 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_module_function("directives", function!(list, 0))?;
     native.define_module_function("check_directive", function!(check, 2))?;
     native.define_module_function("check_listener_option", function!(check_option, 2))?;
+    native.define_module_function("complete_listener_options", function!(complete_options, 1))?;
+    native.const_set("BACKLOG", ::directives::BACKLOG)?;
     native.define_module_function("foreign_directive", function!(foreign, 1))?;
     native.define_module_function("nearest_directive", function!(nearest, 1))?;
     native.define_module_function("resolve_listener", function!(resolve, 1))
@@ -46,6 +48,16 @@ fn check_option(ruby: &Ruby, name: String, object: Value) -> Result<Value, Error
     let refuse = |text: String| Error::new(ruby.exception_arg_error(), text);
     let checked = ::directives::check_option(&name, &from_ruby(ruby, object)?).map_err(refuse)?;
     to_ruby(ruby, &checked, object)
+}
+
+/// Every option of a listener with its value, of which these were given by their names.
+fn complete_options(ruby: &Ruby, given: RHash) -> Result<RHash, Error> {
+    let Plain::Map(entries) = from_ruby(ruby, given.as_value())? else { return Ok(given) };
+    let options = ruby.hash_new();
+    for (name, value) in ::directives::complete_options(&entries) {
+        options.aset(ruby.to_symbol(name), to_ruby(ruby, &value, ruby.qnil().as_value())?)?;
+    }
+    Ok(options)
 }
 
 fn foreign(name: String) -> Option<(&'static str, &'static str)> {

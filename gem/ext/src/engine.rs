@@ -11,7 +11,7 @@ use magnus::{
     Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args,
     typed_data::Obj,
 };
-use reactor::{Access, Desk, Events, Leave, Notice, Poller, Reactor, Token, Turn, Waker};
+use reactor::{Access, Desk, Events, Leave, Notice, Poller, Reactor, Token, Turn, Waker, milliseconds};
 use scoreboard::{Seat, State};
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
@@ -23,7 +23,7 @@ use crate::env::Template;
 use crate::ffi::{self, Escape, Locked, protect};
 use crate::input::Input;
 use crate::serve::serve;
-use crate::settings::{connection_settings, milliseconds, reasons, setting, trusted_proxies};
+use crate::settings::{reasons, settings, trusted_proxies};
 use crate::stream::Streaming;
 use crate::system_error;
 
@@ -96,13 +96,14 @@ impl Engine {
         let control: Obj<Control> = arguments.fetch(ruby.to_symbol("control"))?;
         let scoreboard: i32 = arguments.fetch(ruby.to_symbol("scoreboard"))?;
         let seat: usize = arguments.fetch(ruby.to_symbol("seat"))?;
-        let settings: RHash = arguments.fetch(ruby.to_symbol("settings"))?;
+        let told: RHash = arguments.fetch(ruby.to_symbol("settings"))?;
         let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
 
-        let connections = connection_settings(ruby, settings)?;
-        let streaming = Streaming::new(ruby, settings, &connections)?;
-        let (write_ms, response_buffer_bytes) = (connections.write_ms, connections.response_buffer_bytes);
-        let mut reactor = Reactor::new(connections).map_err(|error| system_error(ruby, "epoll_create", &error))?;
+        let settings = settings(ruby, told)?;
+        let ::directives::Settings { processes, application, connections, .. } = &settings;
+        let streaming = Streaming::new(ruby, &settings)?;
+        let mut reactor =
+            Reactor::new((&settings).into()).map_err(|error| system_error(ruby, "epoll_create", &error))?;
         let watched = control.with_channel(ruby, |channel| reactor.watch_control(std::os::fd::AsFd::as_fd(channel)))?;
         watched.map_err(|error| system_error(ruby, "control", &error))?;
 
@@ -117,22 +118,22 @@ impl Engine {
             ffi::keep_from_children(control.as_raw_fd());
         }
         ffi::keep_from_children(std::os::fd::AsFd::as_fd(&*page).as_raw_fd());
-        let drop_underscores = setting(ruby, settings, "drop_underscore_headers")?.unwrap_or(true);
+        let trusted = trusted_proxies(ruby, application.trusted_proxies.as_deref())?;
         let empty_input = ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value();
         let poller = reactor.poller();
         let core = Core {
             waker: poller.waker(),
             poller,
             desk: Desk::new(reactor).map_err(|error| system_error(ruby, "eventfd", &error))?,
-            template: Template::new(ruby, env, empty_input, !drop_underscores, trusted_proxies(ruby, settings)?)?,
+            template: Template::new(ruby, env, empty_input, !application.drop_underscore_headers, trusted)?,
             running: Cell::new(None),
             env: ffi::Root::new(),
             hijacked: ffi::Root::new(),
-            early_hints: setting(ruby, settings, "early_hints")?.unwrap_or(false),
+            early_hints: application.early_hints,
             reasons: reasons(ruby, arguments)?,
-            check_client: setting(ruby, settings, "check_client_connection")?.unwrap_or(false),
-            write_ms,
-            response_buffer_bytes,
+            check_client: application.check_client_connection,
+            write_ms: milliseconds(connections.write_timeout),
+            response_buffer_bytes: connections.response_buffer_size,
             streaming,
             buffer: RefCell::default(),
             page,
@@ -141,8 +142,8 @@ impl Engine {
             reported_ns: Cell::new(0),
             retire_asked: Cell::new(false),
             orphaned: Cell::new(false),
-            linger_ms: milliseconds(setting(ruby, settings, "keepalive_linger")?, 2_000),
-            timeout_ms: milliseconds(setting(ruby, settings, "timeout")?, 60_000),
+            linger_ms: milliseconds(processes.keepalive_linger),
+            timeout_ms: milliseconds(processes.timeout),
         };
         // The engine lives as long as its worker.
         ffi::keep(control);

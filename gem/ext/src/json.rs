@@ -57,7 +57,11 @@ fn to_ruby(ruby: &Ruby, json: &Json) -> Result<Value, Error> {
     })
 }
 
-fn from_ruby(ruby: &Ruby, object: Value, depth: usize) -> Result<Json, Error> {
+/// Turns an object into JSON, `depth` levels below the outermost. Symbols become Strings.
+///
+/// # Errors
+/// `ArgumentError`: it holds something that JSON has no word for.
+pub(crate) fn from_ruby(ruby: &Ruby, object: Value, depth: usize) -> Result<Json, Error> {
     if depth > DEEPEST {
         return Err(refuse(ruby, "nested too deeply for JSON"));
     }

@@ -4,14 +4,14 @@
 use std::cell::Cell;
 use std::os::fd::AsFd;
 
-use magnus::{Error, ExceptionClass, RClass, RHash, RModule, Ruby, prelude::*, typed_data::Obj};
-use reactor::{Body, Fault, Read, Settings};
+use directives::Settings;
+use magnus::{Error, ExceptionClass, RClass, RModule, Ruby, prelude::*, typed_data::Obj};
+use reactor::{Body, Fault, Read, milliseconds};
 use sys::clock::monotonic_ns;
 
 use crate::engine::{Core, running_engine};
 use crate::ffi::{self, Escape, protect};
 use crate::input::Input;
-use crate::settings::setting;
 
 /// What all streamed bodies have alike.
 pub(crate) struct Streaming {
@@ -37,13 +37,13 @@ pub(crate) struct Feed {
 }
 
 impl Streaming {
-    pub(crate) fn new(ruby: &Ruby, settings: RHash, connections: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(ruby: &Ruby, settings: &Settings) -> Result<Self, Error> {
         let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
-        let rewindable = setting(ruby, settings, "rewindable_input")? != Some(false);
+        let rewindable = settings.application.rewindable_input;
         let class: RClass = native.const_get(if rewindable { "Input" } else { "StreamInput" })?;
         Ok(Self {
-            body_ms: connections.body_ms,
-            memory_bytes: connections.body_buffer_bytes,
+            body_ms: milliseconds(settings.connections.body_timeout),
+            memory_bytes: settings.connections.client_body_buffer_size,
             rewindable,
             class: ffi::keep(class),
             fault: Cell::new(None),

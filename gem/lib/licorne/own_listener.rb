@@ -11,11 +11,6 @@ module Licorne
   # is ready: both must be able to hold the address for a moment, or the new one would wait for ever. So TCP listeners
   # share the port (SO_REUSEPORT, socket(7)), and a UNIX socket of the predecessor is replaced in place.
   module OwnListener
-    DEFAULT_BACKLOG = 1024
-    DEFAULT_TRIES = 5
-    DEFAULT_DELAY_SECONDS = 0.5
-    private_constant :DEFAULT_BACKLOG, :DEFAULT_TRIES, :DEFAULT_DELAY_SECONDS
-
     module_function
 
     # The canonical name of an address: "ip:port", "[ipv6]:port" or a path.
@@ -32,8 +27,8 @@ module Licorne
 
     # Binds and listens, trying again while the address is in use. Returns the socket and the name it has.
     def bind(name, options, logger)
-      tries = options.fetch(:tries, DEFAULT_TRIES)
-      delay = options.fetch(:delay, DEFAULT_DELAY_SECONDS)
+      options = Native.complete_listener_options(options)
+      tries, delay = options.values_at(:tries, :delay)
       begin
         socket = open_socket(name, options)
       rescue Errno::EADDRINUSE
@@ -72,7 +67,7 @@ module Licorne
       socket = name.start_with?("/") ? unix(name, options) : tcp(name, options)
       socket.setsockopt(:SOCKET, :RCVBUF, options[:rcvbuf]) if options[:rcvbuf]
       socket.setsockopt(:SOCKET, :SNDBUF, options[:sndbuf]) if options[:sndbuf]
-      socket.listen(options[:backlog] || DEFAULT_BACKLOG)
+      socket.listen(options[:backlog] || Native::BACKLOG)
       Native.set_cloexec(socket.fileno)
       socket
     rescue SystemCallError
@@ -87,9 +82,9 @@ module Licorne
       socket.setsockopt(:SOCKET, :REUSEADDR, true)
       socket.setsockopt(:SOCKET, :REUSEPORT, true)
       socket.setsockopt(:SOCKET, :KEEPALIVE, true)
-      socket.setsockopt(:TCP, :NODELAY, options.fetch(:tcp_nodelay, true) ? 1 : 0)
+      socket.setsockopt(:TCP, :NODELAY, options[:tcp_nodelay] ? 1 : 0)
       socket.setsockopt(:TCP, :CORK, options[:tcp_nopush] ? 1 : 0) unless options[:tcp_nopush].nil?
-      socket.setsockopt(:TCP, :DEFER_ACCEPT, defer_seconds(options[:tcp_defer_accept]))
+      socket.setsockopt(:TCP, :DEFER_ACCEPT, options[:tcp_defer_accept])
       socket.setsockopt(:IPV6, :V6ONLY, options[:ipv6only] ? 1 : 0) if address.ipv6? && !options[:ipv6only].nil?
       socket.bind(address)
       socket
@@ -98,16 +93,10 @@ module Licorne
       raise
     end
 
-    def defer_seconds(option)
-      return 0 if option == false
-
-      option.is_a?(Integer) ? option : 1
-    end
-
     # Under another name first: there is no moment at which the path leads nowhere.
     def unix(path, options)
       check_replaceable(path)
-      Socket.for_fd(Native.replace_socket(path, options[:umask] || 0, Logs.user))
+      Socket.for_fd(Native.replace_socket(path, options[:umask], Logs.user))
     end
 
     # A path that is free, stale, or the predecessor's.
@@ -139,7 +128,6 @@ module Licorne
     def pause(seconds)
       sleep(seconds)
     end
-    private_class_method :name_of, :canonical, :open_socket, :tcp, :defer_seconds, :unix, :check_replaceable, :kin?, :parent,
-                         :pause
+    private_class_method :name_of, :canonical, :open_socket, :tcp, :unix, :check_replaceable, :kin?, :parent, :pause
   end
 end

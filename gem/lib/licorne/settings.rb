@@ -4,8 +4,9 @@ module Licorne
   autoload :CpuQuota, "licorne/cpu_quota"
 
   # What the master is told of an evaluated configuration: every directive by name with its value, the environment and
-  # the command line taken into account. Listener addresses go as they were written, and with where that is: a name may
-  # take long to be looked up, and the master never waits.
+  # the command line taken into account, and every option of every listener. Nothing may be left out, since the table
+  # alone has defaults. Listener addresses go as they were written, and with where that is: a name may take long to be
+  # looked up, and the master never waits.
   class Settings
     PATHS = %i[pid stderr_path stdout_path].freeze
     DEFAULT_HOST = "0.0.0.0"
@@ -39,11 +40,14 @@ module Licorne
       Configurator::TABLE.each_with_object({}) do |(name, entry), settings|
         next if %w[logger listen].include?(entry[:type])
 
-        settings[name.to_s] = entry[:type] == "hook" ? @configurator.given?(name) : plain(value(name, entry))
+        settings[name.to_s] = entry[:type] == "hook" ? @configurator.given?(name) : value_or_default(name, entry)
       end
     end
 
-    def plain(value)
+    # `set` takes nil for anything.
+    def value_or_default(name, entry)
+      value = value(name, entry)
+      value = entry[:default] if value.nil?
       value.is_a?(Symbol) ? value.to_s : value
     end
 
@@ -51,10 +55,10 @@ module Licorne
       given = @configurator[name] unless @configurator[name] == :unset
       case name
       when :worker_processes then worker_processes(given || entry[:default])
-      when :default_middleware then @boot.no_default_middleware ? false : (given.nil? || given)
+      when :default_middleware then @boot.no_default_middleware ? false : given
       when :pid then given || @boot.pid
       when *DAEMON_PATHS then @configurator.given?(name) ? given : daemon_path
-      else @configurator.given?(name) ? given : entry[:default]
+      else given
       end
     end
 
@@ -86,10 +90,10 @@ module Licorne
       addresses = [*@boot.listeners, *@configurator[:listeners], *@rackup_options.listeners, *host_and_port].map(&:to_s)
       addresses << "#{DEFAULT_HOST}:#{port}" if addresses.empty? && @boot.inherited.empty?
       addresses.uniq.map do |address|
-        options = @configurator[:listener_opts].fetch(address, {})
+        options = Native.complete_listener_options(@configurator[:listener_opts].fetch(address, {}))
         resolved, unresolved = Native.resolve_listener(address)
         { "address" => address, "resolved" => resolved, "unresolved" => unresolved, "place" => place(address),
-          **options.transform_keys(&:to_s) }.compact
+          **options.to_h { |name, value| [name.to_s, value.is_a?(Symbol) ? value.to_s : value] } }
       end
     end
 

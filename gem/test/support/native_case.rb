@@ -37,6 +37,11 @@ class NativeServer
                    "rack.run_once" => false, "SCRIPT_NAME" => "", "rack.version" => [1, 2],
                    "SERVER_SOFTWARE" => "Licorne" }.freeze
 
+  # What a mold tells of a silent configuration. Of a hook that is whether it was given.
+  DEFAULTS = Licorne::Native.directives.to_h do |entry|
+    [entry[:name], entry[:type] == "hook" ? false : entry[:default]]
+  end.freeze
+
   # Those of the running test: a child must not keep the ends of its elder siblings open.
   ALL = [] # rubocop:disable Style/MutableConstant
 
@@ -51,7 +56,7 @@ class NativeServer
     @log, log = IO.pipe
     @page = memory
     # The end of a test is the death of the master: it waits for no client.
-    settings = { "keepalive_linger" => 0 }.merge(settings)
+    settings = { **DEFAULTS, "keepalive_linger" => 0, **settings }
     @pid = fork { child(theirs, log, settings, ENV_TEMPLATE.merge(env), app) }
     ALL << self
     [theirs, log].each(&:close)

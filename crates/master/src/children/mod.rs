@@ -11,6 +11,6 @@ mod seats;
 mod worker;
 
 pub(crate) use link::{Heard, Link};
-pub(crate) use mold::{Mold, MoldStage};
+pub(crate) use mold::{Mold, MoldStage, Starter};
 pub(crate) use registry::{Children, Who};
 pub(crate) use worker::{Process, Worker, WorkerStage};

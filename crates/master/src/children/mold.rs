@@ -13,6 +13,7 @@ pub(crate) struct Mold {
     pub(crate) pid: u32,
     pub(crate) link: Link<FromMold, ToMold>,
     pub(crate) stage: MoldStage,
+    pub(crate) starter: Starter,
     /// How often it was asked to reopen its logs and has not answered.
     pub(crate) reopening: u32,
     /// What it answered, once it has evaluated the configuration.
@@ -21,6 +22,15 @@ pub(crate) struct Mold {
     pub(crate) listeners: Listeners,
     /// The release that it is of, known with its settings.
     pub(crate) release: Release,
+}
+
+/// Which program has started a mold: its settings are in the words of that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Starter {
+    /// The one that runs.
+    Present,
+    /// One before it, in whose place it was executed.
+    Former,
 }
 
 /// How far a mold has come, as far as it has said.
@@ -81,6 +91,7 @@ mod tests {
             pid: 7,
             link: Link::closed(),
             stage,
+            starter: Starter::Present,
             reopening: 1,
             settings: None,
             listeners: Listeners::new(),
