@@ -66,8 +66,8 @@ class CompatTest < Minitest::Test
   end
 
   def test_listener_names_are_known_while_the_application_is_preloaded
-    answer("0", config: "preload_app true\nlisten 21001", prelude: "File.write('names', Unicorn.listener_names.inspect)",
-                inherited: ["127.0.0.1:9"])
+    answer("0", config: "preload_app true\nlisten 21001", inherited: ["127.0.0.1:9"],
+                prelude: "File.write('names', Unicorn.listener_names.inspect)")
     assert_equal ["127.0.0.1:9", "0.0.0.0:21001"].inspect, File.read("names")
   end
 
@@ -104,7 +104,8 @@ class CompatTest < Minitest::Test
   end
 
   def test_a_tmpio_is_a_file_without_a_name
-    expression = "(t = Unicorn::TmpIO.new; t.write('x'); t.rewind; [t.is_a?(File), t.read, t.stat.nlink, t.sync, t.close!])"
+    expression = "(t = Unicorn::TmpIO.new; t.write('x'); t.rewind; " \
+                 "[t.is_a?(File), t.read, t.stat.nlink, t.sync, t.close!])"
     assert_equal '[true, "x", 0, true, nil]', answer(expression)
   end
 

@@ -11,7 +11,7 @@ class ConfiguratorTest < Minitest::Test
       "worker_exec" => [true], "default_middleware" => [false], "early_hints" => [true],
       "check_client_connection" => [true], "rewindable_input" => [false], "client_body_buffer_size" => [0, 1 << 20],
       "stderr_path" => ["err.log", nil], "stdout_path" => ["out.log"], "boot_timeout" => [1, 2.5], "surge" => [2],
-      "term_signal" => [:quick, :graceful], "shutdown_delay" => [0, 1.5], "keepalive_timeout" => [0, 10],
+      "term_signal" => %i[quick graceful], "shutdown_delay" => [0, 1.5], "keepalive_timeout" => [0, 10],
       "keepalive_linger" => [3], "drop_underscore_headers" => [false], "upgrade" => [:in_place],
       "control" => ["control.sock", nil], "timeout_cleanup" => [0, 2.5]
     }.each do |name, values|
@@ -123,7 +123,8 @@ class ConfiguratorTest < Minitest::Test
 
   def test_a_working_directory_that_is_not_there_is_named
     error = assert_raises(ArgumentError) { configure("working_directory '/no/such'") }
-    assert_match(%r{\Au\.rb:1: config_file=u\.rb would not be accessible in working_directory=/no/such\z}, error.message)
+    assert_match(%r{\Au\.rb:1: config_file=u\.rb would not be accessible in working_directory=/no/such\z},
+                 error.message)
   end
 
   def test_a_relative_config_file_must_be_in_the_working_directory

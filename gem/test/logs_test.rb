@@ -16,7 +16,7 @@ class LogsTest < Minitest::Test
     File.rename("a.log", "a.log.1")
     assert_equal 1, Licorne::Logs.reopen
     log.puts("after")
-    assert_equal ["before\n", "after\n"], [File.read("a.log.1"), File.read("a.log")]
+    assert_equal %W[before\n after\n], [File.read("a.log.1"), File.read("a.log")]
     assert_equal [fd, true], [log.fileno, log.sync]
   ensure
     log&.close

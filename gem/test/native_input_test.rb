@@ -4,7 +4,7 @@ require "support/native_case"
 
 # rack.input and the env, as the specification of Rack has them.
 class NativeInputTest < NativeCase
-  BIG = ("line #{"x" * 60}\n" * 5000).freeze
+  BIG = "line #{"x" * 60}\n" * 5000
 
   # Evaluates an expression of `env` and `input` in the server and returns what it inspects as.
   def ask(expression, body = "abc\ndef\n", *fields)
@@ -17,13 +17,15 @@ class NativeInputTest < NativeCase
   end
 
   def test_reading_in_memory_and_from_a_file
-    pieces = "out = +''; buffer = +''; out << buffer while input.read(1000, buffer); [out, buffer, input.read(1), input.read, input.read(0)]"
+    pieces = "out = +''; buffer = +''; out << buffer while input.read(1000, buffer); " \
+             "[out, buffer, input.read(1), input.read, input.read(0)]"
     ["abc\ndef\n", BIG].each do |body|
       assert_equal [body, "", nil, "", ""].inspect, ask(pieces, body)
       assert_equal body.lines.inspect, ask("lines = []; input.each { |line| lines << line }; lines", body)
       assert_equal body.lines.first(2).inspect, ask("[input.gets, input.gets]", body)
       assert_equal [body, 0, body].inspect, ask("[input.read, input.rewind, input.read]", body)
-      assert_equal [body.bytesize, 2, body.bytesize - 2].inspect, ask("[input.size, input.read(2).size, input.read.size]", body)
+      assert_equal [body.bytesize, 2, body.bytesize - 2].inspect,
+                   ask("[input.size, input.read(2).size, input.read.size]", body)
       assert_equal [body].inspect, ask("[input.gets(nil)]", body)
       assert_equal '"ArgumentError"', ask("begin; input.read(-1); rescue => e; e.class.name; end", body)
     end
@@ -31,13 +33,20 @@ class NativeInputTest < NativeCase
 
   def test_what_is_read_is_binary
     assert_equal "[#<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>]",
-                 ask("b = String.new(encoding: 'UTF-8'); [input.gets.encoding, input.read(1, b).encoding, b.encoding, input.read.encoding]")
+                 ask("b = String.new(encoding: 'UTF-8'); " \
+                     "[input.gets.encoding, input.read(1, b).encoding, b.encoding, input.read.encoding]")
   end
 
   def test_without_a_body_the_input_is_empty_and_survives_close
-    server = serve_linted { |env| [200, { "content-type" => "text/plain" }, [[env["rack.input"].read(1), env["rack.input"].read, env["rack.input"].gets].inspect]] }
+    server = serve_linted do |env|
+      read = [env["rack.input"].read(1), env["rack.input"].read, env["rack.input"].gets]
+      [200, { "content-type" => "text/plain" }, [read.inspect]]
+    end
     2.times { assert_equal '[nil, "", nil]', body_of(get(server)) }
-    server = serve { |env| env["rack.input"].close; [200, {}, [env["rack.input"].read.inspect]] }
+    server = serve do |env|
+      env["rack.input"].close
+      [200, {}, [env["rack.input"].read.inspect]]
+    end
     2.times { assert_equal '""', body_of(get(server)) }
   end
 
@@ -99,8 +108,12 @@ class NativeInputTest < NativeCase
   end
 
   def test_scheme_host_and_port
-    server = serve { |env| [200, {}, [env.values_at("rack.url_scheme", "SERVER_NAME", "SERVER_PORT", "HTTP_HOST").inspect]] }
-    ask = ->(target, *fields) { body_of(exchange(server, "GET #{target} HTTP/1.1\r\n#{fields.map { |f| "#{f}\r\n" }.join}Connection: close\r\n\r\n")) }
+    names = %w[rack.url_scheme SERVER_NAME SERVER_PORT HTTP_HOST]
+    server = serve { |env| [200, {}, [env.values_at(*names).inspect]] }
+    ask = lambda do |target, *fields|
+      lines = ["GET #{target} HTTP/1.1", *fields, "Connection: close"].map { |line| "#{line}\r\n" }
+      body_of(exchange(server, "#{lines.join}\r\n"))
+    end
     assert_equal %w[https h 443 h].inspect, ask["/", "Host: h", "X-Forwarded-Proto: https"]
     assert_equal %w[https h 8443 h:8443].inspect, ask["/", "Host: h:8443", "X-Forwarded-Ssl: on"]
     assert_equal %w[http h 80 h].inspect, ask["/", "Host: h", "X-Forwarded-Proto: http"]
@@ -129,7 +142,9 @@ class NativeInputTest < NativeCase
   end
 
   def test_underscores_may_be_kept
-    server = serve(settings: { "drop_underscore_headers" => false }) { |env| [200, {}, [env.values_at("HTTP_A_B", "HTTP_C_D").inspect]] }
+    server = serve(settings: { "drop_underscore_headers" => false }) do |env|
+      [200, {}, [env.values_at("HTTP_A_B", "HTTP_C_D").inspect]]
+    end
     assert_equal '["dash", "under"]', body_of(get(server, "/", "A_B: under", "A-B: dash", "C_D: under"))
   end
 

@@ -15,7 +15,8 @@ class PrintableLogTest < Minitest::Test
     error = RuntimeError.new("a\e[2Jb\u009Bc größer")
     error.set_backtrace(["/srv/\e]0;x\a.rb:1", "second"])
     text = logged { |logger| logger.error(error) }
-    assert_match(/ERROR -- : a\\x1b\[2Jb\\u\{9b\}c größer \(RuntimeError\)\n\/srv\/\\x1b\]0;x\\x07\.rb:1\nsecond\n\z/, text)
+    assert_match(/ERROR -- : a\\x1b\[2Jb\\u\{9b\}c größer \(RuntimeError\)\n\/srv\/\\x1b\]0;x\\x07\.rb:1\nsecond\n\z/,
+                 text)
     assert_match(/: \uFFFD\\x1b\n\z/, logged { |logger| logger.info("\xFF\e".b) })
   end
 

@@ -47,7 +47,8 @@ class RackHandlerTest < Minitest::Test
   end
 
   def test_an_application_without_a_file_cannot_be_served
-    assert_match(/rackup file; there is no none\.ru/, assert_raises(ArgumentError) { arguments(config: "none.ru") }.message)
+    error = assert_raises(ArgumentError) { arguments(config: "none.ru") }
+    assert_match(/rackup file; there is no none\.ru/, error.message)
     assert_raises(ArgumentError) { arguments(builder: "run nil") }
   end
 

@@ -159,7 +159,8 @@ class CpuQuotaTest < Minitest::Test
   end
 
   def test_a_logger_that_logs_otherwise_is_the_configurations_own
-    given = ["", "set[:logger].formatter = Logger::Formatter.new", "Configurator::DEFAULTS[:logger].level = Logger::DEBUG"]
+    given = ["", "set[:logger].formatter = Logger::Formatter.new",
+             "Configurator::DEFAULTS[:logger].level = Logger::DEBUG"]
     given.each { |text| refute settings(text)["custom_logger"], text }
     ["set[:logger].level = Logger::WARN", "Configurator::DEFAULTS[:logger].formatter = ->(*) { '' }",
      "logger Logger.new($stdout)"].each do |text|

@@ -8,7 +8,8 @@ module Licorne
   module AssignedDirectives
     module_function
 
-    # Raises if the file assigns a variable by one of these names, of directives that were not given, and never reads it.
+    # Raises if the file assigns a variable by one of these names, of directives that were not given, and never reads
+    # it.
     def refuse(text, path, names)
       return unless /^\s*(?:#{Regexp.union(names.map(&:to_s)).source})\s*=[^=~>]/.match?(text)
 

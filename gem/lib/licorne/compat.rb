@@ -50,7 +50,7 @@ module Unicorn
     UNICORN_VERSION = "6.1.0"
     DEFAULT_HOST = "0.0.0.0"
     DEFAULT_PORT = 8080
-    DEFAULT_LISTEN = "#{DEFAULT_HOST}:#{DEFAULT_PORT}"
+    DEFAULT_LISTEN = "#{DEFAULT_HOST}:#{DEFAULT_PORT}" # rubocop:disable Style/MutableConstant -- Unicorn's is
     CHUNK_SIZE = 16_384
     MAX_BODY = 114_688
   end

@@ -28,7 +28,8 @@ module Licorne
     end
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
-    # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not checked.
+    # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not
+    # checked.
     attr_reader :set, :config_file
     # Where each listener was asked for, by its address.
     attr_reader :listener_places
@@ -68,7 +69,8 @@ module Licorne
       @set[name]
     end
 
-    # Whether the directive was given; a hook counts when it is not the default one, and a logger when it logs otherwise.
+    # Whether the directive was given; a hook counts when it is not the default one, and a logger when it logs
+    # otherwise.
     def given?(name)
       return !@set[name].equal?(Hooks::DEFAULTS[name]) if HOOKS.include?(name)
       return !plain_logger? if name == :logger

@@ -79,7 +79,8 @@ module Licorne
       end
     end
 
-    # What `ruby -I` was given: neither Ruby's own directories, nor those of gems and of RUBYLIB, which come by themselves.
+    # What `ruby -I` was given: neither Ruby's own directories, nor those of gems and of RUBYLIB, which come by
+    # themselves.
     def load_path
       own = [*Gem.path, RbConfig::CONFIG["prefix"], File.expand_path("..", __dir__)]
       $LOAD_PATH.map(&:to_s).reject { |path| path.start_with?(*own) } - ENV["RUBYLIB"].to_s.split(":")

@@ -21,7 +21,8 @@ module Licorne
                 control: inheritance.control.fileno, scoreboard: inheritance.scoreboard,
                 queue: inheritance.queue, listeners: inheritance.listeners, pid: inheritance.server.pid,
                 worker_processes: inheritance.server.worker_processes }
-      fds = [state[:control], state[:scoreboard], *state[:queue], *state[:listeners].map(&:first)].to_h { |fd| [fd, fd] }
+      fds = [state[:control], state[:scoreboard], *state[:queue], *state[:listeners].map(&:first)]
+      fds = fds.to_h { |fd| [fd, fd] }
       ENV[VARIABLE] = [Marshal.dump(state)].pack("m0")
       exec(RbConfig.ruby, *load_path, "-r", "licorne/mold", "-e", "Licorne::Mold.start", **fds)
     end
@@ -35,7 +36,8 @@ module Licorne
       prepare(state, control)
     end
 
-    # Runs `before_exec` in a child and returns the ENV that it left, or nil when it failed or took longer than `seconds`.
+    # Runs `before_exec` in a child and returns the ENV that it left, or nil when it failed or took longer than
+    # `seconds`.
     def environment(server, control, seconds: HOOK_SECONDS)
       reader, writer = IO.pipe(binmode: true)
       pid = Process.fork { run_hook(server, control, reader, writer) }

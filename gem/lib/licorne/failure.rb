@@ -40,7 +40,7 @@ module Licorne
 
   # Puts exceptions into words, for the master and for the log.
   module Failure
-    LIBRARY = "#{File.expand_path("..", __dir__)}/"
+    LIBRARY = "#{File.expand_path("..", __dir__)}/".freeze
     # The longest text that fits a message to the master, in bytes (wire: MAX_TEXT_BYTES).
     MAX_TEXT_BYTES = 96 * 1024
     private_constant :LIBRARY

@@ -36,7 +36,7 @@ module Licorne
     private
 
     IDLE.each { |name| define_method(name) { |*_given, **_options| } }
-    private(*IDLE)
+    private(*IDLE) # rubocop:disable Style/AccessModifierDeclarations -- define_method in a block makes them public
 
     # Waits for the master's next message, at most so long. Configurations wrap it to do something periodically beside
     # the workers; the mold calls it then.

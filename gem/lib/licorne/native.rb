@@ -7,7 +7,8 @@ module Licorne
   module Native
     # A body that is read once, while it arrives: it has what Unicorn's of that name has, and nothing more.
     class StreamInput < Input
-      (Input.public_instance_methods(false) - %i[read gets each close close! closed?]).each { |name| undef_method(name) }
+      absent = Input.public_instance_methods(false) - %i[read gets each close close! closed?]
+      absent.each { |name| undef_method(name) }
     end
   end
 end

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 module Licorne
-  # `rackup -s licorne` and `rails server -u licorne`: becomes the program, with the options that the launcher was given.
+  # `rackup -s licorne` and `rails server -u licorne`: becomes the program, with the options that the launcher was
+  # given.
   #
   # The launcher has loaded the application in its own process by then, to no avail: here it is loaded in processes that
   # can be replaced, so that a reload brings new code. What is passed on is the file, not the object.

@@ -18,7 +18,8 @@ module Licorne
 
     attr_reader :listeners, :host, :port, :effects
 
-    # Reads the file's options; none if it is not a `.ru` or has no such line. `program` is what the server was called as.
+    # Reads the file's options; none if it is not a `.ru` or has no such line. `program` is what the server was called
+    # as.
     def self.read(path, program: "licorne")
       raise ConfigError, "rackup file (#{path}) not readable" unless File.readable?(path) && File.file?(path)
       return new([], path, program) unless path.end_with?(".ru")

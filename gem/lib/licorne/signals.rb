@@ -4,7 +4,7 @@ module Licorne
   # The signals that mean something to a Unicorn, and traps for processes that they do not concern.
   module Signals
     STOPS = %w[INT TERM QUIT].freeze
-    ALL = [*STOPS, *%w[HUP USR1 USR2 WINCH TTIN TTOU]].freeze
+    ALL = (STOPS + %w[HUP USR1 USR2 WINCH TTIN TTOU]).freeze
 
     module_function
 

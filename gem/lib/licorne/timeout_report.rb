@@ -29,7 +29,8 @@ module Licorne
     # One entry for the log.
     def to_s
       age_ms = (@info.elapsed * 1_000).floor
-      ["#{@who} timeout is near, after #{age_ms} ms in \"#{@line}\"", *@threads.map { |thread| text(*thread) }].join("\n")
+      ["#{@who} timeout is near, after #{age_ms} ms in \"#{@line}\"",
+       *@threads.map { |thread| text(*thread) }].join("\n")
     end
 
     private

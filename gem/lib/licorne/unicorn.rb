@@ -3,8 +3,8 @@
 require "licorne/embedded"
 
 # What a program needs that has started Unicorn by itself, under the names that it uses, once it says
-# `require "licorne/unicorn"` instead of `require "unicorn"`. In Licorne's own processes all of Unicorn's names are there
-# already.
+# `require "licorne/unicorn"` instead of `require "unicorn"`. In Licorne's own processes all of Unicorn's names are
+# there already.
 unless defined?(Unicorn::HttpServer)
   module Unicorn # rubocop:disable Style/Documentation
     HttpServer = Licorne::Embedded

@@ -77,7 +77,8 @@ module Licorne
     def load_app
       @server.logger.info("Refreshing Gem list")
       Gem.refresh if defined?(Gem)
-      AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"], server: @server).application
+      AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"],
+                    server: @server).application
     end
 
     # Until there is an engine, nothing was begun that would have to be finished.

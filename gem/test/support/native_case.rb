@@ -122,8 +122,8 @@ class NativeServer
     file
   end
 
-  # `LICORNE_TEST_GC`: `stress` collects at each allocation, `compact` moves all objects that can be moved in each request
-  # and looks whether any reference was left behind.
+  # `LICORNE_TEST_GC`: `stress` collects at each allocation, `compact` moves all objects that can be moved in each
+  # request and looks whether any reference was left behind.
   def under_pressure(app)
     case ENV.fetch("LICORNE_TEST_GC", nil)
     when "stress"
@@ -194,12 +194,17 @@ class NativeCase < Minitest::Test
   end
 
   def get(server, target = "/", *fields)
-    exchange(server, "GET #{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n#{fields.map { |f| "#{f}\r\n" }.join}\r\n")
+    exchange(server, head("GET #{target}", fields))
   end
 
   def post(server, body, *fields)
     fields = ["Content-Length: #{body.bytesize}"] if fields.empty?
-    exchange(server, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n#{fields.map { |f| "#{f}\r\n" }.join}\r\n#{body}")
+    exchange(server, head("POST /", fields) + body)
+  end
+
+  # The head of a request after which the connection is closed.
+  def head(request, fields)
+    ["#{request} HTTP/1.1", "Host: a", "Connection: close", *fields, ""].map { |line| "#{line}\r\n" }.join
   end
 
   # Reads one response with Content-Length, chunks or no body from a connection: [status, fields, body].

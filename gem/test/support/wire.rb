@@ -9,7 +9,8 @@ class Wire
   KINDS = {
     boot: [1, %i[json]], proceed: [2, []], fork: [3, %i[slot generation seat names proxies]],
     worker_exited: [4, %i[slot pid status]], worker_processes: [5, %i[count]], pid_path: [6, %i[path]],
-    before_exec: [7, []], log: [8, %i[severity text]], reopen_logs: [9, []], retire: [10, %i[drain hand_over linger_ms]],
+    before_exec: [7, []], log: [8, %i[severity text]], reopen_logs: [9, []],
+    retire: [10, %i[drain hand_over linger_ms]],
     settings: [11, %i[json]], exec_environment: [12, %i[json]], fork_failed: [13, %i[slot text]], ready: [14, []],
     failed: [15, %i[text]], forked: [16, []], leaving: [17, []]
   }.freeze
