@@ -22,6 +22,7 @@ Gem::Specification.new do |spec|
       "crates/{#{crates.join(",")}}/{Cargo.toml,src/**/*.rs}",
       "deploy/**/*", # what `licorne init` prints
       "man/*", "completions/*",
+      "sig/**/*.rbs", # where tools look for a gem's signatures
       "gem/{lib,compat}/**/*.rb", "gem/exe/*", "gem/ext/{Cargo.toml,extconf.rb,src/**/*.rs}"
     ].select { |path| File.file?(path) }
   end

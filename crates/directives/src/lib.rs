@@ -46,6 +46,7 @@ mod nearest;
 mod record;
 mod reference;
 mod settings;
+mod signatures;
 mod table;
 mod value;
 
@@ -59,6 +60,7 @@ pub use listener::{
 };
 pub use nearest::{closest, nearest};
 pub use reference::reference;
+pub use signatures::signatures;
 pub use table::{
     Application, Connections, Hooks, Limits, Processes, Rates, Settings, System, TABLE, TermSignal, UpgradeWay,
 };

@@ -1,0 +1,66 @@
+//! The signatures of the configuration's methods in RBS, printed from the table. `sig/licorne/directives.rbs` is this
+//! text, checked in; `sig/licorne.rbs` is written by hand, and has the types that are named here.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::listener::{OPTIONS, OptionKind};
+use crate::{Directive, Kind, TABLE};
+
+const HEAD: &str = "# Printed from crates/directives; edit the table there.\nmodule Licorne\n  class Configurator\n";
+
+/// Prints the signature of each directive, as a method of `Licorne::Configurator`.
+pub fn signatures() -> String {
+    let mut out = String::from(HEAD);
+    for directive in TABLE {
+        out.push_str(&format!("\n    # {}\n    def {}: {}\n", directive.doc, directive.name, method(directive)));
+    }
+    out.push_str("  end\nend\n");
+    out
+}
+
+fn method(directive: &Directive) -> String {
+    let value = match directive.kind {
+        Kind::Integer { auto: true, .. } => String::from("Integer | :auto"),
+        Kind::Integer { .. } => "Integer".into(),
+        Kind::Number { .. } => "Integer | Float".into(),
+        Kind::Boolean => "bool".into(),
+        Kind::Path { optional: true } => "Licorne::path?".into(),
+        Kind::Path { optional: false } => "Licorne::path".into(),
+        Kind::Choice(words) => format!(":{}", words.join(" | :")),
+        Kind::Hook { .. } => return hook(directive.name),
+        Kind::Logger => "Licorne::_Logger".into(),
+        Kind::Listen => return format!("(String | Integer address{}) -> untyped", options()),
+        Kind::Address => "String | Integer | nil".into(),
+        Kind::Networks => "String | :unix | Array[String | :unix]".into(),
+        Kind::Hosts => "String | Array[String]".into(),
+        Kind::User => return "(String name, ?String? group) -> untyped".into(),
+    };
+    // Pitchfork's keyword says the other directive at once.
+    let keyword = if directive.name == "timeout" { ", ?cleanup: (Integer | Float)?" } else { "" };
+    format!("({value} value{keyword}) -> untyped")
+}
+
+fn hook(name: &str) -> String {
+    let arguments = match name {
+        "before_exec" => "Server server",
+        "after_worker_exit" => "Server server, Worker? worker, Process::Status status",
+        "after_worker_timeout" => "Server server, Worker worker, TimeoutReport::Info request",
+        _ => "Server server, Worker worker",
+    };
+    format!("() {{ ({arguments}) -> untyped }} -> untyped\n      | (Proc? hook) -> untyped")
+}
+
+fn options() -> String {
+    let field = |option: &crate::ListenerOption| {
+        let values = match option.kind {
+            OptionKind::Integer => String::from("Integer"),
+            OptionKind::Boolean => "bool".into(),
+            OptionKind::Numeric => "Integer | Float".into(),
+            OptionKind::Choice(words) => format!("bool | :{}", words.join(" | :")),
+            OptionKind::Any => "untyped".into(),
+        };
+        format!(",\n                ?{}: {values}", option.name)
+    };
+    OPTIONS.iter().map(field).collect()
+}
