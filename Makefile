@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy unit doctest minitest minitest-gc fuzz test-ruby33 test-all bench clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy audit unit doctest minitest minitest-gc fuzz test-ruby33 test-all bench clean
 
 all: build
 
@@ -113,6 +113,14 @@ rubocop:
 # The house rules that an ordinary test can check.
 tidy:
 	cargo nextest run --locked -p testkit --test tidy
+
+# What the dependencies are (deny.toml): licences, sources, banned crates, then known vulnerabilities, which needs a
+# network. Not a part of `check`: compiling cargo-deny takes eight minutes of processor time.
+audit:
+	@cargo deny --version >/dev/null 2>&1 || { \
+	  echo "make audit: installing cargo-deny (cargo install, some minutes)"; cargo install cargo-deny --locked; }
+	cargo deny --offline check licenses bans sources
+	cargo deny check advisories
 
 bench: setup build
 	cargo build --release --locked -p bench

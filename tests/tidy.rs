@@ -80,6 +80,26 @@ fn dependencies_point_down() {
     check("dependencies point down, and cores do no I/O", offenders);
 }
 
+/// `1.88.0` as numbers, the last of which may be missing.
+fn version(text: &str) -> Vec<u64> {
+    text.split('.').take(2).map(|part| part.parse().expect("a number in a version")).collect()
+}
+
+#[test]
+fn dependencies_build_with_the_oldest_rust() {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["metadata", "--format-version=1", "--locked", "--offline"]).current_dir(repository());
+    // Crates for other systems are in no cache.
+    command.args(["--filter-platform", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)]);
+    let metadata: serde_json::Value =
+        serde_json::from_str(&run(&mut command, testkit::patience()).stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let oldest = |package: &serde_json::Value| package["rust_version"].as_str().map(version);
+    let ours = packages.iter().find(|package| package["name"] == "licorne").and_then(oldest);
+    let newer = packages.iter().filter(|package| oldest(package) > ours);
+    check("no dependency asks for a newer Rust than rust-version", newer.map(|package| package["id"].to_string()));
+}
+
 #[test]
 fn cores_are_pure() {
     let roots = CORES.iter().map(|(name, _)| repository().join("crates").join(name).join("src/lib.rs"));
