@@ -31,4 +31,12 @@ Gem::Specification.new do |spec|
   spec.executables = ["licorne"]
   spec.extensions = ["gem/ext/extconf.rb"]
   spec.metadata["rubygems_mfa_required"] = "true"
+  # Where the repository is, is told when a version is released (docs/releasing.md): a fork's gem leads to the fork.
+  if (repository = ENV["LICORNE_REPOSITORY"])
+    spec.homepage = repository
+    spec.metadata["source_code_uri"] = "#{repository}/tree/v#{spec.version}"
+    spec.metadata["changelog_uri"] = "#{repository}/blob/v#{spec.version}/CHANGELOG.md"
+    spec.metadata["documentation_uri"] = "#{repository}/tree/v#{spec.version}/docs"
+    spec.metadata["bug_tracker_uri"] = "#{repository}/issues"
+  end
 end
