@@ -29,8 +29,8 @@ pub(crate) fn write(results: &Results, verdicts: &[Verdict], rounds: usize, seco
     let report = render(results, verdicts, rounds, seconds);
     fs::write(place.join("report.md"), &report).context("writing the report")?;
     if !results.throughput.is_empty() {
-        fs::write(place.join("cpu-per-request.svg"), chart::render(&results.throughput))
-            .context("writing the chart")?;
+        let chart = chart::render(&results.throughput).context("drawing the chart")?;
+        fs::write(place.join("cpu-per-request.svg"), chart).context("writing the chart")?;
     }
     println!("{report}");
     println!("written to {}", place.display());
