@@ -55,7 +55,8 @@ class SettingsTest < Minitest::Test
   def test_every_option_of_every_listener_is_told
     text = "listen 8080, proxy_protocol: true, tcp_defer_accept: false\nlisten '/a.sock', tries: nil"
     tcp, unix = settings(text)["listeners"]
-    assert_equal ["any", 0, 5, true, nil], tcp.values_at("proxy_protocol", "tcp_defer_accept", "tries", "tcp_nodelay", "backlog")
+    assert_equal ["any", 0, 5, true, nil],
+                 tcp.values_at("proxy_protocol", "tcp_defer_accept", "tries", "tcp_nodelay", "backlog")
     assert_equal [nil, 1, 5, 0, 0.5], unix.values_at("proxy_protocol", "tcp_defer_accept", "tries", "umask", "delay")
   end
 

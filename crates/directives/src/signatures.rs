@@ -58,7 +58,7 @@ fn options() -> String {
             OptionKind::Boolean => "bool".into(),
             OptionKind::Numeric => "Integer | Float".into(),
             OptionKind::Choice(words) => format!("bool | :{}", words.join(" | :")),
-            OptionKind::Any => "untyped".into(),
+            OptionKind::Any | OptionKind::Seconds => "untyped".into(),
         };
         format!(",\n                ?{}: {values}", option.name)
     };
