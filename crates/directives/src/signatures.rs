@@ -54,11 +54,12 @@ fn hook(name: &str) -> String {
 fn options() -> String {
     let field = |option: &crate::ListenerOption| {
         let values = match option.kind {
-            OptionKind::Integer => String::from("Integer"),
-            OptionKind::Boolean => "bool".into(),
+            OptionKind::Integer => "Integer | false | nil".into(),
+            OptionKind::Seconds => "Integer | bool".into(),
+            OptionKind::Boolean => "bool?".into(),
             OptionKind::Numeric => "Integer | Float".into(),
-            OptionKind::Choice(words) => format!("bool | :{}", words.join(" | :")),
-            OptionKind::Any | OptionKind::Seconds => "untyped".into(),
+            OptionKind::Choice(words) => format!("bool | :{} | nil", words.join(" | :")),
+            OptionKind::Any => String::from("untyped"),
         };
         format!(",\n                ?{}: {values}", option.name)
     };
