@@ -44,8 +44,12 @@ impl Up {
         match &mut self.course {
             // The reload goes back to the configured number; what comes after it was asked for counts from there.
             Course::Preparing { scales, .. } => scales.push(scale),
-            // A roll that fails goes back to the number before it, but not behind the operator's back.
-            Course::Rolling(roll) => roll.old_target = scale.of(roll.old_target),
+            // A roll that fails goes back to the number before it, but not behind the operator's back: neither to workers
+            // that were sent away, nor to none when the signal has left the new code some.
+            Course::Rolling(roll) => {
+                let least = u32::from(roll.old_target > 0 && self.target > 0);
+                roll.old_target = scale.of(roll.old_target).max(least);
+            }
             Course::FirstFork { .. } | Course::Steady | Course::Draining(_) => {}
         }
         if self.target != before {

@@ -154,6 +154,19 @@ fn roll_back_goes_back_to_the_number_of_workers_before() {
 }
 
 #[test]
+fn ttou_that_leaves_the_new_code_workers_does_not_leave_the_old_code_without_any() {
+    let mut rig = Rig::serving(1);
+    rig.plan.worker_processes = 3;
+    rig.tell(HUP);
+    rig.mold_gets_ready(2);
+    rig.tell(ready(2));
+    rig.signal(Signal::Ttou);
+    let deeds = rig.tell(died(4));
+    assert!(deeds.contains(&rollback(2)) && deeds.contains(&count(1)), "{deeds:?}");
+    assert!(rig.workers().contains(&(1, 0, 1, true)), "{:?}", rig.workers());
+}
+
+#[test]
 fn new_workers_that_crash_again_and_again_stop_the_roll() {
     let mut rig = rolling();
     rig.tell(ready(3));
