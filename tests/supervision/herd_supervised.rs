@@ -150,6 +150,11 @@ startsecs=1";
         .launch();
     let herder = running(&server);
     server.wait_for(Mark::default(), "booted (PID ");
+    // Beside other tests it may take Rails a minute until it is there.
+    let log = || std::fs::read_to_string(server.file("rails.log")).unwrap_or_default();
+    for worker in ["worker=0 ready", "worker=1 ready"] {
+        server.eventually(worker, || log().contains(worker).then_some(()));
+    }
     let load = server.load().request(testkit::Request::get("/notes")).start();
     for _ in 0..3 {
         let old = server.pid_in_file("app/tmp/pids/unicorn.pid").expect("a pid file");
