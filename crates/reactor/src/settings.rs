@@ -114,3 +114,13 @@ pub fn milliseconds(duration: Duration) -> u64 {
 
 /// See [`Settings::discard_ms`]; nginx waits up to 5 s between reads.
 const DISCARD_MS: u64 = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_a_silent_configuration_are_those_of_http1() {
+        assert_eq!(Settings::default().limits, Limits::default());
+    }
+}
