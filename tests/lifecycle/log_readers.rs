@@ -100,6 +100,8 @@ fn a_log_on_a_file_system_that_does_not_answer_stops_no_master_and_is_opened_ane
             assert_eq!(server.ctl(["status"]).code(), 0);
         }
         assert_eq!(server.get("/").status, 200);
+        // One writes the log, the other waits for an answer, however often that was asked for.
+        server.eventually("two helpers", || (server.titled("helper").len() == 2).then_some(()));
         assert!(!log("err.log.1").contains("reopening logs"), "the file system has answered");
     });
     server.eventually("the log, opened anew", || log("err.log").contains("worker=0 done reopening logs").then_some(()));

@@ -79,8 +79,12 @@ impl Shell {
         let paths = [settings.stdout_path(), settings.stderr_path()];
         let paths: Vec<&Path> = paths.into_iter().flatten().collect();
         let Some(answer) = sys::remote::ask(&paths) else { return false };
-        let children = children || self.unanswered.take().is_some_and(|before| before.children);
-        self.unanswered = Some(Unanswered { answer, children });
+        let before = self.unanswered.replace(Unanswered { answer, children });
+        if let (Some(before), Some(now)) = (before, &mut self.unanswered) {
+            now.children |= before.children;
+            // It would wait there as long, one more for each rotation. That it has gone is no error.
+            let _ = before.answer.kill();
+        }
         true
     }
 

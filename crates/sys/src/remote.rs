@@ -16,9 +16,8 @@ use rustix::pipe::PipeFlags;
 use crate::pidfd::Pidfd;
 
 /// The types of file systems whose data is on another machine, or comes from another process. See proc_pid_mountinfo(5).
-const REMOTE: [&str; 15] = [
-    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "lustre", "nfs", "nfs4", "ocfs2", "smb3",
-    "virtiofs",
+const REMOTE: [&str; 14] = [
+    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "virtiofs",
 ];
 
 /// A file as the kernel knows it by now, without asking a server.
