@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy audit unit doctest minitest minitest-gc fuzz test-ruby33 test-all bench clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-all bench clean
 
 all: build
 
@@ -40,7 +40,9 @@ build:
 	@[ -e $(RELEASE)/../../gem/lib ] || ln -sfn "$(CURDIR)/gem" $(TARGET)/gem
 
 # nextest comes last: its summary is the line to look at.
-test: setup build doctest minitest minitest-gc fuzz test-ruby33 unit
+test: setup build doctest
+	@$(MAKE) --no-print-directory -j2 --output-sync=target minitest minitest-gc
+	@$(MAKE) --no-print-directory test-ruby33 unit
 	@echo "make test: everything passed"
 
 # Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start). Two
@@ -51,10 +53,6 @@ unit:
 
 doctest:
 	cargo test --doc --locked --workspace --exclude licorne_ext
-
-# Some seconds of each fuzz target; `bin/fuzz 600` is a long run.
-fuzz:
-	bin/fuzz 3
 
 minitest:
 	@ruby -Igem/lib -I$(RUBYLIB_DIR) -Igem/test -e 'Dir["gem/test/**/*_test.rb"].sort.each { |f| require File.expand_path(f) }'
@@ -75,13 +73,16 @@ minitest-gc:
 # does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`, and more of
 # what hardly does to `test-all`.
 RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
-RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|reload)::/) - test(/::ten_reloads/) | binary(http) & test(/^rack/)
+RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|reload)::/) - test(/under_load/) | binary(http) & test(/^rack/)
 test-ruby33:
-	bin/debian-13 make --no-print-directory build minitest minitest-gc
+	CARGO_PROFILE_RELEASE_LTO=off bin/debian-13 make --no-print-directory build
+	bin/debian-13 make --no-print-directory -j2 --output-sync=target minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY33_TESTS)'
 
-# What takes longer: storms of ten minutes, minutes of each fuzz target, more of the promises with Ruby 3.3.
+# What takes longer: storms of ten minutes, a minute of each fuzz target, all rounds of what fails at random if it fails,
+# more of the promises with Ruby 3.3. `bin/fuzz 600` is a long run.
+test-all: export LICORNE_TEST_ROUNDS = all
 test-all: test
 	bin/fuzz 60
 	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes)::/)'
@@ -89,7 +90,7 @@ test-all: test
 	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::
 	@echo "make test-all: everything passed"
 
-check: fmt clippy doc ruby-syntax rubocop tidy
+check: fmt clippy doc ruby-syntax rubocop tidy fuzz-check
 	@echo "make check: everything passed"
 
 fmt:
@@ -113,6 +114,10 @@ rubocop:
 # The house rules that an ordinary test can check.
 tidy:
 	cargo nextest run --locked -p testkit --test tidy
+
+# The fuzz targets are run by `test-all` alone, but they always compile.
+fuzz-check:
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 
 # What the dependencies are (deny.toml): licences, sources, banned crates, then known vulnerabilities, which needs a
 # network. Not a part of `check`: compiling cargo-deny takes eight minutes of processor time.

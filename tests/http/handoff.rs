@@ -33,10 +33,10 @@ fn wait_for_generation(server: &Server, generation: u32, workers: usize) {
 }
 
 #[test]
-fn twenty_reloads_close_no_connection() {
+fn reloads_close_no_connection() {
     let mut server = Server::builder().workers(2).preload(true).unix_listeners(1).start();
     let loads = keeping(&server);
-    for generation in 2..=21 {
+    for generation in 2..=testkit::rounds(20) + 1 {
         server.signal(Signal::HUP);
         wait_for_generation(&server, generation, 2);
     }

@@ -5,8 +5,6 @@ use rustix::process::Signal;
 use testkit::proxy::{Kind, Proxy};
 use testkit::{App, Server};
 
-const RELOADS: u32 = 20;
-
 /// Tells the generation in each response.
 const GENERATION: &str = r#"
 generation = File.read("../generation").chomp
@@ -24,7 +22,7 @@ fn check_reloads_behind(kind: Kind, over_unix: bool) {
     let proxy = Proxy::start(kind, server.endpoint());
     let kept = testkit::load::Plan::new(proxy.endpoint()).clients(6).keep_alive(true).start();
     let new = testkit::load::Plan::new(proxy.endpoint()).clients(2).start();
-    for number in 2..=RELOADS + 1 {
+    for number in 2..=testkit::rounds(20) + 1 {
         server.write("generation", &format!("g{number}"));
         server.signal(Signal::HUP);
         kept.wait_until_seen(&format!("g{number}"));
@@ -43,21 +41,21 @@ fn check_reloads_behind(kind: Kind, over_unix: bool) {
 }
 
 #[test]
-fn twenty_reloads_behind_nginx_over_a_unix_socket_lose_no_request() {
+fn reloads_behind_nginx_over_a_unix_socket_lose_no_request() {
     check_reloads_behind(Kind::Nginx, true);
 }
 
 #[test]
-fn twenty_reloads_behind_nginx_over_tcp_lose_no_request() {
+fn reloads_behind_nginx_over_tcp_lose_no_request() {
     check_reloads_behind(Kind::Nginx, false);
 }
 
 #[test]
-fn twenty_reloads_behind_haproxy_over_a_unix_socket_lose_no_request() {
+fn reloads_behind_haproxy_over_a_unix_socket_lose_no_request() {
     check_reloads_behind(Kind::Haproxy, true);
 }
 
 #[test]
-fn twenty_reloads_behind_haproxy_over_tcp_lose_no_request() {
+fn reloads_behind_haproxy_over_tcp_lose_no_request() {
     check_reloads_behind(Kind::Haproxy, false);
 }

@@ -62,12 +62,13 @@ impl Installed {
 }
 
 #[track_caller]
-fn check_twenty(preload: bool) {
+fn check_upgrades_under_load(preload: bool) {
     let mut server = builder().preload(preload).start();
     let close = server.load().start();
     let kept = server.load().keep_alive(true).start();
     let mut descriptors = BTreeSet::new();
-    for number in 2..=21 {
+    let rounds = testkit::rounds(20);
+    for number in 2..=rounds + 1 {
         server.write("generation", &format!("g{number}"));
         upgrade(&server);
         close.wait_until_seen(&format!("g{number}"));
@@ -77,23 +78,23 @@ fn check_twenty(preload: bool) {
         descriptors.insert(procfs::descriptors(server.pid()).len());
     }
     let (close, kept) = (close.stop(), kept.stop());
-    println!("20 upgrades in place, preload {preload}: {} and {} requests", close.ok(), kept.ok());
+    println!("{rounds} upgrades in place, preload {preload}: {} and {} requests", close.ok(), kept.ok());
     close.assert_flawless(GAP);
     kept.assert_flawless(GAP);
     assert!(descriptors.len() <= 2 && descriptors.iter().all(|count| *count < 40), "they pile up: {descriptors:?}");
-    assert_eq!(close.seen.len(), 21, "{:?}", close.seen);
+    assert_eq!(close.seen.len(), rounds as usize + 1, "{:?}", close.seen);
     assert_eq!(server.workers().len(), 2);
     server.stop();
 }
 
 #[test]
-fn twenty_upgrades_under_load_lose_no_request_and_keep_the_pid() {
-    check_twenty(false);
+fn upgrades_under_load_lose_no_request_and_keep_the_pid() {
+    check_upgrades_under_load(false);
 }
 
 #[test]
-fn twenty_upgrades_of_a_preloaded_application_under_load_lose_no_request() {
-    check_twenty(true);
+fn upgrades_of_a_preloaded_application_under_load_lose_no_request() {
+    check_upgrades_under_load(true);
 }
 
 /// A program that cannot take over, and what is told of it.

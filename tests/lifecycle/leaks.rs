@@ -24,7 +24,7 @@ fn reload(server: &Server, generation: u32) {
 }
 
 /// How many reloads: 100, or what `LICORNE_TEST_RELOADS` says. A thousand is for `cargo test`, which knows no deadline:
-/// `LICORNE_TEST_RELOADS=1000 cargo test -p testkit --test leaks hundred`.
+/// `LICORNE_TEST_RELOADS=1000 cargo test -p testkit --test lifecycle hundred`.
 fn reloads() -> u32 {
     std::env::var("LICORNE_TEST_RELOADS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
 }

@@ -29,13 +29,14 @@ fn command(server: &Server, words: &[&str]) -> Finished {
     finished
 }
 
-/// Upgrades and reloads twenty times each under load, by these commands, and asserts that nothing is lost.
+/// Upgrades and reloads in turn under load, by these commands, and asserts that nothing is lost.
 #[track_caller]
-fn check_forty(server: &Server, upgrade: impl Fn(), reload: impl Fn()) {
+fn check_restarts(server: &Server, upgrade: impl Fn(), reload: impl Fn()) {
     let master = server.master();
     let close = server.load().start();
     let kept = server.load().keep_alive(true).start();
-    for number in 2..=41 {
+    let rounds = testkit::rounds(20);
+    for number in 2..=2 * rounds + 1 {
         server.write("generation", &format!("g{number}"));
         let mark = server.mark();
         if number % 2 == 0 {
@@ -48,7 +49,7 @@ fn check_forty(server: &Server, upgrade: impl Fn(), reload: impl Fn()) {
         kept.wait_until_seen(&format!("g{number}"));
         assert_eq!(server.master(), master);
     }
-    assert_eq!(server.log().since(Mark::default(), "licorne * has taken over").len(), 20);
+    assert_eq!(server.log().since(Mark::default(), "licorne * has taken over").len(), rounds as usize);
     let (close, kept) = (close.stop(), kept.stop());
     close.assert_no_failure();
     kept.assert_no_failure();
@@ -72,14 +73,14 @@ fn check_stop(supervisor: &Supervisor, stop: impl Fn(&Server)) {
 }
 
 #[test]
-fn runit_sees_nothing_of_twenty_upgrades_and_twenty_reloads() {
+fn runit_sees_nothing_of_upgrades_and_reloads() {
     let supervisor = Supervisor::runit();
     let mut server = supervisor.builder().app(App::rackup(APP)).workers(2).start();
     let send = |letter: &'static str| {
         let server = &server;
         move || drop(command(server, &["sv", letter]))
     };
-    check_forty(&server, send("2"), send("hup"));
+    check_restarts(&server, send("2"), send("hup"));
     let status = command(&server, &["sv", "status"]).stdout;
     assert!(status.contains(&format!("(pid {})", server.master())), "{status}");
     server.signal(Signal::TERM);
@@ -93,14 +94,14 @@ fn runit_stops_gracefully() {
 }
 
 #[test]
-fn s6_sees_nothing_of_twenty_upgrades_and_twenty_reloads() {
+fn s6_sees_nothing_of_upgrades_and_reloads() {
     let supervisor = Supervisor::s6();
     let mut server = supervisor.builder().app(App::rackup(APP)).workers(2).start();
     let send = |letter: &'static str| {
         let server = &server;
         move || drop(command(server, &["s6-svc", letter]))
     };
-    check_forty(&server, send("-2"), send("-h"));
+    check_restarts(&server, send("-2"), send("-h"));
     let status = command(&server, &["s6-svstat"]).stdout;
     assert!(status.contains(&format!("(pid {})", server.master())), "{status}");
     server.signal(Signal::TERM);
@@ -225,13 +226,13 @@ fn the_dockerfile_is_one() {
 }
 
 #[test]
-fn the_first_process_is_upgraded_and_reloaded_twenty_times_each() {
+fn the_first_process_is_upgraded_and_reloaded() {
     let supervisor = Supervisor::none();
     let mut server = supervisor.builder().app(App::rackup(APP)).workers(2).start();
     let master = server.master();
     assert_eq!(server.pid_in_file("server.pid"), Some(1));
     let send = |sent: Signal| move || signal(master, sent).expect("the master is there");
-    check_forty(&server, send(Signal::USR2), send(Signal::HUP));
+    check_restarts(&server, send(Signal::USR2), send(Signal::HUP));
     signal(master, Signal::TERM).expect("the master is there");
     assert_eq!(server.wait_for_exit().code(), Some(0));
     server.assert_nothing_is_left();

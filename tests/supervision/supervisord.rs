@@ -32,14 +32,15 @@ fn assert_running(server: &Server, master: u32) {
 }
 
 #[test]
-fn twenty_upgrades_and_twenty_reloads_lose_no_request_and_supervisord_sees_none_of_them() {
+fn upgrades_and_reloads_lose_no_request_and_supervisord_sees_none_of_them() {
     let supervisor = Supervisor::supervisord();
     let mut server = supervisor.builder().app(App::rackup(APP)).workers(2).start();
     let master = server.master();
     server.eventually("RUNNING", || (server.supervisord_state() == "RUNNING").then_some(()));
     let close = server.load().start();
     let kept = server.load().keep_alive(true).start();
-    for number in 2..=41 {
+    let rounds = testkit::rounds(20);
+    for number in 2..=2 * rounds + 1 {
         server.write("generation", &format!("g{number}"));
         let mark = server.mark();
         match number % 2 {
@@ -51,7 +52,7 @@ fn twenty_upgrades_and_twenty_reloads_lose_no_request_and_supervisord_sees_none_
         kept.wait_until_seen(&format!("g{number}"));
         assert_running(&server, master);
     }
-    assert_eq!(server.log().since(Mark::default(), "licorne * has taken over").len(), 20);
+    assert_eq!(server.log().since(Mark::default(), "licorne * has taken over").len(), rounds as usize);
     assert_eq!(server.log().since(Mark::default(), "*spawned: 'licorne' with pid*").len(), 1);
     let (close, kept) = (close.stop(), kept.stop());
     close.assert_no_failure();

@@ -55,3 +55,10 @@ pub fn patience() -> Duration {
     let seconds = std::env::var("LICORNE_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(45))
 }
+
+/// How often a test repeats what fails at random, if it fails: `all` times where `LICORNE_TEST_ROUNDS` is `all`, as it is
+/// in `make test-all`, and otherwise a quarter of that.
+#[must_use]
+pub fn rounds(all: u32) -> u32 {
+    if std::env::var("LICORNE_TEST_ROUNDS").is_ok_and(|value| value == "all") { all } else { all.div_ceil(4) }
+}
