@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use sys::pidfd::Pidfd;
 use sys::process::Ending;
 use sys::signals::{Signal, Signals};
 use sys::spawn::Program;
@@ -265,7 +264,7 @@ impl Shell {
                 Effect::Signal(pid, signal) => self.signal(pid, signal),
                 Effect::Stop(pid, stop) => self.signal(pid, self.options.flavour.stop_signal(stop)),
                 Effect::Kill(pid) => {
-                    let killed = self.processes.handle(pid).map(Pidfd::kill);
+                    let killed = self.processes.handle(pid).map(|handle| handle.send(Signal::Kill));
                     self.note(pid, killed.unwrap_or(Ok(())));
                 }
                 Effect::SignalAll(signal) => {
@@ -274,7 +273,7 @@ impl Shell {
                 }
                 Effect::KillAll => {
                     let condemned = self.processes.condemned();
-                    condemned.iter().for_each(|handle| self.note(handle.pid(), handle.kill()));
+                    condemned.iter().for_each(|handle| self.note(handle.pid(), handle.send(Signal::Kill)));
                 }
                 Effect::AskToReload(master) => self.ask_to_reload(master),
                 Effect::Answer(ticket, outcome) => {

@@ -10,7 +10,8 @@ use std::os::unix::net::UnixStream;
 
 use supervisor::SuccessorPhase;
 use sys::claims::ClaimStream;
-use sys::process::{Ending, Exited, Kill};
+use sys::process::{Ending, Exited};
+use sys::signals::Signal;
 use sys::spawn::Program;
 
 use crate::boot::PRIVATE_VARIABLES;
@@ -98,7 +99,7 @@ impl Shell {
             if wanted.as_ref() != Some(&running.place) && !running.told_to_leave {
                 running.told_to_leave = true;
                 let pid = running.pid;
-                self.kill(pid, Kill::Term);
+                self.kill(pid, Signal::Term);
             }
             return;
         }

@@ -19,7 +19,8 @@ use directives::UpgradeWay;
 use supervisor::{Event, Way};
 use sys::channel::{Channel, Received};
 use sys::image::Image;
-use sys::process::{Ending, Exited, Kill};
+use sys::process::{Ending, Exited};
+use sys::signals::Signal;
 use sys::spawn::Program;
 use wire::state::Preflight as Answer;
 
@@ -154,7 +155,7 @@ impl Shell {
     /// Nobody waits for it any more. It is reaped as a stranger.
     pub(crate) fn abandon_preflight(&mut self) {
         if let Replacement::Preflight { pid, .. } = std::mem::replace(&mut self.replacement, Replacement::None) {
-            self.kill(pid, Kill::Kill);
+            self.kill(pid, Signal::Kill);
             self.children.forget(pid);
         }
     }

@@ -83,7 +83,7 @@ impl Shell {
         if let (Some(before), Some(now)) = (before, &mut self.unanswered) {
             now.children |= before.children;
             // It would wait there as long, one more for each rotation. That it has gone is no error.
-            let _ = before.answer.kill();
+            let _ = before.answer.send(sys::signals::Signal::Kill);
         }
         true
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use supervisor::{Action, Event, Failure, Generation, KillReason, SlotId, WorkerId};
 use sys::channel::Channel;
-use sys::process::Kill;
+use sys::signals::Signal;
 use wire::{ToMold, ToWorker};
 
 use crate::boot;
@@ -52,8 +52,8 @@ impl Shell {
             Action::Rollback { generation } => self.roll_back(generation),
             Action::Fork { worker, slot, generation } => self.fork(worker, slot, generation),
             Action::Retire { worker, drain, hand_over } => self.retire(worker, drain, hand_over),
-            Action::Abandon { worker } => self.signal_worker(worker, Kill::Quit),
-            Action::Quick { worker } => self.signal_worker(worker, Kill::Int),
+            Action::Abandon { worker } => self.signal_worker(worker, Signal::Quit),
+            Action::Quick { worker } => self.signal_worker(worker, Signal::Int),
             Action::Kill { worker, why } => self.kill_worker(worker, why),
             Action::ReopenLogs => self.reopen_logs(),
             Action::WorkerProcesses { count } => {
@@ -199,7 +199,7 @@ impl Shell {
         }
     }
 
-    fn signal_worker(&mut self, id: WorkerId, signal: Kill) {
+    fn signal_worker(&mut self, id: WorkerId, signal: Signal) {
         if let Some(worker) = self.children.worker_mut(id) {
             worker.signal(signal, &self.log);
         }
@@ -246,7 +246,7 @@ impl Shell {
         if mold.link.is_closed() && !matches!(mold.stage, MoldStage::Failed | MoldStage::Done) {
             self.log.error(format_args!("mold gen={generation} pid={} cannot be reached, killing", mold.pid));
         }
-        self.kill(mold.pid, Kill::Kill);
+        self.kill(mold.pid, Signal::Kill);
     }
 
     /// Has the worker report the request that began then, unless that is over. A worker that cannot is killed later, as
@@ -257,11 +257,11 @@ impl Shell {
         seat.ask_report(start_ns);
         let is_in_it = seat.request_start_ns() == Some(start_ns);
         if let Some(worker) = self.children.worker_mut(id).filter(|worker| is_in_it && worker.pid().is_some()) {
-            worker.signal(Kill::Urg, &self.log);
+            worker.signal(Signal::Urg, &self.log);
         }
     }
 
-    pub(crate) fn kill(&self, pid: u32, signal: Kill) {
+    pub(crate) fn kill(&self, pid: u32, signal: Signal) {
         if let Err(error) = sys::process::kill(pid, signal) {
             self.log.error(format_args!("cannot signal PID:{pid}: {}", error.chain()));
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use supervisor::{Config, Event, Instant, Supervisor, Ticket};
 use sys::daemon::Reporter;
 use sys::memory::Shared;
-use sys::process::{Exited, Kill};
+use sys::process::Exited;
 use sys::signals::{Signal, Signals};
 use sys::title::Title;
 use wire::ToMold;
@@ -302,9 +302,11 @@ impl Shell {
                 self.collect_again = true;
                 return;
             }
+            // These are only sent.
+            Signal::Kill | Signal::Urg => return,
         };
         if unit::means_the_unit(known) {
-            self.stop_successor(if signal == Signal::Int { Kill::Int } else { Kill::Term });
+            self.stop_successor(if signal == Signal::Int { Signal::Int } else { Signal::Term });
         }
         self.event(Event::Signal(known));
     }
@@ -323,7 +325,7 @@ impl Shell {
                 Request::Reload { wait } => (Event::Reload { ticket }, wait),
                 Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way: way.map(Into::into) }, wait),
                 Request::Stop { graceful } => {
-                    self.stop_successor(if graceful { Kill::Term } else { Kill::Int });
+                    self.stop_successor(if graceful { Signal::Term } else { Signal::Int });
                     (Event::Stop { graceful, ticket }, true)
                 }
                 Request::Status => {

@@ -23,7 +23,7 @@
 
 use supervisor::{CauseId, Event};
 use sys::channel::{Channel, Received};
-use sys::process::Kill;
+use sys::signals::Signal;
 
 use crate::shell::Shell;
 use crate::successor::Successor;
@@ -122,7 +122,7 @@ impl Shell {
     }
 
     /// A stop of the whole unit was asked for: the successor is stopped too. Harmless without one.
-    pub(crate) fn stop_successor(&mut self, signal: Kill) {
+    pub(crate) fn stop_successor(&mut self, signal: Signal) {
         match self.succession.unit.stop(self.notify.role(), self.successor.stage()) {
             Fate::LivesOn => {}
             Fate::NotStarted => {

@@ -15,7 +15,6 @@ use sys::channel::Channel;
 use sys::listener::{Address, Listener};
 use sys::memory::Shared;
 use sys::pidfd::Child;
-use sys::process::Kill;
 use sys::signals::{Signal, Signals};
 use sys::way_back;
 use wire::Message;
@@ -227,7 +226,7 @@ fn take_workers(workers: &[state::Worker], supervisor: &Supervisor) -> Result<Ve
                 let child = Child::of(pid).ok_or_else(|| format!("worker {pid} is no child"))?;
                 if known.killed().is_some() { Process::Killed(child) } else { Process::Born(child) }
             }
-            None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Kill::from_name) },
+            None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },
         };
         let taken = Worker {
             process,

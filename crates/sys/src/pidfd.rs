@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
-use crate::process::{self, Kill};
-use crate::signals;
+use crate::process;
+use crate::signals::Signal;
 use crate::{Error, Result};
 
 /// A handle on one process: it cannot be mistaken for a later process of the same number, and it can be polled: it is
@@ -36,32 +36,9 @@ impl Pidfd {
     /// Sends a signal; that the process is gone is no error. See pidfd_send_signal(2).
     ///
     /// # Errors
-    /// The process belongs to somebody else.
-    pub fn send(&self, signal: signals::Signal) -> Result<()> {
-        self.send_raw(match signal {
-            signals::Signal::Quit => Signal::QUIT,
-            signals::Signal::Term => Signal::TERM,
-            signals::Signal::Int => Signal::INT,
-            signals::Signal::Hup => Signal::HUP,
-            signals::Signal::Usr1 => Signal::USR1,
-            signals::Signal::Usr2 => Signal::USR2,
-            signals::Signal::Ttin => Signal::TTIN,
-            signals::Signal::Ttou => Signal::TTOU,
-            signals::Signal::Winch => Signal::WINCH,
-            signals::Signal::Chld => Signal::CHILD,
-        })
-    }
-
-    /// Sends `SIGKILL`.
-    ///
-    /// # Errors
-    /// As [`Pidfd::send`].
-    pub fn kill(&self) -> Result<()> {
-        self.send_raw(Signal::KILL)
-    }
-
-    fn send_raw(&self, signal: Signal) -> Result<()> {
-        match rustix::process::pidfd_send_signal(&self.fd, signal) {
+    /// The process belongs to another user.
+    pub fn send(&self, signal: Signal) -> Result<()> {
+        match rustix::process::pidfd_send_signal(&self.fd, signal.raw()) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(errno) => Err(Error::call("pidfd_send_signal")(errno)),
         }
@@ -95,9 +72,9 @@ impl Child {
     ///
     /// # Errors
     /// The process has become one that this process may not signal.
-    pub fn kill(&self, signal: Kill) -> Result<()> {
+    pub fn kill(&self, signal: Signal) -> Result<()> {
         match &self.handle {
-            Some(handle) => handle.send_raw(signal.raw()),
+            Some(handle) => handle.send(signal),
             None => process::kill(self.pid, signal),
         }
     }
@@ -122,10 +99,10 @@ mod tests {
         for other in [0, 1, u32::MAX, parent, process::own_pid()] {
             assert!(Child::of(other).is_none(), "{other}");
         }
-        handle.kill(Kill::Kill).unwrap();
+        handle.kill(Signal::Kill).unwrap();
         child.wait().unwrap();
         assert!(Child::of(child.id()).is_none());
-        handle.kill(Kill::Kill).unwrap();
+        handle.kill(Signal::Kill).unwrap();
     }
 
     #[test]
@@ -133,10 +110,10 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let handle = Pidfd::open(child.id()).unwrap();
         assert!(!handle.has_exited());
-        handle.send(signals::Signal::Term).unwrap();
+        handle.send(Signal::Term).unwrap();
         child.wait().unwrap();
         assert!(handle.has_exited());
-        handle.kill().unwrap();
+        handle.send(Signal::Kill).unwrap();
         assert!(Pidfd::open(child.id()).is_none());
     }
 }

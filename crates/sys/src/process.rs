@@ -3,8 +3,9 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 
+use crate::signals::Signal;
 use crate::{Error, Result};
 
 /// A child that ended: its process id and its raw wait status. See wait(2).
@@ -116,64 +117,11 @@ pub fn own_identity() -> Option<u64> {
     rustix::fs::fstat(&pidfd).ok().map(|meta| meta.st_ino)
 }
 
-/// Signals that this program sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kill {
-    /// `SIGINT`: to a worker, leave at once.
-    Int,
-    /// `SIGQUIT`
-    Quit,
-    /// `SIGTERM`
-    Term,
-    /// `SIGKILL`
-    Kill,
-    /// `SIGHUP`
-    Hup,
-    /// `SIGUSR2`
-    Usr2,
-    /// `SIGURG`: to a worker, report your request. Ignored by default.
-    Urg,
-}
-
-impl Kill {
-    const ALL: [Self; 7] = [Self::Int, Self::Quit, Self::Term, Self::Kill, Self::Hup, Self::Usr2, Self::Urg];
-
-    /// Its name, `SIGKILL`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Int => "SIGINT",
-            Self::Quit => "SIGQUIT",
-            Self::Term => "SIGTERM",
-            Self::Kill => "SIGKILL",
-            Self::Hup => "SIGHUP",
-            Self::Usr2 => "SIGUSR2",
-            Self::Urg => "SIGURG",
-        }
-    }
-
-    pub(crate) fn raw(self) -> Signal {
-        match self {
-            Self::Int => Signal::INT,
-            Self::Quit => Signal::QUIT,
-            Self::Term => Signal::TERM,
-            Self::Kill => Signal::KILL,
-            Self::Hup => Signal::HUP,
-            Self::Usr2 => Signal::USR2,
-            Self::Urg => Signal::URG,
-        }
-    }
-
-    /// The signal of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|signal| signal.name() == name)
-    }
-}
-
 /// Sends a signal. A process that is gone already is no error. See kill(2).
 ///
 /// # Errors
-/// The process belongs to somebody else (`EPERM`).
-pub fn kill(pid: u32, signal: Kill) -> Result<()> {
+/// The process belongs to another user (`EPERM`).
+pub fn kill(pid: u32, signal: Signal) -> Result<()> {
     let Some(pid) = pid_of(pid) else { return Ok(()) };
     match rustix::process::kill_process(pid, signal.raw()) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -309,6 +257,6 @@ mod tests {
         assert!(is_alive(pid));
         child.wait().unwrap();
         assert!(!is_alive(pid));
-        assert!(kill(pid, Kill::Term).is_ok());
+        assert!(kill(pid, Signal::Term).is_ok());
     }
 }

@@ -12,71 +12,60 @@ use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
 use crate::{Error, Result};
 
-/// The signals that a master listens to.
+/// A signal that this program hears or sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
 #[allow(missing_docs)]
 pub enum Signal {
-    Quit,
-    Term,
-    Int,
-    Hup,
-    Usr1,
-    Usr2,
-    Ttin,
-    Ttou,
-    Winch,
-    Chld,
+    Quit = n::SIGQUIT,
+    Term = n::SIGTERM,
+    Int = n::SIGINT,
+    Hup = n::SIGHUP,
+    Usr1 = n::SIGUSR1,
+    Usr2 = n::SIGUSR2,
+    Ttin = n::SIGTTIN,
+    Ttou = n::SIGTTOU,
+    Winch = n::SIGWINCH,
+    Chld = n::SIGCHLD,
+    /// Sent only.
+    Kill = n::SIGKILL,
+    /// Sent only: has a worker report its request. Ignored by default.
+    Urg = n::SIGURG,
 }
 
-impl Signal {
-    const ALL: [Self; 10] = [
-        Self::Quit,
-        Self::Term,
-        Self::Int,
-        Self::Hup,
-        Self::Usr1,
-        Self::Usr2,
-        Self::Ttin,
-        Self::Ttou,
-        Self::Winch,
-        Self::Chld,
-    ];
+/// Those that a program hears, which has [`Signals`].
+const HEARD: [Signal; 10] = [
+    Signal::Quit,
+    Signal::Term,
+    Signal::Int,
+    Signal::Hup,
+    Signal::Usr1,
+    Signal::Usr2,
+    Signal::Ttin,
+    Signal::Ttou,
+    Signal::Winch,
+    Signal::Chld,
+];
 
+impl Signal {
     /// Its name, `SIGQUIT`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Quit => "SIGQUIT",
-            Self::Term => "SIGTERM",
-            Self::Int => "SIGINT",
-            Self::Hup => "SIGHUP",
-            Self::Usr1 => "SIGUSR1",
-            Self::Usr2 => "SIGUSR2",
-            Self::Ttin => "SIGTTIN",
-            Self::Ttou => "SIGTTOU",
-            Self::Winch => "SIGWINCH",
-            Self::Chld => "SIGCHLD",
-        }
+        self.numbered().as_str()
     }
 
     /// The signal of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|signal| signal.name() == name)
+        HEARD.into_iter().chain([Self::Kill, Self::Urg]).find(|signal| signal.name() == name)
+    }
+
+    fn numbered(self) -> nix::sys::signal::Signal {
+        nix::sys::signal::Signal::try_from(self as i32).expect("each is a signal of Linux")
+    }
+
+    pub(crate) fn raw(self) -> rustix::process::Signal {
+        rustix::process::Signal::from_named_raw(self as i32).expect("each is a signal of Linux")
     }
 }
-
-/// The numbers of all of them.
-const HEARD: [i32; 10] = [
-    n::SIGQUIT,
-    n::SIGTERM,
-    n::SIGINT,
-    n::SIGHUP,
-    n::SIGUSR1,
-    n::SIGUSR2,
-    n::SIGTTIN,
-    n::SIGTTOU,
-    n::SIGWINCH,
-    n::SIGCHLD,
-];
 
 /// The queue.
 #[derive(Debug)]
@@ -106,10 +95,9 @@ pub fn without_signals<T>(start: impl FnOnce() -> T) -> T {
 
 /// Has the signals of a master act by default again. Call it when no [`Signals`] is left.
 pub fn stop_listening() {
-    use nix::sys::signal::{SigHandler, Signal as Number, signal};
-    for number in HEARD.into_iter().filter_map(|number| Number::try_from(number).ok()) {
+    for heard in HEARD {
         // SAFETY: the default is no handler of ours.
-        let _ = unsafe { signal(number, SigHandler::SigDfl) };
+        let _ = unsafe { nix::sys::signal::signal(heard.numbered(), nix::sys::signal::SigHandler::SigDfl) };
     }
 }
 
@@ -120,8 +108,9 @@ impl Signals {
     /// No descriptors left.
     pub fn listen() -> Result<Self> {
         let (read, write) = UnixStream::pair().map_err(Error::call("socketpair"))?;
+        let numbers = HEARD.map(|signal| signal as i32);
         let delivery =
-            SignalDelivery::with_pipe(read, write, WithOrigin::default(), HEARD).map_err(Error::call("sigaction"))?;
+            SignalDelivery::with_pipe(read, write, WithOrigin::default(), numbers).map_err(Error::call("sigaction"))?;
         Ok(Self { delivery })
     }
 
@@ -130,19 +119,7 @@ impl Signals {
         self.delivery
             .pending()
             .filter_map(|origin| {
-                let signal = match origin.signal {
-                    n::SIGQUIT => Signal::Quit,
-                    n::SIGTERM => Signal::Term,
-                    n::SIGINT => Signal::Int,
-                    n::SIGHUP => Signal::Hup,
-                    n::SIGUSR1 => Signal::Usr1,
-                    n::SIGUSR2 => Signal::Usr2,
-                    n::SIGTTIN => Signal::Ttin,
-                    n::SIGTTOU => Signal::Ttou,
-                    n::SIGWINCH => Signal::Winch,
-                    n::SIGCHLD => Signal::Chld,
-                    _ => return None,
-                };
+                let signal = HEARD.into_iter().find(|signal| *signal as i32 == origin.signal)?;
                 Some(Delivered { signal, sender: origin.process.map(|p| p.pid.cast_unsigned()) })
             })
             .collect()
@@ -152,5 +129,20 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.delivery.get_read().as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_signal_is_found_by_its_name() {
+        for signal in HEARD.into_iter().chain([Signal::Kill, Signal::Urg]) {
+            assert_eq!(signal.name(), format!("SIG{signal:?}").to_uppercase());
+            assert_eq!(Signal::from_name(signal.name()), Some(signal));
+            assert_eq!(signal.raw().as_raw(), signal as i32);
+        }
+        assert_eq!(Signal::from_name("SIGFOO"), None);
     }
 }

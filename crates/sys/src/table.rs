@@ -326,7 +326,7 @@ mod tests {
                 std::thread::yield_now();
             }
             assert_eq!(waits_for(pid, &BTreeSet::from([wanted + 1])), Some(false), "{call}");
-            crate::process::kill(pid, crate::process::Kill::Kill).unwrap();
+            crate::process::kill(pid, crate::signals::Signal::Kill).unwrap();
             let raw = rustix::process::Pid::from_raw(pid.cast_signed());
             rustix::process::waitpid(raw, rustix::process::WaitOptions::empty()).unwrap();
         }

@@ -1,7 +1,7 @@
 //! A worker process, as the master holds it.
 
 use sys::pidfd::Child;
-use sys::process::Kill;
+use sys::signals::Signal;
 use wire::{FromWorker, ToWorker};
 
 use crate::children::link::Link;
@@ -34,7 +34,7 @@ pub(crate) enum Process {
     /// The fork is under way.
     Unborn {
         /// A signal that waits for it.
-        waiting: Option<Kill>,
+        waiting: Option<Signal>,
     },
     /// It has announced itself, and is a child of this process.
     Born(Child),
@@ -81,7 +81,7 @@ impl Worker {
 
     /// Kills it.
     pub(crate) fn kill(&mut self, log: &Log) {
-        self.signal(Kill::Kill, log);
+        self.signal(Signal::Kill, log);
         self.process = match std::mem::replace(&mut self.process, Process::Unborn { waiting: None }) {
             Process::Born(child) => Process::Killed(child),
             other => other,
@@ -89,7 +89,7 @@ impl Worker {
     }
 
     /// Sends it a signal, or has the signal wait for it.
-    pub(crate) fn signal(&mut self, signal: Kill, log: &Log) {
+    pub(crate) fn signal(&mut self, signal: Signal, log: &Log) {
         match &mut self.process {
             // The last signal counts: they only get harder.
             Process::Unborn { waiting } => *waiting = Some(signal),
