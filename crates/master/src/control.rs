@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use supervisor::Way;
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -46,25 +48,6 @@ impl Request {
             Self::Stop { graceful: true } => Some("stop"),
             Self::Stop { graceful: false } => Some("quick stop"),
             Self::Status => None,
-        }
-    }
-}
-
-/// How an upgrade brings in the new program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Way {
-    /// A second master beside the first.
-    TwoMasters,
-    /// In the place of the one that runs, under the same process id.
-    InPlace,
-}
-
-impl From<Way> for supervisor::Way {
-    fn from(way: Way) -> Self {
-        match way {
-            Way::TwoMasters => Self::TwoMasters,
-            Way::InPlace => Self::InPlace,
         }
     }
 }
@@ -156,6 +139,8 @@ mod tests {
         let request: Request = serde_json::from_str(r#"{"command":"reload","wait":true,"future":1}"#).unwrap();
         assert_eq!(request, Request::Reload { wait: true });
         assert_eq!(serde_json::from_str::<Request>(r#"{"command":"stop"}"#).unwrap(), Request::Stop { graceful: true });
+        let upgrade: Request = serde_json::from_str(r#"{"command":"upgrade","way":"in_place"}"#).unwrap();
+        assert_eq!(upgrade, Request::Upgrade { wait: false, way: Some(Way::InPlace) });
         assert!(serde_json::from_str::<Request>(r#"{"command":"explode"}"#).is_err());
         assert_eq!(
             serde_json::to_string(&Answer::Progress { done: 1, total: 4 }).unwrap(),

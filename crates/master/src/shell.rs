@@ -323,7 +323,7 @@ impl Shell {
             }
             let (event, wait) = match request {
                 Request::Reload { wait } => (Event::Reload { ticket }, wait),
-                Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way: way.map(Into::into) }, wait),
+                Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way }, wait),
                 Request::Stop { graceful } => {
                     self.stop_successor(if graceful { Signal::Term } else { Signal::Int });
                     (Event::Stop { graceful, ticket }, true)
