@@ -8,8 +8,14 @@ use testkit::process::run;
 use testkit::program::repository;
 
 /// Crates that do no I/O, and what each may use of ours.
-const CORES: &[(&str, &[&str])] =
-    &[("http1", &[]), ("wire", &[]), ("scoreboard", &[]), ("directives", &[]), ("supervisor", &["wire", "scoreboard"])];
+const CORES: &[(&str, &[&str])] = &[
+    ("http1", &[]),
+    ("wire", &[]),
+    ("scoreboard", &[]),
+    ("directives", &[]),
+    ("supervisor", &["wire", "scoreboard"]),
+    ("herder", &[]),
+];
 
 /// What the other members may use. `sys` knows no policy, so it uses nothing of ours.
 const SHELLS: &[(&str, &[&str])] = &[
@@ -18,7 +24,7 @@ const SHELLS: &[(&str, &[&str])] = &[
     ("master", &["supervisor", "wire", "scoreboard", "directives", "sys"]),
     ("reactor", &["http1", "sys", "wire", "scoreboard", "directives"]),
     ("admin", &["http1", "sys"]),
-    ("herd", &["options", "sys"]),
+    ("herd", &["herder", "options", "sys"]),
     ("licorne", &["admin", "herd", "master", "wire", "options", "sys", "directives"]),
     ("licorne_ext", &["reactor", "http1", "wire", "scoreboard", "directives", "sys"]),
     ("testkit", &["sys"]),

@@ -4,9 +4,8 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use herder::Ticket;
 use sys::line_server::{LineServer, Reply};
-
-use crate::machine::Ticket;
 
 /// The longest request, in bytes; all of ours are far shorter.
 const REQUEST_BYTES: usize = 64;

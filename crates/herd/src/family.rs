@@ -8,12 +8,11 @@
 //! - A worker is *ready* when one of its threads waits for a listener, or when it holds a connection that came through
 //!   one: then it has accepted before, and is merely busy.
 
-use std::collections::{BTreeMap, BTreeSet};
 
+use herder::{Ready, View};
+use std::collections::{BTreeMap, BTreeSet};
 use sys::pidfd::Pidfd;
 use sys::table::{self, Process};
-
-use crate::machine::{self, Ready, View};
 
 /// What is known of a master.
 #[derive(Debug)]
@@ -225,10 +224,10 @@ impl Master {
             && (!same_program || table::program(child.pid) == table::program(self.process.pid))
     }
 
-    fn view(&self) -> machine::Master {
+    fn view(&self) -> herder::Master {
         let count = |wanted| self.workers.values().filter(|seen| **seen == wanted).count();
         let ready = if count(Seen::Hidden) > 0 { Ready::Hidden } else { Ready::Workers(count(Seen::Ready)) };
-        machine::Master { pid: self.process.pid, workers: self.workers.len(), ready, lost: self.lost }
+        herder::Master { pid: self.process.pid, workers: self.workers.len(), ready, lost: self.lost }
     }
 
     /// Counts its workers, and those that are ready if `probe` says so.

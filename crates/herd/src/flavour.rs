@@ -3,9 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use herder::Stop;
 use sys::signals::Signal;
-
-use crate::machine::Stop;
 
 /// Whose protocol a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,9 @@
 //! |---|---|
 //! | `command_line` | what it is asked for |
 //! | `flavour` | how each server is started, and which signal means what to it |
-//! | [`machine`] | the decisions, without I/O: boot, reload, roll-back, stop |
 //! | `family` | which processes are masters, which are workers, and which of those are ready |
 //! | `output` | what the server's own reload command says |
-//! | `shell` | the loop: signals, deaths and clients in, the machine's effects out |
+//! | `shell` | the loop: signals, deaths and clients in, the effects out that the crate [`herder`] decides |
 //! | `control`, [`client`] | both ends of `licorne herd reload` |
 //! | [`place`] | whether a command stands where a server runs |
 //!
@@ -25,7 +24,6 @@ mod family;
 mod flavour;
 mod guard;
 mod log;
-pub mod machine;
 mod output;
 pub mod place;
 mod shell;

@@ -1,17 +1,6 @@
 //! Log lines on standard error, in unicornherder's format: `2026-11-21 19:42:33,392  INFO      unicorn booted (PID 5560)`.
 
-/// How important a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Each signal that is passed on.
-    Debug,
-    /// What happens in the life of a server.
-    Info,
-    /// We coped.
-    Warn,
-    /// Somebody must act.
-    Error,
-}
+use herder::Level;
 
 /// Where lines go.
 #[derive(Clone, Copy, Debug)]

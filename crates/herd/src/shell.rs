@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use herder::{Effect, Ended, Input, Level, Machine, Settings, Stop};
 use sys::process::Ending;
 use sys::signals::{Signal, Signals};
 use sys::spawn::Program;
@@ -15,8 +16,7 @@ use crate::control::Control;
 use crate::family::Family as Processes;
 use crate::flavour::Family;
 use crate::guard::{self, Guard};
-use crate::log::{Level, Log};
-use crate::machine::{Effect, Input, Machine, Settings, Stop};
+use crate::log::Log;
 use crate::output::Output;
 
 /// How often the process table is looked at while something is awaited that no event announces.
@@ -214,7 +214,7 @@ impl Shell {
             self.look = true;
             self.processes.forget(exited.pid);
             if exited.pid == self.launcher {
-                self.handle(Input::LauncherEnded(exited.ending()));
+                self.handle(Input::LauncherEnded(ended(exited.ending())));
             }
             if let Some(mut ended) = self.reloading.take_if(|reloading| reloading.pid == exited.pid) {
                 ended.output.hear();
@@ -240,7 +240,12 @@ impl Shell {
                     self.look = true;
                     self.reap();
                 }
-                signal => self.handle(Input::Forward(signal)),
+                Signal::Usr1 => self.handle(Input::Forward(herder::Signal::Usr1)),
+                Signal::Usr2 => self.handle(Input::Forward(herder::Signal::Usr2)),
+                Signal::Ttin => self.handle(Input::Forward(herder::Signal::Ttin)),
+                Signal::Ttou => self.handle(Input::Forward(herder::Signal::Ttou)),
+                // These are only sent.
+                Signal::Kill | Signal::Urg => {}
             }
         }
     }
@@ -261,7 +266,7 @@ impl Shell {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Log(level, text) => self.log.write(level, &text),
-                Effect::Signal(pid, signal) => self.signal(pid, signal),
+                Effect::Signal(pid, signal) => self.signal(pid, sent(signal)),
                 Effect::Stop(pid, stop) => self.signal(pid, self.options.flavour.stop_signal(stop)),
                 Effect::Kill(pid) => {
                     let killed = self.processes.handle(pid).map(|handle| handle.send(Signal::Kill));
@@ -269,7 +274,7 @@ impl Shell {
                 }
                 Effect::SignalAll(signal) => {
                     let condemned = self.processes.condemned();
-                    condemned.iter().for_each(|handle| self.note(handle.pid(), handle.send(signal)));
+                    condemned.iter().for_each(|handle| self.note(handle.pid(), handle.send(sent(signal))));
                 }
                 Effect::KillAll => {
                     let condemned = self.processes.condemned();
@@ -330,6 +335,25 @@ fn not_started(options: &Options, error: &sys::Error) -> (u8, String) {
         Some(std::io::ErrorKind::NotFound) => (NOT_FOUND, format!("Command '{program}' not found. Is it installed?")),
         _ => (NOT_EXECUTABLE, error.chain()),
     }
+}
+
+/// The machine's signals, as they are sent.
+fn sent(signal: herder::Signal) -> Signal {
+    match signal {
+        herder::Signal::Term => Signal::Term,
+        herder::Signal::Usr1 => Signal::Usr1,
+        herder::Signal::Usr2 => Signal::Usr2,
+        herder::Signal::Ttin => Signal::Ttin,
+        herder::Signal::Ttou => Signal::Ttou,
+    }
+}
+
+fn ended(ending: Ending) -> Ended {
+    let how = match ending {
+        Ending::Exit(code) => format!("exited with status {code}"),
+        Ending::Signal(number) => format!("was killed by {}", sys::process::signal_name(number)),
+    };
+    Ended { well: ending == Ending::Exit(0), how }
 }
 
 fn now() -> Duration {

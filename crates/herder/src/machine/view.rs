@@ -1,9 +1,11 @@
 //! The process table as the machine needs it.
 
+use alloc::vec::Vec;
+
 /// Whether workers are ready to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// So many were seen to wait for, or to hold, a connection.
+    /// This many were seen waiting for a connection, or holding one.
     Workers(usize),
     /// The kernel does not show it.
     Hidden,

@@ -1,7 +1,7 @@
 //! What the herder decides. No I/O, no clock: time is an argument.
 //!
-//! [`Machine::handle`] takes what the world says, [`Machine::poll_effect`] yields what the shell must do, until there is
-//! none; [`Machine::next_deadline`] says when to look again at the latest. The shell shows the process table as a
+//! [`Machine::handle`] takes what the world says, [`Machine::poll_effect`] yields what the shell must do, until nothing is
+//! left; [`Machine::next_deadline`] says when to look again at the latest. The shell shows the process table as a
 //! [`View`] whenever it may have changed, and at short intervals while [`Machine::is_watching`].
 //!
 //! ```text
@@ -16,21 +16,22 @@ mod reload;
 mod tests;
 mod view;
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
 
-use sys::process::Ending;
-use sys::signals::Signal;
-
-pub use crate::log::Level;
 pub use view::{Master, Ready, View};
 
 /// How long a new master may take to have all its workers, as in unicornherder.
 const WORKERS_LIMIT: Duration = Duration::from_secs(120);
-/// How long processes that nobody can be asked to stop any more get before they are killed.
+/// How long processes that no signal to a master reaches any more get before they are killed.
 const KILL_AFTER: Duration = Duration::from_secs(10);
-/// How long until a master that was told to stop, and lives, is told again. One that is being born loses a signal: what
-/// comes between its fork and its execution goes to handlers of the program before.
+/// How long until a master that was told to stop, and lives, is told again. A signal that comes between the fork of a new
+/// master and its execve(2) is lost: it goes to the handlers of the program before.
 const TELL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the machine has to know beforehand.
@@ -51,6 +52,33 @@ pub struct Settings {
     pub reloads_itself: bool,
 }
 
+/// A signal that goes to the server. Those that stop it are [`Stop`]: what they become depends on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGTERM`
+    Term,
+    /// `SIGUSR1`: reopen the logs.
+    Usr1,
+    /// `SIGUSR2`: start a new master.
+    Usr2,
+    /// `SIGTTIN`: one worker more.
+    Ttin,
+    /// `SIGTTOU`: one worker less.
+    Ttou,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Term => "TERM",
+            Self::Usr1 => "USR1",
+            Self::Usr2 => "USR2",
+            Self::Ttin => "TTIN",
+            Self::Ttou => "TTOU",
+        })
+    }
+}
+
 /// A stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -62,8 +90,30 @@ pub enum Stop {
     Int,
 }
 
-/// Who waits for the outcome of a reload.
+/// A client that waits for the outcome of a reload.
 pub type Ticket = u64;
+
+/// How the program that was started has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether its exit status was 0.
+    pub well: bool,
+    /// In words: `exited with status 1`.
+    pub how: String,
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Each signal that is passed on.
+    Debug,
+    /// What happens in the life of a server.
+    Info,
+    /// The herder coped.
+    Warn,
+    /// An operator must act.
+    Error,
+}
 
 /// What the world says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +125,7 @@ pub enum Input {
     /// The herder got a signal that is passed on as it is.
     Forward(Signal),
     /// The program that was started has ended.
-    LauncherEnded(Ending),
+    LauncherEnded(Ended),
     /// How the process table looks now.
     Seen(View),
     /// A server that reloads by itself has done it, or says why not.
@@ -134,10 +184,10 @@ pub struct Machine {
     settings: Settings,
     state: State,
     view: View,
-    launcher: Option<Ending>,
-    /// Who waits for the reload that is under way.
+    launcher: Option<Ended>,
+    /// The clients that wait for the reload that is under way.
     waiting: Vec<Ticket>,
-    /// A reload that was asked for during one, and who waits for it.
+    /// The clients of a reload that was asked for during one.
     again: Option<Vec<Ticket>>,
     effects: VecDeque<Effect>,
 }
@@ -162,7 +212,7 @@ impl Machine {
             Input::Reload(ticket) => self.reload(now, ticket),
             Input::Stop(stop) => self.stop(now, stop),
             Input::Forward(signal) => self.forward(signal),
-            Input::LauncherEnded(ending) => self.launcher = Some(ending),
+            Input::LauncherEnded(ended) => self.launcher = Some(ended),
             Input::Seen(view) => {
                 self.view = view;
                 self.look(now);
@@ -214,15 +264,15 @@ impl Machine {
             }
             // A second upgrade during one would be taken for the new master that is awaited.
             (_, Signal::Usr2) => Vec::new(),
-            // Everybody opens its logs anew; and whoever serves gets more workers, or fewer.
+            // Every master reopens its logs, and gets more workers or fewer: during a reload two of them serve.
             _ => self.view.masters.iter().map(|master| master.pid).collect(),
         };
         if masters.is_empty() {
-            let text = format!("Caught {}, but no process can take it now.", name(signal));
+            let text = format!("Caught {signal}, but no process can take it now.");
             self.log(Level::Warn, text);
         }
         for pid in masters {
-            self.log(Level::Debug, format!("Forwarding {} to PID {pid}", name(signal)));
+            self.log(Level::Debug, format!("Forwarding {signal} to PID {pid}"));
             self.effects.push_back(Effect::Signal(pid, signal));
         }
     }
@@ -243,7 +293,7 @@ impl Machine {
         self.log(Level::Debug, format!("Caught {}: expecting termination.", format!("{stop:?}").to_uppercase()));
         self.fail_reloads("the herder was told to stop");
         let kill_at = if self.view.masters.is_empty() {
-            // Nothing serves yet: nothing has to be finished, and nobody knows how to be graceful.
+            // Nothing serves yet: no request has to be finished, and no program there knows a graceful stop.
             self.effects.push_back(Effect::SignalAll(Signal::Term));
             Some(now + KILL_AFTER)
         } else {
@@ -269,16 +319,15 @@ impl Machine {
     fn look_booting(&mut self, now: Duration, since: Duration) {
         let name = self.settings.name.clone();
         // The program that was started waits, or has gone well, or is the master itself.
-        let launched = !self.settings.daemonizes || self.launcher == Some(Ending::Exit(0));
+        let launched = !self.settings.daemonizes || self.launcher.as_ref().is_some_and(|ended| ended.well);
         let serving = self.view.masters.iter().find(|master| master.workers > 0).map(|master| master.pid);
         if let Some(master) = serving.filter(|_| launched) {
             self.log(Level::Info, format!("{name} booted (PID {master})"));
             self.state = State::Running { master };
             return self.reload_again(now, master);
         }
-        match self.launcher {
-            Some(ending) if self.view.is_empty() || (self.settings.daemonizes && ending != Ending::Exit(0)) => {
-                let how = ended(ending);
+        match &self.launcher {
+            Some(Ended { well, how }) if self.view.is_empty() || (self.settings.daemonizes && !well) => {
                 self.give_up(now, format!("{name} {how} before it served. Exiting."));
             }
             _ if now >= since + self.settings.boot_limit => {
@@ -295,7 +344,7 @@ impl Machine {
 
     fn look_running(&mut self, now: Duration, master: u32) {
         let Some(newest) = self.view.newest() else { return self.died(now) };
-        // Somebody else has upgraded it: by SIGUSR2 to the master itself, or through us.
+        // It was upgraded without a reload: by SIGUSR2 to the master itself, or to the herder.
         if newest != master {
             self.changed(master, newest);
             self.state = State::Running { master: newest };
@@ -309,12 +358,12 @@ impl Machine {
             self.state = State::Over;
             return self.effects.push_back(Effect::Exit(status));
         }
-        // To one that stops already the same word again is nothing new.
+        // A master that stops already ignores the same signal.
         if now >= *told_at + TELL_AGAIN_AFTER {
             told.clear();
             *told_at = now;
         }
-        // A master that was being born when the others were told has to be told as well.
+        // A master that has appeared since the others were told has to be told as well.
         for master in self.view.masters.iter().filter(|master| !told.contains(&master.pid)) {
             self.effects.push_back(Effect::Stop(master.pid, *stop));
         }
@@ -356,17 +405,5 @@ impl Machine {
     fn changed(&mut self, from: u32, to: u32) {
         let text = format!("{} changed PID (was {from}, now {to})", self.settings.name);
         self.log(Level::Info, text);
-    }
-}
-
-/// `TERM` for `SIGTERM`.
-fn name(signal: Signal) -> String {
-    format!("{signal:?}").to_uppercase()
-}
-
-fn ended(ending: Ending) -> String {
-    match ending {
-        Ending::Exit(code) => format!("exited with status {code}"),
-        Ending::Signal(number) => format!("was killed by {}", sys::process::signal_name(number)),
     }
 }

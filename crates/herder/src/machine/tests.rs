@@ -27,7 +27,10 @@ fn input(text: &str) -> Input {
             }
             Input::Seen(view)
         }
-        "ended" => Input::LauncherEnded(Ending::Exit(words.next().unwrap().parse().unwrap())),
+        "ended" => {
+            let status = words.next().unwrap();
+            Input::LauncherEnded(Ended { well: status == "0", how: format!("exited with status {status}") })
+        }
         "hup" => Input::Reload(None),
         "ask" => Input::Reload(Some(words.next().unwrap().parse().unwrap())),
         "term" => Input::Stop(Stop::Term),
@@ -42,10 +45,10 @@ fn input(text: &str) -> Input {
 
 fn shown(effect: &Effect) -> Option<String> {
     Some(match effect {
-        Effect::Signal(pid, signal) => format!("{} {pid}", name(*signal)),
+        Effect::Signal(pid, signal) => format!("{} {pid}", signal),
         Effect::Stop(pid, stop) => format!("stop-{stop:?} {pid}").to_lowercase(),
         Effect::Kill(pid) => format!("KILL {pid}"),
-        Effect::SignalAll(signal) => format!("{} all", name(*signal)),
+        Effect::SignalAll(signal) => format!("{} all", signal),
         Effect::KillAll => "KILL all".into(),
         Effect::AskToReload(pid) => format!("reload {pid}"),
         Effect::Answer(ticket, Ok(_)) => format!("ok {ticket}"),

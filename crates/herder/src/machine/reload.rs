@@ -2,17 +2,17 @@
 //!
 //! Nothing is asked of the old master before the new one is ready. When the new one fails, the old one stays.
 
-use std::time::Duration;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
 
-use sys::signals::Signal;
+use super::{Effect, KILL_AFTER, Level, Machine, Ready, Signal, State, Stop, Successor, Ticket, WORKERS_LIMIT};
 
-use super::{Effect, KILL_AFTER, Level, Machine, Ready, State, Stop, Successor, Ticket, WORKERS_LIMIT};
-
-/// So many workers more than the new master is to have may be gone unready before it is given up.
+/// A new master is given up when it has lost this many workers more than it is to have, each before it was ready.
 const SPARE_DEATHS: usize = 2;
 /// How long a master may take to fork its successor before it is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
-/// A master that has made no more workers for so long makes no more.
+/// A master that has forked no worker for this long has all of its workers.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 impl Machine {
@@ -68,7 +68,7 @@ impl Machine {
         }
     }
 
-    /// Back to normal with this master, and everybody who waits is told.
+    /// Goes back to normal with this master, and tells the clients that wait.
     fn end_reload(&mut self, now: Duration, master: u32, outcome: Result<(), String>) {
         let name = self.settings.name.clone();
         let answer = match outcome {
@@ -83,7 +83,7 @@ impl Machine {
                 Err(reason)
             }
         };
-        for ticket in std::mem::take(&mut self.waiting) {
+        for ticket in core::mem::take(&mut self.waiting) {
             self.effects.push_back(Effect::Answer(ticket, answer.clone()));
         }
         self.state = State::Running { master };
@@ -99,7 +99,7 @@ impl Machine {
     }
 
     pub(super) fn fail_reloads(&mut self, reason: &str) {
-        let waiting = std::mem::take(&mut self.waiting).into_iter().chain(self.again.take().into_iter().flatten());
+        let waiting = core::mem::take(&mut self.waiting).into_iter().chain(self.again.take().into_iter().flatten());
         self.effects.extend(waiting.map(|ticket| Effect::Answer(ticket, Err(reason.into()))));
     }
 
@@ -181,7 +181,7 @@ impl Machine {
         if self.view.master(old).is_none() {
             // A hook has stopped the old one: there is nothing to go back to.
             self.log(Level::Error, format!("PID {new}: {reason}, and the old master is gone"));
-            for ticket in std::mem::take(&mut self.waiting) {
+            for ticket in core::mem::take(&mut self.waiting) {
                 self.effects.push_back(Effect::Answer(ticket, Err(reason.into())));
             }
             self.state = State::Running { master: new };
