@@ -11,15 +11,15 @@ use crate::flavour::{Flavour, TYPES};
 
 /// As which program the herder was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guise {
+pub enum Persona {
     /// `licorne herd`, or `licorne-herd`: the server stays in the foreground, and its output with it.
     Herd,
     /// `unicornherder`: the server daemonizes.
     Unicornherder,
 }
 
-impl Guise {
-    /// The guise that this name, or path, of the program asks for.
+impl Persona {
+    /// The persona that this name, or path, of the program asks for.
     pub fn of(program: &OsStr) -> Option<Self> {
         match std::path::Path::new(program).file_name()?.to_str()? {
             "unicornherder" => Some(Self::Unicornherder),
@@ -88,7 +88,7 @@ pub const SWITCHES: [Switch; 12] = [
 ///
 /// # Errors
 /// What is wrong with them, as argparse says it.
-pub(crate) fn parse(guise: Guise, arguments: &[OsString]) -> Result<Asked, String> {
+pub(crate) fn parse(persona: Persona, arguments: &[OsString]) -> Result<Asked, String> {
     let (mut last, mut rest) = (std::collections::BTreeMap::new(), Vec::new());
     for given in options::parse(Dialect::Argparse, arguments, &SWITCHES).map_err(|error| error.to_string())? {
         let (name, value) = match given {
@@ -99,13 +99,13 @@ pub(crate) fn parse(guise: Guise, arguments: &[OsString]) -> Result<Asked, Strin
             }
         };
         match name {
-            "help" => return Ok(Asked::Print(usage(guise))),
-            "version" => return Ok(Asked::Print(format!("{} {}", guise.name(), env!("CARGO_PKG_VERSION")))),
+            "help" => return Ok(Asked::Print(usage(persona))),
+            "version" => return Ok(Asked::Print(format!("{} {}", persona.name(), env!("CARGO_PKG_VERSION")))),
             "foreground" | "daemonize" => last.insert("daemonize", OsString::from(name)),
             _ => last.insert(name, value),
         };
     }
-    let default = if guise == Guise::Herd { "licorne" } else { "gunicorn" };
+    let default = if persona == Persona::Herd { "licorne" } else { "gunicorn" };
     let kind = last.get("unicorn").map_or(default.into(), |value| value.to_string_lossy());
     if !TYPES.contains(&&*kind) {
         return Err(format!("argument -u/--unicorn: invalid choice: '{kind}' (choose from '{}')", TYPES.join("', '")));
@@ -118,8 +118,8 @@ pub(crate) fn parse(guise: Guise, arguments: &[OsString]) -> Result<Asked, Strin
     let pid_file = last.get("pidfile").map(PathBuf::from);
     let options = Options {
         flavour,
-        daemonize: last.get("daemonize").map_or(guise == Guise::Unicornherder, |word| word == "daemonize"),
-        pass_pid_file: pid_file.is_some() || guise == Guise::Unicornherder,
+        daemonize: last.get("daemonize").map_or(persona == Persona::Unicornherder, |word| word == "daemonize"),
+        pass_pid_file: pid_file.is_some() || persona == Persona::Unicornherder,
         pid_file: pid_file.unwrap_or_else(|| PathBuf::from(format!("{kind}.pid"))),
         timeout: seconds("-t/--timeout", last.get("timeout"))?,
         overlap: seconds("-o/--overlap", last.get("overlap"))?,
@@ -131,14 +131,14 @@ pub(crate) fn parse(guise: Guise, arguments: &[OsString]) -> Result<Asked, Strin
 }
 
 /// The text that goes with an error.
-pub(crate) fn complaint(guise: Guise, error: &str) -> String {
-    format!("usage: {} [options] [--] [ARGUMENT ...]\n{}: error: {error}", guise.name(), guise.name())
+pub(crate) fn complaint(persona: Persona, error: &str) -> String {
+    format!("usage: {} [options] [--] [ARGUMENT ...]\n{}: error: {error}", persona.name(), persona.name())
 }
 
-fn usage(guise: Guise) -> String {
-    let name = guise.name();
+fn usage(persona: Persona) -> String {
+    let name = persona.name();
     let mut text = format!("usage: {name} [options] [--] [ARGUMENT ...]\n");
-    if guise == Guise::Herd {
+    if persona == Persona::Herd {
         text.push_str("       licorne herd reload [--wait] [--help]\n");
     }
     text.push_str("\nStarts a server with these arguments, upgrades it on SIGHUP, leaves when it is gone.\n\n");
@@ -158,13 +158,13 @@ fn seconds(option: &str, value: Option<&OsString>) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
-    fn parsed(guise: Guise, line: &str) -> Result<Asked, String> {
+    fn parsed(persona: Persona, line: &str) -> Result<Asked, String> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        parse(guise, &words)
+        parse(persona, &words)
     }
 
     fn options(line: &str) -> Options {
-        match parsed(Guise::Unicornherder, line) {
+        match parsed(Persona::Unicornherder, line) {
             Ok(Asked::Herd(options)) => *options,
             other => panic!("{line}: {other:?}"),
         }
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn as_licorne_herd_the_server_stays_and_no_pid_file_is_forced_on_it() {
-        let Ok(Asked::Herd(own)) = parsed(Guise::Herd, "-u unicorn") else { panic!() };
+        let Ok(Asked::Herd(own)) = parsed(Persona::Herd, "-u unicorn") else { panic!() };
         assert!(!own.daemonize && !own.pass_pid_file);
-        let Ok(Asked::Herd(own)) = parsed(Guise::Herd, "--daemonize -p x") else { panic!() };
+        let Ok(Asked::Herd(own)) = parsed(Persona::Herd, "--daemonize -p x") else { panic!() };
         assert!(own.daemonize && own.pass_pid_file);
         assert!(!options("--foreground").daemonize);
     }
@@ -215,7 +215,7 @@ mod tests {
     fn mistakes_are_named() {
         #[track_caller]
         fn check(line: &str, want: &str) {
-            assert_eq!(parsed(Guise::Unicornherder, line).unwrap_err(), want);
+            assert_eq!(parsed(Persona::Unicornherder, line).unwrap_err(), want);
         }
         check(
             "-u puma",

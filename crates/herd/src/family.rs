@@ -8,7 +8,6 @@
 //! - A worker is *ready* when one of its threads waits for a listener, or when it holds a connection that came through
 //!   one: then it has accepted before, and is merely busy.
 
-
 use herder::{Ready, View};
 use std::collections::{BTreeMap, BTreeSet};
 use sys::pidfd::Pidfd;

@@ -28,5 +28,5 @@ mod output;
 pub mod place;
 mod shell;
 
-pub use command_line::{Guise, SWITCHES};
+pub use command_line::{Persona, SWITCHES};
 pub use shell::run;

@@ -11,7 +11,7 @@ use sys::signals::{Signal, Signals};
 use sys::spawn::Program;
 use sys::watch::DirectoryWatch;
 
-use crate::command_line::{self, Asked, Guise, Options};
+use crate::command_line::{self, Asked, Options, Persona};
 use crate::control::Control;
 use crate::family::Family as Processes;
 use crate::flavour::Family;
@@ -31,14 +31,14 @@ const NOT_EXECUTABLE: u8 = 126;
 ///
 /// 0: the server was told to stop, and has; 1: it did not boot, or died; 2: the command line is wrong; 126, 127: there
 /// is no such server program.
-pub fn run(guise: Guise, arguments: &[OsString]) -> u8 {
+pub fn run(persona: Persona, arguments: &[OsString]) -> u8 {
     if let [word, graceful] = arguments
         && word == guard::WORD
     {
         guard::run(&graceful.to_string_lossy());
         return 0;
     }
-    let options = match command_line::parse(guise, arguments) {
+    let options = match command_line::parse(persona, arguments) {
         Ok(Asked::Herd(options)) => *options,
         Ok(Asked::Print(text)) => {
             return match sys::stdio::print(&format!("{text}\n")) {
@@ -47,7 +47,7 @@ pub fn run(guise: Guise, arguments: &[OsString]) -> u8 {
             };
         }
         Err(error) => {
-            sys::stdio::complain(command_line::complaint(guise, &error));
+            sys::stdio::complain(command_line::complaint(persona, &error));
             return USAGE;
         }
     };

@@ -9,9 +9,9 @@ use clap::{Arg, ArgAction, FromArgMatches, Subcommand};
 
 use crate::admin::Admin;
 use crate::error::Error;
-use crate::guise::Guise;
 use crate::herd_reload::HerdReload;
 use crate::init::Init;
+use crate::persona::Persona;
 use crate::reload::{Reload, Upgrade};
 use crate::status::Status;
 use crate::stop::Stop;
@@ -162,10 +162,13 @@ fn help(command: Option<String>) -> Result<u8, Error> {
                 )
             };
             let lines: String = tree().get_subcommands().map(line).collect();
-            sys::stdio::print(&format!("{}Commands (each has a --help):\n{lines}", Guise::Licorne.usage()))?;
+            sys::stdio::print(&format!(
+                "{}Commands (each has a --help):\n{lines}",
+                Persona::Licorne.usage(Some(&names()))
+            ))?;
             Ok(0)
         }
-        Some(name) if name == "herd" => Ok(::herd::run(::herd::Guise::Herd, &["--help".into()])),
+        Some(name) if name == "herd" => Ok(::herd::run(::herd::Persona::Herd, &["--help".into()])),
         Some(name) if tree().find_subcommand(&name).is_some() => run_known(&[name, "--help".to_string()]),
         Some(word) => Err(Usage::NoHelp { word, known: names() }.into()),
     }

@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sys::stdio::complain;
 
 use crate::error::Error;
+use crate::start_directory::start_directory;
 use crate::usage::Usage;
 
 /// What can be printed: its name, where it goes, and the file.
@@ -160,7 +161,7 @@ impl Facts {
     fn find(asked: Init) -> Result<Self, Error> {
         let directory = match asked.directory {
             Some(path) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
-            None => followed(crate::serve::start_directory(&[])?).display().to_string(),
+            None => followed(start_directory(&[])?).display().to_string(),
         };
         let config = asked.config_file.unwrap_or_else(|| {
             let found = ["config/licorne.rb", "config/unicorn.rb"];

@@ -3,8 +3,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `guise` | as which program it was called, and what that one's options are |
+//! | `persona` | as which program it was called, and what that one's options are |
 //! | `serve` | Unicorn's command line, then the master |
+//! | `start_directory` | where it was started, by the name that the user knows |
 //! | `commands` | the subcommands, and `help` |
 //! | `usage`, `error` | why a command line, or what it asks for, cannot be |
 //! | `pages` | man pages and completions, printed by a test |
@@ -23,13 +24,14 @@ mod client;
 mod commands;
 mod error;
 mod find;
-mod guise;
 mod herd_reload;
 mod init;
 #[cfg(test)]
 mod pages;
+mod persona;
 mod reload;
 mod serve;
+mod start_directory;
 mod status;
 mod stop;
 mod switch;
@@ -39,7 +41,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use error::Error;
-use guise::Guise;
+use persona::Persona;
 use sys::stdio::complain;
 
 fn main() -> ExitCode {
@@ -49,8 +51,8 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let guise = std::env::args_os().next().map_or(Guise::Licorne, |program| Guise::of(&program));
-    let done = master::guard(|| dispatch(guise, &arguments).map_err(|error| error.chain()));
+    let persona = std::env::args_os().next().map_or(Persona::Licorne, |program| Persona::of(&program));
+    let done = master::guard(|| dispatch(persona, &arguments).map_err(|error| error.chain()));
     match done {
         Ok(code) => ExitCode::from(code),
         Err(text) => {
@@ -63,15 +65,15 @@ fn main() -> ExitCode {
 /// Runs the herder, if that is what was called: `licorne herd`, or by a name of its own.
 fn herder(arguments: &[OsString]) -> Option<u8> {
     let program = arguments.first()?;
-    let (guise, rest) = match herd::Guise::of(program) {
-        Some(guise) => (guise, &arguments[1..]),
-        None if Guise::of(program) == Guise::Licorne && arguments.get(1)? == "herd" => {
-            (herd::Guise::Herd, &arguments[2..])
+    let (persona, rest) = match herd::Persona::of(program) {
+        Some(persona) => (persona, &arguments[1..]),
+        None if Persona::of(program) == Persona::Licorne && arguments.get(1)? == "herd" => {
+            (herd::Persona::Herd, &arguments[2..])
         }
         None => return None,
     };
     match rest.split_first() {
-        Some((word, rest)) if guise == herd::Guise::Herd && word == "reload" => {
+        Some((word, rest)) if persona == herd::Persona::Herd && word == "reload" => {
             let rest = rest.iter().map(|word| word.to_string_lossy().into_owned());
             let words: Vec<String> = ["herd".into(), "reload".into()].into_iter().chain(rest).collect();
             Some(commands::run_known(&words).unwrap_or_else(|error| {
@@ -79,17 +81,17 @@ fn herder(arguments: &[OsString]) -> Option<u8> {
                 1
             }))
         }
-        _ => Some(herd::run(guise, rest)),
+        _ => Some(herd::run(persona, rest)),
     }
 }
 
-fn dispatch(guise: Guise, arguments: &[String]) -> Result<u8, Error> {
+fn dispatch(persona: Persona, arguments: &[String]) -> Result<u8, Error> {
     match arguments.split_first() {
-        Some((word, rest)) if word == master::PREFLIGHT => Ok(serve::preflight(guise, rest)),
-        _ if guise == Guise::Licorne => match commands::run(arguments)? {
+        Some((word, rest)) if word == master::PREFLIGHT => Ok(serve::preflight(persona, rest)),
+        _ if persona == Persona::Licorne => match commands::run(arguments)? {
             Some(status) => Ok(status),
-            None => serve::run(guise, arguments),
+            None => serve::run(persona, arguments),
         },
-        _ => serve::run(guise, arguments),
+        _ => serve::run(persona, arguments),
     }
 }

@@ -15,7 +15,7 @@ use options::Switch;
 use roff::{Roff, roman};
 
 use crate::commands;
-use crate::guise::Guise;
+use crate::persona::Persona;
 
 const ABOUT: &str = "pre-forking HTTP server for Rack applications";
 const DESCRIPTION: &str = "Without a command it serves the application of a rackup file (config.ru), as unicorn(1) does: \
@@ -36,7 +36,7 @@ const HERD_USAGE: &str = "licorne herd [OPTIONS] [--] [ARGUMENT ...]\nlicorne he
 /// The whole command line: what clap parses, and the options that are in other programs' dialects.
 fn documented() -> Command {
     let known: Vec<String> = commands::tree().get_subcommands().map(|command| command.get_name().to_string()).collect();
-    let own = Guise::Licorne.switches();
+    let own = Persona::Licorne.switches();
     let mut tree = plain(&commands::tree())
         .about(ABOUT)
         .long_about(DESCRIPTION)

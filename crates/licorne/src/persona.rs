@@ -7,14 +7,12 @@ use std::path::Path;
 
 use options::{Dialect, Given, Switch, help};
 
-use crate::commands;
-
 /// The release of Unicorn whose command line and configuration are understood.
 const UNICORN_VERSION: &str = "6.1.0";
 
 /// A program that this one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guise {
+pub(crate) enum Persona {
     Licorne,
     Unicorn,
     UnicornRails,
@@ -62,7 +60,7 @@ const OWN: [Switch; 4] = [
 const COMMON: [Switch; 2] =
     [Switch::new('h', "help", None, "Show this message"), Switch::new('v', "version", None, "Show version")];
 
-impl Guise {
+impl Persona {
     /// Which program this name, or path, asks for.
     pub(crate) fn of(program: &OsStr) -> Self {
         match Path::new(program).file_name().and_then(OsStr::to_str) {
@@ -110,12 +108,10 @@ impl Guise {
         }
     }
 
-    pub(crate) fn usage(self) -> String {
+    /// Its help, with the names of its subcommands, if it has any.
+    pub(crate) fn usage(self, commands: Option<&str>) -> String {
         let name = self.name();
-        let commands = match self {
-            Self::Licorne => format!("       licorne {} [--help]\n", commands::names()),
-            Self::Unicorn | Self::UnicornRails => String::new(),
-        };
+        let commands = commands.map(|names| format!("       {name} {names} [--help]\n")).unwrap_or_default();
         format!(
             "Usage: {name} [ruby options] [{name} options] [rackup config file]\n{commands}\
              Ruby options:\n{}{name} options:\n{}Common options:\n{}",
@@ -133,31 +129,32 @@ mod tests {
     #[test]
     fn the_last_part_of_the_path_decides() {
         for (path, want) in [
-            ("licorne", Guise::Licorne),
-            ("/usr/bin/unicorn", Guise::Unicorn),
-            ("bin/unicorn_rails", Guise::UnicornRails),
-            ("/opt/unicorn/start", Guise::Licorne),
+            ("licorne", Persona::Licorne),
+            ("/usr/bin/unicorn", Persona::Unicorn),
+            ("bin/unicorn_rails", Persona::UnicornRails),
+            ("/opt/unicorn/start", Persona::Licorne),
         ] {
-            assert_eq!(Guise::of(OsStr::new(path)), want, "{path}");
+            assert_eq!(Persona::of(OsStr::new(path)), want, "{path}");
         }
     }
 
     #[test]
     fn help_fits_a_terminal() {
-        for guise in [Guise::Licorne, Guise::Unicorn, Guise::UnicornRails] {
-            let usage = guise.usage();
+        for persona in [Persona::Licorne, Persona::Unicorn, Persona::UnicornRails] {
+            let commands = (persona == Persona::Licorne).then(crate::commands::names);
+            let usage = persona.usage(commands.as_deref());
             assert!(usage.lines().count() < 24 && usage.lines().all(|line| line.len() <= 80), "{usage}");
         }
     }
 
     #[test]
     fn no_two_options_of_a_program_have_the_same_letter() {
-        for guise in [Guise::Licorne, Guise::Unicorn, Guise::UnicornRails] {
-            let mut letters: Vec<char> = guise.switches().iter().filter_map(|switch| switch.short).collect();
+        for persona in [Persona::Licorne, Persona::Unicorn, Persona::UnicornRails] {
+            let mut letters: Vec<char> = persona.switches().iter().filter_map(|switch| switch.short).collect();
             letters.sort_unstable();
             let all = letters.len();
             letters.dedup();
-            assert_eq!(letters.len(), all, "{}", guise.name());
+            assert_eq!(letters.len(), all, "{}", persona.name());
         }
     }
 }
