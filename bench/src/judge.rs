@@ -1,7 +1,7 @@
 //! What was promised, held against what was measured.
 
 use crate::peers::Peer;
-use crate::report::Results;
+use crate::results::Results;
 
 /// One promise.
 #[derive(Clone, Debug)]

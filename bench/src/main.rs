@@ -12,9 +12,11 @@ mod engine;
 mod hurt;
 mod idle;
 mod judge;
+mod median;
 mod memory;
 mod peers;
 mod report;
+mod results;
 mod running;
 mod startup;
 mod throughput;
@@ -41,7 +43,7 @@ fn run() -> anyhow::Result<()> {
         eprintln!("bench: {} is not there: only the peers are measured", testkit::program::path().display());
     }
     go_first();
-    let mut results = report::Results::default();
+    let mut results = results::Results::default();
     for scenario in throughput::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
         results.throughput.push(throughput::measure(scenario, rounds, seconds)?);
     }
@@ -77,11 +79,4 @@ fn go_first() {
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// The median; of an even count, the mean of the two in the middle. Zero of nothing.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
-    (at(values.len().saturating_sub(1) / 2) + at(values.len() / 2)) / 2.0
 }

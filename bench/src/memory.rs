@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use testkit::{Connection, Request, procfs};
 
-use crate::median;
+use crate::median::median;
 use crate::peers::{App, Peer};
 use crate::running::Running;
 

@@ -9,18 +9,8 @@ use testkit::program;
 
 use crate::judge::Verdict;
 use crate::peers::Peer;
+use crate::results::Results;
 use crate::{chart, engine, hurt, idle, memory, startup, throughput};
-
-/// Everything that was measured.
-#[derive(Debug, Default)]
-pub(crate) struct Results {
-    pub(crate) throughput: Vec<throughput::Table>,
-    pub(crate) memory: Vec<memory::Row>,
-    pub(crate) idle: Vec<idle::Row>,
-    pub(crate) startup: Vec<startup::Row>,
-    pub(crate) hurt: Vec<hurt::Row>,
-    pub(crate) engine: Vec<engine::Row>,
-}
 
 /// Writes report and chart, and prints the report.
 pub(crate) fn write(results: &Results, verdicts: &[Verdict], rounds: usize, seconds: usize) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::ensure;
 use testkit::program;
 
-use crate::median;
+use crate::median::median;
 use crate::peers::{App, Peer};
 use crate::running::{Running, SERVER_CPU, pinned};
 

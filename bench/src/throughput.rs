@@ -7,9 +7,10 @@ use anyhow::ensure;
 use testkit::Endpoint;
 use testkit::proxy::{Kind, Proxy};
 
+use crate::median::median;
 use crate::peers::{App, Peer};
 use crate::running::{Running, SERVER_CPU, free_place, pinned, tree};
-use crate::{median, wrk};
+use crate::wrk;
 
 /// One way of asking, and who is asked.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use alloc::string::{String, ToString};
 
 use crate::Value;
-use crate::table::TABLE;
 
 /// Where a directive comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,11 +147,6 @@ pub struct Directive {
     pub origin: Origin,
     /// What it does, in one or two sentences.
     pub doc: &'static str,
-}
-
-/// The directive with this name.
-pub fn find(name: &str) -> Option<&'static Directive> {
-    TABLE.iter().find(|directive| directive.name == name)
 }
 
 /// An entry for a directive of Unicorn's.

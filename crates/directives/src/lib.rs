@@ -52,7 +52,7 @@ mod value;
 
 pub use check::check;
 pub use configuration::{Asked, Configuration, Findings, Listener, StartCtx, UserIds};
-pub use directive::{Default, Directive, Kind, Origin, find};
+pub use directive::{Default, Directive, Kind, Origin};
 pub use foreign::foreign;
 pub use listener::{
     BACKLOG, ListenerOption, ListenerOptions, OPTIONS, OptionKind, Transport, check_option, complete_options,
@@ -62,6 +62,6 @@ pub use nearest::{closest, nearest};
 pub use reference::reference;
 pub use signatures::signatures;
 pub use table::{
-    Application, Connections, Hooks, Limits, Processes, Rates, Settings, System, TABLE, TermSignal, UpgradeWay,
+    Application, Connections, Hooks, Limits, Processes, Rates, Settings, System, TABLE, TermSignal, UpgradeWay, find,
 };
 pub use value::Value;

@@ -80,7 +80,7 @@ macro_rules! options {
         /// Those of a listener that is given none.
         impl core::default::Default for ListenerOptions {
             fn default() -> Self {
-                Self { $($($name: settings::option_default::<$type>(stringify!($name)),)?)* }
+                Self { $($($name: settings::read::<$type>($entry.default),)?)* }
             }
         }
     };

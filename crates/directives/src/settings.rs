@@ -4,7 +4,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error, UnitDeserializer};
 
 use crate::record::Setting;
-use crate::{Default, Kind};
+use crate::{Default, Directive, Kind};
 
 /// Defines the table of all directives, and the struct of their values in groups. `NAME: TYPE = ENTRY;` is a directive
 /// whose value is of that type; one without a type is told in another form (see [`crate::Configuration`]).
@@ -31,7 +31,7 @@ macro_rules! directives {
 
         impl core::default::Default for Settings {
             fn default() -> Self {
-                Self { $($group: $Group { $($($name: $crate::settings::default::<$type>(stringify!($name)),)?)* },)* }
+                Self { $($group: $Group { $($($name: $crate::settings::default::<$type>(&$entry),)?)* },)* }
             }
         }
     };
@@ -57,21 +57,15 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
-/// Reads what a silent configuration means for a directive.
-pub(crate) fn default<T: Setting>(name: &str) -> T {
-    let directive = crate::find(name).expect("the field is made of the table's entry");
-    // Of a hook is told whether it was given.
+/// The value of a directive that the configuration does not set.
+pub(crate) fn default<T: Setting>(directive: &Directive) -> T {
+    // The value of a hook is whether it was given.
     let default = if let Kind::Hook { .. } = directive.kind { Default::Bool(false) } else { directive.default };
     read(default)
 }
 
-/// Reads what holds for an option of a listener that is not given it.
-pub(crate) fn option_default<T: Setting>(name: &str) -> T {
-    let option = crate::OPTIONS.iter().find(|option| option.name == name);
-    read(option.expect("the field is made of the table's entry").default)
-}
-
-fn read<T: Setting>(default: Default) -> T {
+/// A default as the value of its setting.
+pub(crate) fn read<T: Setting>(default: Default) -> T {
     let read: Result<T, Error> = match default {
         Default::Unset | Default::Described(_) => T::read(UnitDeserializer::new()),
         Default::Bool(value) => T::read(value.into_deserializer()),

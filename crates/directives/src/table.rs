@@ -388,6 +388,11 @@ directives! {
     }
 }
 
+/// The directive with this name.
+pub fn find(name: &str) -> Option<&'static Directive> {
+    TABLE.iter().find(|directive| directive.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -148,6 +148,10 @@ impl Drop for Back {
     }
 }
 
+/// The signals that a fault of the program sends, and that of a time limit (alarm(2)).
+pub(crate) const FAULTS: [i32; 7] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS, libc::SIGALRM];
+
 /// Signals that are held back, until this is dropped.
 #[derive(Debug)]
 pub struct Held(libc::sigset_t);
@@ -160,7 +164,7 @@ pub fn hold_signals() -> Result<Held> {
     let mut all = empty();
     // SAFETY: `all` is a live local.
     unsafe { libc::sigfillset(&raw mut all) };
-    for number in crate::way_back::SIGNALS {
+    for number in FAULTS {
         // SAFETY: `all` is initialised and the numbers are those of signals.
         unsafe { libc::sigdelset(&raw mut all, number) };
     }

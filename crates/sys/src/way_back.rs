@@ -11,12 +11,9 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use nix::libc;
 use nix::libc::c_char;
 
-use crate::image::{Block, execute};
+use crate::image::{Block, FAULTS, execute, release};
 use crate::{Error, Result};
 
-/// The signals that a fault of the program sends, and that of the time limit.
-pub(crate) const SIGNALS: [i32; 7] =
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS, libc::SIGALRM];
 /// How long a program may take to take over, in seconds.
 const LIMIT_S: u32 = 30;
 /// The variable by which the program before learns why it is executed again.
@@ -45,7 +42,7 @@ pub fn prepare(program: OwnedFd, arguments: &[OsString], environment: &[OsString
     REASON.store(&raw mut environment.pointers[place], Ordering::Relaxed);
     ENVIRONMENT.store(environment.pointers.as_mut_ptr(), Ordering::Relaxed);
     PROGRAM.store(program.into_raw_fd(), Ordering::Release);
-    for number in SIGNALS {
+    for number in FAULTS {
         // SAFETY: sigaction is plain integers and a pointer, for which zero is a value.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = fault as extern "C" fn(i32) as usize;
@@ -71,11 +68,11 @@ pub fn close() {
     }
     // SAFETY: alarm takes an integer.
     unsafe { libc::alarm(0) };
-    for number in SIGNALS {
+    for number in FAULTS {
         // SAFETY: SIG_DFL is a valid disposition for these.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
-    crate::image::release([program]);
+    release([program]);
 }
 
 /// Executes the program before this one again, and tells it why. It returns only when there is no way back, or it fails.

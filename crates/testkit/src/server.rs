@@ -35,12 +35,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to describe a server.
-    #[must_use]
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     /// The process id of the process that was started: the master, unless it daemonized or was replaced.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -4,6 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+/// The version byte of every message. A peer of another version is refused, never guessed at.
+pub const VERSION: u8 = 2;
+
 /// Why a datagram is no message of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeError {
@@ -24,7 +27,7 @@ pub enum DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(v) => write!(f, "message of version {v}, this side speaks {}", crate::VERSION),
+            Self::Version(v) => write!(f, "message of version {v}, this side speaks {}", VERSION),
             Self::Kind(k) => write!(f, "unexpected message of kind {k}"),
             Self::Value(v) => write!(f, "byte {v} has no meaning where it stands"),
             Self::Short => write!(f, "message is cut short"),

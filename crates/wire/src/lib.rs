@@ -24,9 +24,9 @@ mod handoff;
 mod message;
 pub mod state;
 
-pub use codec::DecodeError;
+pub use codec::{DecodeError, VERSION};
 pub use handoff::{BodyApart, Bytes, HANDOFF_VERSION, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
-pub use message::{FromMold, FromWorker, Message, Severity, ToMold, ToWorker, VERSION};
+pub use message::{FromMold, FromWorker, Message, Severity, ToMold, ToWorker};
 
 /// The largest message that either side sends, in bytes: well below the kernel's default socket buffer (212,992).
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;

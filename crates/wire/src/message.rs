@@ -3,10 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::codec::{DecodeError, Field, Reader, Writer};
-
-/// The version byte of every message. A peer of another version is refused, never guessed at.
-pub const VERSION: u8 = 2;
+use crate::codec::{DecodeError, Field, Reader, VERSION, Writer};
 
 /// The severity of a log line that travels to the mold, numbered as Ruby's `Logger::Severity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,6 +36,14 @@ pub struct Builder {
     links: Vec<String>,
 }
 
+impl Server {
+    /// Begins to describe a server.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 impl Default for Builder {
     fn default() -> Builder {
         Builder {
