@@ -14,10 +14,10 @@ use sys::process::{Ending, Exited};
 use sys::signals::Signal;
 use sys::spawn::Program;
 
-use crate::boot::PRIVATE_VARIABLES;
-use crate::children::Who;
-use crate::control::Answer;
-use crate::settings::Settings;
+use crate::children::registry::Who;
+use crate::config::settings::{Place, Settings};
+use crate::control::protocol::Answer;
+use crate::environment;
 use crate::shell::Shell;
 
 /// One that ends sooner than this cannot do its work, and is not started again before the settings change.
@@ -25,13 +25,6 @@ const WORTH_A_RESTART_NS: u64 = 1_000_000_000;
 
 /// The exit status of one that cannot have its address.
 const NO_ADDRESS: i32 = 3;
-
-/// Where it answers, and to which names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) listen: String,
-    pub(crate) hosts: Vec<String>,
-}
 
 /// The process, if there is one.
 #[derive(Debug, Default)]
@@ -141,7 +134,7 @@ impl Shell {
         if let Some(user) = self.user() {
             program.arguments.extend(["--application-user".into(), user.name.as_str().into()]);
         }
-        program.unset = PRIVATE_VARIABLES.iter().map(Into::into).collect();
+        program.unset = environment::PRIVATE.iter().map(Into::into).collect();
         program.inherit = vec![(theirs.as_fd(), 0)];
         let pid = program.spawn().map_err(|error| error.chain())?;
         let since_ns = sys::clock::monotonic_ns();

@@ -10,15 +10,17 @@ use sys::channel::Channel;
 use sys::signals::Signal;
 use wire::{ToMold, ToWorker};
 
-use crate::boot;
-use crate::children::{Link, Mold, MoldStage, Process, Starter, Worker, WorkerStage};
-use crate::control::Answer;
-use crate::inherited::Inherited;
-use crate::listeners::Bound;
-use crate::log::Log;
-use crate::release::{self, Move};
-use crate::revision::Release;
+use crate::children::link::Link;
+use crate::children::mold::{Mold, MoldStage, Starter};
+use crate::children::spawn;
+use crate::children::worker::{Process, Worker, WorkerStage};
+use crate::config::release::{self, Move};
+use crate::config::revision::Release;
+use crate::control::protocol::Answer;
+use crate::report::log::Log;
 use crate::shell::Shell;
+use crate::sockets::bound::Bound;
+use crate::sockets::inherited::Inherited;
 use supervisor::unit::RESTART;
 
 /// How long a worker keeps connections that it is to give away and that nobody takes.
@@ -112,7 +114,7 @@ impl Shell {
         let variables = release::follow_variables(own, &moves);
         self.log_followed(&directory, &variables);
         let link = Link::new(ours).map_err(|error| error.chain())?;
-        let pid = boot::start_mold(&self.runtime, &load_path, &directory, variables, &theirs)
+        let pid = spawn::start_mold(&self.runtime, &load_path, &directory, variables, &theirs)
             .map_err(|error| error.chain())?;
         let boot = ToMold::Boot { json: self.options.boot_json(generation.0, &directory, &self.inherited.names()) };
         link.send(&boot, &[self.children.seats.as_fd()]);

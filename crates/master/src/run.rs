@@ -3,12 +3,12 @@
 use sys::daemon::{Reporter, Side};
 use sys::stdio::complain;
 
-use crate::boot::Options;
-use crate::inherited::Announced;
-use crate::log::{LAST_WORDS_NS, Log};
-use crate::runtime::Runtime;
+use crate::config::options::Options;
+use crate::config::runtime::Runtime;
+use crate::report::log::{LAST_WORDS_NS, Log};
 use crate::shell::Shell;
-use crate::take_over;
+use crate::sockets::inherited::Announced;
+use crate::upgrade::take_over;
 use supervisor::unit::FAILED;
 
 /// Runs a master until it stops, and returns its exit status.

@@ -13,25 +13,26 @@ use sys::title::Title;
 use wire::ToMold;
 
 use crate::admin::Admin;
-use crate::anchor::Anchors;
-use crate::boot::Options;
 use crate::causes::Causes;
-use crate::children::{Children, Mold, Who};
-use crate::control::{Answer, Request};
-use crate::control_server::ControlServer;
-use crate::in_place::{self, Replacement};
-use crate::inherited::{Announced, Inherited};
-use crate::listeners::Listeners;
-use crate::log::Log;
-use crate::log_files::Unanswered;
-use crate::notify::Notify;
-use crate::queue::Queue;
-use crate::runtime::Runtime;
-use crate::settings::Settings;
-use crate::status::LastReload;
-use crate::succession::Succession;
-use crate::successor::{self, Successor};
-use crate::watch::{Limits, Looks, Watched};
+use crate::children::mold::Mold;
+use crate::children::registry::{Children, Who};
+use crate::config::anchor::Anchors;
+use crate::config::options::Options;
+use crate::config::runtime::Runtime;
+use crate::config::settings::Settings;
+use crate::control::protocol::{Answer, Request};
+use crate::control::server::ControlServer;
+use crate::deadlines::{Limits, Looks, Watched};
+use crate::report::log::Log;
+use crate::report::log_files::Unanswered;
+use crate::report::status::LastReload;
+use crate::service_manager::notifier::Notify;
+use crate::sockets::bound::Listeners;
+use crate::sockets::inherited::{Announced, Inherited};
+use crate::sockets::queue::Queue;
+use crate::upgrade::replacement::{self, Replacement};
+use crate::upgrade::succession::Succession;
+use crate::upgrade::successor::{self, Successor};
 use supervisor::unit;
 
 /// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
@@ -102,7 +103,7 @@ impl Shell {
         let chain = |error: sys::Error| error.chain();
         let signals = Signals::listen().map_err(chain)?;
         sys::process::become_subreaper().map_err(chain)?;
-        let scoreboard = Shared::create(crate::orphans::SCOREBOARD, scoreboard::BYTES).map_err(chain)?;
+        let scoreboard = Shared::create(crate::sockets::orphans::SCOREBOARD, scoreboard::BYTES).map_err(chain)?;
         let mut shell = Self::assemble(options, runtime, signals, scoreboard, Queue::open().map_err(chain)?);
         shell.inherited = inherited;
         shell.succession = Succession::after(successor::origin());
@@ -143,7 +144,7 @@ impl Shell {
             admin: Admin::default(),
             replacement: Replacement::None,
             executes: false,
-            supervised: in_place::is_supervised(),
+            supervised: replacement::is_supervised(),
             succession: Succession::default(),
             notify: Notify::default(),
             reporter: None,

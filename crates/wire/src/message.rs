@@ -101,7 +101,7 @@ macro_rules! direction {
 direction! {
     /// What the master says to a mold.
     ToMold {
-        /// What to boot, as a JSON object (`master::boot` writes it). Attached: the scoreboard.
+        /// What to boot, as a JSON object (`master::config::options` writes it). Attached: the scoreboard.
         1 Boot {
             /// The JSON text.
             json: String,

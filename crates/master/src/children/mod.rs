@@ -2,15 +2,14 @@
 //! say when.
 //!
 //! What a child says is a claim. A worker runs the application's code, as the application's user, and may say anything at
-//! any time: see [`Worker::accept`] and [`Mold::accept`]. What is not its to say at all is no message to it ([`Link`]).
+//! any time: see [`worker::Worker::accept`] and [`mold::Mold::accept`]. What is not its to say at all is no message to it
+//! ([`link`]).
 
-mod link;
-mod mold;
-mod registry;
-mod seats;
-mod worker;
-
-pub(crate) use link::{Heard, Link};
-pub(crate) use mold::{Mold, MoldStage, Starter};
-pub(crate) use registry::{Children, Who};
-pub(crate) use worker::{Process, Worker, WorkerStage};
+pub(crate) mod hearing;
+pub(crate) mod link;
+pub(crate) mod mold;
+pub(crate) mod post_mortem;
+pub(crate) mod registry;
+pub(crate) mod seats;
+pub(crate) mod spawn;
+pub(crate) mod worker;

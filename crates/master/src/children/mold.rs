@@ -3,9 +3,9 @@
 use wire::{FromMold, ToMold};
 
 use crate::children::link::Link;
-use crate::listeners::Listeners;
-use crate::revision::Release;
-use crate::settings::Settings;
+use crate::config::revision::Release;
+use crate::config::settings::Settings;
+use crate::sockets::bound::Listeners;
 
 /// A mold process.
 #[derive(Debug)]

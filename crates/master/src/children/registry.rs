@@ -12,7 +12,7 @@ use sys::memory::Shared;
 use crate::children::mold::Mold;
 use crate::children::seats::Seats;
 use crate::children::worker::{Process, Worker};
-use crate::log::Log;
+use crate::report::log::Log;
 
 /// What a child of this process is. All others are strangers: descendants of the application that were orphaned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

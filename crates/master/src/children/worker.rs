@@ -5,7 +5,7 @@ use sys::signals::Signal;
 use wire::{FromWorker, ToWorker};
 
 use crate::children::link::Link;
-use crate::log::Log;
+use crate::report::log::Log;
 
 /// A worker process.
 #[derive(Debug)]

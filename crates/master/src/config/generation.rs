@@ -12,12 +12,12 @@ use sys::signals::{Delivered, Signal, Signals};
 use sys::user::User;
 use wire::ToMold;
 
-use crate::children::{MoldStage, Starter};
+use crate::children::mold::{MoldStage, Starter};
+use crate::config::revision::Release;
+use crate::config::settings::Settings;
 use crate::control;
-use crate::listeners;
-use crate::revision::Release;
-use crate::settings::Settings;
 use crate::shell::Shell;
+use crate::sockets::listeners;
 
 impl Shell {
     /// A mold has told its settings: prepares what they need.

@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::channel::Channel;
 use wire::HANDOFF_VERSION;
 
-/// The variable that names the ends.
-pub(crate) const VARIABLE: &str = "LICORNE_QUEUE_FD";
+use crate::environment;
+
 /// How much the queue holds: some thousands of idle connections, where the kernel allows it.
 const BYTES: usize = 4 << 20;
 
@@ -31,7 +31,7 @@ impl Queue {
     /// # Errors
     /// No descriptors or memory left.
     pub(crate) fn open() -> sys::Result<Self> {
-        let named = std::env::var(VARIABLE).ok();
+        let named = std::env::var(environment::QUEUE).ok();
         if let Some((receive, send)) = named.as_deref().and_then(numbers) {
             // Taken in either case: what is not used is closed here.
             let ends = (sys::spawn::inherited(receive), sys::spawn::inherited(send));

@@ -1,49 +1,12 @@
-//! From the command line to the first mold: what the master is told, and what it tells a mold.
+//! What the command line asks for, and what a mold is told of it.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use sys::channel::Channel;
-use sys::spawn::Program;
 
-use crate::inherited::NAMES_VARIABLE;
-use crate::runtime::{RUBY_VARIABLE, Runtime};
-
-/// Variables that are between a supervisor and the master, and none of the application's business.
-pub(crate) const PRIVATE_VARIABLES: [&str; 15] = [
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_PIDFDID",
-    "LISTEN_FDNAMES",
-    "UNICORN_FD",
-    NAMES_VARIABLE,
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "FDSTORE",
-    READY_VARIABLE,
-    crate::queue::VARIABLE,
-    RUBY_VARIABLE,
-    STATE_VARIABLE,
-    sys::way_back::REASON_VARIABLE,
-];
-/// The descriptor of what the program before this one has left, in an upgrade in place.
-pub(crate) const STATE_VARIABLE: &str = "LICORNE_STATE_FD";
-/// The descriptor on which a second master tells the first that it serves.
-pub(crate) const READY_VARIABLE: &str = "LICORNE_READY_FD";
 /// Where `unicorn_rails -D` has its pid file when nothing else is said.
 const RAILS_PID: &str = "tmp/pids/unicorn.pid";
-/// The number under which a mold gets its control socket.
-const CONTROL_FD: i32 = 3;
-
-/// Whether a variable is between a supervisor and this very process, whatever program it runs.
-pub(crate) fn is_private_to_process(name: &str) -> bool {
-    let ours =
-        ["UNICORN_FD", NAMES_VARIABLE, READY_VARIABLE, RUBY_VARIABLE, STATE_VARIABLE, sys::way_back::REASON_VARIABLE];
-    PRIVATE_VARIABLES.contains(&name) && !ours.contains(&name)
-}
 
 /// An option of Ruby itself on the command line. They act in the order in which they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,33 +133,4 @@ impl Options {
         })
         .to_string()
     }
-}
-
-/// Starts the Ruby process of a mold in `directory`, with these variables changed. Returns its process id; `control`
-/// becomes its control socket.
-///
-/// # Errors
-/// There is no such Ruby, no process can be made.
-pub(crate) fn start_mold(
-    runtime: &Runtime,
-    load_path: &[PathBuf],
-    directory: &Path,
-    variables: Vec<(String, String)>,
-    control: &Channel,
-) -> sys::Result<u32> {
-    let mut program = Program::new(&runtime.ruby);
-    for path in load_path {
-        program.arguments.push("-I".into());
-        program.arguments.push(path.into());
-    }
-    program.arguments.extend(["-r", "licorne/mold", "-e", "Licorne::Mold.start"].map(OsString::from));
-    program.unset = PRIVATE_VARIABLES.iter().map(OsString::from).collect();
-    program.set = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    program.set.extend([
-        ("LICORNE_CONTROL_FD".into(), CONTROL_FD.to_string().into()),
-        ("PWD".into(), directory.as_os_str().to_owned()),
-    ]);
-    program.directory = Some(directory.to_path_buf());
-    program.inherit = vec![(control.as_fd(), CONTROL_FD)];
-    program.spawn()
 }

@@ -67,12 +67,12 @@ fn to_json(value: &directives::Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
+    use crate::config::settings::Settings;
     use std::path::Path;
     use std::time::Duration;
 
     /// What a mold told before each option of each listener was told, word by word.
-    const FIRST: &str = include_str!("../golden/settings-1.json");
+    const FIRST: &str = include_str!("../../golden/settings-1.json");
 
     #[test]
     fn what_molds_told_at_first_is_completed() {

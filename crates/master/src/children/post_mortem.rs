@@ -5,10 +5,10 @@ use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
 use wire::ToMold;
 
-use crate::children::MoldStage;
-use crate::in_place::Replacement;
+use crate::children::mold::MoldStage;
 use crate::shell::Shell;
-use crate::successor::Successor;
+use crate::upgrade::replacement::Replacement;
+use crate::upgrade::successor::Successor;
 
 /// The number of `SIGKILL`.
 const KILL: i32 = 9;

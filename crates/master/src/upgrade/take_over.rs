@@ -20,19 +20,22 @@ use sys::way_back;
 use wire::Message;
 use wire::state::{self, Bytes, Origin, State, WayBack};
 
-use crate::anchor::Anchors;
-use crate::boot::{Options, STATE_VARIABLE};
-use crate::children::{Link, Mold, MoldStage, Process, Starter, Worker, WorkerStage};
-use crate::control_server::ControlServer;
-use crate::inherited::{Inherited, NAMELESS};
-use crate::listeners::{Bound, Listeners};
-use crate::log::Log;
-use crate::notify::Notify;
-use crate::queue::Queue;
-use crate::revision::Release;
-use crate::runtime::Runtime;
-use crate::settings::Settings;
+use crate::children::link::Link;
+use crate::children::mold::{Mold, MoldStage, Starter};
+use crate::children::worker::{Process, Worker, WorkerStage};
+use crate::config::anchor::Anchors;
+use crate::config::options::Options;
+use crate::config::revision::Release;
+use crate::config::runtime::Runtime;
+use crate::config::settings::Settings;
+use crate::control::server::ControlServer;
+use crate::environment;
+use crate::report::log::Log;
+use crate::service_manager::notifier::Notify;
 use crate::shell::Shell;
+use crate::sockets::bound::{Bound, Listeners};
+use crate::sockets::inherited::{Inherited, NAMELESS};
+use crate::sockets::queue::Queue;
 
 type Handed = State<supervisor::Snapshot>;
 
@@ -74,13 +77,13 @@ fn open_way_back() -> Result<(), String> {
         WayBack::of_state(&read_state(number)?).map_err(|error| error.to_string())?;
     let program = sys::image::adopt(program).map_err(|error| error.chain())?;
     let mut environment = os_strings(environment);
-    environment.push(format!("{STATE_VARIABLE}={number}").into());
+    environment.push(format!("{}={number}", environment::STATE).into());
     way_back::prepare(program, &os_strings(arguments), &environment).map_err(|error| error.chain())
 }
 
 /// The descriptor of the state, if this program was executed in the place of another.
 fn state_number() -> Option<i32> {
-    std::env::var(STATE_VARIABLE).ok()?.parse().ok()
+    std::env::var(environment::STATE).ok()?.parse().ok()
 }
 
 fn read_state(number: i32) -> Result<Vec<u8>, String> {

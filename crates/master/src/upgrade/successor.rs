@@ -16,14 +16,13 @@ use sys::process::Exited;
 use sys::spawn::Program;
 use wire::ToMold;
 
-use crate::boot::{PRIVATE_VARIABLES, READY_VARIABLE};
-use crate::children::Who;
-use crate::in_place::Replacement;
-use crate::inherited::NAMES_VARIABLE;
-use crate::queue::{self, Queue};
-use crate::release::{self, Move};
+use crate::children::registry::Who;
+use crate::config::release::{self, Move};
+use crate::environment;
 use crate::shell::Shell;
-use crate::succession::{self, Heard};
+use crate::sockets::queue::Queue;
+use crate::upgrade::replacement::Replacement;
+use crate::upgrade::succession::{self, Heard};
 use supervisor::unit::Stage;
 
 /// The first descriptor number of a second master's listeners.
@@ -75,7 +74,7 @@ impl Successor {
 
 /// The way to the master before this one, if this is a successor.
 pub(crate) fn origin() -> Option<Channel> {
-    let number = std::env::var(READY_VARIABLE).ok().and_then(|text| text.parse().ok())?;
+    let number = std::env::var(environment::READY).ok().and_then(|text| text.parse().ok())?;
     sys::spawn::inherited(number).map(Channel::from_fd)
 }
 
@@ -169,10 +168,10 @@ impl Shell {
         program.set.push(("UNICORN_FD".into(), listed.into()));
         let names: Vec<&str> =
             self.listeners.iter().map(|bound| bound.activated_as.as_deref().unwrap_or_default()).collect();
-        program.set.push((NAMES_VARIABLE.into(), names.join(":").into()));
-        program.set.push((READY_VARIABLE.into(), ready_number.to_string().into()));
+        program.set.push((environment::SOCKET_NAMES.into(), names.join(":").into()));
+        program.set.push((environment::READY.into(), ready_number.to_string().into()));
         let [receive, send] = [ready_number + 1, ready_number + 2];
-        program.set.push((queue::VARIABLE.into(), Queue::variable(receive, send).into()));
+        program.set.push((environment::QUEUE.into(), Queue::variable(receive, send).into()));
         program.set.extend(self.notify.variables());
         program.directory = Some(directory.clone());
         program.inherit = self.listeners.iter().map(|bound| bound.socket.as_fd()).zip(numbers).collect();
@@ -210,7 +209,7 @@ impl Shell {
         };
         let inherited: Vec<(String, String)> = environment
             .into_iter()
-            .filter(|(name, _)| !PRIVATE_VARIABLES.contains(&name.as_str()))
+            .filter(|(name, _)| !environment::PRIVATE.contains(&name.as_str()))
             .filter_map(|(name, value)| Some((name, value.as_str()?.to_string())))
             .collect();
         let followed = release::follow_variables(inherited.clone(), moves);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use supervisor::{Generation, Phase, WorkerState};
 
-use crate::children::Worker;
+use crate::children::worker::Worker;
 use crate::shell::Shell;
 
 /// How a reload went.

@@ -12,8 +12,8 @@ use sys::stdio::Stream;
 use sys::user::User;
 use wire::ToWorker;
 
-use crate::children::Mold;
-use crate::settings::Settings;
+use crate::children::mold::Mold;
+use crate::config::settings::Settings;
 use crate::shell::Shell;
 
 /// Log files that are to be opened anew, whose file system has not answered yet.

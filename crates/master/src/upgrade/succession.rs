@@ -26,7 +26,7 @@ use sys::channel::{Channel, Received};
 use sys::signals::Signal;
 
 use crate::shell::Shell;
-use crate::successor::Successor;
+use crate::upgrade::successor::Successor;
 use supervisor::unit::{Fate, Leave, RESTART, Unit};
 
 /// What the new master says when it serves.

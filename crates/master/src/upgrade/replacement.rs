@@ -24,9 +24,9 @@ use sys::signals::Signal;
 use sys::spawn::Program;
 use wire::state::Preflight as Answer;
 
-use crate::children::Who;
-use crate::preflight::{self, CHANNEL_FD, SWITCH};
+use crate::children::registry::Who;
 use crate::shell::Shell;
+use crate::upgrade::preflight::{self, CHANNEL_FD, SWITCH};
 
 /// The longest part of what a failed preflight printed that is told, in bytes.
 const TOLD_BYTES: u64 = 4096;
@@ -96,7 +96,7 @@ impl Shell {
         self.replacement = Replacement::Preparing;
         if !self.ask_for_environment() {
             // Without a mold there is no hook to run.
-            let own = crate::successor::own_environment();
+            let own = crate::upgrade::successor::own_environment();
             self.start_preflight(&own);
         }
     }

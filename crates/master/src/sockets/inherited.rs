@@ -9,12 +9,11 @@ use std::rc::Rc;
 
 use sys::listener::Listener;
 
-use crate::listeners::{Bound, Listeners};
-use crate::log::Log;
-use crate::settings;
+use crate::config::settings;
+use crate::environment;
+use crate::report::log::Log;
+use crate::sockets::bound::{Bound, Listeners};
 
-/// The names of the sockets in `UNICORN_FD`, in their order, between colons; no name for one that is the master's own.
-pub(crate) const NAMES_VARIABLE: &str = "LICORNE_FDNAMES";
 /// What the names of sockets begin with that a master has put into the unit's store.
 const STORED: &str = "licorne/";
 /// The first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
@@ -71,7 +70,7 @@ impl Inherited {
     pub(crate) fn adopt(announced: &Announced, log: &Log) -> Result<Self, String> {
         let mut inherited = Self::default();
         let handed_over = std::env::var("UNICORN_FD").unwrap_or_default();
-        let names = std::env::var(NAMES_VARIABLE).unwrap_or_default();
+        let names = std::env::var(environment::SOCKET_NAMES).unwrap_or_default();
         let mut names = names.split(':');
         for number in handed_over.split(',').filter(|text| !text.is_empty()) {
             let fd = number.parse().map_err(|_| format!("UNICORN_FD={handed_over}: {number} is no number"))?;

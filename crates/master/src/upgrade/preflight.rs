@@ -10,7 +10,7 @@ use sys::channel::{Channel, Received};
 use sys::image::Image;
 use wire::state::{Bytes, Preflight, State};
 
-use crate::boot::is_private_to_process;
+use crate::environment;
 
 /// The first argument of a preflight. Whatever program does not know it refuses it.
 pub const SWITCH: &str = "--preflight";
@@ -54,7 +54,7 @@ fn try_answer(trouble: Option<String>) -> Result<(), String> {
 
 /// The variables of this process that the program is to have, as start scripts left them.
 fn environment() -> Vec<Bytes> {
-    let private = |name: &std::ffi::OsStr| name.to_str().is_some_and(is_private_to_process);
+    let private = |name: &std::ffi::OsStr| name.to_str().is_some_and(environment::is_private_to_process);
     std::env::vars_os().filter(|(name, _)| !private(name)).map(|(name, value)| variable(name, value)).collect()
 }
 

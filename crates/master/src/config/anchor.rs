@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::release::Move;
+use crate::config::release::Move;
 
 /// The directories that a release may be known by.
 #[derive(Clone, Debug, Default)]

@@ -10,10 +10,8 @@ use serde_json::Value;
 use sys::listener::{Address, Options};
 use sys::user::User;
 
-use crate::admin::Place;
-use crate::listeners::BY_NAME;
-use crate::older_settings;
-use crate::watch::Limits;
+use crate::config::older_settings;
+use crate::deadlines::Limits;
 
 /// The settings that matter to the master. Everything else stays in the mold.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +30,16 @@ pub(crate) struct Settings {
     pub(crate) program_path: Option<PathBuf>,
     /// The answer itself, which the next program of an upgrade in place reads again.
     pub(crate) told: String,
+}
+
+/// What an address begins with that means sockets of the service manager by their name.
+pub(crate) const BY_NAME: &str = "systemd:";
+
+/// Where the admin process answers, and to which names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) listen: String,
+    pub(crate) hosts: Vec<String>,
 }
 
 /// A listener that the configuration asks for.

@@ -14,10 +14,10 @@ use supervisor::{Phase, SuccessorPhase, WorkerState};
 use sys::notify::Notifier;
 use sys::text::printable;
 
-use crate::inherited::store_name;
-use crate::listeners::Listeners;
-use crate::log::Log;
+use crate::report::log::Log;
 use crate::shell::Shell;
+use crate::sockets::bound::Listeners;
+use crate::sockets::inherited::store_name;
 use supervisor::unit::{Role, Told};
 
 /// Variables that the main process of a unit is spoken to by, and that it passes on to the master after it.

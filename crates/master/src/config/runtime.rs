@@ -7,7 +7,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::release::{self, Move};
+use crate::config::release::{self, Move};
+use crate::environment;
 
 /// What a mold is started with.
 #[derive(Clone, Debug)]
@@ -18,8 +19,6 @@ pub struct Runtime {
     pub load_path: Vec<PathBuf>,
 }
 
-/// The Ruby to run, where the command line names none.
-pub(crate) const RUBY_VARIABLE: &str = "LICORNE_RUBY";
 /// The file that every mold begins with.
 const ENTRY: &str = "licorne/mold.rb";
 const EXTENSION: &str = "licorne/licorne_ext.so";
@@ -33,7 +32,7 @@ impl Runtime {
         let program = std::env::current_exe().map_err(|error| format!("cannot tell where this program is: {error}"))?;
         let home = program.parent().unwrap_or(Path::new("/"));
         // The gem's own start script names the Ruby that it runs on.
-        let ruby = ruby.or_else(|| std::env::var_os(RUBY_VARIABLE)).unwrap_or_else(|| "ruby".into());
+        let ruby = ruby.or_else(|| std::env::var_os(environment::RUBY)).unwrap_or_else(|| "ruby".into());
         for directory in home.ancestors().take(4) {
             for lib in [directory.join("gem/lib"), directory.join("lib")] {
                 if !lib.join(ENTRY).is_file() {

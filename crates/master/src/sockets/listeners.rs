@@ -7,30 +7,17 @@ use std::rc::Rc;
 
 use sys::listener::{Address, Listener, Options, in_use};
 
-use crate::inherited::Inherited;
-use crate::log::Log;
-use crate::orphans;
-use crate::settings::Settings;
+use crate::config::settings::{BY_NAME, Settings};
+use crate::report::log::Log;
+use crate::sockets::bound::{Bound, Listeners};
+use crate::sockets::inherited::Inherited;
+use crate::sockets::orphans;
 
 /// How often an address is tried that workers of a dead master hold, in seconds: it is free when their requests end.
 const ORPHANS_DELAY: f64 = 0.1;
-/// What an address begins with that means sockets of the service manager by their name.
-pub(crate) const BY_NAME: &str = "systemd:";
-
-/// A socket of the server, and the address that it was asked for under (`127.0.0.1:0` is bound to some other port).
-#[derive(Debug)]
-pub(crate) struct Bound {
-    pub(crate) socket: Listener,
-    asked: Option<Address>,
-    /// The name under which the service manager passed it, if it is the manager's.
-    pub(crate) activated_as: Option<String>,
-}
 
 /// Waits for so many seconds; false when that has no sense any more.
 pub(crate) type Wait<'a> = &'a mut dyn FnMut(f64) -> bool;
-
-/// The listeners of one generation, in binding order.
-pub(crate) type Listeners = Vec<Rc<Bound>>;
 
 /// Makes the list that `settings` ask for: sockets there are already are used again, the others are bound.
 ///
@@ -80,43 +67,6 @@ pub(crate) fn prepare(
     Ok(wanted)
 }
 
-impl Bound {
-    /// Applies the options that a bound socket can take, and logs what fails.
-    pub(crate) fn apply(&self, options: &Options, log: &Log) {
-        for error in self.socket.apply(options) {
-            log.error(format_args!("{} {}", self.socket.name(), error.chain()));
-        }
-    }
-
-    /// The version of the PROXY protocol that these settings want on this socket; empty when there is none.
-    pub(crate) fn proxy(&self, settings: &Settings) -> String {
-        let with_header = settings.listeners.iter().filter(|wanted| wanted.proxy.is_some());
-        let mut own = with_header.filter(|wanted| match wanted.text().strip_prefix(BY_NAME) {
-            Some(name) => self.activated_as.as_deref() == Some(name),
-            None => wanted.address().is_ok_and(|address| self.is_at(&address)),
-        });
-        own.next().and_then(|wanted| wanted.proxy.clone()).unwrap_or_default()
-    }
-
-    fn is_at(&self, address: &Address) -> bool {
-        self.asked.as_ref() == Some(address) || self.socket.name() == address.to_string()
-    }
-
-    pub(crate) fn new(socket: Listener, asked: Option<Address>, activated_as: Option<String>) -> Self {
-        Self { socket, asked, activated_as }
-    }
-
-    /// The address that it was asked for under; `None` for one that was passed to this process.
-    pub(crate) fn asked(&self) -> Option<&Address> {
-        self.asked.as_ref()
-    }
-
-    fn serves(&self, address: &Address) -> bool {
-        // A UNIX socket whose file was removed reaches nobody: it is bound anew. One of the service manager's never is.
-        self.is_at(address) && (self.activated_as.is_some() || self.socket.path_exists())
-    }
-}
-
 /// All sockets of the service manager are listened on anyway: what is left to do is to give them their options.
 fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log) -> Result<(), String> {
     let named = |bound: &&Rc<Bound>| bound.activated_as.as_deref() == Some(name);
@@ -149,7 +99,7 @@ fn bind(
             Ok(socket) => {
                 let number = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&socket));
                 log.info(format_args!("listening on addr={} fd={number}", socket.name()));
-                return Ok(Bound { socket, asked: Some(address), activated_as: None });
+                return Ok(Bound::new(socket, Some(address), None));
             }
             Err(error) if in_use(&error) => {
                 // A reload does not wait, and what it finds in use is in use by another server.

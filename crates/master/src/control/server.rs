@@ -11,9 +11,9 @@ use sys::user::User;
 
 use wire::state;
 
-use crate::control::{Answer, Request};
-use crate::hand_over::Number;
-use crate::take_over;
+use crate::control::protocol::{Answer, Request};
+use crate::upgrade::hand_over::Number;
+use crate::upgrade::take_over;
 
 /// The longest request, in bytes; all of ours are far shorter.
 const REQUEST_BYTES: usize = 4096;

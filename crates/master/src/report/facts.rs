@@ -2,8 +2,8 @@
 
 use supervisor::{Fact, Failure};
 
+use crate::report::status::LastReload;
 use crate::shell::Shell;
-use crate::status::LastReload;
 
 impl Shell {
     pub(crate) fn log_fact(&mut self, fact: Fact) {

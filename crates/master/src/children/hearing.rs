@@ -8,10 +8,11 @@ use sys::pidfd::Child;
 use sys::process::Exited;
 use wire::{DecodeError, FromMold, FromWorker, Message};
 
-use crate::children::{Heard, Process};
-use crate::in_place::Replacement;
+use crate::children::link::Heard;
+use crate::children::worker::Process;
 use crate::shell::Shell;
-use crate::successor::Successor;
+use crate::upgrade::replacement::Replacement;
+use crate::upgrade::successor::Successor;
 
 /// How many messages of one child are heard before others have their turn.
 const AT_ONCE: usize = 64;

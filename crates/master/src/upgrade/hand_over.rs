@@ -11,12 +11,13 @@ use sys::image::{Image, Inheritance};
 use sys::signals::Signal;
 use wire::state::{self, Bytes, Origin, State, WayBack};
 
-use crate::boot::{PRIVATE_VARIABLES, STATE_VARIABLE, is_private_to_process};
-use crate::children::{Mold, MoldStage, Process, Worker};
-use crate::in_place::{Passed, Replacement};
-use crate::listeners::{Bound, Listeners};
-use crate::preflight::variable;
+use crate::children::mold::{Mold, MoldStage};
+use crate::children::worker::{Process, Worker};
+use crate::environment;
 use crate::shell::Shell;
+use crate::sockets::bound::{Bound, Listeners};
+use crate::upgrade::preflight::variable;
+use crate::upgrade::replacement::{Passed, Replacement};
 
 /// Gives each descriptor the number under which the next program has it.
 pub(crate) type Number<'a> = dyn FnMut(BorrowedFd<'_>) -> sys::Result<i32> + 'a;
@@ -88,10 +89,10 @@ impl Shell {
         let bytes = state.encode().map_err(|error| error.to_string())?;
         let memory = sys::memory::sealed("licorne-state", &bytes).map_err(chain)?;
         let memory = kept.add(memory.as_fd()).map_err(chain)?;
-        let mut environment = next.environment.clone();
-        environment.extend(own_variables());
-        environment.push(format!("{STATE_VARIABLE}={memory}").into());
-        Ok(environment)
+        let mut variables = next.environment.clone();
+        variables.extend(own_variables());
+        variables.push(format!("{}={memory}", environment::STATE).into());
+        Ok(variables)
     }
 
     /// The arguments, the first of which is the program's name.
@@ -214,7 +215,7 @@ impl Shell {
         let arguments =
             self.command_line(&self.options.program_path).into_iter().map(|word| Bytes(word.into_vec())).collect();
         // Those of an upgrade before this one mean nothing any more, and of a name that is there twice the first counts.
-        let past = |name: &OsStr| name == STATE_VARIABLE || name == sys::way_back::REASON_VARIABLE;
+        let past = |name: &OsStr| name == environment::STATE || name == sys::way_back::REASON_VARIABLE;
         let own = std::env::vars_os().filter(|(name, _)| !past(name));
         let environment = own.map(|(name, value)| variable(name, value)).collect();
         WayBack { program: -1, arguments, environment, descriptors: Vec::new() }
@@ -223,9 +224,9 @@ impl Shell {
 
 /// Variables that are between a supervisor and this very process, whatever program it runs.
 fn own_variables() -> impl Iterator<Item = OsString> {
-    let own = |name: &&&str| is_private_to_process(name);
+    let own = |name: &&&str| environment::is_private_to_process(name);
     let value = |name: &&str| Some(OsString::from_vec(variable(name.into(), std::env::var_os(name)?).0));
-    PRIVATE_VARIABLES.iter().filter(own).filter_map(value)
+    environment::PRIVATE.iter().filter(own).filter_map(value)
 }
 
 fn places_of(some: &Listeners, all: &Listeners) -> Vec<usize> {

@@ -1,0 +1,6 @@
+//! The control socket, as both ends see it, and the master's end.
+
+pub(crate) mod protocol;
+pub(crate) mod server;
+
+pub use protocol::{Answer, Request, Way, candidates, default_path};
