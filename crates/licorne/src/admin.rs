@@ -14,12 +14,6 @@ pub(crate) struct Admin {
     host: Vec<String>,
     #[command(flatten)]
     which: Which,
-    /// Given by a master to its own process: standard input is where that asks.
-    #[arg(long, hide = true)]
-    with_parent: bool,
-    /// Likewise.
-    #[arg(long, hide = true)]
-    application_user: Option<String>,
 }
 
 impl Admin {
@@ -28,14 +22,35 @@ impl Admin {
     /// # Errors
     /// No master, or an address that cannot be bound.
     pub(crate) fn run(self) -> Result<u8, Error> {
-        let master = match self.with_parent {
-            true => admin::Master::Parent,
-            false => match self.which.find("admin")? {
-                Ok(master) => admin::Master::Socket(master.socket().to_path_buf()),
-                Err(status) => return Ok(status),
-            },
+        let master = match self.which.find("admin")? {
+            Ok(master) => admin::Master::Socket(master.socket().to_path_buf()),
+            Err(status) => return Ok(status),
         };
-        let Self { listen, host: hosts, application_user, .. } = self;
-        admin::run(&admin::Options { listen, master, application_user, hosts }).map_err(Error::Said)
+        let Self { listen, host: hosts, .. } = self;
+        admin::run(&admin::Options { listen, master, application_user: None, hosts }).map_err(Error::Said)
     }
+}
+
+/// Runs the process that a master starts for itself, if these arguments are that one's: `admin --with-parent`, and then
+/// options with a value each. Standard input is where it asks its master.
+///
+/// It lives as long as the master does; the parser of the subcommands would leave it twice the memory.
+pub(crate) fn run_with_parent(arguments: &[String]) -> Option<Result<u8, Error>> {
+    let [admin, with_parent, rest @ ..] = arguments else { return None };
+    if admin != "admin" || with_parent != "--with-parent" {
+        return None;
+    }
+    let (mut listen, mut hosts, mut application_user) = (String::new(), Vec::new(), None);
+    for pair in rest.chunks(2) {
+        let [option, value] = pair else { return None };
+        let value = value.clone();
+        match option.as_str() {
+            "--listen" => listen = value,
+            "--host" => hosts.push(value),
+            "--application-user" => application_user = Some(value),
+            _ => return None,
+        }
+    }
+    let options = admin::Options { listen, master: admin::Master::Parent, application_user, hosts };
+    Some(admin::run(&options).map_err(Error::Said))
 }

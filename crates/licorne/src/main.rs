@@ -86,6 +86,9 @@ fn herder(arguments: &[OsString]) -> Option<u8> {
 }
 
 fn dispatch(persona: Persona, arguments: &[String]) -> Result<u8, Error> {
+    if let Some(done) = admin::run_with_parent(arguments) {
+        return done;
+    }
     match arguments.split_first() {
         Some((word, rest)) if word == master::PREFLIGHT => Ok(serve::preflight(persona, rest)),
         _ if persona == Persona::Licorne => match commands::run(arguments)? {
