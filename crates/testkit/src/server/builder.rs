@@ -28,12 +28,19 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, Option<String>)>,
     environment_name: Option<String>,
-    tcp_listeners: usize,
-    unix_listeners: usize,
-    name_listeners: bool,
+    listeners: Listeners,
     exact: Option<Vec<String>>,
     files: Vec<(String, String)>,
     links: Vec<String>,
+}
+
+/// The sockets that it is given.
+#[derive(Clone, Copy, Debug)]
+struct Listeners {
+    tcp: usize,
+    unix: usize,
+    /// Whether `-l` names them.
+    named: bool,
 }
 
 impl Server {
@@ -56,9 +63,7 @@ impl Default for Builder {
             arguments: Vec::new(),
             environment: Vec::new(),
             environment_name: None,
-            tcp_listeners: 1,
-            unix_listeners: 0,
-            name_listeners: true,
+            listeners: Listeners { tcp: 1, unix: 0, named: true },
             exact: None,
             files: Vec::new(),
             links: Vec::new(),
@@ -117,7 +122,7 @@ impl Builder {
     #[must_use]
     pub fn exactly(self, arguments: &[&str]) -> Builder {
         let exact = Some(arguments.iter().map(|&argument| argument.to_owned()).collect());
-        Builder { exact, tcp_listeners: 0, ..self }
+        Builder { exact, listeners: Listeners { tcp: 0, ..self.listeners }, ..self }
     }
 
     /// Writes a file into the test's directory, with `{dir}` for its path in the text.
@@ -150,19 +155,19 @@ impl Builder {
     /// Passes this many TCP listeners on 127.0.0.1; 1 when it is not called.
     #[must_use]
     pub fn tcp_listeners(self, count: usize) -> Builder {
-        Builder { tcp_listeners: count, ..self }
+        Builder { listeners: Listeners { tcp: count, ..self.listeners }, ..self }
     }
 
     /// Passes this many UNIX sockets, after the TCP listeners.
     #[must_use]
     pub fn unix_listeners(self, count: usize) -> Builder {
-        Builder { unix_listeners: count, ..self }
+        Builder { listeners: Listeners { unix: count, ..self.listeners }, ..self }
     }
 
     /// Passes the listeners without naming them with `-l`, as a service manager does.
     #[must_use]
     pub fn unnamed_listeners(self) -> Builder {
-        Builder { name_listeners: false, ..self }
+        Builder { listeners: Listeners { named: false, ..self.listeners }, ..self }
     }
 
     /// Starts the server, and returns when each of its workers is ready and the master knows.
@@ -213,7 +218,7 @@ impl Builder {
         }
         let environment_name = self.environment_name.unwrap_or_else(|| self.app.environment.to_owned());
         arguments.extend(["-E".to_owned(), environment_name]);
-        if self.name_listeners {
+        if self.listeners.named {
             arguments.extend(endpoints.iter().flat_map(|endpoint| ["-l".to_owned(), endpoint.to_string()]));
         }
         arguments.extend(self.arguments);
@@ -246,12 +251,12 @@ impl Builder {
     fn bind(&self, directory: &TempDir) -> (Vec<OwnedFd>, Vec<Endpoint>) {
         let mut listeners = Vec::new();
         let mut endpoints = Vec::new();
-        for _ in 0..self.tcp_listeners {
+        for _ in 0..self.listeners.tcp {
             let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
             endpoints.push(Endpoint::Tcp(listener.local_addr().expect("it is bound")));
             listeners.push(listener.into());
         }
-        for number in 0..self.unix_listeners {
+        for number in 0..self.listeners.unix {
             let path = directory.path().join(format!("{number}.sock"));
             listeners.push(UnixListener::bind(&path).expect("the test's directory can be written").into());
             endpoints.push(Endpoint::Unix(path));

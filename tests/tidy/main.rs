@@ -1,46 +1,50 @@
-//! The house rules that a test can check: dependency edges, file sizes, where unsafe may be, what tests may not do.
+//! The house rules that a test can check: arrows between crates and modules, sizes, where unsafe may be, what tests
+//! may not do.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod drawing;
+mod modules;
+mod source;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use testkit::process::run;
 use testkit::program::repository;
 
-/// Crates that do no I/O, and what each may use of ours.
-const CORES: &[(&str, &[&str])] = &[
-    ("http1", &[]),
-    ("wire", &[]),
-    ("scoreboard", &[]),
-    ("directives", &[]),
-    ("supervisor", &["wire", "scoreboard"]),
-    ("herder", &[]),
-];
+use drawing::Uses;
 
-/// What the other members may use. `sys` knows no policy, so it uses nothing of ours.
-const SHELLS: &[(&str, &[&str])] = &[
-    ("options", &[]),
-    ("sys", &[]),
-    ("master", &["supervisor", "wire", "scoreboard", "directives", "sys"]),
-    ("reactor", &["http1", "sys", "wire", "scoreboard", "directives"]),
-    ("admin", &["http1", "sys"]),
-    ("herd", &["herder", "options", "sys"]),
-    ("licorne", &["admin", "herd", "master", "wire", "options", "sys", "directives"]),
-    ("licorne_ext", &["reactor", "http1", "wire", "scoreboard", "directives", "sys"]),
-    ("testkit", &["sys"]),
-    ("bench", &["testkit"]),
-];
+/// Crates that do no I/O.
+const CORES: &[&str] = &["http1", "wire", "scoreboard", "directives", "supervisor", "herder"];
+
+/// Crates whose modules ARCHITECTURE.md draws.
+const DRAWN: &[&str] = &["licorne", "herd", "admin", "http1"];
+
+/// Crates that are not in order yet: circles of modules, structs of more fields.
+const NOT_YET: &[&str] = &["crates/master", "crates/reactor", "crates/supervisor", "gem/ext"];
+
+/// A struct with more fields is several things.
+const MOST_FIELDS: usize = 14;
+
+/// Records of what lies outside, with a field for each part of that: the head of a request, and the state file, which
+/// programs before this one read.
+const RECORDS: &[&str] = &["crates/http1/src/request/head.rs: Head", "crates/wire/src/state.rs: State"];
 
 /// Files longer than this are split.
 const MOST_LINES: usize = 600;
 
-/// Tracked files, and new ones that no rule ignores, by extension.
-fn files(extension: &str) -> Vec<PathBuf> {
+/// Tracked files, and new ones that no rule ignores.
+fn tracked() -> Vec<PathBuf> {
     let mut command = Command::new("git");
     command.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(repository());
     let listed = run(&mut command, testkit::patience()).stdout;
     let paths = listed.lines().map(|line| repository().join(line));
-    paths.filter(|path| path.extension().is_some_and(|found| found == extension) && path.exists()).collect()
+    paths.filter(|path| path.is_file()).collect()
+}
+
+/// Those with this extension.
+fn files(extension: &str) -> Vec<PathBuf> {
+    tracked().into_iter().filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
 fn text(path: &Path) -> String {
@@ -58,8 +62,8 @@ fn shown(path: &Path) -> String {
     path.strip_prefix(repository()).unwrap_or(path).display().to_string()
 }
 
-#[test]
-fn dependencies_point_down() {
+/// What the members of the workspace use of each other. A test may use what its crate may not.
+fn crates() -> Uses {
     let mut command = Command::new(env!("CARGO"));
     command.args(["metadata", "--format-version=1", "--no-deps", "--offline"]).current_dir(repository());
     let metadata: serde_json::Value =
@@ -67,23 +71,88 @@ fn dependencies_point_down() {
     let packages = metadata["packages"].as_array().expect("packages");
     let name = |value: &serde_json::Value| value["name"].as_str().unwrap_or("").to_owned();
     let members: BTreeSet<String> = packages.iter().map(name).collect();
-    let rules: BTreeMap<&str, &[&str]> = CORES.iter().chain(SHELLS).copied().collect();
+    let used = |package: &serde_json::Value| {
+        let all = package["dependencies"].as_array().expect("dependencies").iter();
+        let used = all.filter(|dependency| dependency["kind"] != "dev").map(name);
+        used.filter(|used| members.contains(used)).collect()
+    };
+    packages.iter().map(|package| (name(package), used(package))).collect()
+}
+
+#[test]
+fn cores_use_cores_alone_and_the_system_knows_no_policy() {
+    let crates = crates();
+    let allowed = |user: &str, used: &String| CORES.contains(&user) && CORES.contains(&used.as_str());
+    let pure = CORES.iter().copied().chain(["sys", "options"]);
+    let arrows = pure.flat_map(|user| crates[user].iter().map(move |used| (user, used)));
+    let offenders =
+        arrows.filter(|(user, used)| !allowed(user, used)).map(|(user, used)| format!("{user} uses {used}"));
+    check("cores use cores, and sys and options nothing of ours", offenders);
+}
+
+/// The directory of a crate's files.
+fn source_of(member: &Path) -> PathBuf {
+    repository().join(member).join("src")
+}
+
+/// The directories of all crates that are in order.
+fn in_order() -> Vec<PathBuf> {
+    let manifests = files("toml").into_iter().filter(|path| path.ends_with("Cargo.toml"));
+    let members = manifests.filter_map(|path| Some(PathBuf::from(shown(path.parent()?))));
+    members.filter(|member| !NOT_YET.iter().any(|other| Path::new(other) == member)).collect()
+}
+
+#[test]
+fn no_module_is_in_a_circle() {
+    let all = files("rs");
     let mut offenders = Vec::new();
-    for package in packages {
-        let member = name(package);
-        let Some(allowed) = rules.get(member.as_str()) else {
-            offenders.push(format!("{member} has no rule yet: add one to tests/tidy.rs"));
-            continue;
-        };
-        for dependency in package["dependencies"].as_array().expect("dependencies") {
-            let used = name(dependency);
-            // A test may use what its crate may not.
-            if members.contains(&used) && dependency["kind"] != "dev" && !allowed.contains(&used.as_str()) {
-                offenders.push(format!("{member} uses {used}"));
+    for member in in_order() {
+        let arrows = modules::arrows(&source_of(&member), &all);
+        for circle in modules::circles(&arrows) {
+            let names = circle
+                .iter()
+                .map(|name| ["crate".to_string()].iter().chain(name).cloned().collect::<Vec<_>>().join("::"));
+            offenders.push(format!("{}: {}", member.display(), names.collect::<Vec<_>>().join(", ")));
+        }
+    }
+    check("the modules of a crate are in no circle", offenders);
+}
+
+#[test]
+fn the_architecture_draws_what_is_there() {
+    let all = files("rs");
+    let mut offenders: Vec<String> = drawing::check("crates", &crates()).err().into_iter().collect();
+    for name in DRAWN {
+        let member = if *name == "licorne_ext" { PathBuf::from("gem/ext") } else { Path::new("crates").join(name) };
+        let directory = source_of(&member);
+        let root = if directory.join("main.rs").exists() { "main" } else { "lib" };
+        let top = |module: &modules::Name| module.first().map_or(root, String::as_str).to_string();
+        let mut rooms = Uses::new();
+        for (user, used) in modules::arrows(&directory, &all) {
+            let user = top(&user);
+            let used = used.iter().map(top).filter(|used| *used != user);
+            rooms.entry(user.clone()).or_default().extend(used);
+        }
+        offenders.extend(drawing::check(name, &rooms).err());
+    }
+    check("ARCHITECTURE.md tells the truth", offenders);
+}
+
+#[test]
+fn no_struct_has_too_many_fields() {
+    let all = files("rs");
+    let mut offenders = Vec::new();
+    for member in in_order() {
+        for path in all.iter().filter(|path| path.starts_with(source_of(&member))) {
+            for (name, fields) in source::structs(&source::tokens(&text(path))) {
+                let place = format!("{}: {name}", shown(path));
+                if fields > MOST_FIELDS && !RECORDS.contains(&place.as_str()) {
+                    offenders.push(format!("{place} has {fields}"));
+                }
             }
         }
     }
-    check("dependencies point down, and cores do no I/O", offenders);
+    check(&format!("no struct has more than {MOST_FIELDS} fields"), offenders);
 }
 
 /// `1.88.0` as numbers, the last of which may be missing.
@@ -108,7 +177,7 @@ fn dependencies_build_with_the_oldest_rust() {
 
 #[test]
 fn cores_are_pure() {
-    let roots = CORES.iter().map(|(name, _)| repository().join("crates").join(name).join("src/lib.rs"));
+    let roots = CORES.iter().map(|name| repository().join("crates").join(name).join("src/lib.rs"));
     let pure = |path: &PathBuf| {
         let text = text(path);
         text.contains("no_std") && text.contains("#![forbid(unsafe_code)]")
@@ -143,7 +212,7 @@ fn unsafe_code_is_where_it_may_be() {
     for path in files("rs") {
         let name = shown(&path);
         // This file names what it looks for.
-        if allowed(&name) || name == "tests/tidy.rs" {
+        if allowed(&name) || name == "tests/tidy/main.rs" {
             continue;
         }
         for (number, line) in text(&path).lines().enumerate() {
@@ -163,7 +232,7 @@ fn tests_do_not_sleep_and_are_not_ignored() {
     let mut offenders = Vec::new();
     for path in files("rs") {
         let name = shown(&path);
-        if name == "tests/tidy.rs" {
+        if name == "tests/tidy/main.rs" {
             continue;
         }
         for (number, line) in text(&path).lines().enumerate() {
