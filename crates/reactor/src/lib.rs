@@ -5,8 +5,8 @@
 //! ```text
 //! loop {
 //!     match reactor.turn() {
-//!         Turn::Request(token)  ── reactor.request(token): the complete request; reactor.take_body(token)
-//!                                  reactor.send(token, parts)…, reactor.send_file(token, …), reactor.finish(token, …)
+//!         Turn::Request(token)  ── reactor.active(token): request(), take_body(),
+//!                                  send(parts)…, send_file(…), finish(…)
 //!         Turn::Wait(timeout)   ── reactor.poller().wait(&mut events, timeout), then reactor.absorb(&mut events)
 //!         Turn::Control         ── the watched control socket can be read
 //!         Turn::Retired         ── the last connection is gone, leave
@@ -18,54 +18,55 @@
 //! up around it. A connection is registered with epoll only when it has to wait; a client that sends its request at
 //! once and wants the connection closed costs accept, receive, send and close.
 //!
-//! The worker keeps its reactor in a [`Desk`], and lends it to a helper thread while the application works: see
-//! `stand_in`. Connections go to other workers and come from them through a queue: see `handoff`.
+//! The worker keeps its reactor in a [`SharedReactor`], and lends it to a helper thread while the application works: see
+//! `helper`. Connections go to other workers and come from them through a queue: see `transfer`.
+//!
+//! # Where things are
+//! Each file imports only what stands above it here.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `conn/` | one connection |
+//! | `settings`, `date`, `notices` | limits and times; the `Date` field; what the operator should know |
+//! | `table` | the connections, their deadlines, epoll |
+//! | `schedule` | who is next: modes and turns, pure |
+//! | `transfer/` | the queue to and from other workers |
+//! | `connections` | what becomes of each connection |
+//! | `accept` | listeners, room, pauses |
+//! | `exchange` | what the caller may do with the request that it serves |
+//! | `reactor` | joins them: the worker's turns |
+//! | `helper` | the thread that drives the connections while the application works |
 //!
 //! # Invariants
-//! - One request at a time is handed out; the next turn comes after [`Reactor::finish`] or [`Reactor::detach`].
+//! - One request at a time is handed out; the next turn comes after [`ActiveRequest::finish`] or [`ActiveRequest::detach`].
 //! - A worker accepts, and takes from the queue, only in [`Reactor::turn`], so a busy worker never takes new work.
 //! - Between two requests the control socket is asked when that was 10 ms ago or longer, whatever else there is to do: see
 //!   `schedule`.
 //! - A worker without room neither accepts nor closes a connection for a newcomer while another worker has room, as far
 //!   as the scoreboard knows.
-//! - No deadline, no timer: without connections the timeout is infinite, but for a second after a burst (see `heap`).
+//! - No deadline, no timer: without connections the timeout is infinite, but for a second after a burst (see `conn/heap`).
 #![forbid(unsafe_code)]
 
 mod accept;
-mod body;
-mod colleagues;
-mod connection;
+mod conn;
+mod connections;
 mod date;
-mod deadlines;
 mod exchange;
-mod handoff;
-mod heap;
-mod intake;
-mod outbox;
-mod pace;
-mod peer;
-mod poller;
-mod proxied;
+mod helper;
+mod notices;
 mod reactor;
-mod retire;
 mod schedule;
 mod settings;
-mod shared_memory;
-mod slab;
-mod spill;
-mod stand_in;
-mod streamed;
+mod table;
+mod transfer;
 
-pub use body::{Body, Memory, unnamed_file};
+pub use conn::{
+    After, Body, Fault, Memory, Peer, Proxied, Rates, Read, Requests, Responses, SharedMemory, unnamed_file,
+};
 pub use date::HttpDate;
-pub use exchange::{After, Request};
-pub use peer::Peer;
-pub use poller::{Events, Poller, Waker};
-pub use proxied::Proxied;
-pub use reactor::{Notice, Reactor, Turn};
-pub use retire::Leave;
-pub use settings::{Settings, milliseconds};
-pub use shared_memory::SharedMemory;
-pub use slab::Token;
-pub use stand_in::{Access, Desk};
-pub use streamed::{Fault, Read};
+pub use exchange::{ActiveRequest, Request};
+pub use helper::{Access, SharedReactor};
+pub use notices::Notice;
+pub use reactor::{Leave, Reactor, Turn};
+pub use settings::{Settings, Timeouts, milliseconds};
+pub use table::{Events, Poller, Token, Waker};

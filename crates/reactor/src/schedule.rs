@@ -1,9 +1,14 @@
-//! What is next. A worker works in rounds: it serves the connections that epoll told of, then newcomers, then it asks epoll
-//! again. And between any two requests the control socket is asked, if that was long ago: a worker hears its master at
-//! the end of the request that it is in, however much there is to do.
+//! Who is next: which mode the worker is in, which connections are in line, and whose turn it is. Pure: it reads no clock
+//! and does no I/O.
 //!
-//! All of it goes by time and not by counting alone, since a request may last five microseconds or a minute. The clock
-//! is not read here: what counts are the moments that the caller notes anyway, at each request's beginning and end.
+//! A worker works in rounds: it serves the connections that epoll told of, then newcomers, then it asks epoll again.
+//! Between any two requests the control socket is asked, if that was long ago: a worker hears its master at the end of the
+//! request that it is in, however much there is to do.
+//!
+//! All of it goes by time and not by counting alone, since a request may last five microseconds or a minute. What counts
+//! are the moments that the caller notes anyway, at each request's beginning and end.
+
+use std::collections::VecDeque;
 
 /// How many newcomers are let in before the others are asked.
 const NEWCOMERS: u32 = 16;
@@ -17,19 +22,51 @@ const LONG_ROUND_NS: u64 = 2_000_000;
 /// How often timers are looked at while there is always something else to do.
 const TIMERS_NS: u64 = 100_000_000;
 
+/// What a worker is about. Times are milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It serves, and lets newcomers in.
+    Serving,
+    /// It leaves, and other workers take its connections. What the queue did not take is offered again at that moment.
+    Transferring { offer_at_ms: Option<u64> },
+    /// It leaves, and completes its connections itself, until that moment at the latest.
+    Completing { give_up_at_ms: Option<u64> },
+}
+
+/// Which thread drives the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// The worker's own, in rounds.
+    Worker,
+    /// The helper, while the application works. It lets no newcomer in and begins no round.
+    Helper,
+}
+
 /// What the worker is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum Next<T> {
     /// Ask the control socket, and then [`Schedule::heard`].
     Control,
-    /// Look at the next of the connections that epoll told of.
-    Known,
-    /// Do what is due by time, and close connections whose time is over.
-    Timers,
-    /// Let a newcomer in, and then [`Schedule::let_in`]. When there is none the worker may rest.
+    /// Look at this connection, which can go on.
+    Known(T),
+    /// Do what is due by now, and close connections whose time was over at a moment until which they were silent for
+    /// certain.
+    Timers { now_ms: u64, silent_until_ms: u64 },
+    /// Let a newcomer in, and then [`Schedule::let_in`]; when there is none, [`Schedule::rest`].
     Newcomer,
     /// Ask epoll, without sleeping.
     Ask,
+}
+
+/// What a worker does for which there is no newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Leave: it was told to, and its last connection is gone.
+    Leave,
+    /// Ask epoll, without sleeping: connections are in line.
+    Ask,
+    /// Sleep until something happens or is due.
+    Sleep,
 }
 
 /// How far a round has come.
@@ -67,9 +104,23 @@ enum Hearing {
     Due,
 }
 
-/// The rounds of one worker.
+/// Where the next newcomer comes from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turns {
+    /// The queue is asked before the listeners: they take turns.
+    queue_first: bool,
+    /// The listener that is asked first, so that a busy one does not starve another.
+    listener: usize,
+}
+
+/// The rounds of one worker, whose connections are known by a `T`.
 #[derive(Debug)]
-pub(crate) struct Schedule {
+pub(crate) struct Schedule<T> {
+    mode: Mode,
+    driver: Driver,
+    /// The connections that can go on, in the order in which they are looked at.
+    line: VecDeque<T>,
+    turns: Turns,
     stage: Stage,
     hearing: Hearing,
     /// When epoll was asked.
@@ -84,9 +135,13 @@ pub(crate) struct Schedule {
     silent_until_ns: u64,
 }
 
-impl Schedule {
+impl<T> Schedule<T> {
     pub(crate) fn new() -> Self {
         Self {
+            mode: Mode::Serving,
+            driver: Driver::Worker,
+            line: VecDeque::new(),
+            turns: Turns::default(),
             stage: Stage::Known { left: 0 },
             hearing: Hearing::Due,
             asked: Moment::Now,
@@ -114,10 +169,27 @@ impl Schedule {
         }
     }
 
-    /// Epoll was asked: so many connections can go on, the control socket was among what it told of or not, and it has
-    /// told of all or may have more.
-    pub(crate) fn begin_round(&mut self, known: usize, control: bool, complete: bool) {
-        self.stage = Stage::Known { left: known };
+    /// Puts a connection that can go on at the end of the line.
+    pub(crate) fn line_up(&mut self, connection: T) {
+        self.line.push_back(connection);
+    }
+
+    /// Takes the first of the line, for the helper: it works in no rounds.
+    pub(crate) fn first_in_line(&mut self) -> Option<T> {
+        self.line.pop_front()
+    }
+
+    /// Returns how many connections are in line.
+    pub(crate) fn in_line(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Epoll was asked: the control socket was among what it told of or not, and it has told of all or may have more.
+    pub(crate) fn begin_round(&mut self, control: bool, complete: bool) {
+        if self.driver == Driver::Helper {
+            return;
+        }
+        self.stage = Stage::Known { left: self.line.len() };
         self.asked = Moment::Now;
         self.served = false;
         self.silent_until_ns = if complete { self.now_ns } else { 0 };
@@ -125,21 +197,24 @@ impl Schedule {
     }
 
     /// Decides what to do next.
-    pub(crate) fn next(&mut self) -> Next {
+    pub(crate) fn next(&mut self) -> Next<T> {
         match self.hearing {
             Hearing::Due => return Next::Control,
             Hearing::Silence(since) if since.age_ns(self.now_ns) >= HEARING_NS => return Next::Control,
             Hearing::Silence(_) => {}
         }
         if let Stage::Known { left } = &mut self.stage {
-            if *left > 0 {
+            while *left > 0 {
                 *left -= 1;
-                return Next::Known;
+                if let Some(connection) = self.line.pop_front() {
+                    return Next::Known(connection);
+                }
             }
             self.stage = Stage::Newcomers { left: NEWCOMERS, since: Moment::Now };
             if self.now_ns.saturating_sub(self.timers_ns) >= TIMERS_NS {
                 self.timers_ns = self.now_ns;
-                return Next::Timers;
+                let (now_ms, silent_until_ms) = (self.now_ns / 1_000_000, self.silent_until_ns / 1_000_000);
+                return Next::Timers { now_ms, silent_until_ms };
             }
         }
         match self.stage {
@@ -148,13 +223,41 @@ impl Schedule {
         }
     }
 
+    /// Decides what to do when there is no newcomer and so many connections are open.
+    pub(crate) fn rest(&self, open: usize) -> Rest {
+        if self.is_leaving() && open == 0 {
+            Rest::Leave
+        } else if !self.line.is_empty() {
+            Rest::Ask
+        } else {
+            Rest::Sleep
+        }
+    }
+
     /// The control socket was asked, and all that it said was taken.
     pub(crate) fn heard(&mut self) {
         self.hearing = Hearing::Silence(Moment::Now);
     }
 
-    /// A newcomer was let in.
+    /// Tells whether the queue has its turn before the listeners.
+    pub(crate) fn is_queue_first(&self) -> bool {
+        self.turns.queue_first
+    }
+
+    /// Returns so many listeners in the order of their turns.
+    pub(crate) fn listeners(&self, count: usize) -> impl Iterator<Item = usize> + use<T> {
+        let first = self.turns.listener;
+        (0..count).map(move |step| (first + step) % count)
+    }
+
+    /// A connection of this listener was accepted: the next one has its turn.
+    pub(crate) fn accepted(&mut self, listener: usize) {
+        self.turns.listener = listener + 1;
+    }
+
+    /// A newcomer was let in, from a listener or from the queue: the other has its turn.
     pub(crate) fn let_in(&mut self) {
+        self.turns.queue_first ^= true;
         if let Stage::Newcomers { left, .. } = &mut self.stage {
             *left = left.saturating_sub(1);
         }
@@ -175,16 +278,68 @@ impl Schedule {
         self.asked.age_ns(self.now_ns) > LONG_ROUND_NS
     }
 
-    /// Returns the last moment that was noted, in milliseconds.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.now_ns / 1_000_000
+    /// Returns which thread drives the connections.
+    pub(crate) fn driver(&self) -> Driver {
+        self.driver
     }
 
-    /// Returns until when all connections were silent that epoll did not tell of, in milliseconds.
-    pub(crate) fn silent_until_ms(&self) -> u64 {
-        self.silent_until_ns / 1_000_000
+    /// Has another thread drive the connections. Returns which one did before.
+    pub(crate) fn change_driver(&mut self, driver: Driver) -> Driver {
+        std::mem::replace(&mut self.driver, driver)
+    }
+
+    /// Leaves: other workers take the connections or not. Which of both it is may change.
+    pub(crate) fn leave(&mut self, transfer: bool) {
+        self.mode = match self.mode {
+            _ if transfer => Mode::Transferring { offer_at_ms: None },
+            Mode::Completing { give_up_at_ms } => Mode::Completing { give_up_at_ms },
+            Mode::Serving | Mode::Transferring { .. } => Mode::Completing { give_up_at_ms: None },
+        };
+    }
+
+    /// Leaves at that moment, whatever is not completed by then.
+    pub(crate) fn give_up_at(&mut self, at_ms: u64) {
+        self.mode = Mode::Completing { give_up_at_ms: Some(at_ms) };
+    }
+
+    /// Has the connections that the queue did not take offered again at that moment.
+    pub(crate) fn offer_at(&mut self, at_ms: Option<u64>) {
+        if let Mode::Transferring { offer_at_ms } = &mut self.mode {
+            *offer_at_ms = at_ms;
+        }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Tells whether no newcomer is let in any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.mode != Mode::Serving
+    }
+
+    /// Tells whether other workers take all connections.
+    pub(crate) fn is_transferring(&self) -> bool {
+        matches!(self.mode, Mode::Transferring { .. })
+    }
+
+    /// Tells whether other workers may take what this one gives away.
+    pub(crate) fn has_takers(&self) -> bool {
+        !matches!(self.mode, Mode::Completing { .. })
+    }
+
+    /// Returns when the mode has something to do.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        match self.mode {
+            Mode::Serving => None,
+            Mode::Transferring { offer_at_ms } => offer_at_ms,
+            Mode::Completing { give_up_at_ms } => give_up_at_ms,
+        }
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -194,7 +349,7 @@ mod tests {
 
     /// A worker without end of work, on a clock of its own.
     struct Saturated {
-        schedule: Schedule,
+        schedule: Schedule<u32>,
         now_ns: u64,
         /// When the master said something that was not heard yet.
         said_ns: Option<u64>,
@@ -236,7 +391,7 @@ mod tests {
                         self.late = 0;
                         self.schedule.heard();
                     }
-                    Next::Known => {
+                    Next::Known(_) => {
                         self.known += 1;
                         return self.serve(request_ns);
                     }
@@ -245,11 +400,19 @@ mod tests {
                         self.schedule.let_in();
                         return self.serve(request_ns);
                     }
-                    Next::Timers => {}
-                    Next::Ask => self.schedule.begin_round(told, self.said_ns.is_some() && complete, complete),
+                    Next::Timers { .. } => {}
+                    Next::Ask => {
+                        line_up(&mut self.schedule, told);
+                        self.schedule.begin_round(self.said_ns.is_some() && complete, complete);
+                    }
                 }
             }
         }
+    }
+
+    /// Lines up so many connections.
+    fn line_up(schedule: &mut Schedule<u32>, count: usize) {
+        (0..count).for_each(|_| schedule.line_up(0));
     }
 
     /// Numbers that are the same in each run.
@@ -308,9 +471,9 @@ mod tests {
                     worker.schedule.let_in();
                     worker.serve(50_000);
                 }
-                Next::Known => worker.serve(50_000),
-                Next::Timers => {}
-                Next::Ask => worker.schedule.begin_round(0, false, true),
+                Next::Known(_) => worker.serve(50_000),
+                Next::Timers { .. } => {}
+                Next::Ask => worker.schedule.begin_round(false, true),
             }
         }
         // Epoll tells of the control socket as well.
@@ -336,9 +499,12 @@ mod tests {
         for _ in 0..1_000 {
             match worker.schedule.next() {
                 Next::Control => worker.schedule.heard(),
-                Next::Known | Next::Newcomer => worker.serve(5 * MS),
-                Next::Timers => timers += 1,
-                Next::Ask => worker.schedule.begin_round(1, false, true),
+                Next::Known(_) | Next::Newcomer => worker.serve(5 * MS),
+                Next::Timers { .. } => timers += 1,
+                Next::Ask => {
+                    line_up(&mut worker.schedule, 1);
+                    worker.schedule.begin_round(false, true);
+                }
             }
         }
         assert!(timers > 10, "{timers} times");

@@ -8,7 +8,7 @@ use std::time::Duration;
 mod support;
 
 use reactor::{After, Leave, Settings, Turn};
-use support::{Worker, ask, expect_ok};
+use support::{Worker, ask, expect_ok, settings};
 
 #[test]
 fn connections_with_requests_take_turns_with_new_ones() {
@@ -24,7 +24,7 @@ fn connections_with_requests_take_turns_with_new_ones() {
 
 #[test]
 fn a_request_sent_while_the_worker_was_busy_is_served_although_its_time_is_over() {
-    let mut worker = Worker::new(Settings { keepalive_ms: 30, ..Settings::default() });
+    let mut worker = Worker::new(settings(|settings| settings.timeouts.keepalive_ms = 30));
     let mut kept = worker.connect();
     ask(&mut kept, "/1");
     worker.serve(1);
@@ -33,7 +33,7 @@ fn a_request_sent_while_the_worker_was_busy_is_served_although_its_time_is_over(
     ask(&mut other, "/long");
     let (token, _) = worker.next().unwrap();
     ask(&mut kept, "/2");
-    // The application is busy for longer than the patience with idle connections.
+    // The application is busy for longer than an idle connection may last.
     busy_for(Duration::from_millis(60));
     worker.answer(token);
     assert_eq!(worker.serve(1), ["/2"]);
@@ -42,7 +42,7 @@ fn a_request_sent_while_the_worker_was_busy_is_served_although_its_time_is_over(
 
 #[test]
 fn idle_connections_are_closed_in_time_although_the_backlog_is_never_empty() {
-    let mut worker = Worker::new(Settings { keepalive_ms: 30, ..Settings::default() });
+    let mut worker = Worker::new(settings(|settings| settings.timeouts.keepalive_ms = 30));
     let mut kept = worker.connect();
     ask(&mut kept, "/1");
     worker.serve(1);
@@ -98,7 +98,7 @@ fn a_worker_that_retires_serves_what_it_has_and_ends() {
     worker.serve(1);
     let mut waiting: Vec<TcpStream> = (0..20).map(|_| worker.connect()).collect();
     waiting.iter_mut().for_each(|client| ask(client, "/waiting"));
-    worker.reactor.retire(Leave { drain: true, hand_over: false, linger_ms: 20 });
+    worker.reactor.retire(Leave { drain: true, transfer: false, linger_ms: 20 });
     assert_eq!(worker.serve(20), vec!["/waiting"; 20]);
     assert!(worker.next().is_none());
     assert_eq!(worker.reactor.connections(), 0);
@@ -108,21 +108,21 @@ fn a_worker_that_retires_serves_what_it_has_and_ends() {
 fn a_response_that_the_socket_does_not_take_is_written_while_others_are_served() {
     // In memory, and in a file.
     for response_buffer_bytes in [64 << 20, 1 << 20] {
-        write_late(Settings { response_buffer_bytes, ..Settings::default() });
+        write_late(settings(|settings| settings.responses.buffer_bytes = response_buffer_bytes));
     }
 }
 
 fn write_late(settings: Settings) {
-    let in_memory = settings.response_buffer_bytes > 20_000_000;
+    let in_memory = settings.responses.buffer_bytes > 20_000_000;
     let mut worker = Worker::new(settings);
     let mut slow = worker.connect();
     ask(&mut slow, "/slow");
     let (token, _) = worker.next().unwrap();
     let body = vec![b'x'; 20_000_000];
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n";
-    worker.reactor.send(token, &[head, &body]).unwrap();
-    assert_eq!(worker.reactor.queued_bytes(token) > 0, in_memory);
-    worker.reactor.finish(token, After::KeepAlive);
+    worker.reactor.active(token).send(&[head, &body]).unwrap();
+    assert_eq!(worker.reactor.active(token).queued_bytes() > 0, in_memory);
+    worker.reactor.active(token).finish(After::KeepAlive);
     let mut other = worker.connect();
     ask(&mut other, "/other");
     assert_eq!(worker.serve(1), ["/other"]);
@@ -139,7 +139,7 @@ fn write_late(settings: Settings) {
 
 #[test]
 fn clients_that_drip_their_heads_make_room_for_newcomers_the_oldest_first() {
-    let mut worker = Worker::new(Settings { connections: 3, ..Settings::default() });
+    let mut worker = Worker::new(settings(|settings| settings.connections = 3));
     let mut drippers: Vec<TcpStream> = (1..=3).map(|count| drips(&mut worker, count)).collect();
     // A further byte does not make the oldest one younger.
     drippers[0].write_all(b"E").unwrap();
@@ -153,7 +153,7 @@ fn clients_that_drip_their_heads_make_room_for_newcomers_the_oldest_first() {
     ask(&mut silent, "/silent");
     assert_eq!(worker.serve(1), ["/silent"]);
     expect_ok(&mut silent);
-    // Who is idle goes before anybody whose head is awaited.
+    // An idle connection goes before one whose head is awaited.
     let mut newcomer = worker.connect();
     ask(&mut newcomer, "/newcomer");
     assert_eq!(worker.serve(1), ["/newcomer"]);
@@ -168,19 +168,19 @@ fn clients_that_drip_their_heads_make_room_for_newcomers_the_oldest_first() {
 
 #[test]
 fn a_connection_whose_body_arrives_or_whose_response_is_written_is_not_closed_for_a_newcomer() {
-    let mut worker = Worker::new(Settings { connections: 2, ..Settings::default() });
+    let mut worker = Worker::new(settings(|settings| settings.connections = 2));
     let mut slow = worker.connect();
     ask(&mut slow, "/slow");
     let (token, _) = worker.next().unwrap();
     let body = vec![b'x'; 20_000_000];
-    worker.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n", &body]).unwrap();
-    worker.reactor.finish(token, After::Close);
+    worker.reactor.active(token).send(&[b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n", &body]).unwrap();
+    worker.reactor.active(token).finish(After::Close);
     let mut uploads = worker.connect();
     uploads.write_all(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1").unwrap();
     assert!(worker.next_until(|reactor| reactor.connections() == 2).is_none());
     let mut newcomer = worker.connect();
     ask(&mut newcomer, "/newcomer");
-    // It finds nobody to close, and waits.
+    // It finds no connection to close, and waits.
     worker.reactor.poller().wait(&mut worker.events, None);
     worker.reactor.absorb(&mut worker.events);
     assert!(worker.next_until(|_| true).is_none());
@@ -214,7 +214,7 @@ fn closed(client: &TcpStream) -> bool {
 
 #[test]
 fn connections_end_in_stages_where_more_may_come_and_make_room_first() {
-    let mut worker = Worker::new(Settings { connections: 2, keepalive_ms: 0, ..Settings::default() });
+    let mut worker = Worker::new(settings(|settings| (settings.connections, settings.timeouts.keepalive_ms) = (2, 0)));
     // A client that says that it is done, and sent no body: nothing can come.
     let mut done = worker.connect();
     done.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

@@ -11,7 +11,7 @@ use magnus::{
     Error, Exception, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args,
     typed_data::Obj,
 };
-use reactor::{Access, Desk, Events, Leave, Notice, Poller, Reactor, Token, Turn, Waker, milliseconds};
+use reactor::{Access, Events, Leave, Notice, Poller, Reactor, SharedReactor, Token, Turn, Waker, milliseconds};
 use scoreboard::{Seat, State};
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
@@ -39,7 +39,7 @@ pub(crate) struct Running {
 
 /// What the engine's objects share. Only the thread that holds the interpreter's lock uses it.
 pub(crate) struct Core {
-    pub(crate) desk: Desk,
+    pub(crate) shared: SharedReactor,
     pub(crate) poller: Poller,
     pub(crate) waker: Waker,
     pub(crate) template: Template,
@@ -113,7 +113,7 @@ impl Engine {
         if scoreboard::seat(page.words(), seat).is_none() {
             return Err(Error::new(ruby.exception_arg_error(), format!("the scoreboard has no seat {seat}")));
         }
-        reactor.watch_colleagues(Arc::clone(&page), seat);
+        reactor.watch_peers(Arc::clone(&page), seat);
         if let Some(control) = reactor.control() {
             ffi::keep_from_children(control.as_raw_fd());
         }
@@ -124,7 +124,7 @@ impl Engine {
         let core = Core {
             waker: poller.waker(),
             poller,
-            desk: Desk::new(reactor).map_err(|error| system_error(ruby, "eventfd", &error))?,
+            shared: SharedReactor::new(reactor).map_err(|error| system_error(ruby, "eventfd", &error))?,
             template: Template::new(ruby, env, empty_input, !application.drop_underscore_headers, trusted)?,
             running: Cell::new(None),
             env: ffi::Root::new(),
@@ -211,7 +211,7 @@ impl Engine {
         let mut happened = Events::default();
         loop {
             if core.retire_asked.take() {
-                core.retire(Leave { drain: false, hand_over: false, linger_ms: core.linger_ms });
+                core.retire(Leave { drain: false, transfer: false, linger_ms: core.linger_ms });
                 // The master knows whether others take the connections. If it is gone, its end is about to be read.
                 let _ = control.send(ruby, &FromWorker::Leaving);
             }
@@ -291,10 +291,10 @@ impl Core {
     /// Runs what may take long in the application; the other connections are looked after meanwhile. A child that was
     /// forked in there, and comes back, is told apart here: [`Escape::Child`].
     pub(crate) fn away<T>(&self, work: impl FnOnce() -> Result<T, Escape>) -> Result<T, Escape> {
-        self.desk.lend();
+        self.shared.lend();
         let outcome = own(work());
         if !matches!(outcome, Err(Escape::Child(_))) {
-            self.desk.take_back();
+            self.shared.take_back();
         }
         outcome
     }
@@ -302,9 +302,9 @@ impl Core {
     /// Gives access to the connections, for a moment. A child that the application forked has none.
     pub(crate) fn reactor(&self) -> Access<'_> {
         if ffi::is_forked() && !self.abandoned.replace(true) {
-            self.desk.abandon();
+            self.shared.abandon();
         }
-        self.desk.access()
+        self.shared.access()
     }
 
     fn retire(&self, leave: Leave) {
@@ -340,7 +340,7 @@ impl Core {
             match channel.try_recv() {
                 Ok(Received::Datagram(bytes, _)) => match ToWorker::decode(&bytes) {
                     Ok(ToWorker::Retire { drain, hand_over, linger_ms }) => {
-                        self.retire(Leave { drain, hand_over, linger_ms: linger_ms.into() });
+                        self.retire(Leave { drain, transfer: hand_over, linger_ms: linger_ms.into() });
                     }
                     Ok(ToWorker::ReopenLogs) => reopen_logs(events)?,
                     Err(error) => return Err(Error::new(ruby.exception_io_error(), error.to_string())),
@@ -349,7 +349,7 @@ impl Core {
                 Ok(Received::End) | Err(_) => {
                     self.orphaned.set(true);
                     self.reactor().forget_control();
-                    self.retire(Leave { drain: true, hand_over: false, linger_ms: self.linger_ms });
+                    self.retire(Leave { drain: true, transfer: false, linger_ms: self.linger_ms });
                     self.reactor().give_up_after(self.timeout_ms.saturating_add(self.linger_ms));
                     return Ok(());
                 }

@@ -51,7 +51,7 @@ fn hijack(ruby: &Ruby, object: Value) -> Result<Value, Error> {
     if let Some(socket) = core.hijacked.get() {
         return Ok(socket);
     }
-    let (fd, _lost) = core.reactor().detach(running.token).ok_or_else(over)?;
+    let (fd, _lost) = core.reactor().active(running.token).detach().ok_or_else(over)?;
     let socket = protect(|rb| ruby_socket(rb, fd)).map_err(Escape::into_error)??;
     core.hijacked.set(socket);
     let env = core.running_env().and_then(RHash::from_value).ok_or_else(over)?;
@@ -120,7 +120,7 @@ impl EarlyHints {
         })
         .map_err(Escape::into_error)?;
         finish_interim(&mut head);
-        let outcome = core.reactor().send(running.token, &[&head]);
+        let outcome = core.reactor().active(running.token).send(&[&head]);
         outcome.map_err(|errno| system_error(ruby, "early hints", &errno.into()))
     }
 }

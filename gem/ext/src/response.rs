@@ -63,7 +63,7 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
     let (written, after) = match composed {
         End::Hijacked(callable) => {
             let mut sink = Sink::new(exchange, head, BodyFraming::UntilClose);
-            (Written { outcome: sink.hand_over(callable), closed: None }, None)
+            (Written { outcome: sink.give_socket(callable), closed: None }, None)
         }
         End::Planned(plan) => {
             let mut sink = Sink::new(exchange, head, plan.framing);
@@ -84,7 +84,7 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
     }
     let closed = closed.unwrap_or_else(|| exchange.close_body(answer.body));
     if let Some(after) = after {
-        exchange.core.reactor().finish(exchange.token, after);
+        exchange.core.reactor().active(exchange.token).finish(after);
     }
     if answer.code >= 500 {
         exchange.core.seat(|seat| seat.count_server_error());

@@ -36,8 +36,8 @@ pub(crate) fn serve(
     token: Token,
 ) -> Result<(), Escape> {
     let core = shared.get(ruby);
-    if core.check_client && core.reactor().client_left(token) {
-        core.reactor().finish(token, After::Abort);
+    if core.check_client && core.reactor().active(token).client_left() {
+        core.reactor().active(token).finish(After::Abort);
         return Ok(());
     }
     let Some(asked) = begin(core, token) else { return Ok(()) };
@@ -60,11 +60,11 @@ pub(crate) fn serve(
     if let Err(Escape::Child(_)) = outcome {
         return outcome;
     }
-    core.desk.take_back();
+    core.shared.take_back();
     let now_ns = monotonic_ns();
     let mut reactor = core.reactor();
     if outcome.is_err() {
-        reactor.finish(token, After::Abort);
+        reactor.active(token).finish(After::Abort);
     }
     reactor.note_time(now_ns);
     let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
@@ -78,14 +78,15 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     let now_ns = monotonic_ns();
     let mut reactor = core.reactor();
     reactor.note_time(now_ns);
-    let request = reactor.request(token)?;
     let connections = reactor.connections() as u64;
+    let active = reactor.active(token);
+    let request = active.request()?;
     core.seat(|seat| {
         let (head, buffer) = (request.head, request.buffer);
         seat.set_connections(connections);
         seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
     });
-    Some(Asked::by(request.head, reactor.keeps_alive(token)))
+    Some(Asked::by(request.head, active.keeps_alive()))
 }
 
 /// Numbers the requests of this process.
@@ -103,9 +104,9 @@ fn build_env(
 ) -> Result<(Value, Option<Obj<Input>>), Escape> {
     let core = shared.get(ruby);
     let serial = next_serial();
-    let body = core.reactor().take_body(token);
+    let body = core.reactor().active(token).take_body();
     let is_large = body.is_large();
-    let streamed = core.reactor().streamed_body(token);
+    let streamed = core.reactor().active(token).streamed_body();
     let input = match streamed {
         Some(bytes) => Some(core.streaming.input(ruby, serial, bytes)),
         None => (!matches!(body, Body::Empty)).then(|| core.streaming.whole_input(ruby, body)),
@@ -122,8 +123,9 @@ fn build_env(
         }),
     };
     let env = {
-        let reactor = core.reactor();
-        let Some(request) = reactor.request(token) else { return Ok((ruby.qnil().as_value(), None)) };
+        let mut reactor = core.reactor();
+        let active = reactor.active(token);
+        let Some(request) = active.request() else { return Ok((ruby.qnil().as_value(), None)) };
         let mut scratch = core.template.scratch(&request);
         let env = protect(|rb| core.template.build(rb, &request, &parts, &mut scratch));
         core.template.give_back(scratch);
@@ -174,7 +176,7 @@ impl Exchange<'_> {
 
     /// What the client asked for, as far as it still can have it: behind a body that nobody read comes no request.
     pub(crate) fn asked_now(&self) -> Asked {
-        let keep_alive = self.asked.keep_alive && self.core.reactor().body_is_read(self.token);
+        let keep_alive = self.asked.keep_alive && self.core.reactor().active(self.token).body_is_read();
         Asked { keep_alive, ..self.asked }
     }
 
@@ -192,8 +194,8 @@ impl Exchange<'_> {
             // The client's fault, and no news to anybody.
             let mut reactor = self.core.reactor();
             match fault {
-                Fault::Gone => reactor.finish(self.token, After::Abort),
-                Fault::Refused(status) => reactor.refuse(self.token, status),
+                Fault::Gone => reactor.active(self.token).finish(After::Abort),
+                Fault::Refused(status) => reactor.active(self.token).refuse(status),
             }
             return Ended::Failed(exception);
         }
@@ -206,11 +208,12 @@ impl Exchange<'_> {
             let mut reactor = self.core.reactor();
             let mut response = Vec::with_capacity(160);
             write_error(&mut response, 500, reactor.date());
-            let after = match reactor.send(self.token, &[&response]) {
+            let mut active = reactor.active(self.token);
+            let after = match active.send(&[&response]) {
                 Ok(()) => After::Close,
                 Err(_) => After::Abort,
             };
-            reactor.finish(self.token, after);
+            active.finish(after);
         }
         Ended::Failed(exception)
     }

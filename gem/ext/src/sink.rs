@@ -124,7 +124,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         let head = std::mem::take(&mut self.pending);
         self.begun = true;
         let outcome =
-            with_all_bytes(array, &head, |parts| self.exchange.core.reactor().send(self.exchange.token, parts));
+            with_all_bytes(array, &head, |parts| self.exchange.core.reactor().active(self.exchange.token).send(parts));
         self.gone |= outcome.is_err();
         if self.gone {
             return Ok(());
@@ -148,7 +148,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         let outcome = file
             .try_clone()
             .map_err(|_| ())
-            .and_then(|file| reactor.send_file(self.exchange.token, file, 0, bytes).map_err(|_| ()));
+            .and_then(|file| reactor.active(self.exchange.token).send_file(file, 0, bytes).map_err(|_| ()));
         self.gone |= outcome.is_err();
     }
 
@@ -173,18 +173,19 @@ impl<'e, 'x> Sink<'e, 'x> {
         self.begun = true;
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         let mut reactor = self.exchange.core.reactor();
+        let mut active = reactor.active(self.exchange.token);
         let outcome = if bytes <= COPIED_BYTES {
             parts.iter().for_each(|part| self.pending.extend_from_slice(part));
             if self.last && self.body.is_ended() {
-                reactor.send_last(self.exchange.token, &[&self.pending])
+                active.send_last(&[&self.pending])
             } else {
-                reactor.send(self.exchange.token, &[&self.pending])
+                active.send(&[&self.pending])
             }
         } else {
             let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() + 1);
             all.push(&self.pending);
             all.extend(parts.iter().filter(|part| !part.is_empty()));
-            reactor.send(self.exchange.token, &all)
+            active.send(&all)
         };
         self.pending.clear();
         self.gone |= outcome.is_err();
@@ -215,13 +216,13 @@ impl<'e, 'x> Sink<'e, 'x> {
     fn drain(&mut self, rb: Rb<'_>, allowed: usize) -> bool {
         let core = self.exchange.core;
         let token = self.exchange.token;
-        let mut queued = core.reactor().queued_bytes(token);
+        let mut queued = core.reactor().active(token).queued_bytes();
         let mut since = monotonic_ns();
         while queued > allowed {
             // A descriptor of our own, since others may use the reactor meanwhile; owned by the sink, since the wait may
             // be left by a jump.
             if self.socket.is_none() {
-                self.socket = core.reactor().descriptor(token).and_then(|fd| fd.try_clone_to_owned().ok());
+                self.socket = core.reactor().active(token).descriptor().and_then(|fd| fd.try_clone_to_owned().ok());
             }
             let Some(socket) = &self.socket else {
                 self.gone = true;
@@ -230,7 +231,7 @@ impl<'e, 'x> Sink<'e, 'x> {
             rb.without_lock(&core.waker, || {
                 core.poller.wait_writable(socket.as_fd(), core.write_ms);
             });
-            let outcome = core.reactor().flush(token);
+            let outcome = core.reactor().active(token).flush();
             match outcome {
                 Ok(now) if now < queued => {
                     queued = now;
@@ -250,15 +251,15 @@ impl<'e, 'x> Sink<'e, 'x> {
     ///
     /// # Errors
     /// What the application raised.
-    pub(crate) fn hand_over(&mut self, callable: Value) -> Result<(), Escape> {
+    pub(crate) fn give_socket(&mut self, callable: Value) -> Result<(), Escape> {
         self.flush_pending();
         let core = self.exchange.core;
         let drained = if self.gone { Ok(false) } else { core.away(|| protect(|rb| self.drain(rb, 0))) };
         if !matches!(drained, Ok(true)) {
-            core.reactor().finish(self.exchange.token, reactor::After::Abort);
+            core.reactor().active(self.exchange.token).finish(reactor::After::Abort);
             return drained.map(drop);
         }
-        let Some((fd, _lost)) = core.reactor().detach(self.exchange.token) else { return Ok(()) };
+        let Some((fd, _lost)) = core.reactor().active(self.exchange.token).detach() else { return Ok(()) };
         let socket = protect(|rb| ruby_socket(rb, fd))?;
         let socket = match socket {
             Ok(socket) => socket,

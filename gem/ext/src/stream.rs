@@ -84,7 +84,7 @@ pub(crate) fn more(ruby: &Ruby, serial: u64) -> Result<Option<Vec<u8>>, Error> {
         let running = core.running.get().filter(|running| running.serial == serial);
         let running = running.filter(|_| core.hijacked.get().is_none());
         let token = running.ok_or_else(over)?.token;
-        let read = core.reactor().read_body(token, &mut bytes);
+        let read = core.reactor().active(token).read_body(&mut bytes);
         match read {
             Ok(Read::Some) => return Ok(Some(bytes)),
             Ok(Read::End) => return Ok(None),
@@ -96,7 +96,7 @@ pub(crate) fn more(ruby: &Ruby, serial: u64) -> Result<Option<Vec<u8>>, Error> {
             return Err(shutdown(ruby, core, Fault::Refused(408)));
         };
         // A descriptor of our own: the application may hijack the connection in another thread.
-        let socket = core.reactor().descriptor(token).and_then(|fd| fd.try_clone_to_owned().ok());
+        let socket = core.reactor().active(token).descriptor().and_then(|fd| fd.try_clone_to_owned().ok());
         let Some(socket) = socket else { return Err(shutdown(ruby, core, Fault::Gone)) };
         let waited = protect(|rb| {
             rb.without_lock(&core.waker, || {

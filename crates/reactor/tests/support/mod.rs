@@ -40,7 +40,8 @@ impl Worker {
         loop {
             match self.reactor.turn() {
                 Turn::Request(token) => {
-                    let request = self.reactor.request(token).unwrap();
+                    let active = self.reactor.active(token);
+                    let request = active.request().unwrap();
                     let path = String::from_utf8(request.head.path.of(request.buffer).to_vec()).unwrap();
                     return Some((token, path));
                 }
@@ -57,9 +58,10 @@ impl Worker {
 
     /// Answers a request with `ok`.
     pub(crate) fn answer(&mut self, token: Token) {
-        let keep_alive = self.reactor.request(token).unwrap().head.keep_alive && self.reactor.keeps_alive(token);
-        self.reactor.send(token, &[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]).unwrap();
-        self.reactor.finish(token, if keep_alive { After::KeepAlive } else { After::Close });
+        let mut active = self.reactor.active(token);
+        let keep_alive = active.request().unwrap().head.keep_alive && active.keeps_alive();
+        active.send(&[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]).unwrap();
+        active.finish(if keep_alive { After::KeepAlive } else { After::Close });
     }
 
     /// Answers so many requests and returns their paths.
@@ -72,6 +74,13 @@ impl Worker {
             })
             .collect()
     }
+}
+
+/// The settings of a configuration that is silent, but for one change.
+pub(crate) fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = Settings::default();
+    change(&mut settings);
+    settings
 }
 
 /// Sends a request.

@@ -7,24 +7,28 @@ use sys::memory::Shared;
 
 /// The scoreboard, and this worker's place in it.
 #[derive(Debug)]
-pub(crate) struct Colleagues {
-    pub(crate) page: Arc<Shared>,
-    pub(crate) seat: usize,
+pub(crate) struct Peers {
+    page: Arc<Shared>,
+    seat: usize,
 }
 
-impl Colleagues {
+impl Peers {
+    pub(crate) fn new(page: Arc<Shared>, seat: usize) -> Self {
+        Self { page, seat }
+    }
+
     /// Tells whether another worker waits for something to do. Plain loads; it may be wrong by the time it is read.
-    pub(crate) fn somebody_is_idle(&self) -> bool {
+    pub(crate) fn one_is_idle(&self) -> bool {
         self.any(|seat| seat.is_idle())
     }
 
     /// Tells whether another worker could take a connection when it is done with what it does. As right as the other.
-    pub(crate) fn another_has_room(&self) -> bool {
+    pub(crate) fn one_has_room(&self) -> bool {
         self.any(has_room)
     }
 
     /// The same of one that sleeps, and has to be woken for it.
-    pub(crate) fn another_sleeps_with_room(&self) -> bool {
+    pub(crate) fn one_sleeps_with_room(&self) -> bool {
         self.any(|seat| seat.is_idle() && has_room(seat))
     }
 

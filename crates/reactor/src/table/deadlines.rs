@@ -1,36 +1,12 @@
-//! Who has waited for too long. One list for each kind of waiting: all entries of a list have the same patience, so new
-//! ones go to the end, the earliest is at the front, and both adding and removing take constant time.
+//! The clients that were waited for too long. One list for each kind of waiting: all entries of a list have the same
+//! patience, so new ones go to the end, the earliest is at the front, and both adding and removing take constant time.
 //!
 //! Nothing here reads a clock. Times are milliseconds of the caller's monotonic clock.
 
-/// What a connection waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Patience {
-    /// The first byte of its first request, and the proxy's header before it.
-    Fresh,
-    /// The next request of a kept-alive connection.
-    Idle,
-    /// The rest of a request head.
-    Head,
-    /// The rest of a body.
-    Body,
-    /// The client to take some of the response.
-    Write,
-    /// The end of input that nobody wants, after the response.
-    Discard,
-}
+use crate::conn::Patience;
 
-const KINDS: [Patience; 6] =
-    [Patience::Fresh, Patience::Idle, Patience::Head, Patience::Body, Patience::Write, Patience::Discard];
-const NOBODY: u32 = u32::MAX;
-
-impl Patience {
-    /// Whether neither a whole head has come, nor is the connection idle.
-    fn is_asking(self) -> bool {
-        matches!(self, Self::Fresh | Self::Head)
-    }
-}
+const KINDS: [Patience; 6] = Patience::ALL;
+const NONE: u32 = u32::MAX;
 
 /// The ends of a list.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +22,12 @@ struct Links {
     next: u32,
 }
 
-const EMPTY: Ends = Ends { first: NOBODY, last: NOBODY };
-const UNLINKED: Links = Links { previous: NOBODY, next: NOBODY };
+const EMPTY: Ends = Ends { first: NONE, last: NONE };
+const UNLINKED: Links = Links { previous: NONE, next: NONE };
 
 impl Ends {
     fn append(&mut self, index: u32, links: &mut [Links]) {
-        links[index as usize] = Links { previous: self.last, next: NOBODY };
+        links[index as usize] = Links { previous: self.last, next: NONE };
         match links.get_mut(self.last as usize) {
             Some(last) => last.next = index,
             None => self.first = index,
@@ -72,7 +48,7 @@ impl Ends {
     }
 
     fn first(self) -> Option<u32> {
-        (self.first != NOBODY).then_some(self.first)
+        (self.first != NONE).then_some(self.first)
     }
 }
 
@@ -90,25 +66,25 @@ struct Node {
 
 /// The lists. Entries are known by the index of their connection.
 #[derive(Debug)]
-pub(crate) struct Deadlines {
+pub(super) struct Deadlines {
     lists: [List; KINDS.len()],
     nodes: Vec<Node>,
     links: Vec<Links>,
-    /// Those of whose next request something is awaited, idle ones apart, in the order in which that began. A further
-    /// byte does not change the order.
+    /// Those whose next head is awaited, idle ones apart, in the order in which that began. A further byte does not
+    /// change the order.
     asking: Ends,
     asking_links: Vec<Links>,
 }
 
 impl Deadlines {
     /// Makes empty lists with the patience of each kind.
-    pub(crate) fn new(patience_ms: impl Fn(Patience) -> u64) -> Self {
+    pub(super) fn new(patience_ms: impl Fn(Patience) -> u64) -> Self {
         let lists = KINDS.map(|kind| List { ends: EMPTY, patience_ms: patience_ms(kind) });
         Self { lists, nodes: Vec::new(), links: Vec::new(), asking: EMPTY, asking_links: Vec::new() }
     }
 
     /// Starts the patience with `index` anew.
-    pub(crate) fn set(&mut self, index: u32, kind: Patience, now_ms: u64) {
+    pub(super) fn set(&mut self, index: u32, kind: Patience, now_ms: u64) {
         let place = index as usize;
         if self.nodes.len() <= place {
             self.nodes.resize(place + 1, Node { kind: None, at_ms: 0 });
@@ -120,7 +96,7 @@ impl Deadlines {
     }
 
     /// Forgets `index`.
-    pub(crate) fn clear(&mut self, index: u32) {
+    pub(super) fn clear(&mut self, index: u32) {
         if self.nodes.len() > index as usize {
             self.change(index, None);
         }
@@ -143,38 +119,39 @@ impl Deadlines {
     }
 
     /// Tells whether `index` waits for this.
-    pub(crate) fn is_set(&self, index: u32, kind: Patience) -> bool {
+    pub(super) fn is_set(&self, index: u32, kind: Patience) -> bool {
         self.nodes.get(index as usize).is_some_and(|node| node.kind == Some(kind))
     }
 
-    /// Returns whose response went out longest ago, of those that are only waited for to close.
-    pub(crate) fn longest_discarding(&self) -> Option<u32> {
+    /// Returns the one whose response went out longest ago, of those that are only waited for to close.
+    pub(super) fn longest_discarding(&self) -> Option<u32> {
         self.lists[Patience::Discard as usize].ends.first()
     }
 
-    /// Returns who has been idle for longest.
-    pub(crate) fn longest_idle(&self) -> Option<u32> {
+    /// Returns the one that has been idle for longest.
+    pub(super) fn longest_idle(&self) -> Option<u32> {
         self.lists[Patience::Idle as usize].ends.first()
     }
 
-    /// Returns whose request has been awaited for longest: since it came, or since the first byte after an idle time.
-    pub(crate) fn longest_asking(&self) -> Option<u32> {
+    /// Returns the one whose request has been awaited for longest: since it came, or since the first byte after an idle
+    /// time.
+    pub(super) fn longest_asking(&self) -> Option<u32> {
         self.asking.first()
     }
 
     /// Returns all that wait for this.
-    pub(crate) fn all(&self, kind: Patience) -> impl Iterator<Item = u32> + '_ {
-        let next = |index: &u32| self.links.get(*index as usize).map(|links| links.next).filter(|next| *next != NOBODY);
+    pub(super) fn all(&self, kind: Patience) -> impl Iterator<Item = u32> + '_ {
+        let next = |index: &u32| self.links.get(*index as usize).map(|links| links.next).filter(|next| *next != NONE);
         std::iter::successors(self.lists[kind as usize].ends.first(), next)
     }
 
     /// Returns when the next one is due.
-    pub(crate) fn earliest(&self) -> Option<u64> {
+    pub(super) fn earliest(&self) -> Option<u64> {
         self.lists.iter().filter_map(|list| self.nodes.get(list.ends.first as usize)).map(|node| node.at_ms).min()
     }
 
     /// Takes out one that is due.
-    pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<(u32, Patience)> {
+    pub(super) fn take_due(&mut self, now_ms: u64) -> Option<(u32, Patience)> {
         for kind in KINDS {
             let first = self.lists[kind as usize].ends.first;
             if self.nodes.get(first as usize).is_some_and(|node| node.at_ms <= now_ms) {
@@ -185,8 +162,8 @@ impl Deadlines {
         None
     }
 
-    /// Lowers the patience of a kind, also for those who wait already. Raising it concerns new ones only.
-    pub(crate) fn set_patience(&mut self, kind: Patience, patience_ms: u64, now_ms: u64) {
+    /// Lowers the patience of a kind, also for those that wait already. Raising it concerns new ones only.
+    pub(super) fn set_patience(&mut self, kind: Patience, patience_ms: u64, now_ms: u64) {
         let list = &mut self.lists[kind as usize];
         list.patience_ms = patience_ms;
         let mut index = list.ends.first;
@@ -214,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_waiting_is_due_first_and_a_sign_of_life_starts_anew() {
+    fn the_longest_wait_is_due_first_and_a_sign_of_life_starts_it_anew() {
         let mut deadlines = ten_each();
         for (index, now) in [(4, 0), (0, 1), (2, 2)] {
             deadlines.set(index, Patience::Head, now);
@@ -240,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_keeps_its_place_whatever_it_sends_until_the_head_is_whole() {
+    fn a_client_keeps_its_place_whatever_it_sends_until_its_head_is_whole() {
         let mut deadlines = ten_each();
         for (index, kind) in [(0, Patience::Fresh), (1, Patience::Head), (2, Patience::Idle), (3, Patience::Fresh)] {
             deadlines.set(index, kind, 0);
@@ -258,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn lowering_the_patience_concerns_those_who_wait() {
+    fn a_lower_patience_applies_to_connections_that_wait_already() {
         let mut deadlines = Deadlines::new(|_| 1_000);
         deadlines.set(0, Patience::Idle, 0);
         deadlines.set(1, Patience::Idle, 500);

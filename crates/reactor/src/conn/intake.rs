@@ -6,8 +6,8 @@ use std::os::fd::BorrowedFd;
 use http1::request::HeadParser;
 use rustix::io::Errno;
 
-use crate::connection::receive;
-use crate::heap;
+use super::heap;
+use super::socket::receive;
 
 /// The first size of a buffer; nearly all heads fit.
 const BUFFER_BYTES: usize = 16 * 1024;

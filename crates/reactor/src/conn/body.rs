@@ -4,12 +4,10 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-
-use crate::connection::BODY_READ_BYTES;
-use crate::heap;
-use crate::shared_memory::{Allowance, Share};
+use super::heap;
+use super::shared_memory::{Allowance, Share};
+use super::socket::BODY_READ_BYTES;
+use super::temporary::unnamed_file;
 
 /// A complete request body.
 #[derive(Debug, Default)]
@@ -192,38 +190,10 @@ impl Sink {
     }
 }
 
-/// Opens a file without a name in `TMPDIR`. See open(2), `O_TMPFILE`; where the file system has no such thing the file
-/// is made under a name and unlinked at once.
-///
-/// # Errors
-/// Those of open(2).
-pub fn unnamed_file() -> io::Result<File> {
-    let directory = std::env::temp_dir();
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    match rustix::fs::open(&directory, flags | OFlags::TMPFILE, mode) {
-        Ok(fd) => return Ok(fd.into()),
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    for attempt in 0_u32.. {
-        let path = directory.join(format!("licorne.{}.{attempt}", std::process::id()));
-        match rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode) {
-            Ok(fd) => {
-                std::fs::remove_file(&path)?;
-                return Ok(fd.into());
-            }
-            Err(Errno::EXIST) if attempt < 10_000 => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Err(Errno::EXIST.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SharedMemory;
+    use crate::conn::SharedMemory;
     use std::io::{Read, Seek};
 
     fn allowance(each: usize, shared: usize) -> Allowance {

@@ -5,14 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::body::unnamed_file;
-
-/// How much of a response may wait for its client, and where.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    pub(crate) memory_bytes: usize,
-    pub(crate) file_bytes: u64,
-}
+use super::settings::Responses;
+use super::temporary::unnamed_file;
 
 /// Bytes `offset..end` of a file.
 #[derive(Debug)]
@@ -37,7 +31,7 @@ impl Spill {
     }
 
     /// Appends bytes. Returns how many, and why it was not all of them: the disk is full, or the room is used up.
-    pub(crate) fn append(&mut self, bytes: &[u8], room: Room) -> (usize, io::Result<()>) {
+    pub(crate) fn append(&mut self, bytes: &[u8], room: Responses) -> (usize, io::Result<()>) {
         let mut written = 0;
         while written < bytes.len() {
             let allowed = usize::try_from(room.file_bytes.saturating_sub(self.end)).unwrap_or(usize::MAX);

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 mod support;
 
-use reactor::{After, Body, Leave, Notice, Settings, Turn};
+use reactor::{After, Body, Leave, Notice, Responses, Settings, Turn};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scoreboard::State;
-use support::{Worker, ask, expect_ok};
+use support::{Worker, ask, expect_ok, settings};
 use sys::memory::Shared;
 
-const GIVE_AWAY: Leave = Leave { drain: false, hand_over: true, linger_ms: 10_000 };
-const STAY: Leave = Leave { drain: false, hand_over: false, linger_ms: 0 };
+const GIVE_AWAY: Leave = Leave { drain: false, transfer: true, linger_ms: 10_000 };
+const STAY: Leave = Leave { drain: false, transfer: false, linger_ms: 0 };
 
 /// The two ends of a queue, which the test keeps as a master does.
 struct Queue {
@@ -61,14 +61,14 @@ fn an_idle_connection_of_a_worker_that_leaves_is_served_by_another() {
     ask(&mut client, "/2");
     let (token, path) = other.next().unwrap();
     assert_eq!(path, "/2");
-    let request = other.reactor.request(token).unwrap();
-    assert_eq!(request.peer.to_string(), "127.0.0.1");
+    let active = other.reactor.active(token);
+    assert_eq!(active.request().unwrap().peer.to_string(), "127.0.0.1");
     other.answer(token);
     expect_ok(&mut client);
 }
 
 #[test]
-fn what_was_received_goes_along() {
+fn bytes_received_are_transferred_with_the_connection() {
     let (_queue, mut one, mut other) = two();
     // The beginning of a head, of which some more follows the connection; and a request that is complete.
     let mut half = one.connect();
@@ -92,8 +92,8 @@ fn what_was_received_goes_along() {
     expect_ok(&mut half);
 }
 
-/// Sends this request in pieces, so that its body is kept apart, and has it handed over.
-fn hand_over_with_body(settings: Settings, request: &[u8]) -> (Vec<u8>, bool) {
+/// Sends this request in pieces, so that its body is kept apart, and has it transferred.
+fn transfer_with_body(settings: Settings, request: &[u8]) -> (Vec<u8>, bool) {
     let queue = Queue::new();
     let (mut one, mut other) = (worker(&queue, settings.clone()), worker(&queue, settings));
     let mut held = one.connect();
@@ -115,8 +115,8 @@ fn hand_over_with_body(settings: Settings, request: &[u8]) -> (Vec<u8>, bool) {
     assert!(one.next().is_none(), "it reads the body to its end and gives it away");
     let (token, path) = other.next().unwrap();
     assert_eq!(path, "/body");
-    let length = other.reactor.request(token).unwrap().body_bytes;
-    let (bytes, in_file) = match other.reactor.take_body(token) {
+    let length = other.reactor.active(token).request().unwrap().body_bytes;
+    let (bytes, in_file) = match other.reactor.active(token).take_body() {
         Body::Empty => (Vec::new(), false),
         Body::Memory(bytes) => (bytes.to_vec(), false),
         Body::File { file, bytes } => {
@@ -135,12 +135,12 @@ fn hand_over_with_body(settings: Settings, request: &[u8]) -> (Vec<u8>, bool) {
 }
 
 #[test]
-fn bodies_go_along_in_memory_and_in_files() {
+fn bodies_are_transferred_in_memory_and_in_files() {
     for (length, in_file) in [(10, false), (100_000, false), (400_000, true)] {
         let body: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
         let mut request = format!("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").into_bytes();
         request.extend(&body);
-        let got = hand_over_with_body(Settings::default(), &request);
+        let got = transfer_with_body(Settings::default(), &request);
         assert!(got == (body, in_file), "{length} bytes");
     }
     let mut request = b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
@@ -148,12 +148,12 @@ fn bodies_go_along_in_memory_and_in_files() {
         request.extend(b"10\r\n0123456789abcdef\r\n");
     }
     request.extend(b"0\r\n\r\n");
-    let got = hand_over_with_body(Settings::default(), &request);
+    let got = transfer_with_body(Settings::default(), &request);
     assert_eq!(got, (b"0123456789abcdef".repeat(100), false));
 }
 
-/// Has a response of some pieces handed over, twice, that its client begins to take only then, and returns what it got.
-fn hand_over_response(settings: Settings, pieces: &[Vec<u8>], file: Option<File>, after: After) -> Vec<u8> {
+/// Has a response of some pieces transferred, twice, whose client begins to take it only then, and returns what it got.
+fn transfer_response(settings: Settings, pieces: &[Vec<u8>], file: Option<File>, after: After) -> Vec<u8> {
     let queue = Queue::new();
     let (mut one, mut between) = (worker(&queue, settings.clone()), worker(&queue, settings.clone()));
     let mut other = worker(&queue, settings);
@@ -161,13 +161,13 @@ fn hand_over_response(settings: Settings, pieces: &[Vec<u8>], file: Option<File>
     ask(&mut client, "/slow");
     let (token, _) = one.next().unwrap();
     for piece in pieces {
-        one.reactor.send(token, &[piece]).unwrap();
+        one.reactor.active(token).send(&[piece]).unwrap();
     }
     if let Some(file) = file {
         let bytes = file.metadata().unwrap().len();
-        one.reactor.send_file(token, file, 1, bytes - 1).unwrap();
+        one.reactor.active(token).send_file(file, 1, bytes - 1).unwrap();
     }
-    one.reactor.finish(token, after);
+    one.reactor.active(token).finish(after);
     assert_eq!(one.reactor.connections(), 1, "the client took all of it; the test proves nothing");
     one.reactor.retire(GIVE_AWAY);
     assert!(one.next().is_none());
@@ -192,16 +192,18 @@ fn hand_over_response(settings: Settings, pieces: &[Vec<u8>], file: Option<File>
 }
 
 #[test]
-fn what_a_slow_client_has_not_taken_of_a_response_goes_along() {
+fn the_unsent_rest_of_a_response_is_transferred() {
     let large = vec![(0..20_000_000_u32).map(|n| (n / 7) as u8).collect::<Vec<u8>>()];
     let pieces: Vec<Vec<u8>> = (0..9_000_u32).map(|n| vec![n as u8; 1_000 + n as usize % 700]).collect();
-    let in_memory = Settings { response_buffer_bytes: 64 << 20, ..Settings::default() };
-    let in_both = Settings { response_buffer_bytes: 100_000, ..Settings::default() };
-    let file_is_full = Settings { response_file_bytes: 500_000, ..in_both.clone() };
+    let in_memory = settings(|settings| settings.responses.buffer_bytes = 64 << 20);
+    let in_both = settings(|settings| settings.responses.buffer_bytes = 100_000);
+    let file_is_full = settings(|settings| {
+        settings.responses = Responses { buffer_bytes: 100_000, file_bytes: 500_000 };
+    });
     for settings in [in_memory, in_both, file_is_full] {
         for body in [&large, &pieces] {
             for after in [After::KeepAlive, After::Close, After::End] {
-                let got = hand_over_response(settings.clone(), body, None, after);
+                let got = transfer_response(settings.clone(), body, None, after);
                 let want = body.concat();
                 assert!(got.starts_with(&want), "{after:?}: {} of {} bytes", got.len(), want.len());
                 let next = &got[want.len()..];
@@ -212,14 +214,14 @@ fn what_a_slow_client_has_not_taken_of_a_response_goes_along() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&large[0]).unwrap();
     let head = vec![b"head".to_vec()];
-    let got = hand_over_response(Settings::default(), &head, Some(file), After::Close);
+    let got = transfer_response(Settings::default(), &head, Some(file), After::Close);
     assert!(got == [&b"head"[..], &large[0][1..]].concat());
 }
 
 #[test]
-fn more_than_a_message_carries_goes_along_in_a_descriptor() {
+fn input_too_long_for_a_message_is_transferred_in_a_descriptor() {
     let queue = Queue::new();
-    let settings = Settings { pipeline: 0, ..Settings::default() };
+    let settings = settings(|settings| settings.pipeline = 0);
     let (mut one, mut other) = (worker(&queue, settings.clone()), worker(&queue, settings));
     let mut client = one.connect();
     ask(&mut client, "/first");
@@ -241,7 +243,7 @@ fn more_than_a_message_carries_goes_along_in_a_descriptor() {
 }
 
 #[test]
-fn what_the_queue_does_not_take_stays_and_is_offered_again() {
+fn connections_that_a_full_queue_refuses_stay_and_are_offered_again() {
     let (queue, mut one, mut other) = two();
     // The least that the kernel allows: a few messages.
     rustix::net::sockopt::set_socket_send_buffer_size(&queue.send, 1).unwrap();
@@ -265,7 +267,7 @@ fn what_the_queue_does_not_take_stays_and_is_offered_again() {
 }
 
 #[test]
-fn who_leaves_last_serves_what_is_in_the_queue() {
+fn the_last_worker_that_leaves_serves_what_is_in_the_queue() {
     let (_queue, mut one, mut other) = two();
     let mut client = one.connect();
     ask(&mut client, "/1");
@@ -278,11 +280,11 @@ fn who_leaves_last_serves_what_is_in_the_queue() {
     assert!(other.next().is_none());
     expect_ok(&mut client);
     expect_ok(&mut client);
-    assert_eq!(client.read(&mut [0]).unwrap(), 0, "nobody is left to keep it");
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "no worker is left to keep it");
 }
 
 #[test]
-fn what_no_descriptor_is_left_for_stays_in_the_queue() {
+fn connections_stay_in_the_queue_when_descriptors_run_out() {
     let (_queue, mut one, mut other) = two();
     let mut client = one.connect();
     ask(&mut client, "/1");
@@ -318,8 +320,8 @@ fn a_full_worker_leaves_newcomers_to_one_that_shows_room_but_not_for_ever() {
     let other = scoreboard::seat(page.words(), 1).unwrap();
     for (shows_room, serves) in [(true, true), (true, false), (false, false)] {
         other.set_full(!shows_room);
-        let mut worker = Worker::new(Settings { connections: 2, ..Settings::default() });
-        worker.reactor.watch_colleagues(Arc::clone(&page), 0);
+        let mut worker = Worker::new(settings(|settings| settings.connections = 2));
+        worker.reactor.watch_peers(Arc::clone(&page), 0);
         let mut idle: Vec<_> = (0..2).map(|_| worker.connect()).collect();
         for client in &mut idle {
             ask(client, "/idle");
@@ -357,7 +359,7 @@ fn a_full_worker_leaves_newcomers_to_one_that_shows_room_but_not_for_ever() {
 #[test]
 fn at_the_limit_of_connections_the_longest_idle_one_makes_room() {
     let queue = Queue::new();
-    let mut worker = worker(&queue, Settings { connections: 3, ..Settings::default() });
+    let mut worker = worker(&queue, settings(|settings| settings.connections = 3));
     let mut clients: Vec<TcpStream> = (0..3).map(|_| worker.connect()).collect();
     for client in &mut clients {
         ask(client, "/");
@@ -375,9 +377,9 @@ fn at_the_limit_of_connections_the_longest_idle_one_makes_room() {
 }
 
 #[test]
-fn at_the_limit_with_nothing_but_bodies_that_arrive_nobody_is_accepted_and_nothing_spins() {
+fn accept_pauses_without_spinning_while_all_connections_send_bodies() {
     let queue = Queue::new();
-    let mut worker = worker(&queue, Settings { connections: 2, ..Settings::default() });
+    let mut worker = worker(&queue, settings(|settings| settings.connections = 2));
     let mut begun: Vec<TcpStream> = (0..2).map(|_| worker.connect()).collect();
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n1";
     begun.iter_mut().for_each(|client| client.write_all(head).unwrap());
@@ -400,12 +402,12 @@ fn at_the_limit_with_nothing_but_bodies_that_arrive_nobody_is_accepted_and_nothi
     begun[0].write_all(b"2").unwrap();
     let (token, path) = worker.next().unwrap();
     assert_eq!(path, "/");
-    worker.reactor.finish(token, After::Close);
+    worker.reactor.active(token).finish(After::Close);
     assert_eq!(worker.serve(1), ["/third"]);
     expect_ok(&mut third);
 }
 
-/// Puts a message into the queue as a worker does, or as one that lies.
+/// Puts a message into the queue as a worker does, or as a worker that lies.
 fn put(queue: &Queue, handoff: &wire::Handoff<'_>, descriptors: &[BorrowedFd<'_>]) {
     let queue = sys::channel::Channel::from_fd(queue.send.try_clone().unwrap());
     queue.send(&handoff.encode(), descriptors).unwrap();
@@ -477,7 +479,7 @@ fn a_message_that_lies_about_its_descriptors_costs_at_most_itself() {
 }
 
 #[test]
-fn a_connection_that_was_given_away_is_closed_without_a_wait() {
+fn closing_a_transferred_connection_never_waits() {
     let queue = Queue::new();
     let mut worker = worker(&queue, Settings::default());
     let began = Instant::now();

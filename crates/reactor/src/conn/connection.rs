@@ -1,83 +1,30 @@
-//! One connection: what it waits for, and how it gets from bytes to a complete request.
+//! One connection: how it gets from bytes to a complete request.
 
-use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use http1::Limits;
 use http1::chunked::{Decoder, Step};
-use http1::proxy::Versions;
+use http1::proxy::{self, Ends, Versions};
 use http1::request::Framing;
-use http1::{Limits, response};
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 
-use crate::body::{Body, Sink};
-use crate::deadlines::Patience;
-use crate::exchange::After;
-use crate::intake::{Intake, Pool};
-use crate::outbox::Outbox;
-use crate::pace::Pace;
-use crate::peer::Peer;
-use crate::proxied::Proxied;
-use crate::settings::Settings;
-use crate::streamed::Inflow;
+use super::body::{Body, Sink};
+use super::inflow::{Fault, Inflow, Read};
+use super::intake::{Intake, Pool};
+use super::outbox::Outbox;
+use super::pace::Pace;
+use super::patience::Patience;
+use super::peer::Peer;
+use super::phase::{After, Content, Phase, Progress};
+use super::proxied::Proxied;
+use super::settings::{Requests, Responses};
+use super::socket::{BODY_READ_BYTES, invite, is_hung_up, receive};
 
-/// What one read of a body asks for, unless there is memory for all of it.
-pub(crate) const BODY_READ_BYTES: usize = 64 * 1024;
 /// How many reads a connection gets before others have their turn.
 const READS_AT_ONCE: usize = 16;
 /// Room for body bytes behind the largest head.
 pub(crate) const SLACK_BYTES: usize = 4 * 1024;
-
-/// What a connection is doing.
-#[derive(Debug)]
-pub(crate) enum Phase {
-    /// Waiting for the header of a proxy, or reading it.
-    Proxy(Versions),
-    /// Waiting for a request, or reading its head.
-    Head,
-    /// Reading a body of so many more bytes.
-    Sized { sink: Box<Sink>, left: u64 },
-    /// Reading a chunked body.
-    Chunked { sink: Box<Sink>, decoder: Box<Decoder> },
-    /// The head is complete; the application reads the body while it arrives.
-    Open(Inflow),
-    /// The request is complete; its body waits to be taken.
-    Complete(Content),
-    /// Writing the rest of a response.
-    Writing { after: After },
-    /// The response is out and no more is sent; input is thrown away until the client closes.
-    Discarding,
-}
-
-/// The body of a complete request.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// It lies in the intake's buffer.
-    Inline(Range<usize>),
-    /// It is kept apart.
-    Apart(Body),
-}
-
-/// How reading went.
-#[derive(Debug)]
-pub(crate) enum Progress {
-    /// A request is complete.
-    Request,
-    /// Nothing more to read now.
-    Wait(Patience),
-    /// There may be more to read, but others are waiting.
-    Yield,
-    /// The client is gone, or closed between two requests.
-    Gone,
-    /// Answer with this status and close.
-    Refuse(u16),
-    /// The proxy's header is missing or wrong: close. Holds what is wrong.
-    NoProxy(&'static str),
-    /// The body could not be stored. Answer 500 and close.
-    Storage(io::Error),
-}
 
 /// A connection.
 #[derive(Debug)]
@@ -92,10 +39,6 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// How fast its client is.
     pub(crate) pace: Pace,
-    /// Whether epoll knows it, and then whether for writing.
-    pub(crate) registered: Option<bool>,
-    /// It is in the queue of those to be looked at.
-    pub(crate) queued: bool,
     /// It has had a response.
     pub(crate) served: bool,
     /// How many requests in a row were there before the response to the one before was out.
@@ -112,15 +55,13 @@ impl Connection {
             phase: Phase::Head,
             outbox: Outbox::default(),
             pace: Pace::default(),
-            registered: None,
-            queued: false,
             served: false,
             pipelined: 0,
         }
     }
 
     /// Reads until a request is complete or nothing more comes.
-    pub(crate) fn read(&mut self, pool: &mut Pool, settings: &Settings) -> Progress {
+    pub(crate) fn read(&mut self, pool: &mut Pool, settings: &Requests) -> Progress {
         let mut intake = self.intake.take().unwrap_or_else(|| pool.take());
         let progress = self.read_into(&mut intake, settings);
         if intake.filled == 0 && matches!(progress, Progress::Wait(_) | Progress::Gone) {
@@ -131,7 +72,7 @@ impl Connection {
         progress
     }
 
-    fn read_into(&mut self, intake: &mut Intake, settings: &Settings) -> Progress {
+    fn read_into(&mut self, intake: &mut Intake, settings: &Requests) -> Progress {
         // What is left of the previous request, or came with the connection from another worker, comes first.
         if intake.filled > 0 {
             let progress = match self.phase {
@@ -203,8 +144,33 @@ impl Connection {
         }
     }
 
+    /// Has the connection begin with a header of the PROXY protocol.
+    pub(crate) fn expect_proxy(&mut self, versions: Versions) {
+        self.phase = Phase::Proxy(versions);
+    }
+
+    /// Looks for the header in what was received, and for a request behind it. `None`: read on.
+    fn parse_proxy(&mut self, versions: Versions, intake: &mut Intake, settings: &Requests) -> Option<Progress> {
+        let header = match proxy::parse(&intake.buffer[..intake.filled], versions) {
+            Ok(Some(header)) => header,
+            Ok(None) => return None,
+            Err(reject) => return Some(Progress::NoProxy(reject.reason)),
+        };
+        match header.ends {
+            Ends::Unknown => {}
+            Ends::Unix => self.peer = Peer::Local,
+            Ends::Tcp { source, destination } => {
+                self.peer = Peer::Ip(source.ip());
+                self.proxied = Some(Box::new(Proxied { source, destination }));
+            }
+        }
+        self.phase = Phase::Head;
+        intake.next = header.len;
+        if intake.advance() > 0 { self.parse(intake, settings) } else { None }
+    }
+
     /// Looks for a head in what was received. `None`: read on.
-    pub(crate) fn parse(&mut self, intake: &mut Intake, settings: &Settings) -> Option<Progress> {
+    fn parse(&mut self, intake: &mut Intake, settings: &Requests) -> Option<Progress> {
         let head = match intake.parser.parse(&intake.buffer[..intake.filled], &settings.limits) {
             Ok(Some(head)) => head,
             Ok(None) => return None,
@@ -239,8 +205,7 @@ impl Connection {
             }
         }
         if expects && received == 0 {
-            // If the socket does not even take this, the client's own time limit helps.
-            let _ = rustix::net::send(&self.fd, response::CONTINUE, SendFlags::NOSIGNAL);
+            invite(self.fd.as_fd());
         }
         self.take_body_bytes(intake, &settings.limits)
     }
@@ -346,12 +311,95 @@ impl Connection {
         })
     }
 
-    /// Tells whether the client has closed both directions. See poll(2), `POLLHUP`.
-    pub(crate) fn peer_hung_up(&self) -> bool {
-        let mut fds = [PollFd::new(&self.fd, PollFlags::empty())];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut fds, Some(&now)).is_ok()
-            && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    /// Tells whether the client has closed its side already.
+    pub(crate) fn client_left(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.fd, &mut [0; 1], flags) {
+            // A UNIX client that only shut down its writing side still reads, as Unicorn's users expect.
+            Ok((_, 0)) => !self.peer.is_local() || is_hung_up(self.fd.as_fd()),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// Returns what was received behind the request, and gives the buffer back.
+    pub(crate) fn take_rest(&mut self, pool: &mut Pool) -> Vec<u8> {
+        let mut rest = Vec::new();
+        if let Some(intake) = self.intake.take() {
+            if intake.next > 0 && intake.next < intake.filled {
+                rest.extend_from_slice(&intake.buffer[intake.next..intake.filled]);
+            }
+            pool.give_back(intake);
+        }
+        rest
+    }
+
+    /// Tells whether another worker could go on with it, unless its request is being served. Of a body that the application
+    /// reads itself, nothing is read before the application has the request.
+    pub(crate) fn can_go(&self) -> bool {
+        match self.phase {
+            Phase::Proxy(_) | Phase::Head | Phase::Complete(_) | Phase::Open(_) => self.outbox.is_empty(),
+            Phase::Writing { after } => after != After::Abort,
+            Phase::Sized { .. } | Phase::Chunked { .. } | Phase::Discarding => false,
+        }
+    }
+
+    /// Tells whether the application has the request, or can have it.
+    pub(crate) fn has_request(&self) -> bool {
+        matches!(self.phase, Phase::Complete(_) | Phase::Open(_))
+    }
+
+    /// Tells whether the application reads the body itself, and how many bytes it has if the head says so.
+    pub(crate) fn streamed_body(&self) -> Option<Option<u64>> {
+        if let Phase::Open(inflow) = &self.phase { Some(inflow.bytes()) } else { None }
+    }
+
+    /// Tells whether all of the body was read, so that another request may follow.
+    pub(crate) fn body_is_read(&self) -> bool {
+        if let Phase::Open(inflow) = &self.phase { inflow.has_ended() } else { true }
+    }
+
+    /// Has whatever comes thrown away, because its position in the input is unknown, or because nothing needs it.
+    pub(crate) fn spoil_input(&mut self) {
+        if let Some(intake) = &mut self.intake {
+            intake.filled = intake.filled.max(1);
+            intake.next = 0;
+        }
+    }
+
+    /// Appends to `out` what there is of a body that the application reads itself.
+    ///
+    /// # Errors
+    /// The client is gone, or sends what is no body.
+    pub(crate) fn read_body(&mut self, out: &mut Vec<u8>, limits: &Limits) -> Result<Read, Fault> {
+        let (Phase::Open(inflow), Some(intake)) = (&mut self.phase, &mut self.intake) else { return Ok(Read::End) };
+        inflow.read(self.fd.as_fd(), intake, &mut self.pace, out, limits)
+    }
+
+    /// Tells whether this is the first look at the body.
+    pub(crate) fn begin_body(&mut self) -> bool {
+        if let Phase::Open(inflow) = &mut self.phase { inflow.begin() } else { false }
+    }
+
+    /// Sends parts of a response in order. What the socket does not take now is kept. With `last` the connection's end
+    /// follows at once, and the kernel waits for it up to 0.2 s, to send both in one segment.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(crate) fn send(&mut self, parts: &[&[u8]], last: bool, responses: Responses) -> Result<(), Errno> {
+        if last {
+            self.outbox.send_last(self.fd.as_fd(), parts, responses)
+        } else {
+            self.outbox.send(self.fd.as_fd(), parts, responses)
+        }
+    }
+
+    /// Sends what the socket takes now.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(crate) fn flush(&mut self) -> Result<(), Errno> {
+        self.outbox.flush(self.fd.as_fd())
     }
 
     /// Throws input away. False when there is no more.
@@ -382,14 +430,4 @@ fn content_bytes(decoder: &Decoder, coded: &[u8], limits: &Limits) -> usize {
         bytes += len;
     }
     bytes
-}
-
-pub(crate) fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<usize, Errno> {
-    loop {
-        match rustix::net::recv(fd, &mut *room, RecvFlags::empty()) {
-            Ok((_, count)) => return Ok(count),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
 }

@@ -4,8 +4,8 @@
 //!
 //! It is looked at when bytes have come, so that it needs no timer: who sends nothing at all has a deadline.
 
-use crate::deadlines::Patience;
-use crate::settings::Settings;
+use super::patience::Patience;
+use super::settings::Rates;
 
 /// A body that comes faster than so many bytes per second keeps its place in a worker that is full.
 const FAST: u64 = 16 * 1024;
@@ -42,15 +42,15 @@ impl Pace {
     }
 
     /// Tells whether the client is too slow at this.
-    pub(crate) fn is_too_slow(&self, patience: Patience, settings: &Settings, now_ms: u64) -> bool {
+    pub(crate) fn is_too_slow(&self, patience: Patience, rates: &Rates, now_ms: u64) -> bool {
         let rate = match patience {
-            Patience::Head => settings.head_rate,
-            Patience::Body => settings.body_rate,
-            Patience::Write => settings.write_rate,
+            Patience::Head => rates.head,
+            Patience::Body => rates.body,
+            Patience::Write => rates.write,
             Patience::Fresh | Patience::Idle | Patience::Discard => 0,
         };
         let elapsed_ms = now_ms.saturating_sub(self.since_ms);
-        elapsed_ms > settings.rate_grace_ms && self.bytes.saturating_mul(1_000) < rate.saturating_mul(elapsed_ms)
+        elapsed_ms > rates.grace_ms && self.bytes.saturating_mul(1_000) < rate.saturating_mul(elapsed_ms)
     }
 }
 
@@ -76,14 +76,14 @@ mod tests {
 
     #[test]
     fn the_average_counts_once_the_grace_is_over() {
-        let settings = Settings { head_rate: 0, body_rate: 100, rate_grace_ms: 2_000, ..Settings::default() };
+        let rates = Rates { head: 0, body: 100, write: 0, grace_ms: 2_000 };
         let mut pace = Pace::default();
         pace.restart(Patience::Body, 10_000);
-        let slow = |pace: &Pace, now_ms| pace.is_too_slow(Patience::Body, &settings, now_ms);
+        let slow = |pace: &Pace, now_ms| pace.is_too_slow(Patience::Body, &rates, now_ms);
         assert!(!slow(&pace, 12_000));
         assert!(slow(&pace, 12_001));
-        assert!(!pace.is_too_slow(Patience::Head, &settings, 12_001), "no rate is asked for");
-        assert!(!pace.is_too_slow(Patience::Idle, &settings, u64::MAX));
+        assert!(!pace.is_too_slow(Patience::Head, &rates, 12_001), "no rate is asked for");
+        assert!(!pace.is_too_slow(Patience::Idle, &rates, u64::MAX));
         pace.count(1_000);
         assert!(!slow(&pace, 20_000), "who was fast may pause");
         assert!(slow(&pace, 20_001));

@@ -9,7 +9,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::slab::Token;
+use super::slab::Token;
 
 /// How many events one wait returns at most. More stay in the kernel for the next one.
 const EVENTS: usize = 256;

@@ -1,4 +1,4 @@
-//! Who drives the connections while the application works: a helper thread, which knows nothing of the application.
+//! The helper: a thread that drives the connections while the application works. It knows nothing of the application.
 //!
 //! The reactor is the worker's own. When a request goes to the application while other connections are open, the worker
 //! lends it: lays it where the helper finds it. A call that is short ends before the helper has looked twice, and has cost
@@ -9,7 +9,8 @@
 //! The helper is made when it is first needed. While the worker works it looks every 2 ms; when the worker has been idle
 //! for some looks, the helper sleeps until it is needed again: no timer runs in an idle server.
 //!
-//! A child that the application forks has no helper, and the lock may be held for ever there: see [`Desk::abandon`].
+//! A child that the application forks has no helper, and the lock may be held for ever there: see
+//! [`SharedReactor::abandon`].
 
 use std::cell::{OnceCell, RefCell, RefMut};
 use std::fmt;
@@ -23,9 +24,9 @@ use std::time::Duration;
 
 use rustix::event::EventfdFlags;
 
-use crate::poller::{Events, Poller};
 use crate::reactor::Reactor;
 use crate::settings::Settings;
+use crate::table::{Events, Poller};
 
 /// How often the helper looks while the worker works: a call that it sees twice is long.
 const LOOK: Duration = Duration::from_millis(2);
@@ -36,22 +37,22 @@ const STACK_BYTES: usize = 256 * 1024;
 
 /// A worker's reactor, which it lends to a helper while the application works.
 #[derive(Debug)]
-pub struct Desk {
+pub struct SharedReactor {
     /// The reactor while it is not lent.
     own: RefCell<Option<Box<Reactor>>>,
-    shared: Arc<Shared>,
+    lent: Arc<Lent>,
     /// The helper; `None` inside if it could not be made.
     helper: OnceCell<Option<Thread>>,
 }
 
 /// What worker and helper share.
 #[derive(Debug)]
-struct Shared {
+struct Lent {
     /// The reactor while it is lent.
-    lent: Mutex<Option<Box<Reactor>>>,
+    reactor: Mutex<Option<Box<Reactor>>>,
     /// Counts beginnings and ends of calls: odd during one.
     serial: AtomicU64,
-    /// The helper sleeps until somebody wakes it.
+    /// The helper sleeps until it is woken.
     asleep: AtomicBool,
     poller: Poller,
     /// Ends the helper's wait for events when the worker is back.
@@ -94,26 +95,26 @@ impl fmt::Debug for Access<'_> {
     }
 }
 
-impl Desk {
-    /// Takes a reactor in charge.
+impl SharedReactor {
+    /// Takes over a reactor.
     ///
     /// # Errors
     /// No descriptors left.
     pub fn new(reactor: Reactor) -> io::Result<Self> {
-        let shared = Shared {
-            lent: Mutex::new(None),
+        let lent = Lent {
+            reactor: Mutex::new(None),
             serial: AtomicU64::new(0),
             asleep: AtomicBool::new(false),
             poller: reactor.poller(),
             relief: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         };
-        Ok(Self { own: RefCell::new(Some(Box::new(reactor))), shared: Arc::new(shared), helper: OnceCell::new() })
+        Ok(Self { own: RefCell::new(Some(Box::new(reactor))), lent: Arc::new(lent), helper: OnceCell::new() })
     }
 
-    /// Gives access to the reactor, lent or not. Hold it for a moment only: others may be waiting.
+    /// Gives access to the reactor, lent or not. Hold it for a moment only: the helper may be waiting.
     pub fn access(&self) -> Access<'_> {
         let own = self.own.borrow_mut();
-        if own.is_some() { Access(Held::Own(own)) } else { Access(Held::Lent(self.shared.lock())) }
+        if own.is_some() { Access(Held::Own(own)) } else { Access(Held::Lent(self.lent.lock())) }
     }
 
     /// The application begins to work. Without other connections there is nothing to do meanwhile.
@@ -122,12 +123,12 @@ impl Desk {
         if own.as_ref().is_none_or(|reactor| reactor.connections() < 2) {
             return;
         }
-        let Some(helper) = self.helper.get_or_init(|| start(&self.shared)) else { return };
-        *self.shared.lock() = own.take();
+        let Some(helper) = self.helper.get_or_init(|| start(&self.lent)) else { return };
+        *self.lent.lock() = own.take();
         // Either the helper sees the new serial before it falls asleep, or we see that it sleeps.
-        self.shared.next_serial();
-        if self.shared.asleep.load(Ordering::SeqCst) {
-            self.shared.asleep.store(false, Ordering::SeqCst);
+        self.lent.next_serial();
+        if self.lent.asleep.load(Ordering::SeqCst) {
+            self.lent.asleep.store(false, Ordering::SeqCst);
             helper.unpark();
         }
     }
@@ -138,16 +139,16 @@ impl Desk {
         if own.is_some() {
             return;
         }
-        self.shared.next_serial();
-        let mut reactor = self.shared.lock().take();
-        if reactor.as_mut().is_some_and(|reactor| reactor.step_in()) {
-            let _ = rustix::io::write(&self.shared.relief, &1_u64.to_ne_bytes());
+        self.lent.next_serial();
+        let mut reactor = self.lent.lock().take();
+        if reactor.as_mut().is_some_and(|reactor| reactor.resume()) {
+            let _ = rustix::io::write(&self.lent.relief, &1_u64.to_ne_bytes());
         }
         *own = reactor;
     }
 
-    /// For a child that the application forked: from now on there are no connections here. Theirs are the parent's, who
-    /// goes on with them, and so are epoll and the lock, which nobody may ever give back.
+    /// For a child that the application forked: from now on there are no connections here. Those that there were are the
+    /// parent's, which goes on with them, and so are epoll and the lock, which may never be released here.
     pub fn abandon(&self) {
         let Ok(empty) = Reactor::new(Settings::default()) else {
             // Without descriptors there is no way on.
@@ -158,9 +159,9 @@ impl Desk {
     }
 }
 
-impl Shared {
+impl Lent {
     fn lock(&self) -> MutexGuard<'_, Option<Box<Reactor>>> {
-        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reactor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Only the worker calls this.
@@ -173,90 +174,91 @@ impl Shared {
     }
 }
 
-fn start(shared: &Arc<Shared>) -> Option<Thread> {
-    let shared = Arc::clone(shared);
+fn start(lent: &Arc<Lent>) -> Option<Thread> {
+    let lent = Arc::clone(lent);
     let start = || {
         let thread = thread::Builder::new().name("connections".to_owned()).stack_size(STACK_BYTES);
-        thread.spawn(move || help(&shared))
+        thread.spawn(move || help(&lent))
     };
     // Signals are for the threads of the application.
     sys::signals::without_signals(start).ok().map(|handle| handle.thread().clone())
 }
 
-fn help(shared: &Shared) -> ! {
+fn help(lent: &Lent) -> ! {
     let mut events = Events::default();
-    let mut seen = shared.serial.load(Ordering::Acquire);
+    let mut seen = lent.serial.load(Ordering::Acquire);
     let mut idle_looks = 0;
     loop {
         thread::park_timeout(LOOK);
-        if !shared.is_at(seen) {
-            seen = shared.serial.load(Ordering::Acquire);
+        if !lent.is_at(seen) {
+            seen = lent.serial.load(Ordering::Acquire);
             idle_looks = 0;
         } else if seen % 2 == 1 {
-            stand_in(shared, seen, &mut events);
+            drive(lent, seen, &mut events);
             idle_looks = 0;
         } else {
             idle_looks += 1;
             if idle_looks == IDLE_LOOKS {
                 idle_looks = 0;
-                sleep(shared, seen);
+                sleep(lent, seen);
             }
         }
     }
 }
 
 /// Sleeps until the worker begins something.
-fn sleep(shared: &Shared, seen: u64) {
-    shared.asleep.store(true, Ordering::SeqCst);
-    if shared.serial.load(Ordering::SeqCst) == seen {
-        while shared.asleep.load(Ordering::SeqCst) {
+fn sleep(lent: &Lent, seen: u64) {
+    lent.asleep.store(true, Ordering::SeqCst);
+    if lent.serial.load(Ordering::SeqCst) == seen {
+        while lent.asleep.load(Ordering::SeqCst) {
             thread::park();
         }
     }
-    shared.asleep.store(false, Ordering::SeqCst);
+    lent.asleep.store(false, Ordering::SeqCst);
 }
 
 /// Drives the connections for as long as the call with this serial lasts.
-fn stand_in(shared: &Shared, serial: u64, events: &mut Events) {
+fn drive(lent: &Lent, serial: u64, events: &mut Events) {
     let mut began = false;
     let mut timeout_ms = Some(0);
     loop {
         {
-            let mut lent = shared.lock();
-            let Some(reactor) = lent.as_mut().filter(|_| shared.is_at(serial)) else { return };
+            let mut held = lent.lock();
+            let Some(reactor) = held.as_mut().filter(|_| lent.is_at(serial)) else { return };
             if began {
                 reactor.absorb(events);
-                timeout_ms = reactor.stand_in(|| shared.is_at(serial));
+                timeout_ms = reactor.drive(|| lent.is_at(serial));
             } else {
-                reactor.step_back();
+                reactor.give_way();
                 began = true;
             }
         }
-        shared.poller.wait_or(shared.relief.as_fd(), events, timeout_ms);
+        lent.poller.wait_or(lent.relief.as_fd(), events, timeout_ms);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{After, Turn};
+    use crate::conn::After;
+    use crate::reactor::Turn;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
     #[test]
-    fn a_reactor_is_accessible_whether_lent_or_not_and_a_forked_child_gets_an_empty_one() {
-        let desk = Desk::new(Reactor::new(Settings::default()).unwrap()).unwrap();
-        assert_eq!(desk.access().connections(), 0);
-        desk.lend();
-        assert!(desk.own.borrow().is_some(), "without connections nothing is lent");
-        *desk.shared.lock() = desk.own.take();
-        assert_eq!(desk.access().connections(), 0);
-        desk.take_back();
-        assert!(desk.own.borrow().is_some());
-        *desk.shared.lock() = desk.own.take();
-        let _held = desk.shared.lock();
-        desk.abandon();
-        assert_eq!(desk.access().connections(), 0);
+    fn a_reactor_is_accessible_lent_or_not_and_a_forked_child_gets_an_empty_one() {
+        let shared = SharedReactor::new(Reactor::new(Settings::default()).unwrap()).unwrap();
+        assert_eq!(shared.access().connections(), 0);
+        shared.lend();
+        assert!(shared.own.borrow().is_some(), "without connections nothing is lent");
+        *shared.lent.lock() = shared.own.take();
+        assert_eq!(shared.access().connections(), 0);
+        shared.take_back();
+        assert!(shared.own.borrow().is_some());
+        *shared.lent.lock() = shared.own.take();
+        let _held = shared.lent.lock();
+        shared.abandon();
+        assert_eq!(shared.access().connections(), 0);
     }
 
     #[test]
@@ -275,30 +277,30 @@ mod tests {
                 client
             };
             let _backlog: Vec<_> = (0..40).map(connect).collect();
-            let (desk, mut events, mut now_ns) = (Desk::new(reactor).unwrap(), Events::default(), 1);
+            let (shared, mut events, mut now_ns) = (SharedReactor::new(reactor).unwrap(), Events::default(), 1);
             let mut served = 0;
             while served < 20 {
-                let turn = desk.access().turn();
+                let turn = shared.access().turn();
                 match turn {
                     Turn::Request(token) => {
                         served += 1;
-                        desk.access().note_time(now_ns);
-                        desk.lend();
-                        while with_helper && !desk.shared.lock().as_ref().unwrap().is_away() {
+                        shared.access().note_time(now_ns);
+                        shared.lend();
+                        while with_helper && !shared.lent.lock().as_ref().unwrap().is_driven_by_helper() {
                             thread::yield_now();
                         }
                         now_ns += 60_000_000;
                         (&master).write_all(b"x").unwrap();
-                        desk.take_back();
-                        desk.access().finish(token, After::Close);
-                        desk.access().note_time(now_ns);
-                        let turn = desk.access().turn();
+                        shared.take_back();
+                        shared.access().active(token).finish(After::Close);
+                        shared.access().note_time(now_ns);
+                        let turn = shared.access().turn();
                         assert_eq!(turn, Turn::Control, "after request {served}");
                         assert_eq!(rustix::io::read(&control, &mut [0; 8]).unwrap(), 1);
                     }
                     Turn::Wait(timeout_ms) => {
-                        desk.shared.poller.wait(&mut events, timeout_ms);
-                        desk.access().absorb(&mut events);
+                        shared.lent.poller.wait(&mut events, timeout_ms);
+                        shared.access().absorb(&mut events);
                     }
                     turn => panic!("{turn:?}"),
                 }
@@ -309,7 +311,9 @@ mod tests {
 
     #[test]
     fn a_body_that_the_application_has_not_asked_for_does_not_keep_the_helper_awake() {
-        let mut reactor = Reactor::new(Settings { stream_bodies: true, ..Settings::default() }).unwrap();
+        let mut settings = Settings::default();
+        settings.requests.stream_bodies = true;
+        let mut reactor = Reactor::new(settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         reactor.add_listener(listener.into(), None).unwrap();
@@ -328,14 +332,14 @@ mod tests {
             }
         };
         let token = request(&mut reactor, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        reactor.finish(token, After::KeepAlive);
+        reactor.active(token).finish(After::KeepAlive);
         request(&mut reactor, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
-        reactor.step_back();
+        reactor.give_way();
         client.write_all(b"body").unwrap();
         let poller = reactor.poller();
         poller.wait(&mut events, None);
         reactor.absorb(&mut events);
-        assert_eq!(reactor.stand_in(|| true), None);
+        assert_eq!(reactor.drive(|| true), None);
         poller.wait(&mut events, Some(0));
         assert_eq!(events.sources().count(), 0, "epoll tells of it again and again");
     }

@@ -1,6 +1,6 @@
 //! What a client has not taken yet of its response. Bytes are copied here only when the socket is full, so a response
 //! that fits goes out straight from the application's memory. What does not fit into the room of memory goes to a file
-//! without a name (see [`crate::spill`]), so that neither the application nor the memory waits for a slow client.
+//! without a name (see [`super::spill`]), so that neither the application nor the memory waits for a slow client.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,8 +10,9 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use crate::heap;
-use crate::spill::{Room, Spill};
+use super::heap;
+use super::settings::Responses;
+use super::spill::Spill;
 
 /// Parts that one sendmsg(2) takes; far below the kernel's 1,024, since the array lies on the stack.
 const BATCH: usize = 64;
@@ -63,17 +64,23 @@ impl Outbox {
     }
 
     /// Sends `parts` in order behind what is queued; keeps a copy of what the socket does not take now.
-    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Room) -> Result<(), Errno> {
+    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Responses) -> Result<(), Errno> {
         self.send_with(fd, parts, room, SendFlags::NOSIGNAL)
     }
 
     /// As [`Outbox::send`], for what the connection's end follows at once: the kernel holds the last segment back until
     /// then, and sends both as one. See send(2), `MSG_MORE`.
-    pub(crate) fn send_last(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Room) -> Result<(), Errno> {
+    pub(crate) fn send_last(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Responses) -> Result<(), Errno> {
         self.send_with(fd, parts, room, SendFlags::NOSIGNAL | SendFlags::MORE)
     }
 
-    fn send_with(&mut self, fd: BorrowedFd<'_>, parts: &[&[u8]], room: Room, flags: SendFlags) -> Result<(), Errno> {
+    fn send_with(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        parts: &[&[u8]],
+        room: Responses,
+        flags: SendFlags,
+    ) -> Result<(), Errno> {
         if !self.is_empty() {
             // The client may have taken some: a stream whose client was slow once must not wait for its end.
             self.flush(fd)?;
@@ -88,7 +95,7 @@ impl Outbox {
         }
         // Once it is put aside here the application has no more use for its own.
         heap::let_go(rest);
-        let fits = self.queued_bytes + rest <= room.memory_bytes;
+        let fits = self.queued_bytes + rest <= room.buffer_bytes;
         let small = self.segments.len() > 1 && self.tail_bytes() + rest < BATCH_BYTES;
         let to_file = !fits && !small && room.file_bytes > 0 && self.trouble.is_none() && self.make_spill(room);
         let mut batch = Vec::new();
@@ -112,7 +119,7 @@ impl Outbox {
     }
 
     /// Puts bytes into the spill at the end of the queue; what it does not take stays in memory.
-    fn put_aside(&mut self, bytes: &[u8], room: Room) {
+    fn put_aside(&mut self, bytes: &[u8], room: Responses) {
         let written = self.spill(bytes, room);
         self.keep(&bytes[written..]);
     }
@@ -133,7 +140,7 @@ impl Outbox {
     }
 
     /// Has the queue end with a spill, which takes over the tail in memory. False when there can be none.
-    fn make_spill(&mut self, room: Room) -> bool {
+    fn make_spill(&mut self, room: Responses) -> bool {
         let tail = match self.segments.back() {
             Some(Segment::Bytes { .. }) if self.segments.len() > 1 => self.segments.pop_back(),
             _ => None,
@@ -152,7 +159,7 @@ impl Outbox {
     }
 
     /// Appends to the spill at the end of the queue as much as it takes.
-    fn spill(&mut self, bytes: &[u8], room: Room) -> usize {
+    fn spill(&mut self, bytes: &[u8], room: Responses) -> usize {
         let Some(Segment::Spill(spill)) = self.segments.back_mut() else { return 0 };
         let (written, outcome) = spill.append(bytes, room);
         if let Err(error) = outcome {
@@ -303,7 +310,7 @@ mod tests {
     use std::os::fd::{AsFd, OwnedFd};
     use std::os::unix::net::UnixStream;
 
-    const ROOM: Room = Room { memory_bytes: 16 << 20, file_bytes: 1 << 30 };
+    const ROOM: Responses = Responses { buffer_bytes: 16 << 20, file_bytes: 1 << 30 };
 
     fn pair() -> (OwnedFd, UnixStream) {
         let (ours, theirs) =
@@ -353,7 +360,7 @@ mod tests {
     }
 
     /// Sends pieces, takes them back, and returns the most that was in memory.
-    fn through(pieces: &[Vec<u8>], room: Room) -> usize {
+    fn through(pieces: &[Vec<u8>], room: Responses) -> usize {
         let (ours, mut theirs) = pair();
         let mut outbox = Outbox::default();
         let mut most = 0;
@@ -371,23 +378,23 @@ mod tests {
     fn what_memory_has_no_room_for_goes_through_a_file_in_order() {
         let small: Vec<Vec<u8>> = (0..3_000_usize).map(|n| vec![n as u8; 1_000 + n % 700]).collect();
         let large = vec![vec![b'a'; 9_000_000], vec![b'b'; 10], vec![b'c'; 3_000_000]];
-        let room = Room { memory_bytes: 100_000, file_bytes: 1 << 30 };
+        let room = Responses { buffer_bytes: 100_000, file_bytes: 1 << 30 };
         for pieces in [&small, &large] {
             let most = through(pieces, room);
             assert!((1..=100_000 + BATCH_BYTES).contains(&most), "{most} bytes were in memory");
         }
         // When the file has its bytes, memory takes the rest: the caller sees it and waits.
-        let most = through(&large, Room { memory_bytes: 100_000, file_bytes: 1_000_000 });
+        let most = through(&large, Responses { buffer_bytes: 100_000, file_bytes: 1_000_000 });
         assert!(most > 1_000_000, "{most}");
-        assert!(through(&large, Room { memory_bytes: 100_000, file_bytes: 0 }) > 1_000_000);
+        assert!(through(&large, Responses { buffer_bytes: 100_000, file_bytes: 0 }) > 1_000_000);
     }
 
     #[test]
     fn a_client_that_was_slow_once_gets_the_next_piece_at_once() {
-        for memory_bytes in [0, 16 << 20] {
+        for buffer_bytes in [0, 16 << 20] {
             let (ours, mut theirs) = pair();
             let mut outbox = Outbox::default();
-            let room = Room { memory_bytes, ..ROOM };
+            let room = Responses { buffer_bytes, ..ROOM };
             outbox.send(ours.as_fd(), &[&vec![b'a'; 400_000]], room).unwrap();
             assert!(!outbox.is_empty());
             let mut got = vec![0; 400_000];
