@@ -7,8 +7,9 @@ use magnus::{Error, RHash, RModule, Ruby, Symbol, Value, function, method, prelu
 use sys::channel::{Channel, Received};
 use wire::{FromMold, FromWorker, MAX_TEXT_BYTES, Message, ToMold};
 
+use crate::error::system_error;
 use crate::ffi::{self, Locked};
-use crate::{json, system_error};
+use crate::json;
 
 /// The Ruby object. The engine shares the channel with it.
 #[magnus::wrap(class = "Licorne::Native::Control", free_immediately)]

@@ -2,60 +2,64 @@
 //!
 //! It joins the crates that know no Ruby (`reactor`, `http1`, `wire`, `scoreboard`, `directives`) to the Ruby side of
 //! the gem, and is the only door between them. `ffi` holds the unsafe code; the other modules are safe Rust.
+//!
+//! Each room imports only what stands above it here.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | `ffi/` | Ruby's C interface |
+//! | `error`, `json`, `report`, `socket`, `settings` | small things that several rooms need |
+//! | `fork` | this process, or a child that the application forked |
+//! | `control`, `logs`, `directives` | what molds and workers need besides the engine |
+//! | `request/` | the env of a request |
+//! | `seat`, `core` | the worker's seat of the scoreboard; what the objects of the engine share |
+//! | `exchange`, `response/` | a request that is being served; from what the application returned to bytes |
+//! | `rack/` | the objects in an env that reach back to the connection: input, hijack, early hints |
+//! | `serve` | one request: env, application, response, and what comes afterwards |
+//! | `engine` | the loop of a worker |
 
 #![allow(missing_docs)] // The macro of magnus makes a public function without any.
 
-mod body;
 mod control;
+mod core;
 mod directives;
 mod engine;
-mod env;
+mod error;
+mod exchange;
 mod ffi;
-mod hijack;
-mod input;
+mod fork;
 mod json;
-mod keys;
 mod logs;
+mod rack;
+mod report;
+mod request;
 mod response;
+mod seat;
 mod serve;
 mod settings;
-mod sink;
-mod stream;
+mod socket;
 
-use magnus::{Error, RModule, RString, Ruby, Value, function, prelude::*};
+use magnus::{Error, RModule, RString, Ruby, function, prelude::*};
+
+use error::system_error;
 
 /// Defines the module; Ruby calls it when it loads the extension.
 #[magnus::init(name = "licorne_ext")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
-    native.define_module_function("keep_from_children", function!(keep_from_children, 1))?;
-    native.define_module_function("fork_ours", function!(fork_ours, 0))?;
+    fork::define(native)?;
     native.define_module_function("note_fatal_signals", function!(note_fatal_signals, 2))?;
     native.define_module_function("printable_lines", function!(printable_lines, 1))?;
     directives::define(native)?;
     logs::define(native)?;
     control::define(ruby, native)?;
-    input::define(ruby, native)?;
-    hijack::define(ruby, native)?;
+    rack::define(ruby, native)?;
     engine::define(ruby, native)
 }
 
 fn set_cloexec(ruby: &Ruby, number: i32) -> Result<(), Error> {
     ffi::set_cloexec(number).map_err(|error| system_error(ruby, "fcntl", &error))
-}
-
-/// Has children that this process forks from now on lose what these descriptors lead to.
-fn keep_from_children(ruby: &Ruby, numbers: Vec<i32>) -> Result<(), Error> {
-    ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))?;
-    numbers.into_iter().for_each(ffi::keep_from_children);
-    Ok(())
-}
-
-/// `Process.fork`, of a child that is the server's own and loses nothing.
-fn fork_ours(ruby: &Ruby) -> Result<Value, Error> {
-    let process: RModule = ruby.class_object().const_get("Process")?;
-    ffi::forking_ours(|| process.funcall("fork", ()))
 }
 
 /// Has this process, a worker, note in its seat of the scoreboard which signal ends it, and where that came from.
@@ -72,14 +76,4 @@ fn note_fatal_signals(ruby: &Ruby, scoreboard: i32, seat: usize) -> Result<(), E
 /// Without what a terminal would act upon, and in UTF-8 whatever it was.
 fn printable_lines(text: RString) -> String {
     ffi::with_bytes(text.as_value(), |bytes| sys::text::printable_lines(&String::from_utf8_lossy(bytes)).into_owned())
-}
-
-/// Makes the `Errno::…` exception of a failed call.
-pub(crate) fn system_error(ruby: &Ruby, call: &str, error: &std::io::Error) -> Error {
-    let arguments = (call, error.raw_os_error());
-    let class = ruby.exception_system_call_error();
-    match class.new_instance(arguments) {
-        Ok(exception) => Error::from(exception),
-        Err(other) => other,
-    }
 }

@@ -9,6 +9,7 @@ use magnus::{Error, RHash, RModule, RString, Ruby, function, prelude::*};
 use sys::listener::{Listener, Options};
 use sys::user::User;
 
+use crate::error::system_error;
 use crate::ffi;
 
 /// The arguments of the directive `user`: a name, and a group or nil.
@@ -47,7 +48,7 @@ fn open_log(ruby: &Ruby, path: RString, user: Named, old: Option<i32>) -> Result
 
 /// Makes a descriptor that `open_log` returned the one of another number, and closes it.
 fn put_descriptor(ruby: &Ruby, from: i32, to: i32) -> Result<(), Error> {
-    let from = ffi::adopt_descriptor(from).map_err(|error| crate::system_error(ruby, "fcntl", &error))?;
+    let from = ffi::adopt_descriptor(from).map_err(|error| system_error(ruby, "fcntl", &error))?;
     sys::stdio::put_at(from, to).map_err(|error| raised(ruby, &error))
 }
 

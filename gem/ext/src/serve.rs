@@ -10,22 +10,15 @@ use reactor::{After, Body, Fault, Token};
 use scoreboard::State;
 use sys::clock::monotonic_ns;
 
-use crate::engine::{Core, Running, own, report};
-use crate::env::Parts;
-use crate::ffi::{Escape, Flow, Locked, element, fixnum, ids, is_array, is_plain_array, length, protect};
-use crate::hijack::{EarlyHints, close_socket};
-use crate::input::Input;
+use crate::core::{Core, Running};
+use crate::exchange::Exchange;
+use crate::ffi::{Escape, Locked, element, fixnum, ids, is_array, length, protect};
+use crate::fork::own;
+use crate::rack::{EarlyHints, Input};
+use crate::report::report;
+use crate::request::env::Parts;
 use crate::response::{Outcome, respond};
-
-/// A request that is being served, and who is told about it.
-pub(crate) struct Exchange<'a> {
-    pub(crate) core: &'a Core,
-    pub(crate) ruby: &'a Ruby,
-    pub(crate) events: Value,
-    pub(crate) token: Token,
-    pub(crate) asked: Asked,
-    pub(crate) env: Value,
-}
+use crate::socket::close_socket;
 
 /// Serves a request. Comes back with an [`Escape`] only when the worker must end: an exception that is no StandardError.
 pub(crate) fn serve(
@@ -43,9 +36,9 @@ pub(crate) fn serve(
     let Some(asked) = begin(core, token) else { return Ok(()) };
     let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, large)| {
         let exchange = Exchange { core, ruby, events, token, asked, env };
-        let outcome = exchange.run(app);
+        let outcome = run(&exchange, app);
         if !matches!(outcome, Ended::Escaped(Escape::Child(_))) {
-            exchange.afterwards(&outcome)?;
+            afterwards(&exchange, &outcome)?;
         }
         if let Ended::Escaped(escape) = outcome {
             return Err(escape);
@@ -68,8 +61,8 @@ pub(crate) fn serve(
     }
     reactor.note_time(now_ns);
     let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
-    core.end_running();
-    core.seat(|seat| seat.end_request(now_ns, state));
+    core.current.end();
+    core.seat.look(|seat| seat.end_request(now_ns, state));
     outcome
 }
 
@@ -81,7 +74,7 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     let connections = reactor.connections() as u64;
     let active = reactor.active(token);
     let request = active.request()?;
-    core.seat(|seat| {
+    core.seat.look(|seat| {
         let (head, buffer) = (request.head, request.buffer);
         seat.set_connections(connections);
         seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
@@ -108,8 +101,8 @@ fn build_env(
     let is_large = body.is_large();
     let streamed = core.reactor().active(token).streamed_body();
     let input = match streamed {
-        Some(bytes) => Some(core.streaming.input(ruby, serial, bytes)),
-        None => (!matches!(body, Body::Empty)).then(|| core.streaming.whole_input(ruby, body)),
+        Some(bytes) => Some(Input::of_arriving(ruby, &core.streaming, serial, bytes)),
+        None => (!matches!(body, Body::Empty)).then(|| Input::of_whole(ruby, &core.streaming, body)),
     };
     let large = input.filter(|_| is_large || streamed.is_some());
     let parts = Parts {
@@ -131,7 +124,7 @@ fn build_env(
         core.template.give_back(scratch);
         env?
     };
-    core.begin_running(Running { serial, token }, env);
+    core.current.begin(Running { serial, token }, env);
     Ok((env, large))
 }
 
@@ -145,145 +138,114 @@ pub(crate) enum Ended {
     Escaped(Escape),
 }
 
-impl Exchange<'_> {
-    /// Calls the application and responds.
-    fn run(&self, app: Value) -> Ended {
-        let mut result = self.call(app);
-        if let Ok(triple) = result
-            && status_of(triple) == Some(100)
-        {
-            // The client was invited to send its body before the application was called at all.
-            let again = protect(|rb| rb.delete(self.env, self.core.template.keys.http_expect));
-            result = again.and_then(|()| self.call(app));
-        }
-        match result {
-            Ok(triple) => match own(respond(self, triple)) {
-                Ok(Outcome { status, fields, error }) => Ended::Responded { status, fields, error },
-                Err(escape) => self.fail(escape),
-            },
-            Err(escape) => self.fail(escape),
-        }
+/// Calls the application and responds.
+fn run(exchange: &Exchange<'_>, app: Value) -> Ended {
+    let mut result = call(exchange, app);
+    if let Ok(triple) = result
+        && status_of(triple) == Some(100)
+    {
+        // The client was invited to send its body before the application was called at all.
+        let again = protect(|rb| rb.delete(exchange.env, exchange.core.template.keys.http_expect));
+        result = again.and_then(|()| call(exchange, app));
     }
-
-    fn call(&self, app: Value) -> Result<Value, Escape> {
-        self.core.away(|| {
-            protect(|rb| {
-                rb.check_interrupts();
-                rb.call(app, ids().call, &[self.env])
-            })
-        })
+    match result {
+        Ok(triple) => match own(respond(exchange, triple)) {
+            Ok(Outcome { status, fields, error }) => Ended::Responded { status, fields, error },
+            Err(escape) => fail(exchange, escape),
+        },
+        Err(escape) => fail(exchange, escape),
     }
+}
 
-    /// What the client asked for, as far as it still can have it: behind a body that nobody read comes no request.
-    pub(crate) fn asked_now(&self) -> Asked {
-        let keep_alive = self.asked.keep_alive && self.core.reactor().active(self.token).body_is_read();
-        Asked { keep_alive, ..self.asked }
-    }
-
-    /// Tells whether the application took the connection over.
-    pub(crate) fn is_hijacked(&self) -> bool {
-        self.core.hijacked.get().is_some()
-    }
-
-    /// Answers 500 to what went wrong before any byte of a response was sent.
-    fn fail(&self, escape: Escape) -> Ended {
-        let Some(exception) = escape.standard_error() else { return Ended::Escaped(escape) };
-        if !self.is_hijacked()
-            && let Some(fault) = self.core.streaming.take_fault()
-        {
-            // The client's fault, and no news to anybody.
-            let mut reactor = self.core.reactor();
-            match fault {
-                Fault::Gone => reactor.active(self.token).finish(After::Abort),
-                Fault::Refused(status) => reactor.active(self.token).refuse(status),
-            }
-            return Ended::Failed(exception);
-        }
-        report(self.events, "app_error", exception);
-        self.core.seat(|seat| seat.count_server_error());
-        if let Some(socket) = self.core.hijacked.get() {
-            // Whoever failed has not handed it on to anybody, and no other owner would close it before a collection.
-            close_socket(socket);
-        } else {
-            let mut reactor = self.core.reactor();
-            let mut response = Vec::with_capacity(160);
-            write_error(&mut response, 500, reactor.date());
-            let mut active = reactor.active(self.token);
-            let after = match active.send(&[&response]) {
-                Ok(()) => After::Close,
-                Err(_) => After::Abort,
-            };
-            active.finish(after);
-        }
-        Ended::Failed(exception)
-    }
-
-    /// Runs what the application left to be done after the response. One that fails does not stop the others.
-    fn afterwards(&self, ended: &Ended) -> Result<(), Escape> {
-        let keys = &self.core.template.keys;
-        let lists = protect(|rb| (rb.fetch(self.env, keys.after_reply), rb.fetch(self.env, keys.response_finished)));
-        let Ok((after_reply, finished)) = lists else { return Ok(()) };
-        if is_array(after_reply) && length(after_reply) > 0 {
-            let mut index = 0;
-            while index < length(after_reply) {
-                self.isolated(element(after_reply, index), &[])?;
-                index += 1;
-            }
-        }
-        if !is_array(finished) || length(finished) == 0 {
-            return Ok(());
-        }
-        let nil = self.ruby.qnil().as_value();
-        let (status, fields, error) = match ended {
-            Ended::Responded { status, fields, error } => {
-                (*status, *fields, error.map_or(nil, |error| error.as_value()))
-            }
-            Ended::Failed(error) | Ended::Escaped(Escape::Raised(error)) => (nil, nil, error.as_value()),
-            Ended::Escaped(Escape::Jump(_) | Escape::Child(_)) => (nil, nil, nil),
-        };
-        for index in (0..length(finished)).rev() {
-            self.isolated(element(finished, index), &[self.env, status, fields, error])?;
-        }
-        Ok(())
-    }
-
-    /// Calls something of the application's that must not keep others from being called.
-    ///
-    /// # Errors
-    /// This is a child that was forked in the call.
-    fn isolated(&self, callable: Value, arguments: &[Value]) -> Result<(), Escape> {
-        let outcome = self.core.away(|| {
-            protect(|rb| {
-                rb.call(callable, ids().call, arguments);
-            })
-        });
-        match outcome {
-            Err(Escape::Raised(exception)) => report(self.events, "after_reply_error", exception),
-            Err(child @ Escape::Child(_)) => return Err(child),
-            Ok(()) | Err(Escape::Jump(_)) => {}
-        }
-        Ok(())
-    }
-
-    /// Closes a body, if it can be closed.
-    pub(crate) fn close_body(&self, body: Value) -> Result<(), Escape> {
-        if is_plain_array(body) {
-            return Ok(());
-        }
+fn call(exchange: &Exchange<'_>, app: Value) -> Result<Value, Escape> {
+    exchange.core.away(|| {
         protect(|rb| {
-            if rb.responds(body, ids().close) {
-                rb.call(body, ids().close, &[]);
-            }
+            rb.check_interrupts();
+            rb.call(app, ids().call, &[exchange.env])
         })
+    })
+}
+
+/// Answers 500 to what went wrong before any byte of a response was sent.
+fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
+    let Some(exception) = escape.standard_error() else { return Ended::Escaped(escape) };
+    if !exchange.is_hijacked()
+        && let Some(fault) = exchange.core.streaming.take_fault()
+    {
+        // The client's fault: it is not reported.
+        let mut reactor = exchange.core.reactor();
+        match fault {
+            Fault::Gone => reactor.active(exchange.token).finish(After::Abort),
+            Fault::Refused(status) => reactor.active(exchange.token).refuse(status),
+        }
+        return Ended::Failed(exception);
     }
+    report(exchange.events, "app_error", exception);
+    exchange.core.seat.look(|seat| seat.count_server_error());
+    if let Some(socket) = exchange.core.current.hijacked() {
+        // An application that failed has not passed it on, and no other owner would close it before a collection.
+        close_socket(socket);
+    } else {
+        let mut reactor = exchange.core.reactor();
+        let mut response = Vec::with_capacity(160);
+        write_error(&mut response, 500, reactor.date());
+        let mut active = reactor.active(exchange.token);
+        let after = match active.send(&[&response]) {
+            Ok(()) => After::Close,
+            Err(_) => After::Abort,
+        };
+        active.finish(after);
+    }
+    Ended::Failed(exception)
+}
+
+/// Runs what the application left to be done after the response. One that fails does not stop the others.
+fn afterwards(exchange: &Exchange<'_>, ended: &Ended) -> Result<(), Escape> {
+    let keys = &exchange.core.template.keys;
+    let lists =
+        protect(|rb| (rb.fetch(exchange.env, keys.after_reply), rb.fetch(exchange.env, keys.response_finished)));
+    let Ok((after_reply, finished)) = lists else { return Ok(()) };
+    if is_array(after_reply) && length(after_reply) > 0 {
+        let mut index = 0;
+        while index < length(after_reply) {
+            isolated(exchange, element(after_reply, index), &[])?;
+            index += 1;
+        }
+    }
+    if !is_array(finished) || length(finished) == 0 {
+        return Ok(());
+    }
+    let nil = exchange.ruby.qnil().as_value();
+    let (status, fields, error) = match ended {
+        Ended::Responded { status, fields, error } => (*status, *fields, error.map_or(nil, |error| error.as_value())),
+        Ended::Failed(error) | Ended::Escaped(Escape::Raised(error)) => (nil, nil, error.as_value()),
+        Ended::Escaped(Escape::Jump(_) | Escape::Child(_)) => (nil, nil, nil),
+    };
+    for index in (0..length(finished)).rev() {
+        isolated(exchange, element(finished, index), &[exchange.env, status, fields, error])?;
+    }
+    Ok(())
+}
+
+/// Calls something of the application's that must not keep others from being called.
+///
+/// # Errors
+/// This is a child that was forked in the call.
+fn isolated(exchange: &Exchange<'_>, callable: Value, arguments: &[Value]) -> Result<(), Escape> {
+    let outcome = exchange.core.away(|| {
+        protect(|rb| {
+            rb.call(callable, ids().call, arguments);
+        })
+    });
+    match outcome {
+        Err(Escape::Raised(exception)) => report(exchange.events, "after_reply_error", exception),
+        Err(child @ Escape::Child(_)) => return Err(child),
+        Ok(()) | Err(Escape::Jump(_)) => {}
+    }
+    Ok(())
 }
 
 /// Returns the status of a response if it is plainly one.
 fn status_of(triple: Value) -> Option<i64> {
     fixnum(element(triple, 0))
-}
-
-/// Whether an iteration over a body goes on.
-pub(crate) fn flow(go_on: bool) -> Flow {
-    if go_on { Flow::Continue } else { Flow::Break }
 }

@@ -33,7 +33,7 @@ fn descriptors() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).map_or(usize::MAX, |limit| limit.saturating_sub(RESERVE).max(1))
 }
 
-/// Makes of `trusted_proxies` whose word counts; `None`: the configuration does not say.
+/// Returns the peers whose word counts, by `trusted_proxies`; `None`: the configuration does not say.
 ///
 /// # Errors
 /// It is no list of addresses and networks.

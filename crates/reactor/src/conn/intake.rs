@@ -77,7 +77,7 @@ impl Drop for Intake {
     }
 }
 
-/// Intakes that nobody uses now.
+/// Intakes that are not in use.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "they move between the pool and connections, a pointer at a time")]
 pub(crate) struct Pool(Vec<Box<Intake>>);

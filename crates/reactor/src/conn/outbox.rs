@@ -34,9 +34,9 @@ enum Segment {
 pub(crate) struct Outbox {
     segments: VecDeque<Segment>,
     queued_bytes: usize,
-    /// How many bytes were taken late, by [`Outbox::flush`], since somebody asked.
+    /// How many bytes were taken late, by [`Outbox::flush`], since that was asked last.
     flushed_bytes: usize,
-    /// Why nothing can go to a file, and whether somebody was told.
+    /// Why nothing can go to a file, and whether that was told.
     trouble: Option<(io::Error, bool)>,
 }
 
@@ -168,7 +168,7 @@ impl Outbox {
         written
     }
 
-    /// What is queued, in order, for somebody else to send.
+    /// What is queued, in order, for another worker to send.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Queued<'_>> {
         self.segments.iter().map(|segment| match segment {
             Segment::Bytes { bytes, at } => Queued::Bytes(&bytes[*at..]),

@@ -1,8 +1,8 @@
-//! Who sends or takes too little. The deadlines between bytes let a client go on for hours with a byte now and then; this
+//! Clients that send or take too little. The deadlines between bytes let a client go on for hours with a byte now and then; this
 //! asks for a number of bytes per second as well, on average since it began to send this head or body or to take this
-//! response. Who was fast may pause, as honest clients on bad lines do.
+//! response. A fast start buys a pause, so that honest clients on bad lines survive.
 //!
-//! It is looked at when bytes have come, so that it needs no timer: who sends nothing at all has a deadline.
+//! It is looked at when bytes have come, so that it needs no timer: a client that sends nothing at all has a deadline.
 
 use super::patience::Patience;
 use super::settings::Rates;
@@ -85,7 +85,7 @@ mod tests {
         assert!(!pace.is_too_slow(Patience::Head, &rates, 12_001), "no rate is asked for");
         assert!(!pace.is_too_slow(Patience::Idle, &rates, u64::MAX));
         pace.count(1_000);
-        assert!(!slow(&pace, 20_000), "who was fast may pause");
+        assert!(!slow(&pace, 20_000), "a fast start buys a pause");
         assert!(slow(&pace, 20_001));
         pace.restart(Patience::Write, 20_001);
         assert!(!slow(&pace, 20_002) && slow(&pace, 30_000), "what was sent does not pay for what is taken");

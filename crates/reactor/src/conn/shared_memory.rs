@@ -2,7 +2,7 @@
 //!
 //! A temporary file costs more than twice the CPU time of memory (1 MiB: 745 against 225 us per request), but memory for
 //! every body that some client may announce would have no bound. So there is a fixed amount for all of them together,
-//! and a file for who comes too late. Some buffers are kept for the next bodies: memory that is fresh from the kernel comes
+//! and a file for a body that comes too late. Some buffers are kept for the next bodies: memory that is fresh from the kernel comes
 //! a page at a time, and doubles what an upload costs.
 
 use std::collections::VecDeque;
@@ -21,12 +21,12 @@ const KEPT_BYTES: usize = 2 << 20;
 pub struct SharedMemory {
     left: Arc<AtomicUsize>,
     most_for_one: usize,
-    /// Buffers that nobody uses now.
+    /// Buffers that are not in use.
     kept: Arc<Mutex<VecDeque<Vec<u8>>>>,
 }
 
 impl SharedMemory {
-    /// Makes it so large. 0 gives nothing to anybody.
+    /// Makes it so large. With 0 no body gets any.
     pub fn new(bytes: usize) -> Self {
         Self { left: Arc::new(AtomicUsize::new(bytes)), most_for_one: bytes / PART, kept: Arc::default() }
     }
@@ -76,7 +76,7 @@ impl Share {
         self.bytes
     }
 
-    /// Keeps a buffer for the next who has a share.
+    /// Keeps a buffer for the next body that has a share.
     pub(crate) fn keep(&self, buffer: Vec<u8>) {
         self.of.keep(buffer);
     }

@@ -9,7 +9,9 @@ use magnus::Value;
 use magnus::rb_sys::AsRawValue;
 use rb_sys::{ID, VALUE};
 
-use super::{Escape, Panic, Rb, is_forked, protect, strings, value};
+use super::forks::is_forked;
+use super::protect::{Escape, Panic, Rb, protect, value};
+use super::strings;
 
 /// A method name.
 #[derive(Clone, Copy)]
@@ -163,7 +165,7 @@ fn withdraw(number: VALUE) -> bool {
 }
 
 /// Lends a block for as long as `work` lasts, which gets it and gives it to Ruby. Calls of other threads are served too,
-/// one at a time; calls afterwards raise. Call it outside of [`super::protect`], or where nothing jumps out of `work`.
+/// one at a time; calls afterwards raise. Call it outside of [`protect`], or where nothing jumps out of `work`.
 ///
 /// # Errors
 /// What was asked of this thread while it waited for another one to leave the block.

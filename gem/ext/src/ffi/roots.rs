@@ -6,7 +6,7 @@ use magnus::Value;
 use magnus::rb_sys::AsRawValue;
 use rb_sys::{Qnil, VALUE};
 
-use super::value;
+use super::protect::value;
 
 /// A place for one object, which the garbage collector keeps alive and does not move as long as it is there. The place
 /// itself lasts as long as the process: for what a worker has once. See rb_gc_register_address in Ruby's extension.rdoc.

@@ -6,7 +6,7 @@ use magnus::rb_sys::AsRawValue;
 use magnus::{RClass, Value};
 use rb_sys::{VALUE, rb_data_type_t};
 
-use super::{Rb, value};
+use super::protect::{Rb, value};
 
 struct Type(rb_data_type_t);
 

@@ -6,7 +6,7 @@ use magnus::Value;
 use magnus::rb_sys::AsRawValue;
 use rb_sys::{VALUE, ruby_value_type, st_data_t, st_retval};
 
-use super::{Rb, value};
+use super::protect::{Rb, value};
 
 /// Tells whether an object is a String.
 pub(crate) fn is_string(object: Value) -> bool {
@@ -72,7 +72,7 @@ fn start_of(bytes: &[u8]) -> *const std::os::raw::c_char {
 }
 
 fn bytes_of(string: &Value) -> &[u8] {
-    // SAFETY: it is a live String, and nobody calls Ruby while the slice lives.
+    // SAFETY: it is a live String, and no code calls Ruby while the slice lives.
     unsafe {
         let start = rb_sys::RSTRING_PTR(string.as_raw()).cast::<u8>();
         let bytes = rb_sys::RSTRING_LEN(string.as_raw()).cast_unsigned() as usize;
@@ -165,7 +165,7 @@ impl Rb<'_> {
         unsafe { rb_sys::rb_str_modify_expand(string.as_raw(), count as i64) };
         // SAFETY: it is a live String.
         let before = unsafe { rb_sys::RSTRING_LEN(string.as_raw()) };
-        // SAFETY: the room behind its end is ours, and nobody calls Ruby while the slice lives. It is set to zero first,
+        // SAFETY: the room behind its end is ours, and no code calls Ruby while the slice lives. It is set to zero first,
         // since a slice of what was never written is no slice.
         let room = unsafe {
             let start = rb_sys::RSTRING_PTR(string.as_raw()).cast::<u8>().cast_mut().add(before as usize);

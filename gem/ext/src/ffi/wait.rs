@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use reactor::Waker;
 
-use super::Rb;
+use super::protect::{Panic, Rb};
 
 struct Wait<F> {
     closure: Option<F>,
-    panic: Option<super::Panic>,
+    panic: Option<Panic>,
 }
 
 extern "C" fn run<F: FnOnce()>(argument: *mut c_void) -> *mut c_void {

@@ -1,5 +1,5 @@
 //! `rack.input`: a complete request body, in memory or in an unlinked file, so that reading it never waits for the client;
-//! or one that is still arriving (see [`crate::stream`]).
+//! or one that is still arriving (see [`super::feed`]).
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -11,9 +11,11 @@ use magnus::{
 };
 use reactor::{Body, Memory};
 
-use crate::ffi::Locked;
-use crate::stream::Feed;
-use crate::{ffi, system_error};
+use crate::error::system_error;
+use crate::ffi::{self, Locked};
+use crate::request::streaming::{Feed, Streaming};
+
+use super::feed;
 
 /// What a line of a file is searched in at a time.
 const LINE_READ_BYTES: usize = 16 * 1024;
@@ -86,8 +88,17 @@ impl Input {
         Self { state: Locked::new(RefCell::new(State { source, position: 0, feed: None })), weight }
     }
 
-    /// Makes the input of a request whose body is still to come.
-    pub(crate) fn fed(feed: Feed) -> Self {
+    /// Makes the input of a request whose body came with its head.
+    pub(crate) fn of_whole(ruby: &Ruby, streaming: &Streaming, body: Body) -> Obj<Self> {
+        ruby.obj_wrap_as(Self::new(body), streaming.class())
+    }
+
+    /// Makes the input of a request whose body has so many bytes, or is chunked, and is still to come.
+    pub(crate) fn of_arriving(ruby: &Ruby, streaming: &Streaming, serial: u64, bytes: Option<u64>) -> Obj<Self> {
+        ruby.obj_wrap_as(Self::fed(streaming.feed(serial, bytes)), streaming.class())
+    }
+
+    fn fed(feed: Feed) -> Self {
         let state = State { source: Source::Growing(Vec::new()), position: 0, feed: Some(feed) };
         Self { state: Locked::new(RefCell::new(state)), weight: 0 }
     }
@@ -105,7 +116,7 @@ impl Input {
                 feed
             };
             // No guard is held: this waits, and other threads may read from this input.
-            let more = crate::stream::more(ruby, feed.serial)?;
+            let more = feed::more(ruby, feed.serial)?;
             let mut state = self.state(ruby).borrow_mut();
             match more {
                 Some(bytes) => state.push(bytes, &feed).map_err(failed)?,

@@ -8,8 +8,8 @@ use magnus::{Error, RClass, RHash, Ruby, Value, prelude::*};
 use reactor::{Peer, Proxied, Request};
 
 use crate::ffi::{self, Rb, with_bytes};
-use crate::hijack::request_class;
-use crate::keys::Keys;
+
+use super::keys::Keys;
 
 /// What env is made from.
 pub(crate) struct Template {
@@ -19,7 +19,7 @@ pub(crate) struct Template {
     /// Entries of the configuration that beat what a request says (Unicorn's `HttpRequest::DEFAULTS`).
     overrides: Vec<(Value, Value)>,
     keep_underscores: bool,
-    /// Whose word counts; everybody's for the scheme, as in Unicorn, where the configuration does not say.
+    /// The proxies whose word counts; for the scheme that of any peer, as in Unicorn, where the configuration does not say.
     trusted: Option<Trusted>,
     /// The peer of the last request and its text: behind a proxy it is always the same.
     last_peer: RefCell<(Option<Peer>, String)>,
@@ -43,6 +43,7 @@ impl Template {
         ruby: &Ruby,
         given: RHash,
         empty_input: Value,
+        request_class: RClass,
         keep_underscores: bool,
         trusted: Option<Trusted>,
     ) -> Result<Self, Error> {
@@ -73,7 +74,7 @@ impl Template {
         Ok(Self {
             keys,
             base: ffi::keep(base).as_value(),
-            request_class: ffi::keep(request_class(ruby)?),
+            request_class: ffi::keep(request_class),
             overrides,
             keep_underscores,
             trusted,

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use magnus::{Value, prelude::*};
 
-use crate::ffi::{Rb, element, ids, is_array, is_string, length, with_bytes};
+use crate::ffi::{Flow, Rb, element, ids, is_array, is_string, length, with_bytes};
 
 /// A body by how it is sent.
 pub(crate) enum Content {
@@ -54,7 +54,7 @@ pub(crate) fn classify(rb: Rb<'_>, body: Value) -> Result<Content, String> {
             let pieces = rb.array();
             rb.each(body, |rb, piece, _| {
                 rb.push(pieces, piece);
-                crate::ffi::Flow::Continue
+                Flow::Continue
             });
             return Ok(strings(rb, pieces));
         }

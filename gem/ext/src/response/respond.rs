@@ -2,16 +2,15 @@
 
 use http1::response::{BadField, BodyFraming, Plan, Writer, reason_phrase};
 use magnus::{Exception, Value, prelude::*};
-use reactor::After;
 
-use crate::body::{Content, classify};
-use crate::engine::{own, report_text};
-use crate::ffi::{
-    self, Escape, Flow, Rb, element, fixnum, ids, is_array, is_hash, is_plain_array, is_string, length, protect,
-    with_bytes,
-};
-use crate::serve::Exchange;
-use crate::sink::{Sink, Written};
+use crate::exchange::Exchange;
+use crate::ffi::{Escape, Flow, Rb, element, fixnum, ids, is_array, is_plain_array, length, protect, with_bytes};
+use crate::fork::own;
+use crate::report::{report, report_text};
+
+use super::content::{Content, classify};
+use super::fields::each_field_with_own;
+use super::sink::{Sink, Written};
 
 /// A response that was begun.
 pub(crate) struct Outcome {
@@ -87,7 +86,7 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
         exchange.core.reactor().active(exchange.token).finish(after);
     }
     if answer.code >= 500 {
-        exchange.core.seat(|seat| seat.count_server_error());
+        exchange.core.seat.look(|seat| seat.count_server_error());
     }
     for (name, why) in bad {
         let text = format!("response field {} dropped: {why}", String::from_utf8_lossy(&name));
@@ -123,7 +122,7 @@ fn settle(
         Ok(()) => {}
         Err(escape) => match escape.standard_error() {
             Some(exception) if begun || exchange.is_hijacked() => {
-                crate::engine::report(exchange.events, "app_error", exception);
+                report(exchange.events, "app_error", exception);
                 error = Some(exception);
             }
             _ => return Err(escape),
@@ -131,7 +130,7 @@ fn settle(
     }
     if let Err(escape) = closed {
         let exception = escape.standard_error().ok_or(escape)?;
-        crate::engine::report(exchange.events, "app_error", exception);
+        report(exchange.events, "app_error", exception);
         error = error.or(Some(exception));
     }
     Ok(error)
@@ -141,7 +140,7 @@ fn settle(
 fn after_hijack(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome, Escape> {
     let nil = exchange.ruby.qnil().as_value();
     if is_array(triple) && length(triple) > 2 {
-        // The connection may be somebody else's by now, who has nothing to do with a body that fails to close.
+        // The connection may have another owner by now, which has nothing to do with a body that fails to close.
         let closed = exchange.close_body(element(triple, 2));
         let error = settle(exchange, Ok(()), closed, false)?;
         return Ok(Outcome { status: element(triple, 0), fields: element(triple, 1), error });
@@ -193,7 +192,7 @@ fn compose(
     bad: &mut Vec<(Vec<u8>, BadField)>,
 ) -> End {
     // Known statuses have their own; Unicorn's users may invent others.
-    let reason = match (exchange.core.reasons.get(&answer.code), reason_phrase(answer.code)) {
+    let reason = match (exchange.core.responses.reasons.get(&answer.code), reason_phrase(answer.code)) {
         (Some(reason), _) => Some(reason.clone()),
         (None, "") => with_bytes(answer.status, reason_of),
         (None, _) => None,
@@ -223,67 +222,4 @@ fn compose(
         return End::Hijacked(callable);
     }
     End::Planned(writer.finish(head, answer.content.length()))
-}
-
-/// Visits names and values of header fields, one value at a time: Strings, elements of Arrays, and what `to_s` makes of
-/// others. Keys that begin with `rack.` are for the server.
-pub(crate) fn each_field(rb: Rb<'_>, fields: Value, visit: impl FnMut(Value, Value) -> Flow) {
-    each_field_with_own(rb, fields, &mut None, visit);
-}
-
-fn each_field_with_own(
-    rb: Rb<'_>,
-    fields: Value,
-    hijack: &mut Option<Value>,
-    mut visit: impl FnMut(Value, Value) -> Flow,
-) {
-    let mut pair = |rb: Rb<'_>, name: Value, value: Value| {
-        // An array of pairs yields each pair as one object.
-        let (name, value) =
-            if is_array(name) && value.is_nil() { (element(name, 0), element(name, 1)) } else { (name, value) };
-        let name = rb.to_string(name);
-        if with_bytes(name, |name| name.starts_with(b"rack.")) {
-            if with_bytes(name, |name| name == b"rack.hijack") && !value.is_nil() {
-                *hijack = Some(value);
-            }
-            return Flow::Continue;
-        }
-        if is_string(value) {
-            return visit(name, value);
-        }
-        if is_array(value) {
-            let mut index = 0;
-            while index < length(value) {
-                let one = rb.to_string(element(value, index));
-                if visit(name, one) == Flow::Break {
-                    return Flow::Break;
-                }
-                index += 1;
-            }
-            return Flow::Continue;
-        }
-        visit(name, rb.to_string(value))
-    };
-    if is_hash(fields) {
-        rb.each_pair(fields, pair);
-    } else if is_array(fields) {
-        rb.each_element(fields, |rb, element| pair(rb, element, ffi::ruby().qnil().as_value()));
-    } else if !fields.is_nil() {
-        rb.each(fields, pair);
-    }
-}
-
-impl Sink<'_, '_> {
-    /// What becomes of the connection.
-    fn after(&self, keep_alive: bool, body_ended_well: bool) -> After {
-        if !body_ended_well || !self.is_complete() {
-            After::Abort
-        } else if keep_alive {
-            After::KeepAlive
-        } else if self.ends_by_close() {
-            After::End
-        } else {
-            After::Close
-        }
-    }
 }

@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use http1::response::{Body, BodyFraming};
 use magnus::Value;
+use reactor::After;
 use sys::clock::monotonic_ns;
 
-use crate::body::Content;
+use crate::exchange::Exchange;
 use crate::ffi::{Escape, Flow, Rb, element, ids, length, protect, with_all_bytes, with_block, with_bytes};
-use crate::hijack::{close_socket, ruby_socket};
-use crate::serve::{Exchange, flow};
+use crate::socket::{close_socket, ruby_socket};
+
+use super::content::Content;
 
 /// Bodies up to this size are copied behind the head: one small copy is cheaper than the kernel's gathering.
 const COPIED_BYTES: usize = 8 * 1024;
@@ -69,6 +71,19 @@ impl<'e, 'x> Sink<'e, 'x> {
     /// Tells whether only the end of the connection shows where the body ends.
     pub(crate) fn ends_by_close(&self) -> bool {
         self.body.ends_by_close()
+    }
+
+    /// Returns what becomes of the connection.
+    pub(super) fn after(&self, keep_alive: bool, body_ended_well: bool) -> After {
+        if !body_ended_well || !self.is_complete() {
+            After::Abort
+        } else if keep_alive {
+            After::KeepAlive
+        } else if self.ends_by_close() {
+            After::End
+        } else {
+            After::Close
+        }
     }
 
     /// Sends a body.
@@ -163,7 +178,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         if self.gone {
             return Flow::Break;
         }
-        flow(self.wait_for_client(rb))
+        if self.wait_for_client(rb) { Flow::Continue } else { Flow::Break }
     }
 
     fn send(&mut self, parts: &[&[u8]]) {
@@ -209,7 +224,7 @@ impl<'e, 'x> Sink<'e, 'x> {
     /// Waits, without the interpreter's lock, until a slow client has taken enough. False when it takes nothing more.
     fn wait_for_client(&mut self, rb: Rb<'_>) -> bool {
         // A little more is collected there before it goes to a file.
-        self.drain(rb, self.exchange.core.response_buffer_bytes + SLACK_BYTES)
+        self.drain(rb, self.exchange.core.responses.buffer_bytes + SLACK_BYTES)
     }
 
     /// Waits until at most `allowed` bytes are queued.
@@ -229,7 +244,7 @@ impl<'e, 'x> Sink<'e, 'x> {
                 return false;
             };
             rb.without_lock(&core.waker, || {
-                core.poller.wait_writable(socket.as_fd(), core.write_ms);
+                core.poller.wait_writable(socket.as_fd(), core.responses.write_ms);
             });
             let outcome = core.reactor().active(token).flush();
             match outcome {
@@ -237,7 +252,7 @@ impl<'e, 'x> Sink<'e, 'x> {
                     queued = now;
                     since = monotonic_ns();
                 }
-                Ok(_) if monotonic_ns() - since < core.write_ms * 1_000_000 => {}
+                Ok(_) if monotonic_ns() - since < core.responses.write_ms * 1_000_000 => {}
                 _ => {
                     self.gone = true;
                     return false;
@@ -256,7 +271,7 @@ impl<'e, 'x> Sink<'e, 'x> {
         let core = self.exchange.core;
         let drained = if self.gone { Ok(false) } else { core.away(|| protect(|rb| self.drain(rb, 0))) };
         if !matches!(drained, Ok(true)) {
-            core.reactor().active(self.exchange.token).finish(reactor::After::Abort);
+            core.reactor().active(self.exchange.token).finish(After::Abort);
             return drained.map(drop);
         }
         let Some((fd, _lost)) = core.reactor().active(self.exchange.token).detach() else { return Ok(()) };
@@ -265,7 +280,7 @@ impl<'e, 'x> Sink<'e, 'x> {
             Ok(socket) => socket,
             Err(_) => return Ok(()),
         };
-        core.hijacked.set(socket);
+        core.current.hijack(socket);
         let outcome = core.away(|| {
             protect(|rb| {
                 rb.call(callable, ids().call, &[socket]);

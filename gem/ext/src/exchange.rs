@@ -1,0 +1,43 @@
+//! A request that is being served.
+
+use http1::response::Asked;
+use magnus::{Ruby, Value};
+use reactor::Token;
+
+use crate::core::Core;
+use crate::ffi::{Escape, ids, is_plain_array, protect};
+
+/// A request that is being served, and the object that is told about it.
+pub(crate) struct Exchange<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) ruby: &'a Ruby,
+    pub(crate) events: Value,
+    pub(crate) token: Token,
+    pub(crate) asked: Asked,
+    pub(crate) env: Value,
+}
+
+impl Exchange<'_> {
+    /// What the client asked for, as far as it still can have it: behind a body that was not read comes no request.
+    pub(crate) fn asked_now(&self) -> Asked {
+        let keep_alive = self.asked.keep_alive && self.core.reactor().active(self.token).body_is_read();
+        Asked { keep_alive, ..self.asked }
+    }
+
+    /// Tells whether the application took the connection over.
+    pub(crate) fn is_hijacked(&self) -> bool {
+        self.core.current.is_hijacked()
+    }
+
+    /// Closes a body, if it can be closed.
+    pub(crate) fn close_body(&self, body: Value) -> Result<(), Escape> {
+        if is_plain_array(body) {
+            return Ok(());
+        }
+        protect(|rb| {
+            if rb.responds(body, ids().close) {
+                rb.call(body, ids().close, &[]);
+            }
+        })
+    }
+}

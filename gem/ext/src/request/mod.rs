@@ -1,0 +1,6 @@
+//! What a request is to the application: its env.
+
+pub(crate) mod current;
+pub(crate) mod env;
+mod keys;
+pub(crate) mod streaming;
