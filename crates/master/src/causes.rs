@@ -9,6 +9,8 @@ use supervisor::{CauseId, Failure};
 
 /// How many are kept. An outcome follows at once, or when a roll back or a stop is through.
 const KEPT: usize = 64;
+/// What the supervisor says by itself.
+pub(crate) const OUT_OF_TURN: &str = "the old master has not left yet: end the upgrade before this one first";
 
 /// The causes that were told last.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(crate) struct Causes {
 impl Causes {
     /// Keeps a cause: a message, and the lines of a backtrace.
     pub(crate) fn note(&mut self, text: String) -> CauseId {
-        self.last = self.last.wrapping_add(1).max(1);
+        self.last = self.last % (CauseId::OUT_OF_TURN.0 - 1) + 1;
         if self.told.len() == KEPT {
             self.told.pop_front();
         }
@@ -31,6 +33,9 @@ impl Causes {
 
     /// What was said of the cause of a failure, if anything was.
     pub(crate) fn told(&self, failure: Failure) -> Option<&str> {
+        if failure.cause == CauseId::OUT_OF_TURN {
+            return Some(OUT_OF_TURN);
+        }
         self.told.iter().find(|(cause, _)| *cause == failure.cause).map(|(_, text)| text.as_str())
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use supervisor::{Action, Event, Failure, Generation, KillReason, SlotId, WorkerId};
+use supervisor::{Action, Event, Failure, FailureReason, Generation, KillReason, SlotId, WorkerId};
 use sys::channel::Channel;
 use sys::signals::Signal;
 use wire::{ToMold, ToWorker};
@@ -64,6 +64,9 @@ impl Shell {
                 }
             }
             Action::StartSuccessor => self.start_successor(),
+            Action::ForgetSuccessor => self.forget_successor(),
+            Action::StopSuccessor { quick } => self.stop_successor(if quick { Signal::Int } else { Signal::Term }),
+            Action::HandOver => self.hand_over_unit(),
             Action::SuccessorLeft => self.take_names_back(),
             Action::Preflight => self.begin_preflight(),
             Action::AbandonPreflight => self.abandon_preflight(),
@@ -89,7 +92,7 @@ impl Shell {
                 self.inherited = Inherited::default();
                 self.children.molds_mut().for_each(|mold| mold.listeners.clear());
             }
-            Action::Exit { code } => self.leave_in_turn(code),
+            Action::Exit { code } => self.leave(code),
         }
     }
 
@@ -100,7 +103,7 @@ impl Shell {
             Err(text) => {
                 self.log.error(format_args!("cannot start a mold: {text}"));
                 let cause = self.causes.note(text);
-                self.event(Event::MoldExited { generation, cause });
+                self.event(Event::MoldExited { generation, status: None, cause });
             }
         }
     }
@@ -284,7 +287,11 @@ impl Shell {
     }
 
     fn boot_failed(&mut self, failure: Failure) {
-        let text = self.causes.text(failure);
+        let text = match failure.reason {
+            // It has said what there was to say.
+            FailureReason::MoldLeft => String::new(),
+            _ => self.causes.text(failure),
+        };
         // Before the streams are redirected, standard error is where the launcher prints it too.
         if !text.is_empty() && (self.entered || self.reporter.is_none()) {
             Log::last_words(&text);
@@ -304,7 +311,7 @@ impl Shell {
     }
 
     /// The last deed: exits with this status.
-    pub(crate) fn leave(&mut self, status: u8) {
+    fn leave(&mut self, status: u8) {
         self.forward_log();
         self.log.set_forward(false);
         if status == 0 || status == RESTART {

@@ -33,7 +33,6 @@ use crate::sockets::queue::Queue;
 use crate::upgrade::replacement::{self, Replacement};
 use crate::upgrade::succession::Succession;
 use crate::upgrade::successor::{self, Successor};
-use supervisor::unit;
 
 /// What the master holds. Decisions are in `supervisor`; here are only the things it decides about.
 pub(crate) struct Shell {
@@ -108,6 +107,7 @@ impl Shell {
         shell.inherited = inherited;
         shell.succession = Succession::after(successor::origin());
         shell.notify = Notify::from_environment(shell.succession.origin.is_some(), &shell.log);
+        shell.event(Event::Unit { role: shell.notify.role(), origin: shell.succession.origin.is_some() });
         // Now, before anything can move: this is where Bundler has pinned the environment to.
         shell.anchors.resolve(&shell.options.directory, None)?;
         Ok(shell)
@@ -205,7 +205,6 @@ impl Shell {
     /// Hands an event to the supervisor, at this moment.
     pub(crate) fn event(&mut self, event: Event) {
         self.supervisor.handle(now(), event);
-        self.succession.unit.note(self.supervisor.phase(), self.supervisor.successor());
     }
 
     pub(crate) fn show_title(&self, tag: &str) {
@@ -306,9 +305,6 @@ impl Shell {
             // These are only sent.
             Signal::Kill | Signal::Urg => return,
         };
-        if unit::means_the_unit(known) {
-            self.stop_successor(if signal == Signal::Int { Signal::Int } else { Signal::Term });
-        }
         self.event(Event::Signal(known));
     }
 
@@ -325,10 +321,7 @@ impl Shell {
             let (event, wait) = match request {
                 Request::Reload { wait } => (Event::Reload { ticket }, wait),
                 Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way }, wait),
-                Request::Stop { graceful } => {
-                    self.stop_successor(if graceful { Signal::Term } else { Signal::Int });
-                    (Event::Stop { graceful, ticket }, true)
-                }
+                Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
                 Request::Status => {
                     let status = Answer::Status(self.status());
                     self.control.answer(ticket, &status);

@@ -98,6 +98,15 @@ pub enum Action {
     },
     /// Start the new master program beside this one.
     StartSuccessor,
+    /// Do not start the new master program that was asked for, if it does not run yet.
+    ForgetSuccessor,
+    /// Stop the new master program: its unit ends.
+    StopSuccessor {
+        /// With SIGINT, rather than with SIGTERM.
+        quick: bool,
+    },
+    /// Hand the unit over to the new master program: to the service manager's knowledge first, then to that program's.
+    HandOver,
     /// The new master program is gone: take pid path and title back.
     SuccessorLeft,
     /// Find out whether the new program can take this one's place, without touching anything.
@@ -126,7 +135,7 @@ pub enum Action {
     },
     /// A fact that is worth a line in the log.
     Log(Fact),
-    /// The first boot failed; everything is being torn down, [`Action::Exit`] with code 1 follows.
+    /// The first boot failed; everything is being torn down, [`Action::Exit`] follows.
     BootFailed(Failure),
     /// Close all listeners of the master: the workers drain the backlog and nothing new comes in.
     StopListening,
@@ -178,6 +187,8 @@ pub enum FailureReason {
     MoldFailed,
     /// The mold died.
     MoldExited,
+    /// The first mold left without a word: the configuration ended the boot, and there is nothing to say of that.
+    MoldLeft,
     /// The mold was not ready within `boot_timeout`.
     MoldBootTimeout,
     /// A worker reported that it cannot boot.
@@ -243,6 +254,7 @@ impl fmt::Display for FailureReason {
         match self {
             Self::MoldFailed => f.write_str("the mold failed to boot"),
             Self::MoldExited => f.write_str("the mold died"),
+            Self::MoldLeft => f.write_str("the configuration ended the boot"),
             Self::MoldBootTimeout => f.write_str("the mold was not ready in time"),
             Self::WorkerBootFailed(slot) => write!(f, "worker={slot} failed to boot"),
             Self::WorkerExited(slot) => write!(f, "worker={slot} died while booting"),
@@ -348,6 +360,8 @@ pub enum Fact {
     NoConfigFile,
     /// An upgrade was asked for while a new master runs already.
     SuccessorAlreadyRunning,
+    /// This master may not be followed by another one before the master before it has handed the unit over.
+    OutOfTurn,
     /// The new master serves.
     SuccessorReady,
     /// The new master is gone.
@@ -355,6 +369,10 @@ pub enum Fact {
         /// Whether it had served.
         ready: bool,
     },
+    /// The new master died while this one was leaving the unit to it.
+    SuccessorLost,
+    /// The master before this one died and left its unit to no other one: this one leaves too.
+    Orphaned,
     /// An upgrade in place begins: the new program is looked at first.
     PreflightStarted,
     /// An upgrade was refused.

@@ -1,6 +1,7 @@
 //! What the world says.
 
 use crate::types::{CauseId, Generation, Plan, Ticket, Way, WorkerId};
+use crate::unit::Role;
 
 /// A signal that the master understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,14 @@ pub enum Signal {
 /// [`crate::Supervisor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The command line is parsed and listeners are inherited: boot. Once, before everything else.
+    /// What this master is in a service manager's unit when it begins. Once, before everything else.
+    Unit {
+        /// As the environment says.
+        role: Role,
+        /// Whether another master has started this one, and lives.
+        origin: bool,
+    },
+    /// The command line is parsed and listeners are inherited: boot. Once.
     Start,
     /// A signal arrived.
     Signal(Signal),
@@ -72,6 +80,9 @@ pub enum Event {
     MoldFailed {
         /// Which mold.
         generation: Generation,
+        /// Whether there is anything to say of it. Otherwise the configuration has ended the boot as it wanted, and what the
+        /// mold exits with is honoured, 0 too.
+        said: bool,
         /// Why.
         cause: CauseId,
     },
@@ -91,6 +102,8 @@ pub enum Event {
     MoldExited {
         /// Which mold.
         generation: Generation,
+        /// Its exit status, unless a signal ended it or it was never there.
+        status: Option<u8>,
         /// Why.
         cause: CauseId,
     },
@@ -164,6 +177,11 @@ pub enum Event {
         /// Why.
         cause: CauseId,
     },
+
+    /// The master before this one has handed the unit over.
+    HandedOver,
+    /// The master before this one is gone.
+    OriginGone,
 
     /// The new program can take this one's place.
     PreflightPassed,

@@ -14,6 +14,7 @@ use crate::line::Line;
 use crate::mold::{Mold, MoldState};
 use crate::time::Instant;
 use crate::types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
+use crate::unit::Unit;
 use crate::upgrade::Successor;
 use crate::worker::{Worker, WorkerState};
 
@@ -34,6 +35,7 @@ pub(crate) struct Fleet {
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) molds: BTreeMap<Generation, Mold>,
     pub(crate) back_offs: BTreeMap<SlotId, BackOff>,
+    pub(crate) unit: Unit,
     pub(crate) successor: Successor,
     pub(crate) dice: Dice,
     /// How long a mold may take to tell its settings: the `boot_timeout` that was committed last.
@@ -50,6 +52,7 @@ impl Fleet {
             workers: BTreeMap::new(),
             molds: BTreeMap::new(),
             back_offs: BTreeMap::new(),
+            unit: Unit::default(),
             successor: Successor::Absent,
             dice: Dice::new(config.seed),
             boot_timeout: config.boot_timeout,

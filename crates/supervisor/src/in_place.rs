@@ -13,7 +13,7 @@ use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::fleet::Fleet;
 use crate::state::State;
 use crate::time::Instant;
-use crate::types::{Ticket, Way};
+use crate::types::{CauseId, Ticket, Way};
 use crate::up::{Course, Up};
 use crate::upgrade::Successor;
 
@@ -66,12 +66,10 @@ impl State {
 
     /// This program goes on.
     pub(crate) fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
-        let Some(mut given_up) = fleet.take_begun() else { return self };
-        fleet.log(Fact::UpgradeFailed { why });
-        fleet.answer(&mut given_up.tickets, Err(why));
-        match (self, given_up.reload) {
-            (Self::Up(up), Some(tickets)) => Self::Up(up.reload(fleet, now, tickets)),
-            (state, _) => state,
+        match self {
+            Self::Up(up) => Self::Up(up.not_replaced(fleet, now, why)),
+            // A stop has called it off.
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         }
     }
 
@@ -109,20 +107,34 @@ impl Up {
             }
             Successor::InPlace(InPlace { stage: Stage::Waiting, tickets, .. }) => tickets.extend(ticket),
             Successor::InPlace(_) => fleet.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay.into()),
-            Successor::Booting { .. } | Successor::Serving { .. } => {
+            Successor::Preparing(_) | Successor::Booting(_) | Successor::Serving { .. } => {
                 fleet.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning.into());
             }
         }
     }
 
     /// Looks at the program that waits to take over, when nothing else goes on.
-    pub(crate) fn begin_waiting_upgrade(&self, fleet: &mut Fleet, now: Instant) {
-        if let (Successor::InPlace(InPlace { stage: stage @ Stage::Waiting, .. }), Course::Steady) =
+    pub(crate) fn begin_waiting_upgrade(self, fleet: &mut Fleet, now: Instant) -> Self {
+        let (Successor::InPlace(InPlace { stage: stage @ Stage::Waiting, .. }), Course::Steady) =
             (&mut fleet.successor, &self.course)
-        {
-            *stage = Stage::Preflight { deadline: now + PREFLIGHT_LIMIT };
-            fleet.log(Fact::PreflightStarted);
+        else {
+            return self;
+        };
+        *stage = Stage::Preflight { deadline: now + PREFLIGHT_LIMIT };
+        fleet.log(Fact::PreflightStarted);
+        if fleet.unit.may_upgrade() {
             fleet.emit(Action::Preflight);
+            return self;
+        }
+        fleet.log(Fact::OutOfTurn);
+        self.not_replaced(fleet, now, FailureReason::PreflightFailed.by(CauseId::OUT_OF_TURN))
+    }
+
+    /// This program goes on.
+    fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
+        match fleet.give_up_in_place(why).and_then(|given_up| given_up.reload) {
+            Some(tickets) => self.reload(fleet, now, tickets),
+            None => self,
         }
     }
 }
@@ -159,8 +171,20 @@ impl Fleet {
     pub(crate) fn preflight_deadline(&self) -> Option<Instant> {
         match &self.successor {
             Successor::InPlace(InPlace { stage: Stage::Preflight { deadline }, .. }) => Some(*deadline),
-            Successor::InPlace(_) | Successor::Absent | Successor::Booting { .. } | Successor::Serving { .. } => None,
+            Successor::InPlace(_)
+            | Successor::Absent
+            | Successor::Preparing(_)
+            | Successor::Booting(_)
+            | Successor::Serving { .. } => None,
         }
+    }
+
+    /// An upgrade that has begun fails.
+    fn give_up_in_place(&mut self, why: Failure) -> Option<InPlace> {
+        let mut given_up = self.take_begun()?;
+        self.log(Fact::UpgradeFailed { why });
+        self.answer(&mut given_up.tickets, Err(why));
+        Some(given_up)
     }
 
     /// Ends an upgrade that has begun.

@@ -8,6 +8,7 @@ use crate::mold::Mold;
 use crate::state::State;
 use crate::supervisor::Supervisor;
 use crate::types::Generation;
+use crate::unit::Parting;
 use crate::up::{Course, Up};
 use crate::worker::Worker;
 
@@ -33,7 +34,9 @@ impl Supervisor {
                 let takers = fleet.successor.takes_over();
                 assert!(takers || !fleet.any(Worker::gives_away), "nobody takes what is given away");
                 assert!(!fleet.any(Worker::boots), "no worker boots during a stop");
-                assert!(!fleet.workers.is_empty() || !fleet.molds.is_empty(), "a stop ends when nothing is left");
+                let left = !fleet.workers.is_empty() || !fleet.molds.is_empty();
+                let awaited = fleet.unit.parting == Some(Parting::EndsUnit) && fleet.successor.runs();
+                assert!(left || awaited, "a stop ends when nothing is left");
             }
             State::Over => assert!(fleet.workers.is_empty() && fleet.molds.is_empty(), "nothing is left"),
         }

@@ -35,7 +35,7 @@ impl Up {
         let (state, again) = self.advance(fleet, now);
         match state {
             State::Up(mut up) if !again => {
-                up.begin_waiting_upgrade(fleet, now);
+                up = up.begin_waiting_upgrade(fleet, now);
                 up.recover_mold(fleet, now);
                 up.thin_out(fleet, now);
                 up.fill(fleet, now);

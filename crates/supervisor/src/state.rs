@@ -7,9 +7,10 @@ use crate::event::{Event, Signal};
 use crate::fleet::{Fleet, LAST_BREATH, MOLD_GRACE};
 use crate::mold::{Mold, MoldState};
 use crate::scale::Scale;
-use crate::stop::Stop;
+use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
 use crate::types::{CauseId, Generation, Plan, Ticket, WorkerId};
+use crate::unit::{FAILED, Unit};
 use crate::up::Up;
 use crate::worker::{Worker, WorkerState};
 
@@ -61,6 +62,10 @@ impl State {
             }
         }
         match event {
+            Event::Unit { role, origin } => {
+                fleet.unit = Unit { role, origin, parting: None };
+                self
+            }
             Event::Start => self.start(fleet, now),
             Event::Signal(signal) => self.signal(fleet, now, signal),
             Event::Reload { ticket } if fleet.config.has_config_file => self.reload(fleet, now, Some(ticket)),
@@ -68,7 +73,7 @@ impl State {
                 fleet.log(Fact::NoConfigFile);
                 self.upgrade(fleet, Some(ticket), None)
             }
-            Event::Stop { graceful, ticket } => self.stop(fleet, now, graceful, Some(ticket)),
+            Event::Stop { graceful, ticket } => self.stop_unit(fleet, now, !graceful, graceful, Some(ticket)),
             Event::Upgrade { ticket, way } => self.upgrade(fleet, Some(ticket), way),
             Event::MoldConfigured { generation, plan } => {
                 fleet.mold_configured(generation, plan);
@@ -78,7 +83,7 @@ impl State {
                 Some(plan) => self.mold_ready(fleet, now, generation, plan),
                 None => self,
             },
-            Event::MoldFailed { generation, cause } => self.mold_failed(fleet, now, generation, cause),
+            Event::MoldFailed { generation, said, cause } => self.mold_failed(fleet, now, generation, said, cause),
             Event::MoldUnfit { generation, cause } => {
                 self.mold_unfit(fleet, now, generation, FailureReason::MoldFailed.by(cause))
             }
@@ -86,7 +91,7 @@ impl State {
                 mold_unreachable(fleet, now, generation);
                 self
             }
-            Event::MoldExited { generation, cause } => self.mold_exited(fleet, now, generation, cause),
+            Event::MoldExited { generation, status, cause } => self.mold_exited(fleet, now, generation, status, cause),
             Event::WorkerReady { worker } => self.worker_ready(fleet, now, worker),
             Event::WorkerBootFailed { worker, cause } => self.worker_boot_failed(fleet, now, worker, cause),
             Event::ForkFailed { worker, cause } => self.fork_failed(fleet, now, worker, cause),
@@ -103,6 +108,10 @@ impl State {
                 request_overdue(fleet, worker);
                 self
             }
+            Event::SuccessorStarted => {
+                fleet.successor_started();
+                self
+            }
             Event::SuccessorReady { takes_over } => self.successor_ready(fleet, now, takes_over),
             Event::SuccessorExited { cause } => {
                 fleet.successor_gone(FailureReason::SuccessorExited.by(cause));
@@ -112,11 +121,13 @@ impl State {
                 fleet.successor_gone(FailureReason::SuccessorFailed.by(cause));
                 self
             }
+            Event::HandedOver => self.handed_over(fleet),
+            Event::OriginGone => self.origin_gone(fleet, now),
             Event::PreflightPassed => self.preflight_passed(fleet),
             Event::PreflightFailed { cause } => self.not_replaced(fleet, now, FailureReason::PreflightFailed.by(cause)),
             Event::NotReplaced { cause } => self.not_replaced(fleet, now, FailureReason::NotReplaced.by(cause)),
             Event::Replaced => self.replaced(fleet, now),
-            Event::SuccessorStarted | Event::Tick => self,
+            Event::Tick => self,
         }
     }
 
@@ -128,9 +139,9 @@ impl State {
             }
             Signal::Term => {
                 let graceful = !self.term_quick(fleet);
-                self.stop(fleet, now, graceful, None)
+                self.stop_unit(fleet, now, false, graceful, None)
             }
-            Signal::Int => self.stop(fleet, now, false, None),
+            Signal::Int => self.stop_unit(fleet, now, true, false, None),
             Signal::Hup if fleet.config.has_config_file => self.reload(fleet, now, None),
             Signal::Hup => {
                 fleet.log(Fact::NoConfigFile);
@@ -193,27 +204,45 @@ impl State {
         }
     }
 
-    fn mold_failed(self, fleet: &mut Fleet, now: Instant, generation: Generation, cause: CauseId) -> Self {
+    fn mold_failed(self, fleet: &mut Fleet, now: Instant, generation: Generation, said: bool, cause: CauseId) -> Self {
         match fleet.molds.get(&generation) {
             Some(mold) if mold.boots() => {
                 fleet.retire_mold(now, generation);
-                self.mold_lost(fleet, now, generation, FailureReason::MoldFailed.by(cause))
+                let why = FailureReason::MoldFailed.by(cause);
+                self.mold_lost(fleet, now, generation, why, Verdict::MoldFails { said })
             }
             Some(_) | None => self,
         }
     }
 
-    fn mold_exited(self, fleet: &mut Fleet, now: Instant, generation: Generation, cause: CauseId) -> Self {
+    fn mold_exited(
+        mut self,
+        fleet: &mut Fleet,
+        now: Instant,
+        generation: Generation,
+        status: Option<u8>,
+        cause: CauseId,
+    ) -> Self {
         let Some(mold) = fleet.molds.remove(&generation) else { return self };
         match mold.state {
             MoldState::Starting { .. } | MoldState::Loading { .. } => {
-                self.mold_lost(fleet, now, generation, FailureReason::MoldExited.by(cause))
+                let reason = match (&self, status) {
+                    (Self::FirstMold { .. }, Some(0)) => FailureReason::MoldLeft,
+                    _ => FailureReason::MoldExited,
+                };
+                let verdict = Verdict::BootFailed(status.unwrap_or(FAILED));
+                self.mold_lost(fleet, now, generation, reason.by(cause), verdict)
             }
             MoldState::Ready { since } | MoldState::Unreachable { since, .. } => match self {
                 Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since, cause),
                 Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
-            MoldState::Retiring { .. } | MoldState::Killed => self,
+            MoldState::Retiring { .. } | MoldState::Killed => {
+                if let Self::Stopping(stop) = &mut self {
+                    stop.mold_exited(status);
+                }
+                self
+            }
         }
     }
 
@@ -223,16 +252,25 @@ impl State {
         fleet.kill_mold(generation);
         match (self, mold.ready_since()) {
             (Self::Up(up), Some(since)) => up.ready_mold_lost(fleet, now, generation, since, why.cause),
-            (state, None) if mold.boots() => state.mold_lost(fleet, now, generation, why),
+            (state, None) if mold.boots() => {
+                state.mold_lost(fleet, now, generation, why, Verdict::MoldFails { said: true })
+            }
             (state, _) => state,
         }
     }
 
-    /// A mold will not become ready.
-    fn mold_lost(self, fleet: &mut Fleet, now: Instant, generation: Generation, why: Failure) -> Self {
+    /// A mold will not become ready. `verdict` is what the server exits with if it is the first one.
+    fn mold_lost(
+        self,
+        fleet: &mut Fleet,
+        now: Instant,
+        generation: Generation,
+        why: Failure,
+        verdict: Verdict,
+    ) -> Self {
         match self {
             Self::FirstMold { generation: first, held } if first == generation => {
-                Self::Stopping(Stop::boot_failed(fleet, now, held, why))
+                Self::Stopping(Stop::boot_failed(fleet, now, held, why, verdict))
             }
             Self::Up(up) => Self::Up(up.booting_mold_lost(fleet, now, generation, why)),
             Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
@@ -406,7 +444,8 @@ fn asks_for_change(event: Event) -> bool {
             Signal::Hup | Signal::Usr2 | Signal::Ttin | Signal::Ttou | Signal::Winch { .. } => true,
             Signal::Quit | Signal::Term | Signal::Int | Signal::Usr1 => false,
         },
-        Event::Start
+        Event::Unit { .. }
+        | Event::Start
         | Event::Stop { .. }
         | Event::MoldConfigured { .. }
         | Event::MoldReady { .. }
@@ -426,6 +465,8 @@ fn asks_for_change(event: Event) -> bool {
         | Event::SuccessorReady { .. }
         | Event::SuccessorExited { .. }
         | Event::SuccessorFailed { .. }
+        | Event::HandedOver
+        | Event::OriginGone
         | Event::PreflightPassed
         | Event::PreflightFailed { .. }
         | Event::NotReplaced { .. }

@@ -14,20 +14,44 @@ use crate::mold::Mold;
 use crate::state::{State, refuse};
 use crate::time::Instant;
 use crate::types::{Generation, Plan, Ticket};
+use crate::unit::{FAILED, Parting, RESTART};
 use crate::worker::WorkerState;
 
 /// A stop that goes on.
 #[derive(Debug)]
 pub(crate) struct Stop {
     stage: Stage,
-    /// What to exit with.
-    pub(crate) code: u8,
+    verdict: Verdict,
     /// Who waits for it.
     tickets: Vec<Ticket>,
     /// The settings that were committed last.
     pub(crate) plan: Plan,
     /// The mold that workers came from last.
     pub(crate) generation: Option<Generation>,
+}
+
+/// What the exit status is to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The server was asked to stop.
+    Asked,
+    /// The boot has failed, with this status.
+    BootFailed(u8),
+    /// The first mold has failed, and has not exited: `exit 7` in the configuration is honoured.
+    MoldFails {
+        /// Whether there is anything to say of it: then 0 is no status of its.
+        said: bool,
+    },
+}
+
+impl Verdict {
+    fn status(self) -> u8 {
+        match self {
+            Self::Asked => 0,
+            Self::BootFailed(status) => status,
+            Self::MoldFails { .. } => FAILED,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +95,17 @@ impl State {
 }
 
 impl Stop {
-    /// The first boot failed: tears everything down, to exit with 1.
-    pub(crate) fn boot_failed(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: Failure) -> Self {
+    /// The first boot failed: tears everything down.
+    pub(crate) fn boot_failed(
+        fleet: &mut Fleet,
+        now: Instant,
+        held: Vec<Event>,
+        why: Failure,
+        verdict: Verdict,
+    ) -> Self {
         fleet.emit(Action::BootFailed(why));
         let mut stop = Self::begin(fleet, now, held, why);
-        stop.code = 1;
+        stop.verdict = verdict;
         fleet.emit(Action::StopListening);
         stop
     }
@@ -85,6 +115,7 @@ impl Stop {
         for event in held {
             refuse(fleet, event, why);
         }
+        fleet.part();
         fleet.leave_successor();
         let booting: Vec<_> = fleet.molds.iter().filter(|(_, mold)| mold.boots()).map(|(id, _)| *id).collect();
         for generation in booting {
@@ -93,7 +124,28 @@ impl Stop {
         for id in fleet.select(|worker| worker.boots()) {
             fleet.abandon(now, id);
         }
-        Self { stage: Stage::Quick, code: 0, tickets: Vec::new(), plan: Plan::default(), generation: None }
+        Self {
+            stage: Stage::Quick,
+            verdict: Verdict::Asked,
+            tickets: Vec::new(),
+            plan: Plan::default(),
+            generation: None,
+        }
+    }
+
+    /// What the server will exit with, as far as is known.
+    pub(crate) fn status(&self) -> u8 {
+        self.verdict.status()
+    }
+
+    /// A mold has exited that was told to leave, or has said that it does.
+    pub(crate) fn mold_exited(&mut self, status: Option<u8>) {
+        match self.verdict {
+            Verdict::Asked | Verdict::BootFailed(_) => {}
+            Verdict::MoldFails { said } => {
+                self.verdict = Verdict::BootFailed(status.filter(|status| !said || *status != 0).unwrap_or(FAILED));
+            }
+        }
     }
 
     /// Whether somebody serves during `shutdown_delay`.
@@ -192,7 +244,17 @@ impl Stop {
             return State::Stopping(self);
         }
         fleet.answer(&mut self.tickets, Ok(()));
-        fleet.emit(Action::Exit { code: self.code });
+        let status = match fleet.unit.parting {
+            Some(Parting::EndsUnit) if fleet.successor.runs() => return State::Stopping(self),
+            Some(Parting::EndsUnit | Parting::Alone) | None => self.status(),
+            // When the new master has taken over, the status has no effect. When it dies in this very moment, unnoticed, the
+            // status says that the unit is not as it should be.
+            Some(Parting::HandsOver) => {
+                fleet.emit(if fleet.successor.runs() { Action::HandOver } else { Action::Log(Fact::SuccessorLost) });
+                RESTART
+            }
+        };
+        fleet.emit(Action::Exit { code: status });
         State::Over
     }
 }

@@ -9,6 +9,7 @@ use crate::fleet::Fleet;
 use crate::state::State;
 use crate::time::Instant;
 use crate::types::{Config, Generation, SlotId, WorkerId};
+use crate::unit::{Parting, Told};
 use crate::up::Course;
 use crate::upgrade::Successor;
 use crate::worker::Worker;
@@ -53,7 +54,7 @@ pub enum Phase {
     Delaying,
     /// Stopping.
     Stopping,
-    /// [`Action::Exit`] was given out.
+    /// Nothing is left: [`Action::Exit`] was given out, or waits for the end of the new master.
     Over,
 }
 
@@ -136,6 +137,7 @@ impl Supervisor {
                 Course::Draining(_) => Phase::Draining,
             },
             State::Stopping(stop) if stop.delays() => Phase::Delaying,
+            State::Stopping(_) if self.fleet.workers.is_empty() && self.fleet.molds.is_empty() => Phase::Over,
             State::Stopping(_) => Phase::Stopping,
             State::Over => Phase::Over,
         }
@@ -153,7 +155,7 @@ impl Supervisor {
     /// What the server will exit with, once it stops.
     pub fn exit_code(&self) -> Option<u8> {
         match &self.state {
-            State::Stopping(stop) => Some(stop.code),
+            State::Stopping(stop) => Some(stop.status()),
             State::New { .. } | State::FirstMold { .. } | State::Up(_) | State::Over => None,
         }
     }
@@ -222,10 +224,20 @@ impl Supervisor {
     pub fn successor(&self) -> SuccessorPhase {
         match self.fleet.successor {
             Successor::Absent => SuccessorPhase::Absent,
-            Successor::Booting { .. } => SuccessorPhase::Booting,
+            Successor::Preparing(_) | Successor::Booting(_) => SuccessorPhase::Booting,
             Successor::Serving { .. } => SuccessorPhase::Serving,
             Successor::InPlace(_) => SuccessorPhase::InPlace,
         }
+    }
+
+    /// Whether the unit goes on with the new master when this one has left.
+    pub fn hands_over(&self) -> bool {
+        self.fleet.unit.parting == Some(Parting::HandsOver)
+    }
+
+    /// What the service manager is to be told of the unit.
+    pub fn told(&self) -> Told {
+        Told::of(self.phase(), self.hands_over())
     }
 
     /// Whether load balancers should send requests here.

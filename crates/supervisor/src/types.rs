@@ -38,6 +38,9 @@ number! {
 impl CauseId {
     /// There is nothing to say beyond the reason.
     pub const NONE: Self = Self(0);
+    /// The master before this one has not handed the unit over. The supervisor knows that by itself: the shell gives this number
+    /// to nothing else.
+    pub const OUT_OF_TURN: Self = Self(u32::MAX);
 }
 number! {
     /// Somebody who waits for the outcome of a reload, an upgrade or a stop. The shell hands them out.

@@ -1,11 +1,15 @@
-//! Whose unit it is: what a master decides about two masters in one unit of a service manager, about what the manager is
-//! told, and about its own exit status.
+//! The unit of a service manager that this master is part of: what it is there, what its end means for another master in the
+//! same unit, what the manager is told, and the exit statuses.
 //!
-//! What is done about a decision, and the table of what follows from what, is in `master::succession`; what mold exits there
-//! are, in `master::deaths`.
+//! The table of what follows from what is in `master::succession`, which does what is decided here.
 
-use crate::event::Signal;
-use crate::supervisor::{Phase, SuccessorPhase};
+use crate::action::{Action, Fact, FailureReason};
+use crate::fleet::Fleet;
+use crate::state::State;
+use crate::supervisor::Phase;
+use crate::time::Instant;
+use crate::types::Ticket;
+use crate::upgrade::Successor;
 
 /// The exit status of a master whose unit is to be started again (`EX_TEMPFAIL`). It has no effect when another master
 /// has taken over.
@@ -14,9 +18,10 @@ pub const RESTART: u8 = 75;
 pub const FAILED: u8 = 1;
 
 /// What a master is in its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// There is no service manager.
+    #[default]
     Free,
     /// It is the unit's main process.
     Main,
@@ -24,158 +29,99 @@ pub enum Role {
     Waiting,
 }
 
-impl Role {
-    /// Whether it may start another master, or make room for another program. One that waits for its turn may not: the
+/// Where a master is in the succession of masters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) role: Role,
+    /// Whether the master before this one lives.
+    pub(crate) origin: bool,
+    /// What it means for the unit that this master leaves, once it does.
+    pub(crate) parting: Option<Parting>,
+}
+
+impl Unit {
+    /// Whether this master may start another one, or make room for another program. One that waits for its turn may not: the
     /// master that it waits for knows this process and this program alone.
-    pub fn may_upgrade(self) -> bool {
-        match self {
-            Self::Free | Self::Main => true,
-            Self::Waiting => false,
-        }
-    }
-
-    /// Whether it leaves when the master before it is gone: one that was never handed the unit leaves it to be started
-    /// again.
-    pub fn leaves_with_origin(self) -> bool {
-        match self {
-            Self::Free | Self::Main => false,
-            Self::Waiting => true,
+    pub(crate) fn may_upgrade(self) -> bool {
+        match self.role {
+            Role::Free | Role::Main => true,
+            Role::Waiting => false,
         }
     }
 }
 
-/// Whether a signal to the main process means the unit, and not this master alone: QUIT, which ends an upgrade, is the old
-/// master's own.
-pub fn means_the_unit(signal: Signal) -> bool {
-    match signal {
-        Signal::Term | Signal::Int => true,
-        Signal::Quit
-        | Signal::Hup
-        | Signal::Usr1
-        | Signal::Usr2
-        | Signal::Ttin
-        | Signal::Ttou
-        | Signal::Winch { .. } => false,
-    }
-}
-
-/// How far the new master is, as a process.
+/// What it means for the unit that this master leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// There is none.
-    None,
-    /// It is about to be started.
-    Preparing,
-    /// It runs.
-    Running,
+pub(crate) enum Parting {
+    /// Nothing is left to another master: the unit ends with this one, or there is no unit.
+    Alone,
+    /// A new master serves, and the unit goes on with that one.
+    HandsOver,
+    /// The unit is to end with all its masters: the new one, if there is one, goes first.
+    EndsUnit,
 }
 
-/// What the end of a unit means for the new master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Nothing, or there is none.
-    LivesOn,
-    /// It is not started.
-    NotStarted,
-    /// It is stopped, and waited for.
-    Stopped,
-}
-
-/// How a master whose supervisor is done leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
-    /// Not yet: the new master has to go first.
-    AfterSuccessor,
-    /// With this status.
-    Exit(u8),
-    /// It hands the unit over, and exits with [`RESTART`]: when the new master has taken over, that has no effect; when it has
-    /// died in this very moment, unnoticed, the status says that the unit is not as it should be.
-    HandingOver,
-    /// The new master that it was leaving to has died: with [`RESTART`].
-    Abandoned,
-}
-
-/// What is decided about the unit, as far as it has been.
-#[derive(Debug, Default)]
-pub struct Unit {
-    /// Whether the unit goes on with the successor when this master leaves. Decided when it begins to.
-    leaves_to_successor: Option<bool>,
-    /// Whether the unit is to end, with all its masters.
-    ends: bool,
-    /// The exit status of a master that is done, but for its successor's end.
-    waiting: Option<u8>,
-    /// The exit status when the first mold itself ended the boot: `exit 7` in the configuration is honoured.
-    boot_exit: Option<u8>,
-}
-
-/// The new master.
-impl Unit {
-    /// Notes, when this master begins to leave, whether the service goes on with its successor. Call it after each event.
-    pub fn note(&mut self, phase: Phase, successor: SuccessorPhase) {
-        if leaving(phase) && self.leaves_to_successor.is_none() {
-            self.leaves_to_successor = Some(successor == SuccessorPhase::Serving);
-        }
+impl Fleet {
+    /// This master begins to leave: decides what that means for the unit.
+    pub(crate) fn part(&mut self) {
+        self.unit.parting = Some(match (self.unit.role, &self.successor) {
+            (Role::Main, Successor::Serving { .. }) => Parting::HandsOver,
+            _ => Parting::Alone,
+        });
     }
 
-    /// A stop of the whole unit was asked for. Call it before the supervisor hears of that.
-    pub fn stop(&mut self, role: Role, successor: Stage) -> Fate {
-        if role != Role::Main {
-            return Fate::LivesOn;
+    /// The unit is to end: the new master does not start, or is stopped.
+    fn stop_successor(&mut self, quick: bool) {
+        match self.successor {
+            Successor::Absent | Successor::InPlace(_) => {}
+            Successor::Preparing(_) => {
+                self.emit(Action::ForgetSuccessor);
+                self.successor_gone(FailureReason::SuccessorFailed.into());
+            }
+            Successor::Booting(_) | Successor::Serving { .. } => self.emit(Action::StopSuccessor { quick }),
         }
-        self.ends = true;
-        match successor {
-            Stage::None => Fate::LivesOn,
-            Stage::Preparing => Fate::NotStarted,
-            Stage::Running => Fate::Stopped,
-        }
-    }
-
-    /// Whether this master leaves the unit to its successor, or has begun to.
-    pub fn hands_over(&self) -> bool {
-        self.leaves_to_successor == Some(true) && !self.ends
-    }
-
-    /// The supervisor is done, with this code.
-    pub fn leave(&mut self, code: u8, role: Role, successor: Stage) -> Leave {
-        let runs = successor == Stage::Running;
-        if self.ends && runs {
-            self.waiting = Some(code);
-            return Leave::AfterSuccessor;
-        }
-        if code != 0 || role != Role::Main || !self.hands_over() {
-            return Leave::Exit(self.exit_status(code));
-        }
-        if runs { Leave::HandingOver } else { Leave::Abandoned }
-    }
-
-    /// The successor is gone. Returns what to exit with if only its end was waited for.
-    pub fn successor_gone(&mut self) -> Option<u8> {
-        self.waiting.take().map(|code| self.exit_status(code))
     }
 }
 
-/// The exit status of a boot that fails.
-impl Unit {
-    /// A mold has said that it cannot boot. `committed`: some generation's settings are in force.
-    pub fn mold_failed(&mut self, committed: bool) {
-        self.boot_exit = (!committed).then_some(FAILED);
-    }
-
-    /// A mold has exited. `status`: unless a signal ended it. `silent`: it has not said why, and nothing else has gone wrong.
-    /// Returns whether it meant to end the boot.
-    pub fn mold_exited(&mut self, status: Option<u8>, committed: bool, silent: bool) -> bool {
-        // `exit! 4` in the configuration says nothing before, and `exit! 0` means what `exit` does.
-        let meant = status == Some(0) && silent;
-        let unsaid = !committed && (meant || status != Some(0));
-        if unsaid || self.boot_exit.is_some() {
-            // One that has said why it failed has failed, whatever it exits with.
-            self.boot_exit = status.filter(|status| meant || *status != 0).or(self.boot_exit);
+impl State {
+    /// A stop was asked for that means the unit, and not this master alone. `quick` is for the new master: whether it
+    /// finishes begun requests is for its own settings to say where it is not.
+    pub(crate) fn stop_unit(
+        self,
+        fleet: &mut Fleet,
+        now: Instant,
+        quick: bool,
+        graceful: bool,
+        ticket: Option<Ticket>,
+    ) -> Self {
+        if fleet.unit.role != Role::Main || matches!(self, Self::Over) {
+            return self.stop(fleet, now, graceful, ticket);
         }
-        unsaid && meant
+        fleet.stop_successor(quick);
+        let state = self.stop(fleet, now, graceful, ticket);
+        fleet.unit.parting = Some(Parting::EndsUnit);
+        state
     }
 
-    fn exit_status(&self, code: u8) -> u8 {
-        if code == 0 { 0 } else { self.boot_exit.unwrap_or(code) }
+    /// The master before this one has left the unit to it.
+    pub(crate) fn handed_over(self, fleet: &mut Fleet) -> Self {
+        if fleet.unit.role == Role::Waiting {
+            fleet.unit.role = Role::Main;
+        }
+        self
+    }
+
+    /// The master before this one is gone. One that was never handed the unit leaves it to be started again.
+    pub(crate) fn origin_gone(self, fleet: &mut Fleet, now: Instant) -> Self {
+        fleet.unit.origin = false;
+        match fleet.unit.role {
+            Role::Free | Role::Main => self,
+            Role::Waiting if matches!(self, Self::Over) => self,
+            Role::Waiting => {
+                fleet.log(Fact::Orphaned);
+                self.stop(fleet, now, true, None)
+            }
+        }
     }
 }
 
@@ -194,23 +140,16 @@ pub enum Told {
 }
 
 impl Told {
-    /// What it is to be told in this phase of the main process. `hands_over`: see [`Unit::hands_over`].
-    pub fn of(phase: Phase, hands_over: bool) -> Self {
+    /// What the manager is to be told in this phase of the main process. `hands_over`: the unit goes on with another master.
+    pub(crate) fn of(phase: Phase, hands_over: bool) -> Self {
         match phase {
             Phase::New | Phase::Booting => Self::Starting,
             // The old workers only finish: what was asked for is done.
             Phase::Serving | Phase::Draining => Self::Ready,
             Phase::Preparing | Phase::Rolling => Self::Reloading,
-            // The unit goes on with another master. STOPPING could never be taken back.
+            // STOPPING could never be taken back.
             Phase::Delaying | Phase::Stopping | Phase::Over if hands_over => Self::Ready,
             Phase::Delaying | Phase::Stopping | Phase::Over => Self::Stopping,
         }
-    }
-}
-
-fn leaving(phase: Phase) -> bool {
-    match phase {
-        Phase::Delaying | Phase::Stopping | Phase::Over => true,
-        Phase::New | Phase::Booting | Phase::Serving | Phase::Preparing | Phase::Rolling | Phase::Draining => false,
     }
 }

@@ -10,9 +10,10 @@ use crate::fleet::Fleet;
 use crate::line::{Line, Source};
 use crate::scale::Scale;
 use crate::state::State;
-use crate::stop::Stop;
+use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
 use crate::types::{CauseId, Generation, Plan, Ticket};
+use crate::unit::FAILED;
 use crate::worker::Worker;
 
 /// A server that has, or had, a mold.
@@ -162,7 +163,7 @@ impl Up {
         }
         match self.course {
             Course::FirstFork { held, any_ready: false } => {
-                return State::Stopping(Stop::boot_failed(fleet, now, held, why));
+                return State::Stopping(Stop::boot_failed(fleet, now, held, why, Verdict::BootFailed(FAILED)));
             }
             Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, why)),
             Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}
@@ -256,7 +257,7 @@ impl Up {
             self.line.source = Source::Lost;
             match self.course {
                 Course::FirstFork { held, any_ready: false } => {
-                    return State::Stopping(Stop::boot_failed(fleet, now, held, why));
+                    return State::Stopping(Stop::boot_failed(fleet, now, held, why, Verdict::BootFailed(FAILED)));
                 }
                 Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, why)),
                 Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}

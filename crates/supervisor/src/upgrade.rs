@@ -11,20 +11,18 @@ use crate::fleet::Fleet;
 use crate::in_place::InPlace;
 use crate::state::State;
 use crate::time::Instant;
-use crate::types::Ticket;
+use crate::types::{CauseId, Ticket};
+use crate::unit::Parting;
 
 /// The new master program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Successor {
     /// There is none.
     Absent,
-    /// It was asked for and does not serve yet.
-    Booting {
-        /// Who waits for it.
-        tickets: Vec<Ticket>,
-        /// Whether a SIGQUIT waits for it.
-        quit_deferred: bool,
-    },
+    /// It was asked for and does not run yet.
+    Preparing(Awaited),
+    /// It runs and does not serve yet.
+    Booting(Awaited),
     /// It serves.
     Serving {
         /// Whether its workers take connections that ours give away.
@@ -34,7 +32,24 @@ pub(crate) enum Successor {
     InPlace(InPlace),
 }
 
+/// What waits for a new master to serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    /// The requests for it.
+    tickets: Vec<Ticket>,
+    /// Whether a SIGQUIT waits for it.
+    quit_deferred: bool,
+}
+
 impl Successor {
+    /// Whether it is there as a process.
+    pub(crate) fn runs(&self) -> bool {
+        match self {
+            Self::Booting(_) | Self::Serving { .. } => true,
+            Self::Absent | Self::Preparing(_) | Self::InPlace(_) => false,
+        }
+    }
+
     /// Whether its workers take connections that ours give away.
     pub(crate) fn takes_over(&self) -> bool {
         matches!(self, Self::Serving { takes_over: true })
@@ -46,10 +61,15 @@ impl Fleet {
     pub(crate) fn upgrade(&mut self, ticket: Option<Ticket>) {
         match self.successor {
             Successor::Absent => {
-                self.successor = Successor::Booting { tickets: ticket.into_iter().collect(), quit_deferred: false };
-                self.emit(Action::StartSuccessor);
+                let tickets = ticket.into_iter().collect();
+                self.successor = Successor::Preparing(Awaited { tickets, quit_deferred: false });
+                if self.unit.may_upgrade() {
+                    return self.emit(Action::StartSuccessor);
+                }
+                self.log(Fact::OutOfTurn);
+                self.successor_gone(FailureReason::SuccessorFailed.by(CauseId::OUT_OF_TURN));
             }
-            Successor::Booting { .. } | Successor::Serving { .. } => {
+            Successor::Preparing(_) | Successor::Booting(_) | Successor::Serving { .. } => {
                 self.refuse_upgrade(ticket, FailureReason::SuccessorAlreadyRunning.into());
             }
             Successor::InPlace(_) => self.refuse_upgrade(ticket, FailureReason::UpgradeUnderWay.into()),
@@ -59,13 +79,28 @@ impl Fleet {
     /// Puts a SIGQUIT off while a successor boots. Returns whether it did.
     pub(crate) fn defer_quit(&mut self) -> bool {
         match &mut self.successor {
-            Successor::Booting { quit_deferred, .. } => {
-                if !mem::replace(quit_deferred, true) {
+            Successor::Preparing(awaited) | Successor::Booting(awaited) => {
+                if !mem::replace(&mut awaited.quit_deferred, true) {
                     self.log(Fact::QuitDeferred);
                 }
                 true
             }
             Successor::Absent | Successor::Serving { .. } | Successor::InPlace(_) => false,
+        }
+    }
+
+    /// The successor runs.
+    pub(crate) fn successor_started(&mut self) {
+        match mem::replace(&mut self.successor, Successor::Absent) {
+            Successor::Preparing(awaited) => self.successor = Successor::Booting(awaited),
+            // It was started before the shell came to forget it.
+            Successor::Absent if self.unit.parting == Some(Parting::EndsUnit) => {
+                self.successor = Successor::Booting(Awaited::default());
+                self.emit(Action::StopSuccessor { quick: false });
+            }
+            other @ (Successor::Absent | Successor::Booting(_) | Successor::Serving { .. } | Successor::InPlace(_)) => {
+                self.successor = other
+            }
         }
     }
 
@@ -77,7 +112,8 @@ impl Fleet {
                 self.successor = in_place;
                 return;
             }
-            Successor::Booting { mut tickets, quit_deferred } => {
+            Successor::Preparing(Awaited { mut tickets, quit_deferred })
+            | Successor::Booting(Awaited { mut tickets, quit_deferred }) => {
                 self.log(Fact::SuccessorGone { ready: false });
                 self.answer(&mut tickets, Err(why));
                 if quit_deferred {
@@ -92,10 +128,7 @@ impl Fleet {
     /// This server stops: nobody waits for the successor any more, which itself lives on.
     pub(crate) fn leave_successor(&mut self) {
         let mut waiting = match &mut self.successor {
-            Successor::Booting { tickets, quit_deferred } => {
-                *quit_deferred = false;
-                mem::take(tickets)
-            }
+            Successor::Preparing(awaited) | Successor::Booting(awaited) => mem::take(awaited).tickets,
             Successor::Absent | Successor::Serving { .. } | Successor::InPlace(_) => Vec::new(),
         };
         self.answer(&mut waiting, Err(FailureReason::Stopping.into()));
@@ -107,12 +140,12 @@ impl State {
     /// The successor serves.
     pub(crate) fn successor_ready(self, fleet: &mut Fleet, now: Instant, takes_over: bool) -> Self {
         match mem::replace(&mut fleet.successor, Successor::Serving { takes_over }) {
-            other @ (Successor::Absent | Successor::InPlace(_)) => {
+            other @ (Successor::Absent | Successor::Preparing(_) | Successor::InPlace(_)) => {
                 fleet.successor = other;
                 self
             }
             Successor::Serving { .. } => self,
-            Successor::Booting { mut tickets, quit_deferred } => {
+            Successor::Booting(Awaited { mut tickets, quit_deferred }) => {
                 fleet.log(Fact::SuccessorReady);
                 fleet.answer(&mut tickets, Ok(()));
                 if quit_deferred { self.stop(fleet, now, true, None) } else { self }

@@ -45,11 +45,9 @@ impl Shell {
             FromMold::Settings { json } => self.configured(generation, &json),
             FromMold::Ready => self.event(Event::MoldReady { generation }),
             FromMold::Failed { text } => {
-                if !text.is_empty() {
-                    self.succession.unit.mold_failed(self.settings.is_some());
-                }
+                let said = !text.is_empty();
                 let cause = self.causes.note(text);
-                self.event(Event::MoldFailed { generation, cause });
+                self.event(Event::MoldFailed { generation, said, cause });
             }
             FromMold::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),
             FromMold::ForkFailed { slot, text } => match self.awaited_from(generation, SlotId(slot)) {

@@ -23,10 +23,6 @@ impl Shell {
             Ending::Signal(_) => None,
         };
         let mut cause = CauseId::NONE;
-        if self.succession.unit.mold_exited(status, self.settings.is_some(), stage != Some(MoldStage::Failed)) {
-            // It has meant to end the boot, and said what there was to say.
-            cause = self.causes.note(String::new());
-        }
         if exited.ending() != Ending::Exit(0) && !told {
             self.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
             let lack = exited.ending() == Ending::Signal(KILL) && self.was_out_of_memory();
@@ -39,7 +35,7 @@ impl Shell {
         if matches!(self.replacement, Replacement::Preparing) && self.supervisor.generation() == Some(generation) {
             self.preflight_failed("the mold died while it ran before_exec".to_string());
         }
-        self.event(Event::MoldExited { generation, cause });
+        self.event(Event::MoldExited { generation, status, cause });
     }
 
     pub(crate) fn worker_exited(&mut self, id: WorkerId, exited: Exited) {

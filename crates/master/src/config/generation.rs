@@ -31,7 +31,7 @@ impl Shell {
                     mold.stage = MoldStage::Failed;
                 }
                 let cause = self.causes.note(text);
-                self.event(Event::MoldFailed { generation, cause });
+                self.event(Event::MoldFailed { generation, said: true, cause });
             }
         }
     }

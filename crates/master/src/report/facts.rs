@@ -2,6 +2,7 @@
 
 use supervisor::{Fact, Failure};
 
+use crate::causes::OUT_OF_TURN;
 use crate::report::status::LastReload;
 use crate::shell::Shell;
 
@@ -55,9 +56,14 @@ impl Shell {
                 let pid = self.successor.pid().unwrap_or(0);
                 log.error(format_args!("reexec-ed child already running PID:{pid}"));
             }
+            Fact::OutOfTurn => log.error(format_args!("cannot upgrade: {OUT_OF_TURN}")),
             Fact::SuccessorReady => log.info("the new master serves"),
             Fact::SuccessorGone { ready: true } => log.info("the new master has left"),
             Fact::SuccessorGone { ready: false } => log.error("the new master died before it served"),
+            Fact::SuccessorLost => {
+                log.error("the new master died while this one was leaving to it: the unit has to be started again");
+            }
+            Fact::Orphaned => log.error("the old master died and left its unit to nobody: leaving too"),
             Fact::PreflightStarted => log.info("looking at the new program"),
             Fact::UpgradeRefused { why } => log.error(format_args!("no upgrade: {why}")),
             Fact::UpgradeFailed { why } => self.log_upgrade_failure(why),

@@ -260,7 +260,7 @@ impl Shell {
             return;
         }
         let now_ns = sys::clock::monotonic_ns();
-        let state = Told::of(self.supervisor.phase(), self.succession.unit.hands_over());
+        let state = self.supervisor.told();
         if self.notify.told == Told::Starting && state == Told::Reloading {
             // A reload that was asked for during the boot begins where that ends: who waits for the start must not wait
             // for both, and must not see the start fail when the newer code does.
@@ -321,7 +321,7 @@ impl Shell {
             Phase::Rolling => "Reloading, workers are replaced: ",
             Phase::Serving | Phase::Draining => "Serving: ",
             Phase::Delaying => "Stopping soon, still serving: ",
-            Phase::Stopping | Phase::Over if self.succession.unit.hands_over() => "Leaving to the new master: ",
+            Phase::Stopping | Phase::Over if self.supervisor.hands_over() => "Leaving to the new master: ",
             Phase::Stopping | Phase::Over => "Stopping: ",
         };
         let mut text = format!("{what}{serving} workers, {busy} busy, gen={generation}, {requests} requests");

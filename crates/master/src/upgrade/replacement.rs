@@ -90,9 +90,6 @@ impl Shell {
 
     /// Asks the mold to run `before_exec`; the preflight follows.
     pub(crate) fn begin_preflight(&mut self) {
-        if let Err(cause) = self.check_upgrade() {
-            return self.event(Event::PreflightFailed { cause });
-        }
         self.replacement = Replacement::Preparing;
         if !self.ask_for_environment() {
             // Without a mold there is no hook to run.

@@ -21,13 +21,12 @@
 //!
 //! Here is what is done; what is decided is in `supervisor::unit`.
 
-use supervisor::{CauseId, Event};
+use supervisor::Event;
 use sys::channel::{Channel, Received};
 use sys::signals::Signal;
 
 use crate::shell::Shell;
 use crate::upgrade::successor::Successor;
-use supervisor::unit::{Fate, Leave, RESTART, Unit};
 
 /// What the new master says when it serves.
 const READY: &[u8] = b"ready";
@@ -45,8 +44,6 @@ const YOURS: &[u8] = b"yours";
 pub(crate) struct Succession {
     /// The master before this one, while it lives.
     pub(crate) origin: Option<Channel>,
-    /// What is decided about the unit.
-    pub(crate) unit: Unit,
 }
 
 /// Whether the successor has said that it serves, or is silent for ever.
@@ -79,7 +76,7 @@ pub(crate) fn hear(successor: &Channel) -> Heard {
 impl Succession {
     /// The beginning of a master, and, of a successor, the way to the master before it.
     pub(crate) fn after(origin: Option<Channel>) -> Self {
-        Self { origin, ..Self::default() }
+        Self { origin }
     }
 
     /// Tells the master before this one that this one serves. One that is gone by now needs no telling.
@@ -107,76 +104,34 @@ impl Shell {
             Ok(Received::Datagram(bytes, _)) if bytes == YOURS => {
                 self.log.info("this master is the unit's main process now");
                 self.notify.take_over();
+                self.event(Event::HandedOver);
                 let before = self.inherited.handed_over.clone();
                 self.notify.store(&self.listeners, &before, &self.log);
             }
             Ok(Received::Datagram(..)) => {}
             Ok(Received::End) | Err(_) => {
                 self.succession.origin = None;
-                if self.notify.role().leaves_with_origin() {
-                    self.log.error("the old master died and left its unit to nobody: leaving too");
-                    self.event(Event::Signal(supervisor::Signal::Quit));
-                }
+                self.event(Event::OriginGone);
             }
         }
     }
 
-    /// A stop of the whole unit was asked for: the successor is stopped too. Harmless without one.
-    pub(crate) fn stop_successor(&mut self, signal: Signal) {
-        match self.succession.unit.stop(self.notify.role(), self.successor.stage()) {
-            Fate::LivesOn => {}
-            Fate::NotStarted => {
-                self.successor = Successor::None;
-                self.take_names_back();
-                self.event(Event::SuccessorFailed { cause: CauseId::NONE });
-            }
-            Fate::Stopped => {
-                let Some(pid) = self.successor.pid() else { return };
-                self.log.info(format_args!("stopping the new master PID:{pid} too"));
-                self.kill(pid, signal);
-            }
-        }
+    /// The unit ends, and the new master with it.
+    pub(crate) fn stop_successor(&self, signal: Signal) {
+        let Some(pid) = self.successor.pid() else { return };
+        self.log.info(format_args!("stopping the new master PID:{pid} too"));
+        self.kill(pid, signal);
     }
 
-    /// Whether this master may start another one, or make room for another program, or why not, which is logged.
-    pub(crate) fn check_upgrade(&mut self) -> Result<(), CauseId> {
-        if self.notify.role().may_upgrade() {
-            return Ok(());
-        }
-        let why = "the old master has not left yet: end the upgrade before this one first";
-        self.log.error(format_args!("cannot upgrade: {why}"));
-        Err(self.causes.note(why.to_string()))
-    }
-
-    /// The supervisor is done: leaves, if not the successor has to go first.
-    pub(crate) fn leave_in_turn(&mut self, code: u8) {
-        match self.succession.unit.leave(code, self.notify.role(), self.successor.stage()) {
-            Leave::AfterSuccessor => {}
-            Leave::Exit(status) => self.leave(status),
-            Leave::HandingOver => {
-                if let Successor::Running { pid, link, .. } = &self.successor {
-                    let pid = *pid;
-                    // The manager first: whatever the new master says then comes after this, and is listened to.
-                    let handed = self.notify.hand_over(pid);
-                    let told = link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok());
-                    if handed && told {
-                        self.log.info(format_args!("the unit is left to the new master PID:{pid}"));
-                    }
-                }
-                self.leave(RESTART);
-            }
-            Leave::Abandoned => {
-                self.log
-                    .error("the new master died while this one was leaving to it: the unit has to be started again");
-                self.leave(RESTART);
-            }
-        }
-    }
-
-    /// The successor is gone: leaves, if only its end was waited for.
-    pub(crate) fn leave_after_successor(&mut self) {
-        if let Some(status) = self.succession.unit.successor_gone() {
-            self.leave(status);
+    /// Leaves the unit to the new master.
+    pub(crate) fn hand_over_unit(&mut self) {
+        let Successor::Running { pid, link, .. } = &self.successor else { return };
+        let pid = *pid;
+        // The manager first: whatever the new master says then comes after this, and is listened to.
+        let handed = self.notify.hand_over(pid);
+        let told = link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok());
+        if handed && told {
+            self.log.info(format_args!("the unit is left to the new master PID:{pid}"));
         }
     }
 }

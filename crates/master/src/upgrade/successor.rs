@@ -23,7 +23,6 @@ use crate::shell::Shell;
 use crate::sockets::queue::Queue;
 use crate::upgrade::replacement::Replacement;
 use crate::upgrade::succession::{self, Heard};
-use supervisor::unit::Stage;
 
 /// The first descriptor number of a second master's listeners.
 const FIRST_FD: i32 = 3;
@@ -55,14 +54,6 @@ impl Successor {
         }
     }
 
-    pub(crate) fn stage(&self) -> Stage {
-        match self {
-            Self::None => Stage::None,
-            Self::Preparing => Stage::Preparing,
-            Self::Running { .. } => Stage::Running,
-        }
-    }
-
     pub(crate) fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let (link, handle) = match self {
             Self::Running { link, handle, .. } => (link.as_ref(), handle.as_ref()),
@@ -81,9 +72,6 @@ pub(crate) fn origin() -> Option<Channel> {
 impl Shell {
     /// Moves the pid file out of the way and asks the mold to run `before_exec`.
     pub(crate) fn start_successor(&mut self) {
-        if let Err(cause) = self.check_upgrade() {
-            return self.event(Event::SuccessorFailed { cause });
-        }
         if let Err(text) = self.find_directory() {
             self.log.error(format_args!("cannot start a new master: {text}"));
             return self.successor_failed(text);
@@ -263,7 +251,13 @@ impl Shell {
             Successor::None | Successor::Preparing => CauseId::NONE,
         };
         self.event(Event::SuccessorExited { cause });
-        self.leave_after_successor();
+    }
+
+    /// The new master is not started, unless it runs by now.
+    pub(crate) fn forget_successor(&mut self) {
+        if matches!(self.successor, Successor::Preparing) {
+            self.successor = Successor::None;
+        }
     }
 
     /// The new master is gone: pid file, control socket and title become those of the only master again.

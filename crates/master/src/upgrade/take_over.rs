@@ -153,6 +153,7 @@ impl Shell {
         let own = [handed.way_back.program].into_iter().chain(state_number());
         sys::image::release(handed.way_back.descriptors.iter().copied().chain(own));
         self.show_title("master");
+        self.event(Event::Unit { role: self.notify.role(), origin: false });
         match std::env::var(way_back::REASON_VARIABLE) {
             Ok(why) => {
                 self.log.error(format_args!("the new program did not take over: {why}"));

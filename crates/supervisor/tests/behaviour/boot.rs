@@ -23,7 +23,7 @@ fn workers_are_forked_at_once_and_the_service_is_up_when_all_are_ready() {
 #[test]
 fn mold_that_fails_ends_the_boot_with_1() {
     let mut rig = booting(2);
-    let failed = Event::MoldFailed { generation: Generation(1), cause: CauseId::NONE };
+    let failed = Event::MoldFailed { generation: Generation(1), said: true, cause: CauseId::NONE };
     let deeds = [retire_mold(1), Action::BootFailed(FailureReason::MoldFailed.into()), Action::StopListening];
     assert_eq!(rig.tell(failed), deeds);
     assert_eq!(rig.tell(mold_died(1)), [EXIT_1]);
@@ -32,7 +32,7 @@ fn mold_that_fails_ends_the_boot_with_1() {
 #[test]
 fn mold_that_fails_and_stays_is_killed_after_a_second() {
     let mut rig = booting(2);
-    rig.tell(Event::MoldFailed { generation: Generation(1), cause: CauseId::NONE });
+    rig.tell(Event::MoldFailed { generation: Generation(1), said: true, cause: CauseId::NONE });
     assert_eq!(rig.deadline(), (seconds(1), vec![kill_mold(1)]));
     assert_eq!(rig.tell(mold_died(1)), [EXIT_1]);
 }

@@ -167,7 +167,7 @@ fn mold_that_cannot_be_started_again_is_tried_later_and_later() {
     let mut last = Duration::ZERO;
     for generation in 2..8 {
         assert_eq!(
-            rig.tell(Event::MoldFailed { generation: Generation(generation), cause: CauseId::NONE })[1..],
+            rig.tell(Event::MoldFailed { generation: Generation(generation), said: true, cause: CauseId::NONE })[1..],
             [rollback(generation)]
         );
         rig.tell(mold_died(generation));
@@ -202,10 +202,10 @@ fn events_about_strangers_change_nothing() {
         Event::WorkerUnreachable { worker },
         Event::MoldConfigured { generation, plan: PLAN },
         Event::MoldReady { generation },
-        Event::MoldFailed { generation, cause: CauseId::NONE },
+        Event::MoldFailed { generation, said: true, cause: CauseId::NONE },
         Event::MoldUnfit { generation, cause: CauseId::NONE },
         Event::MoldUnreachable { generation },
-        Event::MoldExited { generation, cause: CauseId::NONE },
+        Event::MoldExited { generation, status: None, cause: CauseId::NONE },
         Event::SuccessorStarted,
         Event::SuccessorReady { takes_over: false },
         Event::SuccessorExited { cause: CauseId::NONE },

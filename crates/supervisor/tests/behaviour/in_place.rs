@@ -109,7 +109,7 @@ fn an_upgrade_follows_a_reload_that_fails_and_takes_one_that_comes_meanwhile_alo
     rig.tell(upgrade(1));
     assert_eq!(rig.tell(reload(2)), []);
     assert_eq!(
-        rig.tell(Event::MoldFailed { generation: Generation(2), cause: CauseId::NONE }).last(),
+        rig.tell(Event::MoldFailed { generation: Generation(2), said: true, cause: CauseId::NONE }).last(),
         Some(&Action::Preflight)
     );
     rig.tell(Event::PreflightPassed);

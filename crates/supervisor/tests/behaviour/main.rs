@@ -9,6 +9,7 @@ mod reload;
 mod scale;
 mod stop;
 mod unfit;
+mod unit;
 mod upgrade;
 
 use std::time::Duration;
@@ -126,7 +127,7 @@ fn left(worker: u32) -> Event {
 }
 
 fn mold_died(generation: u32) -> Event {
-    Event::MoldExited { generation: Generation(generation), cause: CauseId::NONE }
+    Event::MoldExited { generation: Generation(generation), status: None, cause: CauseId::NONE }
 }
 
 fn fork(worker: u32, slot: u32, generation: u32) -> Action {

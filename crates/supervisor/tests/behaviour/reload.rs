@@ -78,7 +78,7 @@ fn reload_that_wants_fewer_workers_closes_slots_when_the_rest_is_served() {
 fn reload_whose_mold_fails_leaves_everything_as_it_was() {
     let (generation, ticket) = (Generation(2), Ticket(1));
     let hang = |rig: &mut Rig| rig.deadline().1;
-    let fail = |rig: &mut Rig| rig.tell(Event::MoldFailed { generation, cause: CauseId::NONE });
+    let fail = |rig: &mut Rig| rig.tell(Event::MoldFailed { generation, said: true, cause: CauseId::NONE });
     let die = |rig: &mut Rig| rig.tell(mold_died(2));
     type Happens<'a> = &'a dyn Fn(&mut Rig) -> Vec<Action>;
     let cases: [(Happens<'_>, FailureReason, &[Action]); 3] = [

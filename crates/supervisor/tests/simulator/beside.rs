@@ -1,12 +1,10 @@
 //! What is decided beside the life of workers: two masters in one unit of a service manager, and exit statuses.
 //!
-//! The rules are those of `supervisor::unit`, played as the master plays them. The laws are judged from outside: by what was
-//! asked for, by which processes there are, and by what the service manager sees.
+//! The laws are judged from outside: by what was asked for, by which processes there are, and by what the service manager
+//! sees.
 
-use std::time::Duration;
-
-use supervisor::unit::{self, FAILED, Fate, Leave, RESTART, Role, Stage, Told, Unit};
-use supervisor::{CauseId, Event, Generation, Phase, Signal, SuccessorPhase};
+use supervisor::unit::{FAILED, RESTART, Role, Told};
+use supervisor::{CauseId, Event, Generation, Phase, Signal, Supervisor};
 
 use crate::schedule::{CALM, Setting};
 use crate::world::{Next, World};
@@ -29,10 +27,10 @@ pub(crate) struct MoldEnd {
     pub(crate) said: bool,
 }
 
-/// The shell, as far as it decides.
+/// What the unit consists of beside this master.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    unit: Unit,
+    /// What this master is, as is seen from outside.
     role: Role,
     told: Told,
     successor: Option<Successor>,
@@ -72,7 +70,6 @@ impl Beside {
             Setting::SecondOfUnit => Role::Waiting,
         };
         Self {
-            unit: Unit::default(),
             role,
             told: Told::default(),
             successor: None,
@@ -86,15 +83,34 @@ impl Beside {
         }
     }
 
+    /// Whether a new master is about to end by this one's will.
+    pub(crate) fn awaits_end(&self) -> bool {
+        self.successor.is_some_and(|successor| successor.stopped)
+    }
+
+    /// What this master is told of the unit when it begins.
+    pub(crate) fn unit(&self) -> Event {
+        Event::Unit { role: self.role, origin: self.origin }
+    }
+
     /// Whether this master has left.
     pub(crate) fn has_left(&self) -> bool {
         self.left.is_some()
     }
 
-    /// The program in its place begins with nothing decided.
+    /// Another program is about to take the place of this one, which may know nothing of the master before this one.
     pub(crate) fn replaced(&mut self) {
+        self.origin = false;
+    }
+
+    /// An upgrade is refused.
+    pub(crate) fn judge_refusal(&self) {
+        assert!(self.role == Role::Waiting, "unit: only one that waits for its turn has to wait");
+    }
+
+    /// A program may be looked at that is to take the place of this one.
+    pub(crate) fn judge_preflight(&self) {
         assert!(self.role != Role::Waiting, "unit: one that waits for its turn makes room for no other program");
-        self.unit = Unit::default();
     }
 
     /// Settings are in force.
@@ -119,20 +135,19 @@ impl Beside {
 
     /// Something that is told has gone wrong.
     pub(crate) fn complain(&mut self, event: &Event) {
-        let of_mold = matches!(event, Event::MoldFailed { .. } | Event::MoldUnfit { .. });
+        let of_mold = matches!(event, Event::MoldFailed { said: true, .. } | Event::MoldUnfit { .. });
         let of_worker = matches!(event, Event::WorkerBootFailed { .. } | Event::ForkFailed { .. });
         self.complained |= of_mold || of_worker;
     }
 
     /// Notes what the supervisor has come to, after each event.
-    pub(crate) fn note(&mut self, phase: Phase, successor: SuccessorPhase) {
-        self.unit.note(phase, successor);
-        let leaving = matches!(phase, Phase::Delaying | Phase::Stopping | Phase::Over);
+    pub(crate) fn note(&mut self, supervisor: &Supervisor) {
+        let leaving = matches!(supervisor.phase(), Phase::Delaying | Phase::Stopping | Phase::Over);
         if leaving && self.seen.left_with_successor.is_none() {
             self.seen.left_with_successor = Some(self.successor.is_some_and(|successor| successor.serves));
         }
         if self.role == Role::Main {
-            self.tell(Told::of(phase, self.unit.hands_over()));
+            self.tell(supervisor.told());
         }
     }
 
@@ -156,19 +171,16 @@ impl Beside {
         assert!(self.role != Role::Main || self.told == Told::Ready, "unit: it serves, and is not known to be ready");
     }
 
-    fn stage(&self) -> Stage {
-        match (self.successor, self.preparing) {
-            (Some(_), _) => Stage::Running,
-            (None, Some(_)) => Stage::Preparing,
-            (None, None) => Stage::None,
-        }
-    }
-
-    fn leave(&mut self, status: u8, handed_over: bool) {
+    /// This master leaves.
+    pub(crate) fn leave(&mut self, status: u8) {
         assert!(self.left.is_none(), "unit: it leaves once");
         self.left = Some(status);
-        self.seen.handed_over = handed_over;
         self.judge(status);
+    }
+
+    /// The unit is left to the new master.
+    pub(crate) fn hand_over(&mut self) {
+        assert!(!std::mem::replace(&mut self.seen.handed_over, true), "unit: it is handed over once");
     }
 
     /// Judges how this master has left.
@@ -214,69 +226,44 @@ impl Beside {
 impl World {
     /// A signal to this master.
     pub(crate) fn signal(&mut self, signal: Signal) {
-        // One that a program gets which makes room for another is the next one's to act upon, which has no successor.
-        if unit::means_the_unit(signal) {
-            self.stop_unit();
-        }
         self.beside.seen.unit_stopped |= matches!(signal, Signal::Term | Signal::Int);
         self.tell(Event::Signal(signal));
     }
 
     /// `licorne stop`
     pub(crate) fn stop(&mut self, graceful: bool) {
-        self.stop_unit();
         self.beside.seen.unit_stopped = true;
         let ticket = self.ticket();
         self.tell(Event::Stop { graceful, ticket });
     }
 
-    fn stop_unit(&mut self) {
-        let fate = self.beside.unit.stop(self.beside.role, self.beside.stage());
-        assert!(fate == Fate::LivesOn || self.beside.role == Role::Main, "unit: a master alone stops no other");
-        match fate {
-            Fate::LivesOn => {}
-            Fate::NotStarted => {
-                self.beside.preparing = None;
-                self.tell(Event::SuccessorFailed { cause: CauseId::NONE });
-            }
-            Fate::Stopped => {
-                // It finishes its requests.
-                let delay = self.dice.ms(0, 8_000);
-                let Some(successor) = &mut self.beside.successor else { return };
-                successor.stopped = true;
-                let number = successor.number;
-                self.after(delay, Next::SuccessorDies(number));
-            }
-        }
+    /// The new master is not started, unless it runs by now.
+    pub(crate) fn forget_successor(&mut self) {
+        assert!(self.beside.role == Role::Main && self.beside.seen.unit_stopped, "unit: what was asked for is done");
+        self.beside.preparing = None;
     }
 
-    /// The supervisor is done.
-    pub(crate) fn leave_in_turn(&mut self, code: u8) {
-        match self.beside.unit.leave(code, self.beside.role, self.beside.stage()) {
-            Leave::AfterSuccessor => {}
-            Leave::Exit(status) => self.beside.leave(status, false),
-            Leave::HandingOver => self.beside.leave(RESTART, true),
-            Leave::Abandoned => self.beside.leave(RESTART, false),
-        }
+    /// The new master is stopped. It finishes its requests.
+    pub(crate) fn stop_successor(&mut self) {
+        assert!(self.beside.role == Role::Main, "unit: a master alone stops no other");
+        assert!(self.beside.seen.unit_stopped, "unit: the new master serves on when this one leaves alone");
+        let delay = self.dice.ms(0, 8_000);
+        let Some(successor) = &mut self.beside.successor else { return };
+        successor.stopped = true;
+        let number = successor.number;
+        self.after(delay, Next::SuccessorDies(number));
     }
 }
 
 /// The new master, and the one before.
 impl World {
     pub(crate) fn start_successor(&mut self) {
+        assert!(self.beside.role != Role::Waiting, "unit: one that waits for its turn starts no other master");
         self.beside.successors += 1;
         let number = self.beside.successors;
-        if !self.beside.role.may_upgrade() {
-            return self.after(Duration::ZERO, Next::Tell(Event::SuccessorFailed { cause: CauseId::NONE }));
-        }
         self.beside.preparing = Some(number);
         let delay = self.dice.ms(0, 300);
         self.after(delay, Next::SuccessorStarts(number));
-    }
-
-    /// Whether a program may be looked for that takes this one's place.
-    pub(crate) fn may_be_replaced(&self) -> bool {
-        self.beside.role.may_upgrade()
     }
 
     pub(crate) fn successor_starts(&mut self, number: u32) {
@@ -284,7 +271,6 @@ impl World {
             return;
         }
         self.beside.preparing = None;
-        assert!(self.beside.role != Role::Waiting, "unit: one that waits for its turn starts no other master");
         let ended = self.beside.role == Role::Main && self.beside.seen.unit_stopped;
         assert!(!ended, "unit: no master is started in one that was stopped");
         if self.now < CALM && self.dice.percent(15) {
@@ -311,9 +297,6 @@ impl World {
         if self.beside.successor.is_some_and(|successor| successor.number == number) {
             self.beside.successor = None;
             self.tell(Event::SuccessorExited { cause: CauseId::NONE });
-            if let Some(status) = self.beside.unit.successor_gone() {
-                self.beside.leave(status, false);
-            }
         }
     }
 
@@ -331,12 +314,13 @@ impl World {
         // It hands over to one that serves.
         if hands_over && self.beside.seen.serving {
             self.beside.role = Role::Main;
-            self.beside.note(self.supervisor.phase(), self.supervisor.successor());
+            self.tell(Event::HandedOver);
         }
         let orphaned = self.beside.role == Role::Waiting;
-        if self.beside.role.leaves_with_origin() {
-            self.tell(Event::Signal(Signal::Quit));
+        if orphaned {
+            self.laws.want_stop(self.now, false);
         }
+        self.tell(Event::OriginGone);
         let leaves = matches!(self.supervisor.phase(), Phase::Delaying | Phase::Stopping | Phase::Over);
         assert!(!orphaned || leaves, "unit: one that was never handed the unit leaves it");
     }
@@ -351,9 +335,9 @@ impl World {
         if mold.closed {
             return;
         }
-        mold.said = true;
-        self.beside.unit.mold_failed(self.beside.committed);
-        self.tell(Event::MoldFailed { generation, cause: CauseId::NONE });
+        mold.said = mold.dice.percent(80);
+        let said = mold.said;
+        self.tell(Event::MoldFailed { generation, said, cause: CauseId::NONE });
     }
 
     /// A mold is reaped.
@@ -362,9 +346,7 @@ impl World {
         if !self.beside.committed {
             self.beside.seen.first_mold = Some(MoldEnd { status, said: said || self.beside.complained });
         }
-        let silent = !said && !self.beside.complained;
-        let meant = self.beside.unit.mold_exited(status, self.beside.committed, silent);
-        self.beside.complained |= meant || status != Some(0);
-        self.tell(Event::MoldExited { generation, cause: CauseId::NONE });
+        self.beside.complained |= status != Some(0);
+        self.tell(Event::MoldExited { generation, status, cause: CauseId::NONE });
     }
 }

@@ -1,7 +1,5 @@
 //! One program takes the place of another: what is handed over, and what happens meanwhile.
 
-use std::time::Duration;
-
 use supervisor::{CauseId, Event, Snapshot, Supervisor};
 
 use crate::schedule::CALM;
@@ -10,9 +8,7 @@ use crate::world::{Next, World};
 impl World {
     pub(crate) fn preflight(&mut self) {
         self.preflights += 1;
-        if !self.may_be_replaced() {
-            return self.after(Duration::ZERO, Next::PreflightEnds(self.preflights, false));
-        }
+        self.beside.judge_preflight();
         let calm = self.now >= CALM;
         // One that hangs is given up.
         if calm || self.dice.percent(90) {
@@ -36,9 +32,8 @@ impl World {
     pub(crate) fn resume(&mut self, replaced: bool) {
         let Some((snapshot, missed)) = self.between.take() else { return };
         self.supervisor = Supervisor::restore(self.config, snapshot).unwrap();
-        if replaced {
-            self.beside.replaced();
-        }
+        self.beside.replaced();
+        self.tell(self.beside.unit());
         self.tell(if replaced { Event::Replaced } else { Event::NotReplaced { cause: CauseId::NONE } });
         let rank = |event: &Event| match event {
             Event::Signal(_) | Event::Reload { .. } | Event::Upgrade { .. } | Event::Stop { .. } => 0,

@@ -31,9 +31,9 @@ impl Causes {
     pub(crate) fn label(&mut self, event: &mut Event, supervisor: &Supervisor) {
         let slot = |worker| supervisor.worker(worker).map(|worker| worker.slot);
         let (of, cause) = match event {
-            Event::MoldFailed { generation, cause } => (Some(Of::MoldFailed(*generation)), cause),
+            Event::MoldFailed { generation, cause, .. } => (Some(Of::MoldFailed(*generation)), cause),
             Event::MoldUnfit { generation, cause } => (Some(Of::MoldUnfit(*generation)), cause),
-            Event::MoldExited { generation, cause } => (Some(Of::MoldExited(*generation)), cause),
+            Event::MoldExited { generation, cause, .. } => (Some(Of::MoldExited(*generation)), cause),
             Event::WorkerBootFailed { worker, cause } => (slot(*worker).map(Of::WorkerBootFailed), cause),
             Event::ForkFailed { worker, cause } => (slot(*worker).map(Of::ForkFailed), cause),
             Event::WorkerExited { worker, cause, .. } => (slot(*worker).map(Of::WorkerExited), cause),
@@ -63,6 +63,7 @@ impl Causes {
         let fits = match (failure.reason, of) {
             (FailureReason::MoldFailed, Some(Of::MoldFailed(_) | Of::MoldUnfit(_)))
             | (FailureReason::MoldExited, Some(Of::MoldExited(_) | Of::MoldUnfit(_)))
+            | (FailureReason::MoldLeft, Some(Of::MoldExited(_)))
             | (FailureReason::SuccessorFailed, Some(Of::SuccessorFailed))
             | (FailureReason::SuccessorExited, Some(Of::SuccessorExited))
             | (FailureReason::PreflightFailed, Some(Of::PreflightFailed))
@@ -70,6 +71,13 @@ impl Causes {
             (FailureReason::WorkerBootFailed(slot), Some(Of::WorkerBootFailed(of)))
             | (FailureReason::ForkFailed(slot), Some(Of::ForkFailed(of)))
             | (FailureReason::WorkerExited(slot), Some(Of::WorkerExited(of))) => slot == *of,
+            (FailureReason::SuccessorFailed | FailureReason::PreflightFailed, None)
+                if failure.cause == CauseId::OUT_OF_TURN =>
+            {
+                true
+            }
+            // The unit ends before the new master was started.
+            (FailureReason::SuccessorFailed, None) => failure.cause == CauseId::NONE,
             // Time, a channel that has ended, or the supervisor itself: there was nothing to be said.
             (
                 FailureReason::MoldExited

@@ -97,7 +97,8 @@ impl Laws {
         self.lines.last().and_then(|line| line.last()).map(|generation| self.plans[generation])
     }
 
-    fn want_stop(&mut self, now: Instant, quick: bool) {
+    /// A stop is asked for.
+    pub(crate) fn want_stop(&mut self, now: Instant, quick: bool) {
         if self.boot_failed {
             return;
         }
@@ -202,9 +203,7 @@ impl Laws {
         molds: &BTreeMap<Generation, Mold>,
         workers: &BTreeMap<WorkerId, Worker>,
     ) {
-        // While the end of a new master is waited for, it is noticed, and logs are opened anew.
-        let aftermath = matches!(action, Action::SuccessorLeft | Action::ReopenLogs | Action::Log(_));
-        assert!(self.exit.is_none() || aftermath, "nothing is asked for after Exit");
+        assert!(self.exit.is_none(), "nothing is asked for after Exit");
         match *action {
             Action::StartMold { .. }
             | Action::Proceed { .. }
@@ -275,6 +274,8 @@ impl Laws {
                 self.exit_deadline.get_or_insert(now + Duration::from_millis(3_100));
             }
             Action::Log(Fact::UpgradeQueued) => self.upgrade_waits = true,
+            // It has had its turn, and this master may not be replaced.
+            Action::Log(Fact::UpgradeFailed { .. }) => self.upgrade_waits = false,
             Action::Preflight | Action::Execute => {
                 self.upgrade_waits = false;
                 assert_eq!(supervisor.phase(), Phase::Serving, "a program takes over while nothing else goes on");
@@ -288,13 +289,15 @@ impl Laws {
             }
             Action::Exit { code } => {
                 assert!(self.stop_wanted(), "law 5: exit without a reason");
-                assert_eq!(code, u8::from(self.boot_failed), "the exit status tells the truth");
                 assert!(!self.listening, "listeners are closed before the exit");
                 self.exit = Some(code);
             }
             Action::WorkerProcesses { .. }
             | Action::ReopenLogs
             | Action::StartSuccessor
+            | Action::ForgetSuccessor
+            | Action::StopSuccessor { .. }
+            | Action::HandOver
             | Action::SuccessorLeft
             | Action::AbandonPreflight
             | Action::Log(_) => {}

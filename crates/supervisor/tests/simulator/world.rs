@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use supervisor::{
-    Action, CauseId, Config, Event, Generation, Instant, KillReason, Plan, Signal, Snapshot, SuccessorPhase,
-    Supervisor, Ticket, WorkerId,
+    Action, CauseId, Config, Event, Fact, Generation, Instant, KillReason, Phase, Plan, Signal, Snapshot,
+    SuccessorPhase, Supervisor, Ticket, WorkerId,
 };
 
 use crate::beside::Beside;
@@ -85,6 +85,7 @@ impl World {
             seed: schedule.seed,
             trace: trace.then(Vec::new),
         };
+        world.at(Instant(0), Next::Tell(world.beside.unit()));
         world.at(Instant(0), Next::Tell(Event::Start));
         world.at(CALM, Next::Calm);
         for (at, incident) in &schedule.incidents {
@@ -117,7 +118,9 @@ impl World {
                 self.watch_calm();
             }
             let overdue = self.laws.exit_deadline.is_some_and(|deadline| self.now > deadline);
-            assert!(!overdue || self.laws.exited(), "liveness: the stop does not end");
+            let is_over = self.supervisor.phase() == Phase::Over;
+            assert!(!overdue || is_over, "liveness: the stop does not end");
+            assert!(!is_over || self.beside.has_left() || self.beside.awaits_end(), "liveness: nothing is awaited");
         }
         self.laws.check_end(&self.molds, &self.workers);
     }
@@ -157,7 +160,7 @@ impl World {
         self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
         self.beside.complain(&event);
         self.supervisor.handle(self.now, event);
-        self.beside.note(self.supervisor.phase(), self.supervisor.successor());
+        self.beside.note(&self.supervisor);
         while let Some(action) = self.supervisor.poll_action() {
             self.note(|| format!("       {action:?}"));
             self.causes.judge(&action);
@@ -324,7 +327,11 @@ impl World {
             Action::Commit { .. } => self.beside.committed(),
             Action::Serving => self.beside.serving(),
             Action::BootFailed(_) => self.beside.boot_failed(),
-            Action::Exit { code } => self.leave_in_turn(code),
+            Action::ForgetSuccessor => self.forget_successor(),
+            Action::StopSuccessor { .. } => self.stop_successor(),
+            Action::Log(Fact::OutOfTurn) => self.beside.judge_refusal(),
+            Action::HandOver => self.beside.hand_over(),
+            Action::Exit { code } => self.beside.leave(code),
             Action::Settle { .. }
             | Action::Rollback { .. }
             | Action::ReopenLogs
@@ -359,7 +366,7 @@ impl World {
             Health::MoldHangs if early => {}
             // The master could not bind what it wants: the mold waits.
             Health::PreloadRaises if early => {
-                self.after(delay, Next::Tell(Event::MoldFailed { generation, cause: CauseId::NONE }))
+                self.after(delay, Next::Tell(Event::MoldFailed { generation, said: true, cause: CauseId::NONE }))
             }
             _ => self.after(delay, Next::MoldConfigured(generation)),
         }
