@@ -45,14 +45,14 @@ const SHORTEST_LOOK_NS: u64 = 1_000_000;
 
 /// The master's looks at its workers: when the next one is due, and what is forgiven when it comes late.
 #[derive(Debug, Default)]
-pub(crate) struct Looks {
+pub(crate) struct Deadlines {
     /// When to look again (CLOCK_MONOTONIC, ns).
     pub(crate) next_ns: Option<u64>,
     /// Before this moment no request is too old (CLOCK_MONOTONIC, ns).
     pardon_until_ns: u64,
 }
 
-impl Looks {
+impl Deadlines {
     /// Finds what is due by now, and plans the next look.
     pub(crate) fn look<Id: Copy>(
         &mut self,
@@ -198,7 +198,7 @@ mod tests {
         let page = page();
         let seat = scoreboard::seat(&page, 0).unwrap();
         let limits = Limits { soft: Duration::from_secs(8), hard: Duration::from_secs(10) };
-        let mut looks = Looks::default();
+        let mut looks = Deadlines::default();
         let mut look = |now| looks.look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), limits, now);
         seat.begin_request(100 * SECOND, b"GET", b"/");
         assert_eq!(look(101 * SECOND).next_ns, Some(108 * SECOND));
@@ -215,7 +215,7 @@ mod tests {
         let page = page();
         let seat = scoreboard::seat(&page, 0).unwrap();
         let limits = Limits { soft: Duration::from_secs(8), hard: Duration::from_secs(10) };
-        let mut looks = Looks::default();
+        let mut looks = Deadlines::default();
         seat.begin_request(100 * SECOND, b"GET", b"/");
         let now = 108 * SECOND - 1;
         looks.look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), limits, now);

@@ -1,37 +1,43 @@
 //! The master: the shell around [`supervisor`].
 //!
 //! One loop turns signals, child exits, messages and timers into events, and performs the actions that come back.
-//! Nothing is decided here, and no application code runs here. Read `shell` first, then `perform`.
+//! Nothing is decided here, and no application code runs here. Read `master` first, then `dispatch`.
+//!
+//! Imports point down this table, and no two files import each other:
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `run` | the way in, to the background if asked for |
-//! | `shell` | the state, the loop, and the order in which a round looks at things |
-//! | `perform` | one function for each action |
-//! | `causes` | why things failed, in words |
-//! | `children` | who each child is; of molds and workers the processes, channels and seats, what they may say when, and their ends |
-//! | `config` | the command line, the settings of a mold, and the release directory that follows a symbolic link |
-//! | `sockets` | the sockets that are listened on, those that the process was started with, and the queue of the workers |
-//! | `control` | the control socket, as both ends see it, and the master's end |
-//! | `upgrade` | the second master, and the program that is executed in this one's place |
-//! | `service_manager` | what a service manager is told |
+//! | `master` | the round: poll, hear, tell the core, dispatch; what is heard becomes events |
+//! | `dispatch` | each action becomes verbs of the owners |
+//! | `owners` | everything that the master holds, one owner for each thing, and the deeds that need several of them |
+//! | `upgrade` | the masters before and after this one, and the program that is executed in this one's place |
+//! | `service_manager` | what a service manager is told, and the sockets that it keeps |
 //! | `admin` | the process that answers health checks |
-//! | `deadlines` | request deadlines, read from the scoreboard |
+//! | `children` | who each child is; of molds and workers the processes, channels and seats, what they may say when, and their ends |
+//! | `sockets` | the sockets that are listened on, those that the process was started with, and the queue of the workers |
+//! | `config` | the command line, the settings that hold, and the release directory that follows a symbolic link |
+//! | `control` | the control socket, as both ends see it, and the master's end |
 //! | `report` | log lines as Ruby's Logger writes them, the files behind them, facts, and the status as JSON |
-//! | `environment` | variables that are for this process alone |
+//! | `causes` | why things failed, in words |
+//! | `deadlines` | request deadlines, read from the scoreboard |
+//! | `carried`, `environment`, `signals` | descriptors and paths that an upgrade in place carries, variables that are for this process alone, signals to processes |
 
 mod admin;
+mod carried;
 mod causes;
 mod children;
 mod config;
 pub mod control;
 mod deadlines;
+mod dispatch;
 mod environment;
-mod perform;
+mod master;
+mod owners;
 mod report;
 mod run;
 mod service_manager;
-mod shell;
+mod signals;
 mod sockets;
 mod upgrade;
 
@@ -40,4 +46,4 @@ pub use config::revision;
 pub use config::runtime::Runtime;
 pub use run::run;
 pub use upgrade::preflight::{SWITCH as PREFLIGHT, answer as preflight};
-pub use upgrade::take_over::guard;
+pub use upgrade::way_back::guard;

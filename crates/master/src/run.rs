@@ -5,10 +5,11 @@ use sys::stdio::complain;
 
 use crate::config::options::Options;
 use crate::config::runtime::Runtime;
+use crate::master::Master;
+use crate::owners::Owners;
 use crate::report::log::{LAST_WORDS_NS, Log};
-use crate::shell::Shell;
 use crate::sockets::inherited::Announced;
-use crate::upgrade::take_over;
+use crate::upgrade::way_back;
 use supervisor::unit::FAILED;
 
 /// Runs a master until it stops, and returns its exit status.
@@ -21,12 +22,12 @@ pub fn run(options: Options, runtime: Runtime) -> u8 {
 }
 
 fn serve(options: Options, runtime: Runtime) -> u8 {
-    match take_over::handed_over() {
+    match way_back::handed_over() {
         Ok(None) => {}
-        Ok(Some(handed)) => match Shell::take_over(options, runtime, &handed) {
-            Ok(mut shell) => {
-                shell.commit_take_over(&handed);
-                return shell.go_on();
+        Ok(Some(handed)) => match Master::load(options, runtime, &handed) {
+            Ok(mut master) => {
+                master.commit_take_over(&handed);
+                return master.go_on();
             }
             Err(text) => return give_up(&text),
         },
@@ -43,11 +44,11 @@ fn serve(options: Options, runtime: Runtime) -> u8 {
             Err(error) => return refuse(&error.chain(), None),
         }
     }
-    match Shell::new(options, runtime, &announced) {
-        Ok(mut shell) => {
-            shell.reporter = reporter;
-            match shell.serve() {
-                _ if shell.begins_anew => begin_anew(shell),
+    match Master::new(options, runtime, &announced) {
+        Ok(mut master) => {
+            master.owners.report.launcher = reporter;
+            match master.serve() {
+                _ if master.owners.config.begins_anew() => begin_anew(master),
                 status => status,
             }
         }
@@ -70,7 +71,7 @@ fn launched(answer: Result<u32, String>) -> u8 {
 
 /// What the program before this one held cannot be taken over: that one has to go on.
 fn give_up(text: &str) -> u8 {
-    take_over::go_back(text);
+    way_back::go_back(text);
     refuse(text, None)
 }
 
@@ -84,17 +85,18 @@ fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
 
 /// Begins anew in the background, with the sockets that were passed and nothing else. The mold leaves as soon as its
 /// channel is closed.
-fn begin_anew(shell: Shell) -> u8 {
-    let Shell { options, runtime, inherited, .. } = shell;
+fn begin_anew(master: Master) -> u8 {
+    let Owners { config, sockets, .. } = master.owners;
+    let (options, runtime) = config.into_command();
     match sys::daemon::fork_to_background() {
         Ok(Side::Launcher(answer)) => {
             sys::signals::stop_listening();
             launched(answer.wait())
         }
-        Ok(Side::Daemon(reporter)) => match Shell::begin(options, runtime, inherited) {
-            Ok(mut shell) => {
-                shell.reporter = Some(reporter);
-                shell.serve()
+        Ok(Side::Daemon(reporter)) => match Master::begin(options, runtime, sockets.inherited) {
+            Ok(mut master) => {
+                master.owners.report.launcher = Some(reporter);
+                master.serve()
             }
             Err(text) => refuse(&text, Some(reporter)),
         },

@@ -1,7 +1,7 @@
 //! The unit of a service manager that this master is part of: what it is there, what its end means for another master in the
 //! same unit, what the manager is told, and the exit statuses.
 //!
-//! The table of what follows from what is in `master::succession`, which does what is decided here.
+//! The table of what follows from what is in `master::upgrade::succession`, which does what is decided here.
 
 use crate::action::{Action, Fact, FailureReason};
 use crate::fleet::Fleet;

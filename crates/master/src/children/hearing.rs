@@ -1,173 +1,152 @@
-//! What molds and workers say, and what becomes of one that says what is not its to say.
+//! Hears what molds and workers say, and tells apart what is theirs to say and what is not.
 //!
 //! Nothing here waits, and nothing is taken for true that can be looked up: the kernel says which process sends a message, and
 //! whose child that is.
 
-use supervisor::{CauseId, Event, Generation, SlotId, WorkerId};
 use sys::pidfd::Child;
 use sys::process::Exited;
 use wire::{DecodeError, FromMold, FromWorker, Message};
 
+use supervisor::{Generation, WorkerId};
+
 use crate::children::link::Heard;
+use crate::children::registry::Children;
 use crate::children::worker::Process;
-use crate::shell::Shell;
-use crate::upgrade::replacement::Replacement;
-use crate::upgrade::successor::Successor;
+use crate::report::log::Log;
 
 /// How many messages of one child are heard before others have their turn.
 const AT_ONCE: usize = 64;
+/// What a child has broken the protocol with that talks and talks.
+pub(crate) const ENDLESS: &str = "messages without end";
 
-impl Shell {
-    pub(crate) fn hear_molds(&mut self) {
-        let generations: Vec<Generation> = self.children.molds().map(|(generation, _)| generation).collect();
-        for generation in generations {
-            for _ in 0..AT_ONCE {
-                let Some(mold) = self.children.mold_mut(generation) else { break };
-                // What was started as Ruby may be a script that has started it.
-                match mold.link.hear(None) {
-                    Heard::Nothing => break,
-                    Heard::Message(message, _) => self.mold_said(generation, message),
-                    Heard::Stranger => self.mold_talks(generation),
-                    Heard::End => self.event(Event::MoldUnreachable { generation }),
-                    Heard::Lie(what) => self.mold_lied(generation, &what),
-                }
-            }
-        }
+/// What was heard of a mold.
+#[derive(Debug)]
+pub(crate) enum MoldNews {
+    /// It says what it may say now.
+    Said(FromMold),
+    /// It has closed its end.
+    Closed,
+    /// It says what is not its to say.
+    Lied(String),
+}
+
+/// What was heard of a worker.
+#[derive(Debug)]
+pub(crate) enum WorkerNews {
+    Ready,
+    /// It has said why it cannot boot.
+    Failed(String),
+    Leaves,
+    /// It has closed its end.
+    Closed,
+    /// It says what is not its to say.
+    Lied(String),
+}
+
+/// Whose turn it is among the children of one kind.
+pub(crate) struct Turns<Id> {
+    next: std::vec::IntoIter<Id>,
+    now: Option<Id>,
+    /// How many of its messages are heard before the next one's.
+    left: usize,
+}
+
+impl<Id: Copy> Turns<Id> {
+    /// One turn for each of these.
+    pub(crate) fn of(ids: impl Iterator<Item = Id>) -> Self {
+        Self { next: ids.collect::<Vec<_>>().into_iter(), now: None, left: 0 }
     }
 
-    fn mold_said(&mut self, generation: Generation, message: FromMold) {
-        let Some(mold) = self.children.mold_mut(generation) else { return };
-        if !mold.accept(&message) {
-            return self.mold_lied(generation, &unexpected(&message));
+    /// Whose next message is to be heard.
+    fn take(&mut self) -> Option<Id> {
+        if self.left == 0 {
+            self.now = self.next.next();
+            self.left = AT_ONCE;
         }
-        match message {
-            FromMold::ReopenLogs if mold.has_reopened() => self.reopen_logs_of_workers(generation),
-            FromMold::Settings { json } => self.configured(generation, &json),
-            FromMold::Ready => self.event(Event::MoldReady { generation }),
-            FromMold::Failed { text } => {
-                let said = !text.is_empty();
-                let cause = self.causes.note(text);
-                self.event(Event::MoldFailed { generation, said, cause });
-            }
-            FromMold::ExecEnvironment { json } if self.awaits_environment(generation) => self.environment_told(&json),
-            FromMold::ForkFailed { slot, text } => match self.awaited_from(generation, SlotId(slot)) {
-                Some(worker) => {
-                    let cause = self.worker_failed(worker, text);
-                    self.forget_worker(worker);
-                    self.event(Event::ForkFailed { worker, cause });
-                }
-                None => self.mold_talks(generation),
-            },
-            FromMold::ExecEnvironment { .. } | FromMold::ReopenLogs => self.mold_talks(generation),
-        }
+        self.left -= 1;
+        self.now
     }
 
-    /// Whether this mold was asked to run `before_exec`, and the answer is awaited.
-    fn awaits_environment(&self, generation: Generation) -> bool {
-        let awaited =
-            matches!(self.successor, Successor::Preparing) || matches!(self.replacement, Replacement::Preparing);
-        awaited && self.supervisor.generation() == Some(generation)
+    /// This one has no more to say.
+    fn pass(&mut self) {
+        self.left = 0;
     }
+}
 
-    /// The worker for this slot that the mold was asked for and has not forked yet.
-    fn awaited_from(&self, generation: Generation, slot: SlotId) -> Option<WorkerId> {
-        let asked =
-            self.supervisor.workers().filter(|(_, worker)| (worker.generation, worker.slot) == (generation, slot));
-        let is_unborn = |id: &WorkerId| self.children.worker(*id).is_some_and(|worker| worker.pid().is_none());
-        asked.map(|(id, _)| id).find(is_unborn)
-    }
-
-    /// A mold has said what means nothing.
-    fn mold_talks(&mut self, generation: Generation) {
-        if self.children.mold_mut(generation).is_some_and(|mold| mold.link.is_idle_talk()) {
-            self.mold_lied(generation, "messages without end");
-        }
-    }
-
-    fn mold_lied(&mut self, generation: Generation, what: &str) {
-        let Some(mold) = self.children.mold_mut(generation) else { return };
-        mold.link.ignore();
-        let text = format!("mold gen={generation} pid={} broke the protocol: {what}", mold.pid);
-        self.log.error(format_args!("{text}; killing it"));
-        let cause = self.causes.note(text);
-        self.event(Event::MoldUnfit { generation, cause });
-    }
-
-    /// `reaped` has ended in this round, and is looked at behind this.
-    pub(crate) fn hear_workers(&mut self, reaped: &[Exited]) {
-        let ids: Vec<WorkerId> = self.children.workers().map(|(id, _)| id).collect();
-        for id in ids {
-            for _ in 0..AT_ONCE {
-                let Some(worker) = self.children.worker_mut(id) else { break };
-                match worker.link.hear(worker.pid()) {
-                    Heard::Nothing => break,
-                    // A worker never has much to say.
-                    Heard::Message(..) | Heard::Stranger if worker.link.is_idle_talk() => {
-                        self.worker_lied(id, "messages without end");
-                    }
-                    Heard::Message(message, sender) => self.worker_said(id, message, sender, reaped),
-                    Heard::Stranger => {}
-                    Heard::End => self.worker_closed(id),
-                    Heard::Lie(what) => self.worker_lied(id, &what),
-                }
-            }
-        }
-    }
-
-    fn worker_said(&mut self, id: WorkerId, message: FromWorker, sender: u32, reaped: &[Exited]) {
-        let Some(worker) = self.children.worker_mut(id) else { return };
-        if !worker.accept(&message) {
-            return self.worker_lied(id, &unexpected(&message));
-        }
-        match message {
-            FromWorker::Forked => self.worker_announced(id, sender, reaped),
-            FromWorker::Ready => self.event(Event::WorkerReady { worker: id }),
-            FromWorker::Failed { text } => {
-                let cause = self.worker_failed(id, text);
-                self.event(Event::WorkerBootFailed { worker: id, cause });
-            }
-            FromWorker::Leaving => self.event(Event::WorkerLeaves { worker: id }),
-        }
-    }
-
-    /// A worker is there. It names no process: the one that has sent this is meant, which has to be a child of this one that
-    /// is nothing else yet.
-    fn worker_announced(&mut self, id: WorkerId, sender: u32, reaped: &[Exited]) {
-        if self.children.who(sender).is_some() {
-            return self.worker_lied(id, &format!("PID:{sender} is something else already"));
-        }
-        let process = match Child::of(sender) {
-            Some(child) => Process::Born(child),
-            None if reaped.iter().any(|exited| exited.pid == sender) => Process::Gone(sender),
-            None => return self.worker_lied(id, &format!("PID:{sender} is no child of this process")),
+/// The next news of a mold in this round.
+pub(crate) fn hear_mold(children: &mut Children, turns: &mut Turns<Generation>) -> Option<(Generation, MoldNews)> {
+    while let Some(generation) = turns.take() {
+        let Some(mold) = children.mold_mut(generation) else {
+            turns.pass();
+            continue;
         };
-        self.children.announce(id, process, &self.log);
-    }
-
-    /// A worker's socket has ended. With a process its exit will be reaped, or it has to be made to leave. Without one it
-    /// was never forked.
-    fn worker_closed(&mut self, id: WorkerId) {
-        match self.children.worker(id).map(|worker| &worker.process) {
-            Some(Process::Unborn { .. }) => {
-                self.forget_worker(id);
-                self.event(Event::ForkFailed { worker: id, cause: CauseId::NONE });
+        // What was started as Ruby may be a script that has started it.
+        let news = match mold.link.hear(None) {
+            Heard::Nothing => {
+                turns.pass();
+                continue;
             }
-            Some(Process::Born(_) | Process::Killed(_)) => self.event(Event::WorkerUnreachable { worker: id }),
-            Some(Process::Gone(_)) | None => {}
-        }
+            Heard::Message(message, _) if mold.accept(&message) => MoldNews::Said(message),
+            Heard::Message(message, _) => MoldNews::Lied(unexpected(&message)),
+            Heard::Stranger if mold.link.is_idle_talk() => MoldNews::Lied(ENDLESS.to_string()),
+            Heard::Stranger => continue,
+            Heard::End => MoldNews::Closed,
+            Heard::Lie(what) => MoldNews::Lied(what),
+        };
+        return Some((generation, news));
     }
+    None
+}
 
-    /// A worker has said what is not its to say. One that is not there yet finds its socket closed, and leaves.
-    fn worker_lied(&mut self, id: WorkerId, what: &str) {
-        let in_request = self.is_in_request(id);
-        let (Some(known), Some(worker)) = (self.supervisor.worker(id), self.children.worker_mut(id)) else { return };
-        worker.link.ignore();
-        let pid = worker.pid().map_or_else(|| "?".to_string(), |pid| pid.to_string());
-        self.log.error(format_args!("worker={} PID:{pid} broke the protocol: {what}", known.slot));
-        if worker.pid().is_none() {
-            return self.worker_closed(id);
-        }
-        self.event(Event::WorkerLied { worker: id, in_request });
+/// The next news of a worker in this round. `reaped` has ended in it, and is looked at behind this.
+pub(crate) fn hear_worker(
+    children: &mut Children,
+    turns: &mut Turns<WorkerId>,
+    reaped: &[Exited],
+    log: &Log,
+) -> Option<(WorkerId, WorkerNews)> {
+    while let Some(id) = turns.take() {
+        let Some(worker) = children.worker_mut(id) else {
+            turns.pass();
+            continue;
+        };
+        let news = match worker.link.hear(worker.pid()) {
+            Heard::Nothing => {
+                turns.pass();
+                continue;
+            }
+            // A worker never has much to say.
+            Heard::Message(..) | Heard::Stranger if worker.link.is_idle_talk() => WorkerNews::Lied(ENDLESS.to_string()),
+            Heard::Stranger => continue,
+            Heard::Message(message, _) if !worker.accept(&message) => WorkerNews::Lied(unexpected(&message)),
+            Heard::Message(FromWorker::Forked, sender) => match announced(children, sender, reaped) {
+                Ok(process) => {
+                    children.announce(id, process, log);
+                    continue;
+                }
+                Err(what) => WorkerNews::Lied(what),
+            },
+            Heard::Message(FromWorker::Ready, _) => WorkerNews::Ready,
+            Heard::Message(FromWorker::Failed { text }, _) => WorkerNews::Failed(text),
+            Heard::Message(FromWorker::Leaving, _) => WorkerNews::Leaves,
+            Heard::End => WorkerNews::Closed,
+            Heard::Lie(what) => WorkerNews::Lied(what),
+        };
+        return Some((id, news));
+    }
+    None
+}
+
+/// A worker that announces itself names no process: the one that has sent this is meant, which has to be a child of this one
+/// that is nothing else yet.
+fn announced(children: &Children, sender: u32, reaped: &[Exited]) -> Result<Process, String> {
+    if children.who(sender).is_some() {
+        return Err(format!("PID:{sender} is something else already"));
+    }
+    match Child::of(sender) {
+        Some(child) => Ok(Process::Born(child)),
+        None if reaped.iter().any(|exited| exited.pid == sender) => Ok(Process::Gone(sender)),
+        None => Err(format!("PID:{sender} is no child of this process")),
     }
 }
 

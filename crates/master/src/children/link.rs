@@ -7,6 +7,8 @@ use sys::channel::Channel;
 use sys::claims::{Claim, Claims};
 use wire::{MAX_MESSAGE_BYTES, Message};
 
+use crate::carried::adopt;
+
 /// How many messages that mean nothing a child may send in its life. An honest one sends a few: that it leaves, when it was
 /// told so twice; an answer that is not awaited any more.
 const IDLE_WORDS: u32 = 1_000;
@@ -55,6 +57,15 @@ impl<In: Message, Out: Message> Link<In, Out> {
     /// A link whose other end is gone.
     pub(crate) fn closed() -> Self {
         Self { socket: Socket::Closed, idle_words: 0, carries: PhantomData }
+    }
+
+    /// The link of a child that the program before this one had, if it was open.
+    ///
+    /// # Errors
+    /// There is no such descriptor.
+    pub(crate) fn load(control: Option<i32>) -> Result<Self, String> {
+        let Some(channel) = control.map(adopt).transpose()?.map(Channel::from_fd) else { return Ok(Self::closed()) };
+        Self::new(channel).map_err(|error| error.chain())
     }
 
     /// Whether the child has closed its end.

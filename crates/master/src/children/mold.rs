@@ -1,11 +1,19 @@
 //! A mold process, as the master holds it.
 
-use wire::{FromMold, ToMold};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::rc::Rc;
 
+use supervisor::{Generation, SlotId};
+use sys::channel::Channel;
+use wire::{FromMold, ToMold, state};
+
+use crate::carried::Number;
 use crate::children::link::Link;
 use crate::config::revision::Release;
 use crate::config::settings::Settings;
-use crate::sockets::bound::Listeners;
+use crate::sockets::bound::{Bound, Listeners};
+use crate::sockets::owner::{chosen, places};
 
 /// A mold process.
 #[derive(Debug)]
@@ -49,6 +57,47 @@ pub(crate) enum MoldStage {
 }
 
 impl Mold {
+    /// One that was just started.
+    pub(crate) fn started(pid: u32, link: Link<FromMold, ToMold>) -> Self {
+        Self {
+            pid,
+            link,
+            stage: MoldStage::Starting,
+            starter: Starter::Present,
+            reopening: 0,
+            settings: None,
+            listeners: Listeners::new(),
+            release: Release::default(),
+        }
+    }
+
+    /// Asks it for a worker that has this end of its control socket, and these of the queue.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub(crate) fn ask_for_worker(
+        &self,
+        slot: SlotId,
+        generation: Generation,
+        seat: usize,
+        control: &Channel,
+        queue: [BorrowedFd<'_>; 2],
+    ) -> Result<(), &'static str> {
+        let proxy =
+            |bound: &Rc<Bound>| self.settings.as_ref().map_or_else(String::new, |settings| bound.proxy(settings));
+        let message = ToMold::Fork {
+            slot: slot.0,
+            generation: generation.0,
+            seat: u32::try_from(seat).unwrap_or(u32::MAX),
+            names: self.listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
+            proxies: self.listeners.iter().map(proxy).collect(),
+        };
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![control.as_fd()];
+        descriptors.extend(queue);
+        descriptors.extend(self.listeners.iter().map(|bound| bound.socket.as_fd()));
+        if self.link.send(&message, &descriptors) { Ok(()) } else { Err("the mold does not answer") }
+    }
+
     /// Whether it may say this now, and notes how far it has come by that.
     pub(crate) fn accept(&mut self, message: &FromMold) -> bool {
         self.stage = match (message, self.stage) {
@@ -77,6 +126,51 @@ impl Mold {
         let asked = self.reopening > 0;
         self.reopening = self.reopening.saturating_sub(1);
         asked
+    }
+
+    /// What the next program of an upgrade in place is told; `sockets` are all that there are.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn save(
+        &self,
+        generation: Generation,
+        sockets: &Listeners,
+        number: &mut Number<'_>,
+    ) -> sys::Result<state::Mold> {
+        Ok(state::Mold {
+            generation: generation.0,
+            pid: self.pid,
+            control: self.link.readable().map(number).transpose()?,
+            settings: self.settings.as_ref().map(|settings| settings.told.clone()),
+            listens_on: places(&self.listeners, sockets),
+            failed: self.stage == MoldStage::Failed,
+        })
+    }
+
+    /// Takes one that the program before this one had; `sockets` are all that there are, and it was started in
+    /// `place`.
+    ///
+    /// # Errors
+    /// Something of it is missing.
+    pub(crate) fn load(mold: &state::Mold, sockets: &Listeners, place: Option<&Path>) -> Result<Self, String> {
+        let settings = mold.settings.as_deref().map(Settings::parse_older).transpose()?;
+        let user = settings.as_ref().and_then(|settings| settings.user.as_ref());
+        Ok(Self {
+            pid: mold.pid,
+            link: Link::load(mold.control)?,
+            // The state does not tell whether it has said that it is ready: saying it once more means nothing.
+            stage: match &settings {
+                _ if mold.failed => MoldStage::Failed,
+                None => MoldStage::Starting,
+                Some(_) => MoldStage::Configured,
+            },
+            starter: Starter::Former,
+            reopening: 0,
+            release: place.map(|place| Release::at(place, user)).unwrap_or_default(),
+            settings,
+            listeners: chosen(&mold.listens_on, sockets)?,
+        })
     }
 }
 

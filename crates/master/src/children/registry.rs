@@ -4,15 +4,28 @@
 //! is done with: processes, channels, seats.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
 
-use supervisor::{Generation, WorkerId};
+use supervisor::{Generation, SlotId, WorkerId};
+use sys::channel::Channel;
 use sys::memory::Shared;
+use sys::process::Exited;
+use sys::signals::Signal;
+use wire::{ToMold, ToWorker, state};
 
-use crate::children::mold::Mold;
+use crate::carried::Number;
+use crate::children::link::Link;
+use crate::children::mold::{Mold, MoldStage};
+use crate::children::post_mortem::{self, OomKills};
 use crate::children::seats::Seats;
-use crate::children::worker::{Process, Worker};
+use crate::children::spawn;
+use crate::children::worker::{Process, Worker, WorkerStage};
+use crate::config::owner::Boot;
 use crate::report::log::Log;
+use crate::signals;
+use crate::sockets::bound::Listeners;
 
 /// What a child of this process is. All others are strangers: descendants of the application that were orphaned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +49,14 @@ pub(crate) struct Children {
     molds: BTreeMap<Generation, Mold>,
     workers: BTreeMap<WorkerId, Worker>,
     pub(crate) seats: Seats,
+    pub(crate) oom_kills: OomKills,
 }
 
 impl Children {
     /// None yet.
     pub(crate) fn none(scoreboard: Shared) -> Self {
-        let seats = Seats::of(scoreboard);
-        Self { known: BTreeMap::new(), molds: BTreeMap::new(), workers: BTreeMap::new(), seats }
+        let (known, molds, workers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { known, molds, workers, seats: Seats::of(scoreboard), oom_kills: OomKills::now() }
     }
 
     /// Who this is.
@@ -61,7 +75,7 @@ impl Children {
     }
 
     /// What to poll.
-    pub(crate) fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let molds = self.molds.values().filter_map(|mold| mold.link.readable());
         molds.chain(self.workers.values().filter_map(|worker| worker.link.readable()))
     }
@@ -74,11 +88,6 @@ impl Children {
         self.molds.iter().map(|(generation, mold)| (*generation, mold))
     }
 
-    /// The same, to be changed.
-    pub(crate) fn molds_mut(&mut self) -> impl Iterator<Item = &mut Mold> {
-        self.molds.values_mut()
-    }
-
     /// The mold of this generation.
     pub(crate) fn mold(&self, generation: Generation) -> Option<&Mold> {
         self.molds.get(&generation)
@@ -89,8 +98,29 @@ impl Children {
         self.molds.get_mut(&generation)
     }
 
+    /// Starts the mold of this generation.
+    ///
+    /// # Errors
+    /// No process can be made: the text says why.
+    pub(crate) fn start_mold(
+        &mut self,
+        generation: Generation,
+        boot: &Boot,
+        pid_file: Option<&Path>,
+    ) -> Result<(), String> {
+        let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
+        let link = Link::new(ours).map_err(|error| error.chain())?;
+        let pid = spawn::start_mold(boot, &theirs).map_err(|error| error.chain())?;
+        link.send(&ToMold::Boot { json: boot.json.clone() }, &[self.seats.as_fd()]);
+        if let Some(path) = pid_file {
+            link.send(&ToMold::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
+        }
+        self.add_mold(generation, Mold::started(pid, link));
+        Ok(())
+    }
+
     /// A mold was started.
-    pub(crate) fn add_mold(&mut self, generation: Generation, mold: Mold) {
+    fn add_mold(&mut self, generation: Generation, mold: Mold) {
         self.register(mold.pid, Who::Mold(generation));
         self.molds.insert(generation, mold);
     }
@@ -98,6 +128,49 @@ impl Children {
     /// A mold was reaped.
     pub(crate) fn remove_mold(&mut self, generation: Generation) -> Option<Mold> {
         self.molds.remove(&generation)
+    }
+
+    /// Tells the mold of this generation. Returns whether there is one that takes it.
+    pub(crate) fn tell_mold(&self, generation: Generation, message: &ToMold) -> bool {
+        self.mold(generation).is_some_and(|mold| mold.link.send(message, &[]))
+    }
+
+    /// Tells all molds.
+    pub(crate) fn tell_molds(&self, message: &ToMold) {
+        for mold in self.molds.values() {
+            mold.link.send(message, &[]);
+        }
+    }
+
+    /// Tells all molds where the pid file is: hooks ask `server.pid`.
+    pub(crate) fn tell_pid_path(&self, path: Option<&Path>) {
+        self.tell_molds(&ToMold::PidPath { path: path.map_or_else(String::new, |path| path.to_string_lossy().into()) });
+    }
+
+    /// Has all molds open their logs anew.
+    pub(crate) fn reopen_logs_of_molds(&mut self) {
+        self.molds.values_mut().for_each(Mold::reopen_logs);
+    }
+
+    /// No mold forks workers that listen any more.
+    pub(crate) fn stop_listening(&mut self) {
+        self.molds.values_mut().for_each(|mold| mold.listeners.clear());
+    }
+
+    /// The mold is at fault, and nothing it says is listened to any more. Returns its process.
+    pub(crate) fn ignore_mold(&mut self, generation: Generation) -> Option<u32> {
+        let mold = self.molds.get_mut(&generation)?;
+        mold.link.ignore();
+        Some(mold.pid)
+    }
+
+    /// Kills a mold.
+    pub(crate) fn kill_mold(&self, generation: Generation, log: &Log) {
+        let Some(mold) = self.mold(generation) else { return };
+        if mold.link.is_closed() && !matches!(mold.stage, MoldStage::Failed | MoldStage::Done) {
+            log.error(format_args!("mold gen={generation} pid={} cannot be reached, killing", mold.pid));
+        }
+        signals::send(mold.pid, Signal::Kill, log);
     }
 }
 
@@ -118,8 +191,32 @@ impl Children {
         self.workers.get_mut(&id)
     }
 
+    /// Asks the mold of this generation for a worker, which gets these ends of the queue.
+    ///
+    /// # Errors
+    /// It cannot be asked: the text says why.
+    pub(crate) fn fork(
+        &mut self,
+        id: WorkerId,
+        slot: SlotId,
+        generation: Generation,
+        queue: [BorrowedFd<'_>; 2],
+    ) -> Result<(), String> {
+        let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
+        let link = Link::new(ours).map_err(|error| error.chain())?;
+        let seat = self.seats.take(slot, generation)?;
+        let mold = self.molds.get(&generation).ok_or("the mold is gone");
+        if let Err(text) = mold.and_then(|mold| mold.ask_for_worker(slot, generation, seat, &theirs, queue)) {
+            self.seats.free(seat);
+            return Err(text.to_string());
+        }
+        let process = Process::Unborn { waiting: None };
+        self.add_worker(id, Worker { process, link, seat, stage: WorkerStage::Booting });
+        Ok(())
+    }
+
     /// A mold was asked for a worker, or the program before this one had it. It has its seat.
-    pub(crate) fn add_worker(&mut self, id: WorkerId, worker: Worker) {
+    fn add_worker(&mut self, id: WorkerId, worker: Worker) {
         if let Some(pid) = worker.pid() {
             self.register(pid, Who::Worker(id));
         }
@@ -148,14 +245,123 @@ impl Children {
     pub(crate) fn seat(&self, id: WorkerId) -> Option<scoreboard::Seat<'_>> {
         self.seats.seat(self.worker(id)?.seat)
     }
+
+    /// Whether a worker is in a request, as its seat says.
+    pub(crate) fn is_in_request(&self, id: WorkerId) -> bool {
+        self.seat(id).is_some_and(|seat| seat.request_start_ns().is_some())
+    }
+
+    /// Tells a worker to finish and leave.
+    pub(crate) fn retire(&self, id: WorkerId, drain: bool, hand_over: bool, linger: Duration) {
+        let linger_ms = u32::try_from(linger.as_millis()).unwrap_or(u32::MAX);
+        if let Some(worker) = self.worker(id) {
+            worker.link.send(&ToWorker::Retire { drain, hand_over, linger_ms }, &[]);
+        }
+    }
+
+    /// Sends a worker a signal.
+    pub(crate) fn signal(&mut self, id: WorkerId, signal: Signal, log: &Log) {
+        if let Some(worker) = self.worker_mut(id) {
+            worker.signal(signal, log);
+        }
+    }
+
+    /// Kills a worker.
+    pub(crate) fn kill(&mut self, id: WorkerId, log: &Log) {
+        if let Some(worker) = self.worker_mut(id) {
+            worker.kill(log);
+        }
+    }
+
+    /// Has the worker report the request that began then, unless that is over. A worker that cannot is killed later, as
+    /// it would have been.
+    pub(crate) fn ask_for_report(&mut self, id: WorkerId, start_ns: u64, log: &Log) {
+        let Some(seat) = self.seat(id) else { return };
+        // The worker compares this with its request: the signal may reach it during the next one.
+        seat.ask_report(start_ns);
+        let is_in_it = seat.request_start_ns() == Some(start_ns);
+        if let Some(worker) = self.worker_mut(id).filter(|worker| is_in_it && worker.pid().is_some()) {
+            worker.signal(Signal::Urg, log);
+        }
+    }
+
+    /// Has these workers open their logs anew.
+    pub(crate) fn reopen_logs_of_workers(&self, workers: impl Iterator<Item = WorkerId>) {
+        for worker in workers.filter_map(|id| self.worker(id)) {
+            worker.link.send(&ToWorker::ReopenLogs, &[]);
+        }
+    }
+
+    /// What a worker died of, when something other than its own end took it. `decided` is known of it.
+    pub(crate) fn post_mortem(&mut self, id: WorkerId, decided: &supervisor::Worker, exited: Exited) -> Option<String> {
+        let worker = self.workers.get(&id)?;
+        post_mortem::worker(exited, decided, worker, &self.seats.seat(worker.seat)?, &mut self.oom_kills)
+    }
+}
+
+/// The upgrade in place.
+impl Children {
+    /// What the next program is told of the molds; `sockets` are all that there are.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn save_molds(&self, sockets: &Listeners, number: &mut Number<'_>) -> sys::Result<Vec<state::Mold>> {
+        self.molds.iter().map(|(generation, mold)| mold.save(*generation, sockets, number)).collect()
+    }
+
+    /// What the next program is told of the workers that `decided` knows.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn save_workers<'a>(
+        &self,
+        decided: impl Iterator<Item = (WorkerId, &'a supervisor::Worker)>,
+        number: &mut Number<'_>,
+    ) -> sys::Result<Vec<state::Worker>> {
+        let present = decided.filter_map(|(id, decided)| Some((id, decided, self.worker(id)?)));
+        present.map(|(id, decided, worker)| worker.save(id, decided, number)).collect()
+    }
+
+    /// Takes the molds that the program before this one had; `sockets` are all that there are, and the one that serves was
+    /// started in `place`.
+    ///
+    /// # Errors
+    /// Something of them is missing.
+    pub(crate) fn load_molds(
+        &mut self,
+        molds: &[state::Mold],
+        sockets: &Listeners,
+        place: Option<&Path>,
+    ) -> Result<(), String> {
+        for mold in molds {
+            self.add_mold(Generation(mold.generation), Mold::load(mold, sockets, place)?);
+        }
+        Ok(())
+    }
+
+    /// Takes the workers that the program before this one had; `decided` knows what is decided about each.
+    ///
+    /// # Errors
+    /// Something of them is missing.
+    pub(crate) fn load_workers<'a>(
+        &mut self,
+        workers: &[state::Worker],
+        decided: impl Fn(WorkerId) -> Option<&'a supervisor::Worker>,
+    ) -> Result<(), String> {
+        for worker in workers {
+            let id = WorkerId(worker.id);
+            let is_killed = decided(id).ok_or("a worker about which nothing is decided")?.killed().is_some();
+            let loaded = Worker::load(worker, is_killed)?;
+            self.seats.keep(loaded.seat)?;
+            self.add_worker(id, loaded);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::children::link::Link;
-    use crate::children::worker::WorkerStage;
-    use supervisor::SlotId;
     use sys::pidfd::Child;
 
     fn children() -> Children {

@@ -2,42 +2,34 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
 
 use sys::channel::Channel;
 use sys::spawn::Program;
 
-use crate::config::runtime::Runtime;
+use crate::config::owner::Boot;
 use crate::environment;
 
 /// The number under which a mold gets its control socket.
 const CONTROL_FD: i32 = 3;
 
-/// Starts the Ruby process of a mold in `directory`, with these variables changed. Returns its process id; `control`
-/// becomes its control socket.
+/// Starts the Ruby process of a mold. Returns its process id; `control` becomes its control socket.
 ///
 /// # Errors
 /// There is no such Ruby, no process can be made.
-pub(crate) fn start_mold(
-    runtime: &Runtime,
-    load_path: &[PathBuf],
-    directory: &Path,
-    variables: Vec<(String, String)>,
-    control: &Channel,
-) -> sys::Result<u32> {
-    let mut program = Program::new(&runtime.ruby);
-    for path in load_path {
+pub(crate) fn start_mold(boot: &Boot, control: &Channel) -> sys::Result<u32> {
+    let mut program = Program::new(&boot.ruby);
+    for path in &boot.load_path {
         program.arguments.push("-I".into());
         program.arguments.push(path.into());
     }
     program.arguments.extend(["-r", "licorne/mold", "-e", "Licorne::Mold.start"].map(OsString::from));
     program.unset = environment::PRIVATE.iter().map(OsString::from).collect();
-    program.set = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    program.set = boot.variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
     program.set.extend([
         ("LICORNE_CONTROL_FD".into(), CONTROL_FD.to_string().into()),
-        ("PWD".into(), directory.as_os_str().to_owned()),
+        ("PWD".into(), boot.directory.as_os_str().to_owned()),
     ]);
-    program.directory = Some(directory.to_path_buf());
+    program.directory = Some(boot.directory.clone());
     program.inherit = vec![(control.as_fd(), CONTROL_FD)];
     program.spawn()
 }

@@ -1,9 +1,11 @@
 //! A worker process, as the master holds it.
 
+use supervisor::WorkerId;
 use sys::pidfd::Child;
 use sys::signals::Signal;
-use wire::{FromWorker, ToWorker};
+use wire::{FromWorker, ToWorker, state};
 
+use crate::carried::Number;
 use crate::children::link::Link;
 use crate::report::log::Log;
 
@@ -100,6 +102,47 @@ impl Worker {
             }
             Process::Gone(_) => {}
         }
+    }
+
+    /// What the next program of an upgrade in place is told; `decided` is known of it.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn save(
+        &self,
+        id: WorkerId,
+        decided: &supervisor::Worker,
+        number: &mut Number<'_>,
+    ) -> sys::Result<state::Worker> {
+        Ok(state::Worker {
+            id: id.0,
+            pid: self.pid(),
+            control: self.link.readable().map(number).transpose()?,
+            slot: decided.slot.0,
+            generation: decided.generation.0,
+            seat: self.seat,
+            ready: self.is_ready(),
+            waiting: match self.process {
+                Process::Unborn { waiting } => waiting.map(|signal| signal.name().to_string()),
+                Process::Born(_) | Process::Killed(_) | Process::Gone(_) => None,
+            },
+        })
+    }
+
+    /// Takes one that the program before this one had.
+    ///
+    /// # Errors
+    /// Something of it is missing.
+    pub(crate) fn load(worker: &state::Worker, is_killed: bool) -> Result<Self, String> {
+        let process = match worker.pid {
+            Some(pid) => {
+                let child = Child::of(pid).ok_or_else(|| format!("worker {pid} is no child"))?;
+                if is_killed { Process::Killed(child) } else { Process::Born(child) }
+            }
+            None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },
+        };
+        let stage = if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting };
+        Ok(Self { process, link: Link::load(worker.control)?, seat: worker.seat, stage })
     }
 }
 

@@ -78,6 +78,11 @@ impl Options {
         Ok(())
     }
 
+    /// What the supervisor must know before there are settings.
+    pub(crate) fn of_supervisor(&self, seed: u64) -> supervisor::Config {
+        supervisor::Config { has_config_file: self.config_file.is_some(), seed, ..supervisor::Config::default() }
+    }
+
     /// The program's name in titles.
     pub(crate) fn program_name(&self) -> String {
         Path::new(&self.program_path)

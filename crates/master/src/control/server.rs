@@ -1,26 +1,27 @@
 //! The master's end of the control socket: [`Request`]s come in, [`Answer`]s go out.
 
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use supervisor::Ticket;
 use sys::line_server::{Client, LineServer, Reply, TooLong};
 use sys::peer::Peer;
 use sys::user::User;
-
 use wire::state;
 
+use crate::carried::{self, Number, adopt};
 use crate::control::protocol::{Answer, Request};
-use crate::upgrade::hand_over::Number;
-use crate::upgrade::take_over;
 
 /// The longest request, in bytes; all of ours are far shorter.
 const REQUEST_BYTES: usize = 4096;
 
 /// The socket and the clients that are connected to it. Without a socket it has no clients and does nothing.
 #[derive(Debug, Default)]
-pub(crate) struct ControlServer(Option<LineServer<Ticket>>);
+pub(crate) struct ControlServer {
+    server: Option<LineServer<Ticket>>,
+    /// The number of the last request.
+    tickets: u64,
+}
 
 impl ControlServer {
     /// Binds the socket, mode 0600; by default in a directory of its own.
@@ -29,28 +30,33 @@ impl ControlServer {
     /// Another process listens there, or the path cannot be written.
     pub(crate) fn open(&mut self, path: &Path, is_default: bool, user: Option<User>) -> sys::Result<()> {
         let bind = if is_default { LineServer::bind_default } else { LineServer::bind };
-        self.0 = Some(bind(path, user, REQUEST_BYTES)?);
+        self.server = Some(bind(path, user, REQUEST_BYTES)?);
         Ok(())
     }
 
-    /// Takes over the socket and the clients of the program before this one.
+    /// Takes the socket and the clients of the program before this one.
     ///
     /// # Errors
     /// One of them is not there.
-    pub(crate) fn take_over(handed: &state::Control, user: Option<User>) -> Result<Self, String> {
+    pub(crate) fn load(control: Option<&state::Control>, tickets: u64, user: Option<User>) -> Result<Self, String> {
+        let Some(control) = control else { return Ok(Self { server: None, tickets }) };
         let client = |client: &state::Client| {
-            let stream = take_over::adopt(client.stream)?;
+            let stream = adopt(client.stream)?;
             let waits_for = client.waits_for.map(Ticket);
             Client::adopt(stream, client.received.0.clone(), waits_for).map_err(|error| error.chain())
         };
-        let (listener, path) = (take_over::adopt(handed.socket)?, take_over::path(&handed.path));
-        let clients = handed.clients.iter().map(client).collect::<Result<_, String>>()?;
-        Ok(Self(Some(LineServer::adopt(listener, path, clients, user, REQUEST_BYTES))))
+        let (listener, path) = (adopt(control.socket)?, carried::path(&control.path));
+        let clients = control.clients.iter().map(client).collect::<Result<_, String>>()?;
+        let server = Some(LineServer::adopt(listener, path, clients, user, REQUEST_BYTES));
+        Ok(Self { server, tickets })
     }
 
-    /// What the next program takes over.
-    pub(crate) fn describe(&self, number: &mut Number<'_>) -> sys::Result<Option<state::Control>> {
-        let Some(server) = &self.0 else { return Ok(None) };
+    /// What the next program takes over, beside [`Self::last_ticket`].
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn save(&self, number: &mut Number<'_>) -> sys::Result<Option<state::Control>> {
+        let Some(server) = &self.server else { return Ok(None) };
         let socket = number(server.listener())?;
         let client = |client: &Client<Ticket>| {
             Ok(state::Client {
@@ -60,44 +66,50 @@ impl ControlServer {
             })
         };
         let clients = server.clients().iter().map(client).collect::<sys::Result<_>>()?;
-        Ok(Some(state::Control { socket, path: state::Bytes(server.path().as_os_str().as_bytes().to_vec()), clients }))
+        Ok(Some(state::Control { socket, path: carried::bytes(server.path()), clients }))
+    }
+
+    /// The number of the last request.
+    pub(crate) fn last_ticket(&self) -> u64 {
+        self.tickets
     }
 
     /// Where the socket is.
     pub(crate) fn path(&self) -> Option<&Path> {
-        self.0.as_ref().map(LineServer::path)
+        self.server.as_ref().map(LineServer::path)
     }
 
     /// Moves the socket's file, so that another master can bind the old path.
     pub(crate) fn rename(&mut self, to: &Path) -> sys::Result<()> {
-        self.0.as_mut().map_or(Ok(()), |server| server.rename(to))
+        self.server.as_mut().map_or(Ok(()), |server| server.rename(to))
     }
 
     /// Removes the socket's file.
     pub(crate) fn remove(&mut self) {
-        if let Some(server) = self.0.take() {
+        if let Some(server) = self.server.take() {
             server.remove();
         }
     }
 
     /// Descriptors to poll.
-    pub(crate) fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.0.iter().flat_map(LineServer::readable)
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.server.iter().flat_map(LineServer::readable)
     }
 
     /// How many nanoseconds to wait at most, if a client may wait outside that is not watched.
     pub(crate) fn longest_wait_ns(&self) -> Option<u64> {
-        self.0.as_ref().and_then(LineServer::longest_wait_ns)
+        self.server.as_ref().and_then(LineServer::longest_wait_ns)
     }
 
-    /// Takes new clients and their requests, each with the process that asks. `ticket` numbers those that wait.
-    pub(crate) fn take(&mut self, mut ticket: impl FnMut() -> Ticket) -> Vec<(Request, Ticket, Peer)> {
+    /// Takes new clients and their requests, each with its number and the process that asks.
+    pub(crate) fn hear(&mut self) -> Vec<(Request, Ticket, Peer)> {
         let mut requests = Vec::new();
         let failed = |reason| Reply::Last(line(&Answer::Failed { reason, backtrace: None }));
-        if let Some(server) = &mut self.0 {
+        if let Some(server) = &mut self.server {
             server.take(|line, peer| match line.map(serde_json::from_slice) {
                 Ok(Ok(request)) => {
-                    let number = ticket();
+                    self.tickets += 1;
+                    let number = Ticket(self.tickets);
                     requests.push((request, number, peer));
                     Reply::Wait(number)
                 }
@@ -111,14 +123,14 @@ impl ControlServer {
     /// Answers the client that waits for `ticket`; a last answer ends the connection.
     pub(crate) fn answer(&mut self, ticket: Ticket, answer: &Answer) {
         let is_last = !matches!(answer, Answer::Accepted | Answer::Progress { .. });
-        if let Some(server) = &mut self.0 {
+        if let Some(server) = &mut self.server {
             server.answer(ticket, &line(answer), is_last);
         }
     }
 
     /// Tells all that wait how far a roll is.
     pub(crate) fn progress(&mut self, done: u32, total: u32) {
-        if let Some(server) = &mut self.0 {
+        if let Some(server) = &mut self.server {
             server.tell_waiting(&line(&Answer::Progress { done, total }));
         }
     }

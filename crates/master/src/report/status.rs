@@ -1,41 +1,33 @@
 //! The state of the server as JSON, for `licorne status`.
 
 use serde_json::{Value, json};
-use supervisor::{Generation, Phase, WorkerState};
+use supervisor::{Phase, Supervisor, WorkerState};
 
+use crate::children::registry::Children;
 use crate::children::worker::Worker;
-use crate::shell::Shell;
+use crate::report::owner::Report;
+use crate::sockets::bound::Listeners;
 
-/// How a reload went.
-#[derive(Debug)]
-pub(crate) struct LastReload {
-    generation: Generation,
-    ended_ns: u64,
-    /// The first line of what went wrong.
-    failure: Option<String>,
+/// What the state is read from.
+pub(crate) struct Status<'a> {
+    pub(crate) supervisor: &'a Supervisor,
+    pub(crate) children: &'a Children,
+    pub(crate) listeners: &'a Listeners,
+    pub(crate) report: &'a Report,
+    /// The process of the new master, if there is one.
+    pub(crate) successor: Option<u32>,
 }
 
-impl LastReload {
-    /// One that has just ended.
-    pub(crate) fn now(generation: Generation, failure: Option<&str>) -> Self {
-        Self { generation, ended_ns: sys::clock::monotonic_ns(), failure: failure.map(str::to_string) }
-    }
-
-    fn status(&self, now_ns: u64) -> Value {
-        let age_s = now_ns.saturating_sub(self.ended_ns) / 1_000_000_000;
-        json!({ "generation": self.generation.0, "age_s": age_s, "failure": self.failure })
-    }
-}
-
-impl Shell {
+impl Status<'_> {
     /// Shape: `pid`, `version`, `phase` (`winched` after SIGWINCH), `generation`, `worker_processes`, `ready`, `uptime_s`,
     /// `listeners` (names), `release` (`directory`, `revision` or null, `warning` when `current` leads elsewhere, or null;
     /// null without a mold), `last_reload` (`generation`, `age_s`, `failure` or null; null when there was none), `roll`
     /// (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`), `troubles` (slots
     /// whose workers do not boot: `slot`, `failures` in a row, `next_try_ms`) and `workers` (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, and `request` with
     /// `line` and `age_ms` while one is served).
-    pub(crate) fn status(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let now = sys::clock::monotonic_ns();
+        let current = self.supervisor.generation();
         let mut workers: Vec<_> = self.supervisor.workers().collect();
         workers.sort_by_key(|(id, worker)| (worker.slot, worker.generation, *id));
         let workers: Vec<Value> = workers.into_iter().map(|(id, worker)| self.worker(id, worker, now)).collect();
@@ -53,14 +45,14 @@ impl Shell {
             "version": env!("CARGO_PKG_VERSION"),
             "phase": self.phase(),
             "ready": self.supervisor.readyz(),
-            "generation": self.supervisor.generation().map(|generation| generation.0),
+            "generation": current.map(|generation| generation.0),
             "worker_processes": self.supervisor.worker_processes(),
-            "uptime_s": now.saturating_sub(self.started_ns) / 1_000_000_000,
+            "uptime_s": now.saturating_sub(self.report.started_ns) / 1_000_000_000,
             "listeners": self.listeners.iter().map(|bound| bound.socket.name()).collect::<Vec<_>>(),
-            "release": self.current_mold().map(|mold| mold.release.status()),
-            "last_reload": self.last_reload.as_ref().map(|last| last.status(now)),
+            "release": current.and_then(|generation| self.children.mold(generation)).map(|mold| mold.release.status()),
+            "last_reload": self.report.last_reload.as_ref().map(|last| last.status(now)),
             "roll": self.supervisor.roll_progress().map(|(done, total)| json!({ "done": done, "total": total })),
-            "successor": self.successor.pid(),
+            "successor": self.successor,
             "molds": molds,
             "troubles": self.supervisor.troubles().map(trouble).collect::<Vec<_>>(),
             "workers": workers,

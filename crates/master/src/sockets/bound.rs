@@ -22,6 +22,13 @@ pub(crate) struct Bound {
     pub(crate) activated_as: Option<String>,
 }
 
+/// Adds a socket to a list that may have it already.
+pub(crate) fn add(list: &mut Listeners, bound: &Rc<Bound>) {
+    if !list.iter().any(|other| Rc::ptr_eq(other, bound)) {
+        list.push(Rc::clone(bound));
+    }
+}
+
 impl Bound {
     /// Applies the options that a bound socket can take, and logs what fails.
     pub(crate) fn apply(&self, options: &Options, log: &Log) {

@@ -9,7 +9,7 @@ use sys::listener::{Address, Listener, Options, in_use};
 
 use crate::config::settings::{BY_NAME, Settings};
 use crate::report::log::Log;
-use crate::sockets::bound::{Bound, Listeners};
+use crate::sockets::bound::{Bound, Listeners, add};
 use crate::sockets::inherited::Inherited;
 use crate::sockets::orphans;
 
@@ -60,9 +60,7 @@ pub(crate) fn prepare(
             let (receive, send) = bound.socket.buffers();
             log.info(format_args!(" after: {} rcvbuf={receive} sndbuf={send}", bound.socket.name()));
         }
-        if !wanted.iter().any(|other| Rc::ptr_eq(other, &bound)) {
-            wanted.push(bound);
-        }
+        add(&mut wanted, &bound);
     }
     Ok(wanted)
 }

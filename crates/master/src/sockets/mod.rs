@@ -4,4 +4,5 @@ pub(crate) mod bound;
 pub(crate) mod inherited;
 pub(crate) mod listeners;
 pub(crate) mod orphans;
+pub(crate) mod owner;
 pub(crate) mod queue;

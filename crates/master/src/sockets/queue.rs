@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::channel::Channel;
 use wire::HANDOFF_VERSION;
 
+use crate::carried::{Number, adopt};
 use crate::environment;
 
 /// How much the queue holds: some thousands of idle connections, where the kernel allows it.
@@ -44,14 +45,33 @@ impl Queue {
         Ok(Self::of_ends(receive.into_fd(), send.into_fd()))
     }
 
-    /// The queue with these ends: a new one, or that of the program in whose place this one was executed.
-    pub(crate) fn of_ends(receive: OwnedFd, send: OwnedFd) -> Self {
+    fn of_ends(receive: OwnedFd, send: OwnedFd) -> Self {
         Self { receive: ManuallyDrop::new(receive), send: ManuallyDrop::new(send), inherited: false }
     }
 
     /// The end to receive from, and the end to send to.
     pub(crate) fn ends(&self) -> [BorrowedFd<'_>; 2] {
         [self.receive.as_fd(), self.send.as_fd()]
+    }
+
+    /// What the next program of an upgrade in place is told.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(crate) fn save(&self, number: &mut Number<'_>) -> sys::Result<[i32; 2]> {
+        let [receive, send] = self.ends();
+        Ok([number(receive)?, number(send)?])
+    }
+
+    /// Takes the queue of the program before this one. One of an early version had none.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn load(ends: Option<[i32; 2]>) -> Result<Self, String> {
+        match ends {
+            Some([receive, send]) => Ok(Self::of_ends(adopt(receive)?, adopt(send)?)),
+            None => Self::open().map_err(|error| error.chain()),
+        }
     }
 
     /// What the variable says when the ends have these numbers.

@@ -1,8 +1,10 @@
-//! Upgrades: the second master, and the program that takes this one's place.
+//! Upgrades: a second master beside this one, and the program that is executed in this one's place.
 
-pub(crate) mod hand_over;
+pub(crate) mod environment;
+pub(crate) mod execution;
+pub(crate) mod owner;
 pub(crate) mod preflight;
 pub(crate) mod replacement;
 pub(crate) mod succession;
 pub(crate) mod successor;
-pub(crate) mod take_over;
+pub(crate) mod way_back;

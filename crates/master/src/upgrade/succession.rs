@@ -21,12 +21,11 @@
 //!
 //! Here is what is done; what is decided is in `supervisor::unit`.
 
-use supervisor::Event;
-use sys::channel::{Channel, Received};
-use sys::signals::Signal;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::shell::Shell;
-use crate::upgrade::successor::Successor;
+use sys::channel::{Channel, Received};
+
+use crate::environment;
 
 /// What the new master says when it serves.
 const READY: &[u8] = b"ready";
@@ -39,16 +38,10 @@ const REASON_BYTES: usize = 32_768;
 /// What the old master says when it hands the unit over.
 const YOURS: &[u8] = b"yours";
 
-/// Where this master is in the succession, beside what the supervisor knows.
-#[derive(Debug, Default)]
-pub(crate) struct Succession {
-    /// The master before this one, while it lives.
-    pub(crate) origin: Option<Channel>,
-}
-
-/// Whether the successor has said that it serves, or is silent for ever.
+/// What a successor says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum Said {
+    /// It serves.
     Ready {
         /// Whether its workers take connections from ours.
         takes_over: bool,
@@ -56,82 +49,83 @@ pub(crate) enum Heard {
     /// It does not serve, and this is why.
     Failed(String),
     Nothing,
+    /// It is silent for ever.
     End,
 }
 
 /// Hears what a successor says.
-pub(crate) fn hear(successor: &Channel) -> Heard {
+pub(crate) fn hear(successor: &Channel) -> Said {
     match successor.try_recv() {
-        Ok(Received::Datagram(bytes, _)) if bytes == READY => Heard::Ready { takes_over: false },
-        Ok(Received::Datagram(bytes, _)) if bytes == READY_TO_TAKE_OVER => Heard::Ready { takes_over: true },
+        Ok(Received::Datagram(bytes, _)) if bytes == READY => Said::Ready { takes_over: false },
+        Ok(Received::Datagram(bytes, _)) if bytes == READY_TO_TAKE_OVER => Said::Ready { takes_over: true },
         Ok(Received::Datagram(bytes, _)) => match bytes.strip_prefix(FAILED) {
-            Some(reason) => Heard::Failed(String::from_utf8_lossy(reason).into_owned()),
-            None => Heard::Nothing,
+            Some(reason) => Said::Failed(String::from_utf8_lossy(reason).into_owned()),
+            None => Said::Nothing,
         },
-        Ok(Received::Empty) => Heard::Nothing,
-        Ok(Received::End) | Err(_) => Heard::End,
+        Ok(Received::Empty) => Said::Nothing,
+        Ok(Received::End) | Err(_) => Said::End,
     }
 }
 
-impl Succession {
-    /// The beginning of a master, and, of a successor, the way to the master before it.
-    pub(crate) fn after(origin: Option<Channel>) -> Self {
-        Self { origin }
+/// Tells a successor that the unit is given to it. Returns whether that could be told.
+pub(crate) fn give_unit(successor: &Channel) -> bool {
+    successor.send(YOURS, &[]).is_ok()
+}
+
+/// The way to the master before this one, while it lives and if this one is a successor.
+#[derive(Debug, Default)]
+pub(crate) struct Origin(Option<Channel>);
+
+/// What was heard of the master before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OriginNews {
+    /// It gives the unit to this one.
+    GivesUnit,
+    /// It is gone.
+    Gone,
+}
+
+impl Origin {
+    /// The one that the environment names.
+    pub(crate) fn from_environment() -> Self {
+        let number = std::env::var(environment::READY).ok().and_then(|text| text.parse().ok());
+        Self(number.and_then(sys::spawn::inherited).map(Channel::from_fd))
     }
 
-    /// Tells the master before this one that this one serves. One that is gone by now needs no telling.
+    /// Whether there is a master before this one.
+    pub(crate) fn lives(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What to poll.
+    pub(crate) fn fds(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Hears it.
+    pub(crate) fn hear(&mut self) -> Option<OriginNews> {
+        match self.0.as_ref()?.try_recv() {
+            Ok(Received::Datagram(bytes, _)) if bytes == YOURS => Some(OriginNews::GivesUnit),
+            Ok(Received::Datagram(..) | Received::Empty) => None,
+            Ok(Received::End) | Err(_) => {
+                self.0 = None;
+                Some(OriginNews::Gone)
+            }
+        }
+    }
+
+    /// Tells it that this master serves. One that is gone by now needs no telling.
     pub(crate) fn tell_ready(&self, takes_over: bool) {
-        if let Some(origin) = &self.origin {
+        if let Some(origin) = &self.0 {
             let _ = origin.send(if takes_over { READY_TO_TAKE_OVER } else { READY }, &[]);
         }
     }
 
-    /// Tells the master before this one why this one will not serve: who waits for the upgrade wants to know.
+    /// Tells it why this master will not serve: what waits for the upgrade wants to know.
     pub(crate) fn tell_failed(&self, reason: &str) {
-        if let Some(origin) = &self.origin {
+        if let Some(origin) = &self.0 {
             let reason = &reason.as_bytes()[..reason.len().min(REASON_BYTES)];
             let _ = origin.send(&[FAILED, reason].concat(), &[]);
-        }
-    }
-}
-
-impl Shell {
-    /// Hears the master before this one.
-    pub(crate) fn hear_origin(&mut self) {
-        let Some(origin) = &self.succession.origin else { return };
-        match origin.try_recv() {
-            Ok(Received::Empty) => {}
-            Ok(Received::Datagram(bytes, _)) if bytes == YOURS => {
-                self.log.info("this master is the unit's main process now");
-                self.notify.take_over();
-                self.event(Event::HandedOver);
-                let before = self.inherited.handed_over.clone();
-                self.notify.store(&self.listeners, &before, &self.log);
-            }
-            Ok(Received::Datagram(..)) => {}
-            Ok(Received::End) | Err(_) => {
-                self.succession.origin = None;
-                self.event(Event::OriginGone);
-            }
-        }
-    }
-
-    /// The unit ends, and the new master with it.
-    pub(crate) fn stop_successor(&self, signal: Signal) {
-        let Some(pid) = self.successor.pid() else { return };
-        self.log.info(format_args!("stopping the new master PID:{pid} too"));
-        self.kill(pid, signal);
-    }
-
-    /// Leaves the unit to the new master.
-    pub(crate) fn hand_over_unit(&mut self) {
-        let Successor::Running { pid, link, .. } = &self.successor else { return };
-        let pid = *pid;
-        // The manager first: whatever the new master says then comes after this, and is listened to.
-        let handed = self.notify.hand_over(pid);
-        let told = link.as_ref().is_some_and(|link| link.send(YOURS, &[]).is_ok());
-        if handed && told {
-            self.log.info(format_args!("the unit is left to the new master PID:{pid}"));
         }
     }
 }

@@ -1,0 +1,402 @@
+//! Each action is done by one verb of one owner.
+
+use supervisor::unit::RESTART;
+use supervisor::{Action, Event, Failure, FailureReason, Generation, KillReason, SlotId, SuccessorPhase, WorkerId};
+use sys::signals::Signal;
+use wire::ToMold;
+
+use crate::children::registry::Who;
+use crate::control::protocol::Answer;
+use crate::master::Master;
+use crate::owners::Owners;
+use crate::report::facts::{self, Names};
+use crate::report::log_files::Whose;
+use crate::signals;
+use crate::upgrade::environment;
+use crate::upgrade::execution::{self, command_line};
+use crate::upgrade::replacement::{Passed, Replacement};
+use crate::upgrade::successor::Successor;
+
+impl Master {
+    pub(crate) fn perform(&mut self, action: Action) {
+        let owners = &mut self.owners;
+        match action {
+            Action::StartMold { generation } => self.start_mold(generation),
+            Action::Proceed { generation } => {
+                owners.children.tell_mold(generation, &ToMold::Proceed);
+            }
+            Action::RetireMold { generation } => self.retire_mold(generation),
+            Action::KillMold { generation } => owners.children.kill_mold(generation, &owners.report.log),
+            Action::Commit { generation } => owners.commit(generation),
+            Action::Settle { .. } => owners.settle(),
+            Action::Rollback { generation } => owners.roll_back(generation),
+            Action::Fork { worker, slot, generation } => self.fork(worker, slot, generation),
+            Action::Retire { worker, drain, hand_over } => {
+                owners.children.retire(worker, drain, hand_over, owners.config.linger(drain, hand_over));
+            }
+            Action::Abandon { worker } => owners.children.signal(worker, Signal::Quit, &owners.report.log),
+            Action::Quick { worker } => owners.children.signal(worker, Signal::Int, &owners.report.log),
+            Action::Kill { worker, why } => self.kill_worker(worker, why),
+            Action::ReopenLogs => self.reopen_logs(),
+            Action::WorkerProcesses { count } => owners.children.tell_molds(&ToMold::WorkerProcesses { count }),
+            Action::StartSuccessor => self.start_successor(),
+            Action::ForgetSuccessor => owners.upgrade.successor.cancel(),
+            Action::StopSuccessor { quick } => self.stop_successor(quick),
+            Action::HandOver => self.give_unit(),
+            Action::SuccessorLeft => owners.take_names_back(),
+            Action::Preflight => self.begin_preflight(),
+            Action::AbandonPreflight => self.abandon_preflight(),
+            Action::Execute => owners.upgrade.replacement.execute_soon(),
+            Action::Serving => self.serving(),
+            Action::Progress { done, total } => owners.control.progress(done, total),
+            Action::Outcome { ticket, result } => {
+                owners.tell_manager(&self.core);
+                let answer = self.outcome(result);
+                self.owners.control.answer(ticket, &answer);
+            }
+            Action::Log(fact) => self.log_fact(fact),
+            Action::BootFailed(failure) => self.boot_failed(failure),
+            Action::StopListening => owners.stop_listening(),
+            Action::Exit { code } => self.leave(code),
+        }
+    }
+
+    fn outcome(&self, result: Result<(), Failure>) -> Answer {
+        match result {
+            Ok(()) => self.owners.done(self.core.generation()),
+            Err(failure) => Answer::Failed {
+                reason: failure.to_string(),
+                backtrace: self.owners.report.causes.told(failure).map(str::to_string),
+            },
+        }
+    }
+
+    fn log_fact(&mut self, fact: supervisor::Fact) {
+        let Owners { children, config, report, upgrade, service_manager, .. } = &mut self.owners;
+        service_manager.past.note(fact, &report.causes);
+        let current = self.core.generation().and_then(|generation| children.mold(generation));
+        let names = Names {
+            config_file: config.options.config_file.as_deref(),
+            successor: upgrade.successor.pid(),
+            release: current.map(|mold| &mold.release),
+        };
+        facts::report(report, fact, &names);
+    }
+
+    fn serving(&mut self) {
+        let Owners { report, upgrade, sockets, .. } = &mut self.owners;
+        report.log.info("master process ready");
+        upgrade.origin.tell_ready(sockets.queue.inherited);
+        report.tell_launcher(Ok(()));
+    }
+
+    fn boot_failed(&mut self, failure: Failure) {
+        let Owners { report, config, upgrade, service_manager, .. } = &mut self.owners;
+        let text = match failure.reason {
+            // The mold has said what there was to say.
+            FailureReason::MoldLeft => String::new(),
+            _ => report.causes.text(failure),
+        };
+        report.boot_failed(&text, config.is_entered());
+        service_manager.past.boot_failed(&text);
+        upgrade.origin.tell_failed(&text);
+        report.tell_launcher(Err(&text));
+    }
+}
+
+/// Molds and workers.
+impl Master {
+    fn start_mold(&mut self, generation: Generation) {
+        let Owners { children, config, sockets, report, .. } = &mut self.owners;
+        let boot = config.boot(generation.0, &sockets.inherited.names(), &report.log);
+        if let Err(text) = boot.and_then(|boot| children.start_mold(generation, &boot, config.pid_file.path())) {
+            report.log.error(format_args!("cannot start a mold: {text}"));
+            let cause = report.causes.note(text);
+            self.event(Event::MoldExited { generation, status: None, cause });
+        }
+    }
+
+    fn retire_mold(&mut self, generation: Generation) {
+        let is_last = self.core.exit_code() == Some(0) && self.core.generation() == Some(generation);
+        // With the last mold goes the configuration's logger.
+        if self.owners.report.log.forwards() && is_last {
+            self.complete();
+            self.owners.forward_log(self.core.generation());
+        }
+        let message = ToMold::Retire { drain: false, hand_over: false, linger_ms: 0 };
+        self.owners.children.tell_mold(generation, &message);
+    }
+
+    fn fork(&mut self, worker: WorkerId, slot: SlotId, generation: Generation) {
+        let Owners { children, sockets, report, .. } = &mut self.owners;
+        if let Err(text) = children.fork(worker, slot, generation, sockets.queue.ends()) {
+            let cause = report.causes.note(text);
+            self.event(Event::ForkFailed { worker, cause });
+        }
+    }
+
+    fn kill_worker(&mut self, id: WorkerId, why: KillReason) {
+        let Owners { children, config, report, .. } = &mut self.owners;
+        let (Some(known), Some(worker)) = (self.core.worker(id), children.worker(id)) else { return };
+        let slot = known.slot;
+        let Some(pid) = worker.pid() else { return self.give_up_unborn(id, why == KillReason::BootTimeout) };
+        if why == KillReason::RequestTimeout {
+            let now_ns = sys::clock::monotonic_ns();
+            let start_ns = children.seat(id).and_then(|seat| seat.request_start_ns());
+            let age = start_ns.map_or(0, |start_ns| now_ns.saturating_sub(start_ns)).div_ceil(1_000_000_000);
+            let limit = config.timeout().as_secs();
+            report.log.error(format_args!("worker={slot} PID:{pid} timeout ({age}s > {limit}s), killing"));
+        } else {
+            report.log.error(format_args!("worker={slot} PID:{pid} {why}, killing"));
+        }
+        children.kill(id, &report.log);
+    }
+
+    /// A worker that is to be killed is not there yet: the mold that is to fork it forks later, or never. If it does, the
+    /// worker finds its socket closed, and leaves before it has begun anything.
+    fn give_up_unborn(&mut self, id: WorkerId, boot_timeout: bool) {
+        let Some(&supervisor::Worker { slot, generation, .. }) = self.core.worker(id) else { return };
+        self.owners.forget_worker(id);
+        let text = format!("worker={slot} gen={generation} is not awaited any more: it was not forked");
+        self.owners.report.log.error(&text);
+        let cause = self.owners.report.causes.note(text);
+        self.event(Event::ForkFailed { worker: id, cause });
+        if boot_timeout && let Some(mold) = self.owners.children.mold(generation) {
+            let text = format!("mold gen={generation} pid={} forks no workers", mold.pid);
+            self.owners.report.log.error(format_args!("{text}; killing it"));
+            let cause = self.owners.report.causes.note(text);
+            self.event(Event::MoldUnfit { generation, cause });
+        }
+    }
+}
+
+/// Log files.
+impl Master {
+    fn reopen_logs(&mut self) {
+        let Owners { config, report, .. } = &mut self.owners;
+        report.log.info("master reopening logs...");
+        let settings = config.settings.as_ref();
+        if !settings.is_some_and(|settings| report.files.ask(config.streams(settings), Whose::All)) {
+            self.reopen_all_logs();
+        }
+    }
+
+    /// The master's logs first, then the molds', then the workers': each may have to give a new file to the user of the
+    /// next, who may be unable to make one.
+    pub(crate) fn reopen_all_logs(&mut self) {
+        self.owners.reopen_own_logs();
+        self.owners.report.log.info("master done reopening logs");
+        self.owners.children.reopen_logs_of_molds();
+        let children = &self.owners.children;
+        // Those whose mold is gone.
+        let orphans = self.core.workers().filter(|(_, worker)| children.mold(worker.generation).is_none());
+        children.reopen_logs_of_workers(orphans.map(|(id, _)| id));
+    }
+
+    /// The mold of these workers has opened its logs anew.
+    pub(crate) fn reopen_logs_of_workers(&self, generation: Generation) {
+        let forked_by_it = self.core.workers().filter(|(_, worker)| worker.generation == generation);
+        self.owners.children.reopen_logs_of_workers(forked_by_it.map(|(id, _)| id));
+    }
+}
+
+/// A second master.
+impl Master {
+    /// Moves the pid file out of the way and asks the mold to run `before_exec`.
+    fn start_successor(&mut self) {
+        if let Err(text) = self.owners.config.find_start() {
+            self.owners.report.log.error(format_args!("cannot start a new master: {text}"));
+            return self.successor_failed(text);
+        }
+        if let Err(text) = self.owners.put_names_aside() {
+            self.owners.report.log.error(&text);
+            return self.successor_failed(text);
+        }
+        self.owners.upgrade.successor = Successor::Preparing;
+        if !self.ask_for_environment() {
+            // Without a mold there is no hook to run.
+            self.execute_successor(&environment::own());
+        }
+    }
+
+    /// Asks the mold to run `before_exec` and to tell what that leaves behind. Returns whether there is a mold.
+    fn ask_for_environment(&self) -> bool {
+        let current = self.core.generation();
+        current.is_some_and(|generation| self.owners.children.tell_mold(generation, &ToMold::BeforeExec))
+    }
+
+    /// A mold has told what `before_exec` left behind.
+    pub(crate) fn environment_told(&mut self, told: &str) {
+        match self.owners.upgrade.replacement {
+            Replacement::Preparing => self.start_preflight(told),
+            Replacement::None | Replacement::Preflight { .. } | Replacement::Passed(_) | Replacement::Due(_) => {
+                self.execute_successor(told);
+            }
+        }
+    }
+
+    /// Executes the new program with the environment that `before_exec` left behind.
+    pub(crate) fn execute_successor(&mut self, told: &str) {
+        if !matches!(self.owners.upgrade.successor, Successor::Preparing) {
+            return;
+        }
+        match self.spawn_successor(told) {
+            Ok(running) => {
+                self.owners.upgrade.successor = running;
+                self.owners.show_title("master (old)");
+                self.event(Event::SuccessorStarted);
+            }
+            Err(text) => {
+                self.owners.report.log.error(&text);
+                self.owners.upgrade.successor = Successor::None;
+                self.owners.take_names_back();
+                self.successor_failed(text);
+            }
+        }
+    }
+
+    fn spawn_successor(&mut self, told: &str) -> Result<Successor, String> {
+        let next = self.owners.next_program(told)?;
+        let Owners { sockets, service_manager, children, report, .. } = &mut self.owners;
+        // In a unit it is the service manager's child from the beginning: of a main process that is not its own child
+        // systemd would not know the end, and would not wait for it in a stop.
+        let beside = service_manager.is_main() && sys::process::parent_name().as_deref() == Some("systemd");
+        let (listeners, manager) = (&sockets.listeners, service_manager.variables());
+        let started = Successor::start(next, listeners, &sockets.queue, manager, beside, &report.log)?;
+        if let Some(pid) = started.pid().filter(|_| !beside) {
+            children.register(pid, Who::Successor);
+        }
+        Ok(started)
+    }
+
+    fn successor_failed(&mut self, text: String) {
+        let cause = self.owners.report.causes.note(text);
+        self.event(Event::SuccessorFailed { cause });
+    }
+
+    /// The unit ends, and the new master with it.
+    fn stop_successor(&self, quick: bool) {
+        let Owners { upgrade, report, .. } = &self.owners;
+        let Some(pid) = upgrade.successor.pid() else { return };
+        report.log.info(format_args!("stopping the new master PID:{pid} too"));
+        signals::send(pid, if quick { Signal::Int } else { Signal::Term }, &report.log);
+    }
+
+    /// Gives the unit to the new master.
+    fn give_unit(&mut self) {
+        let Owners { service_manager, upgrade, report, .. } = &mut self.owners;
+        let Some(pid) = upgrade.successor.pid() else { return };
+        // The manager first: whatever the new master says then comes after this, and is listened to.
+        let handed = service_manager.hand_over(pid);
+        let told = upgrade.successor.give_unit();
+        if handed && told {
+            report.log.info(format_args!("the unit is left to the new master PID:{pid}"));
+        }
+    }
+
+    /// Of two masters one answers health checks: the old one until the new one is ready, then the new one.
+    pub(crate) fn speaks_for_itself(&self) -> bool {
+        let is_new = self.owners.upgrade.origin.lives() && !self.core.readyz();
+        let is_old = self.core.successor() == SuccessorPhase::Serving && !self.core.readyz();
+        !is_new && !is_old
+    }
+}
+
+/// The program that is to take this one's place.
+impl Master {
+    /// Asks the mold to run `before_exec`; the preflight follows.
+    fn begin_preflight(&mut self) {
+        self.owners.upgrade.replacement = Replacement::Preparing;
+        if !self.ask_for_environment() {
+            // Without a mold there is no hook to run.
+            self.start_preflight(&environment::own());
+        }
+    }
+
+    /// Runs the new program with the environment that `before_exec` left behind.
+    fn start_preflight(&mut self, told: &str) {
+        if let Err(text) = self.spawn_preflight(told) {
+            self.preflight_failed(text);
+        }
+    }
+
+    fn spawn_preflight(&mut self, told: &str) -> Result<(), String> {
+        let next = self.owners.next_program(told)?;
+        // What it gets to read is what it would be handed, but for the numbers of descriptors.
+        let state = self.owners.save(&self.core, &mut |fd| Ok(std::os::fd::AsRawFd::as_raw_fd(&fd)), &[])?;
+        let state = state.encode().map_err(|error| error.to_string())?;
+        let pid = self.owners.upgrade.replacement.start_preflight(next, &state)?;
+        self.owners.children.register(pid, Who::Preflight);
+        Ok(())
+    }
+
+    pub(crate) fn preflight_failed(&mut self, text: String) {
+        self.owners.upgrade.replacement = Replacement::None;
+        let cause = self.owners.report.causes.note(text);
+        self.event(Event::PreflightFailed { cause });
+    }
+
+    /// What becomes of it does not matter any more. It is reaped as a stranger.
+    fn abandon_preflight(&mut self) {
+        let Owners { upgrade, children, report, .. } = &mut self.owners;
+        if let Some(pid) = upgrade.replacement.abandon() {
+            signals::send(pid, Signal::Kill, &report.log);
+            children.forget(pid);
+        }
+    }
+
+    /// Becomes the program that has passed the preflight. When it returns, nothing has changed.
+    pub(crate) fn execute(&mut self, next: &Passed) {
+        // A stop may have come in between.
+        if self.core.snapshot().is_none() {
+            return;
+        }
+        self.owners.forward_log(self.core.generation());
+        self.owners.report.log.info(format_args!(
+            "executing {:?} in place (in {})",
+            command_line(&next.place.path, &self.owners.config.options),
+            next.place.directory.display()
+        ));
+        let held = sys::image::hold_signals();
+        let unheard = self.owners.signals.take().into_iter().map(|delivered| delivered.signal);
+        // The program that goes on collects the dead first.
+        let unheard: Vec<Signal> = unheard.filter(|signal| *signal != Signal::Chld).collect();
+        self.collect_again = true;
+        let error = match held {
+            Ok(_) => execution::execute(next, &self.owners.config.options, |number| {
+                self.owners.save(&self.core, number, &unheard)
+            }),
+            Err(ref error) => error.chain(),
+        };
+        drop(held);
+        self.owners.report.log.error(format_args!("cannot execute the new program: {error}"));
+        let cause = self.owners.report.causes.note(error);
+        self.event(Event::NotReplaced { cause });
+        for signal in unheard {
+            self.signal(signal);
+        }
+    }
+}
+
+/// The end.
+impl Master {
+    /// Says once that nothing is left to be done.
+    fn complete(&mut self) {
+        if self.owners.config.settings.is_some() {
+            self.owners.report.complete();
+        }
+    }
+
+    /// The last deed: exits with this status.
+    fn leave(&mut self, status: u8) {
+        self.owners.forward_log(self.core.generation());
+        self.owners.report.log.set_forward(false);
+        if status == 0 || status == RESTART {
+            self.complete();
+        }
+        let Owners { config, control, .. } = &mut self.owners;
+        config.pid_file.remove(config.user());
+        control.remove();
+        self.exit = Some(status);
+    }
+}

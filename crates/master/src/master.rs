@@ -1,0 +1,571 @@
+//! The master: what decides, what is held, and the round in which it hears what has happened.
+
+use supervisor::{CauseId, Event, Generation, Instant, Phase, SlotId, Supervisor, WorkerId};
+use sys::process::{Ending, Exited};
+use sys::signals::Signal;
+use wire::{FromMold, ToMold};
+
+use crate::children::hearing::{ENDLESS, MoldNews, Turns, WorkerNews, hear_mold, hear_worker};
+use crate::children::mold::{Mold, MoldStage};
+use crate::children::post_mortem::{self, OomKills};
+use crate::children::registry::Who;
+use crate::children::worker::Process;
+use crate::config::options::Options;
+use crate::config::owner::Config;
+use crate::config::runtime::Runtime;
+use crate::control::protocol::Request;
+use crate::deadlines::Watched;
+use crate::owners::Owners;
+use crate::report::log::Log;
+use crate::report::log_files::Whose;
+use crate::service_manager::owner::ServiceManager;
+use crate::sockets::inherited::{Announced, Inherited};
+use crate::upgrade::replacement::Replacement;
+use crate::upgrade::succession::{Origin, OriginNews};
+use crate::upgrade::successor::{Successor, SuccessorNews};
+use crate::upgrade::way_back::{self, Handed};
+
+/// What decides, and what it decides about.
+pub(crate) struct Master {
+    pub(crate) core: Supervisor,
+    pub(crate) owners: Owners,
+    /// A child may have died since the dead were collected: the next round comes at once.
+    pub(crate) collect_again: bool,
+    /// What to exit with, once everything is done.
+    pub(crate) exit: Option<u8>,
+}
+
+/// The beginning.
+impl Master {
+    /// A master on the sockets that were announced.
+    ///
+    /// # Errors
+    /// It cannot start: the text says why.
+    pub(crate) fn new(options: Options, runtime: Runtime, announced: &Announced) -> Result<Self, String> {
+        let inherited = Inherited::adopt(announced, &Log::default())?;
+        Self::begin(options, runtime, inherited)
+    }
+
+    /// A master on these sockets.
+    ///
+    /// # Errors
+    /// It cannot start: the text says why.
+    pub(crate) fn begin(options: Options, runtime: Runtime, inherited: Inherited) -> Result<Self, String> {
+        let config = Config::of(options, runtime);
+        let mut owners = Owners::begin(config, inherited).map_err(|error| error.chain())?;
+        owners.upgrade.origin = Origin::from_environment();
+        owners.service_manager = ServiceManager::from_environment(owners.upgrade.origin.lives(), &owners.report.log);
+        // Now, before anything can move: this is where Bundler has pinned the environment to.
+        owners.config.find_start()?;
+        let core = Supervisor::new(owners.config.options.of_supervisor(owners.report.started_ns));
+        let mut master = Self::of(core, owners);
+        master.tell_role();
+        Ok(master)
+    }
+
+    /// Takes over what the program before this one held.
+    ///
+    /// # Errors
+    /// It is not all there.
+    pub(crate) fn load(options: Options, runtime: Runtime, handed: &Handed) -> Result<Self, String> {
+        if handed.pid != sys::process::own_pid() {
+            return Err(format!("the state is for process {}", handed.pid));
+        }
+        let options = Options { directory: crate::carried::path(&handed.directory), ..options };
+        sys::image::set_name(&options.program_name());
+        let config = options.of_supervisor(handed.started_ns);
+        let core = Supervisor::restore(config, handed.decisions.clone()).map_err(|error| error.to_string())?;
+        let owners = Owners::load(options, runtime, handed, &core)?;
+        Ok(Self::of(core, owners))
+    }
+
+    /// Says what this master is in its unit.
+    fn tell_role(&mut self) {
+        let Owners { service_manager, upgrade, .. } = &self.owners;
+        let (role, origin) = (service_manager.role(), upgrade.origin.lives());
+        self.event(Event::Unit { role, origin });
+    }
+
+    fn of(core: Supervisor, owners: Owners) -> Self {
+        // What died before there was a handler, or before this program took over, has told nobody.
+        Self { core, owners, collect_again: true, exit: None }
+    }
+
+    /// Everything is there: from now on this program is the master.
+    pub(crate) fn commit_take_over(&mut self, handed: &Handed) {
+        let refused = way_back::close(handed);
+        self.owners.show_title("master");
+        self.tell_role();
+        let report = &mut self.owners.report;
+        match refused {
+            Some(why) => {
+                report.log.error(format_args!("the new program did not take over: {why}"));
+                let cause = report.causes.note(why);
+                self.event(Event::NotReplaced { cause });
+            }
+            None => {
+                report.log.info(format_args!("licorne {} has taken over", env!("CARGO_PKG_VERSION")));
+                self.event(Event::Replaced);
+            }
+        }
+        for signal in handed.signals.iter().filter_map(|name| Signal::from_name(name)) {
+            self.signal(signal);
+        }
+        sys::image::let_signals_go();
+    }
+}
+
+/// The round.
+impl Master {
+    /// Boots, and serves until everything is done. Returns what to exit with.
+    pub(crate) fn serve(&mut self) -> u8 {
+        self.owners.show_title("master");
+        self.event(Event::Start);
+        self.go_on()
+    }
+
+    /// Serves until everything is done. Returns what to exit with.
+    pub(crate) fn go_on(&mut self) -> u8 {
+        loop {
+            while let Some(action) = self.core.poll_action() {
+                self.perform(action);
+            }
+            if let Some(next) = self.owners.upgrade.replacement.take_due() {
+                self.execute(&next);
+                continue;
+            }
+            self.owners.forward_log(self.core.generation());
+            if let Some(code) = self.exit {
+                return code;
+            }
+            if self.watch_requests() {
+                continue;
+            }
+            self.owners.tell_manager(&self.core);
+            self.tend_admin();
+            self.owners.sockets.unblock();
+            let late_ns = self.sleep();
+            let limits = self.owners.config.limits();
+            self.owners.deadlines.pardon(late_ns, limits, sys::clock::monotonic_ns());
+            self.hear();
+        }
+    }
+
+    /// Hands an event to the supervisor, at this moment.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.core.handle(now(), event);
+    }
+
+    /// Asks for the reports that are due, and tells of overdue requests; returns whether there were any.
+    fn watch_requests(&mut self) -> bool {
+        let Owners { children, config, deadlines, report, .. } = &mut self.owners;
+        let watched = children
+            .workers()
+            .filter(|(_, worker)| worker.is_ready() && !worker.is_killed())
+            .map(|(id, worker)| Watched { id, seat: worker.seat });
+        let due = deadlines.look(children.seats.words(), watched, config.limits(), sys::clock::monotonic_ns());
+        for (worker, start_ns) in due.reports {
+            children.ask_for_report(worker, start_ns, &report.log);
+        }
+        for worker in &due.overdue {
+            self.event(Event::RequestOverdue { worker: *worker });
+        }
+        !due.overdue.is_empty()
+    }
+
+    /// Starts, stops and answers the process that answers health checks.
+    fn tend_admin(&mut self) {
+        let speaks = self.speaks_for_itself();
+        let Owners { admin, children, config, report, .. } = &mut self.owners;
+        let wanted = config.admin().filter(|_| speaks);
+        if let Some(pid) = admin.tend(wanted, config.user(), &report.log) {
+            children.register(pid, Who::Admin);
+        }
+        if admin.hear() {
+            let status = self.owners.status(&self.core);
+            self.owners.admin.tell(&status);
+        }
+    }
+
+    /// Sleeps until there is something to do, and returns how late it woke up.
+    fn sleep(&self) -> u64 {
+        Log::tell_lost();
+        let now = sys::clock::monotonic_ns();
+        let deadline = self.core.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
+        let Owners { deadlines, service_manager, control, report, .. } = &self.owners;
+        let until = [deadline, deadlines.next_ns, service_manager.next_ns()].into_iter().flatten().min();
+        let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
+        let left = left.into_iter().chain(control.longest_wait_ns()).min();
+        if let Err(error) = sys::poll::wait(&self.owners.fds(), &[], left) {
+            report.log.error(format_args!("master loop error: {}", error.chain()));
+        }
+        until.map_or(0, |until| sys::clock::monotonic_ns().saturating_sub(until.max(now)))
+    }
+
+    /// Takes in what has happened.
+    ///
+    /// The order matters. Deaths are collected first and handled last: a signal that reached the whole group is known
+    /// by then (a worker that it stopped is not replaced), and so is what a child said before it died. One that dies
+    /// after the dead were collected may have its signal taken in the same round: that round has to be followed by another.
+    fn hear(&mut self) {
+        self.collect_again = false;
+        let mut exits = Vec::new();
+        while let Some(exited) = sys::process::reap() {
+            exits.push(exited);
+        }
+        for delivered in self.owners.signals.take() {
+            self.signal(delivered.signal);
+        }
+        self.hear_molds();
+        self.hear_workers(&exits);
+        self.hear_successor();
+        self.hear_origin();
+        let died = !exits.is_empty();
+        for exited in exits {
+            self.exited(exited);
+        }
+        if died {
+            // All deaths of this round are explained.
+            self.owners.children.oom_kills = OomKills::now();
+        }
+        if let Some(pid) = self.owners.upgrade.successor.is_gone() {
+            self.owners.report.log.error(format_args!("the new master PID:{pid} is gone"));
+            self.successor_gone();
+        }
+        match self.owners.report.files.hear() {
+            Some(Whose::Own) => self.owners.reopen_own_logs(),
+            Some(Whose::All) => self.reopen_all_logs(),
+            None => {}
+        }
+        self.hear_clients();
+        if self.core.next_deadline().is_some_and(|at| at <= now()) {
+            self.event(Event::Tick);
+        }
+    }
+
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        use supervisor::Signal as Known;
+        let known = match signal {
+            Signal::Quit => Known::Quit,
+            Signal::Term => Known::Term,
+            Signal::Int => Known::Int,
+            Signal::Hup => Known::Hup,
+            Signal::Usr1 => Known::Usr1,
+            Signal::Usr2 => Known::Usr2,
+            Signal::Ttin => Known::Ttin,
+            Signal::Ttou => Known::Ttou,
+            Signal::Winch => Known::Winch { honoured: !sys::process::stdin_is_terminal() },
+            Signal::Chld => {
+                self.collect_again = true;
+                return;
+            }
+            // These are only sent.
+            Signal::Kill | Signal::Urg => return,
+        };
+        self.event(Event::Signal(known));
+    }
+
+    fn hear_clients(&mut self) {
+        for (request, ticket, peer) in self.owners.control.hear() {
+            if let Some(what) = request.changes() {
+                self.owners.report.log.info(format_args!("{what} asked for by {}", peer.describe()));
+            }
+            let (event, wait) = match request {
+                Request::Reload { wait } => (Event::Reload { ticket }, wait),
+                Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way }, wait),
+                Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
+                Request::Status => {
+                    let status = self.owners.status(&self.core);
+                    self.owners.control.answer(ticket, &status);
+                    continue;
+                }
+            };
+            self.owners.control.answer(ticket, &crate::control::protocol::Answer::Accepted);
+            if !wait {
+                let done = self.owners.done(self.core.generation());
+                self.owners.control.answer(ticket, &done);
+            }
+            self.event(event);
+        }
+    }
+}
+
+/// What molds say.
+impl Master {
+    fn hear_molds(&mut self) {
+        let mut turns = Turns::of(self.owners.children.molds().map(|(generation, _)| generation));
+        while let Some((generation, news)) = hear_mold(&mut self.owners.children, &mut turns) {
+            match news {
+                MoldNews::Said(message) => self.mold_said(generation, message),
+                MoldNews::Closed => self.event(Event::MoldUnreachable { generation }),
+                MoldNews::Lied(what) => self.mold_lied(generation, &what),
+            }
+        }
+    }
+
+    fn mold_said(&mut self, generation: Generation, message: FromMold) {
+        match message {
+            FromMold::ReopenLogs => {
+                if self.owners.children.mold_mut(generation).is_some_and(Mold::has_reopened) {
+                    self.reopen_logs_of_workers(generation);
+                } else {
+                    self.mold_talks(generation);
+                }
+            }
+            FromMold::Settings { json } => self.configured(generation, &json),
+            FromMold::Ready => self.event(Event::MoldReady { generation }),
+            FromMold::Failed { text } => {
+                let said = !text.is_empty();
+                let cause = self.owners.report.causes.note(text);
+                self.event(Event::MoldFailed { generation, said, cause });
+            }
+            FromMold::ExecEnvironment { json } => {
+                if self.owners.upgrade.awaits_environment() && self.core.generation() == Some(generation) {
+                    self.environment_told(&json);
+                } else {
+                    self.mold_talks(generation);
+                }
+            }
+            FromMold::ForkFailed { slot, text } => match self.awaited_from(generation, SlotId(slot)) {
+                Some(worker) => {
+                    let cause = self.worker_failed(worker, text);
+                    self.owners.forget_worker(worker);
+                    self.event(Event::ForkFailed { worker, cause });
+                }
+                None => self.mold_talks(generation),
+            },
+        }
+    }
+
+    /// The worker for this slot that the mold was asked for and has not forked yet.
+    fn awaited_from(&self, generation: Generation, slot: SlotId) -> Option<WorkerId> {
+        let asked = self.core.workers().filter(|(_, worker)| (worker.generation, worker.slot) == (generation, slot));
+        let is_unborn = |id: &WorkerId| self.owners.children.worker(*id).is_some_and(|worker| worker.pid().is_none());
+        asked.map(|(id, _)| id).find(is_unborn)
+    }
+
+    /// A mold has said what means nothing.
+    fn mold_talks(&mut self, generation: Generation) {
+        if self.owners.children.mold_mut(generation).is_some_and(|mold| mold.link.is_idle_talk()) {
+            self.mold_lied(generation, ENDLESS);
+        }
+    }
+
+    fn mold_lied(&mut self, generation: Generation, what: &str) {
+        let Some(pid) = self.owners.children.ignore_mold(generation) else { return };
+        let text = format!("mold gen={generation} pid={pid} broke the protocol: {what}");
+        self.owners.report.log.error(format_args!("{text}; killing it"));
+        let cause = self.owners.report.causes.note(text);
+        self.event(Event::MoldUnfit { generation, cause });
+    }
+
+    /// A mold has told its settings: prepares what they need.
+    fn configured(&mut self, generation: Generation, told: &str) {
+        match self.prepare(generation, told) {
+            Ok(_) if self.owners.config.begins_anew() => self.exit = Some(0),
+            Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
+            Err(text) => {
+                self.owners.refuse_mold(generation);
+                let cause = self.owners.report.causes.note(text);
+                self.event(Event::MoldFailed { generation, said: true, cause });
+            }
+        }
+    }
+
+    fn prepare(&mut self, generation: Generation, told: &str) -> Result<supervisor::Plan, String> {
+        let settings = self.owners.read(generation, told)?;
+        if self.owners.config.begins_anew() {
+            return Ok(self.owners.config.plan(&settings));
+        }
+        let mut heard = Vec::new();
+        let prepared = self.owners.prepare(&settings, &mut heard);
+        for delivered in heard {
+            self.signal(delivered.signal);
+        }
+        let reloads = self.core.reloads_to() == Some(generation);
+        Ok(self.owners.configure_mold(generation, settings, prepared?, reloads))
+    }
+}
+
+/// What workers say.
+impl Master {
+    fn hear_workers(&mut self, reaped: &[Exited]) {
+        let mut turns = Turns::of(self.owners.children.workers().map(|(id, _)| id));
+        loop {
+            let Owners { children, report, .. } = &mut self.owners;
+            let Some((worker, news)) = hear_worker(children, &mut turns, reaped, &report.log) else { return };
+            match news {
+                WorkerNews::Ready => self.event(Event::WorkerReady { worker }),
+                WorkerNews::Failed(text) => {
+                    let cause = self.worker_failed(worker, text);
+                    self.event(Event::WorkerBootFailed { worker, cause });
+                }
+                WorkerNews::Leaves => self.event(Event::WorkerLeaves { worker }),
+                WorkerNews::Closed => self.worker_closed(worker),
+                WorkerNews::Lied(what) => self.worker_lied(worker, &what),
+            }
+        }
+    }
+
+    /// A worker's socket has ended. With a process its exit will be reaped, or it has to be made to leave. Without one it
+    /// was never forked.
+    fn worker_closed(&mut self, id: WorkerId) {
+        match self.owners.children.worker(id).map(|worker| &worker.process) {
+            Some(Process::Unborn { .. }) => {
+                self.owners.forget_worker(id);
+                self.event(Event::ForkFailed { worker: id, cause: CauseId::NONE });
+            }
+            Some(Process::Born(_) | Process::Killed(_)) => self.event(Event::WorkerUnreachable { worker: id }),
+            Some(Process::Gone(_)) | None => {}
+        }
+    }
+
+    /// A worker has said what is not its to say. One that is not there yet finds its socket closed, and leaves.
+    fn worker_lied(&mut self, id: WorkerId, what: &str) {
+        let Owners { children, report, .. } = &mut self.owners;
+        let in_request = children.is_in_request(id);
+        let (Some(known), Some(worker)) = (self.core.worker(id), children.worker_mut(id)) else { return };
+        worker.link.ignore();
+        let pid = worker.pid().map_or_else(|| "?".to_string(), |pid| pid.to_string());
+        report.log.error(format_args!("worker={} PID:{pid} broke the protocol: {what}", known.slot));
+        if worker.pid().is_none() {
+            return self.worker_closed(id);
+        }
+        self.event(Event::WorkerLied { worker: id, in_request });
+    }
+
+    /// A worker has told why it cannot boot, or its mold why it cannot fork it. By a boot or a roll, which fails by it, that is
+    /// told once, in the end.
+    fn worker_failed(&mut self, id: WorkerId, text: String) -> CauseId {
+        let Some(&supervisor::Worker { slot, generation, .. }) = self.core.worker(id) else {
+            return CauseId::NONE;
+        };
+        let fails_by_it = match self.core.phase() {
+            Phase::New | Phase::Booting => true,
+            Phase::Rolling => self.core.generation() == Some(generation),
+            _ => false,
+        };
+        if !fails_by_it {
+            self.owners.report.log.error(format_args!("worker={slot} gen={generation} does not boot: {text}"));
+        }
+        self.note_of_booting(id, text)
+    }
+
+    /// Keeps why a worker did not boot, if that is still awaited.
+    fn note_of_booting(&mut self, id: WorkerId, text: String) -> CauseId {
+        let boots = self.core.worker(id).is_some_and(|worker| worker.boots());
+        if boots { self.owners.report.causes.note(text) } else { CauseId::NONE }
+    }
+}
+
+/// Children that ended: what is told, what is logged, what is freed.
+impl Master {
+    fn exited(&mut self, exited: Exited) {
+        match self.owners.children.forget(exited.pid) {
+            Some(Who::Mold(generation)) => self.mold_exited(generation, exited),
+            Some(Who::Worker(id)) => self.worker_exited(id, exited),
+            Some(Who::Successor) => {
+                self.owners.report.log.error(format_args!("reaped {} exec()-ed", exited.ruby_inspect()));
+                self.successor_gone();
+            }
+            Some(Who::Admin) => self.owners.admin.exited(exited, &self.owners.report.log),
+            Some(Who::Preflight) => match self.owners.upgrade.replacement.judge(exited) {
+                Some(Ok(())) => self.event(Event::PreflightPassed),
+                Some(Err(text)) => self.preflight_failed(text),
+                None => {}
+            },
+            // A stranger: reaping it is all there is to do.
+            None => {}
+        }
+    }
+
+    fn mold_exited(&mut self, generation: Generation, exited: Exited) {
+        let Owners { children, report, .. } = &mut self.owners;
+        let stage = children.remove_mold(generation).map(|mold| mold.stage);
+        let told = matches!(stage, Some(MoldStage::Failed | MoldStage::Done));
+        let status = match exited.ending() {
+            Ending::Exit(code) => u8::try_from(code).ok(),
+            Ending::Signal(_) => None,
+        };
+        let mut cause = CauseId::NONE;
+        if exited.ending() != Ending::Exit(0) && !told {
+            report.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
+            let why = post_mortem::mold(exited, &mut children.oom_kills);
+            cause = report.causes.note(format!("the mold died: {why}"));
+        }
+        let is_current = self.core.generation() == Some(generation);
+        if is_current && matches!(self.owners.upgrade.successor, Successor::Preparing) {
+            self.execute_successor("");
+        }
+        if is_current && matches!(self.owners.upgrade.replacement, Replacement::Preparing) {
+            self.preflight_failed("the mold died while it ran before_exec".to_string());
+        }
+        self.event(Event::MoldExited { generation, status, cause });
+    }
+
+    fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
+        let Owners { children, report, .. } = &mut self.owners;
+        let Some(&known) = self.core.worker(id) else { return };
+        if let Some(line) = children.post_mortem(id, &known, exited) {
+            report.log.error(line);
+        }
+        let in_request = children.is_in_request(id);
+        let supervisor::Worker { slot, generation, .. } = known;
+        self.owners.forget_worker(id);
+        let text = format!("worker={slot} ended while booting: {}", exited.ruby_inspect());
+        let cause = self.note_of_booting(id, text);
+        // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
+        let Owners { children, report, .. } = &self.owners;
+        let told = [self.core.generation(), Some(generation)].into_iter().flatten().any(|generation| {
+            let message = ToMold::WorkerExited { slot: Some(slot.0), pid: exited.pid, status: exited.status };
+            children.mold(generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))
+        });
+        let clean = exited.ending() == Ending::Exit(0);
+        if !told {
+            let line = format!("reaped {} worker={slot}", exited.ruby_inspect());
+            if clean { report.log.info(line) } else { report.log.error(line) }
+        }
+        self.event(Event::WorkerExited { worker: id, in_request, cause });
+    }
+}
+
+/// What other masters say.
+impl Master {
+    fn hear_successor(&mut self) {
+        while let Some(news) = self.owners.upgrade.successor.hear() {
+            match news {
+                SuccessorNews::Ready { takes_over } => self.event(Event::SuccessorReady { takes_over }),
+                SuccessorNews::Failed(reason) => {
+                    let cause = self.owners.report.causes.note(reason);
+                    self.owners.upgrade.successor.failed_by(cause);
+                }
+            }
+        }
+    }
+
+    fn successor_gone(&mut self) {
+        // It may have said that it serves just before it died.
+        self.hear_successor();
+        let cause = self.owners.upgrade.successor.forget();
+        self.event(Event::SuccessorExited { cause });
+    }
+
+    fn hear_origin(&mut self) {
+        let Owners { upgrade, service_manager, sockets, report, .. } = &mut self.owners;
+        match upgrade.origin.hear() {
+            Some(OriginNews::GivesUnit) => {
+                report.log.info("this master is the unit's main process now");
+                service_manager.take_over();
+                self.core.handle(now(), Event::HandedOver);
+                service_manager.keep(&sockets.listeners, &sockets.inherited.handed_over, &report.log);
+            }
+            Some(OriginNews::Gone) => self.event(Event::OriginGone),
+            None => {}
+        }
+    }
+}
+
+/// This moment, as the supervisor counts.
+fn now() -> Instant {
+    Instant(sys::clock::monotonic_ns())
+}
