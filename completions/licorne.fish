@@ -42,11 +42,11 @@ complete -c licorne -n "__fish_licorne_needs_command" -s D -l daemonize -d 'run 
 complete -c licorne -n "__fish_licorne_needs_command" -s N -l no-default-middleware -d 'do not load middleware implied by RACK_ENV'
 complete -c licorne -n "__fish_licorne_needs_command" -s h -l help -d 'Show this message'
 complete -c licorne -n "__fish_licorne_needs_command" -s v -l version -d 'Show version'
-complete -c licorne -n "__fish_licorne_needs_command" -f -a "reload" -d 'new code and configuration, worker by worker (--wait: say how it went)'
-complete -c licorne -n "__fish_licorne_needs_command" -f -a "upgrade" -d 'a new program: another Licorne, Ruby or environment'
-complete -c licorne -n "__fish_licorne_needs_command" -f -a "stop" -d 'finish what has begun, and leave (--quick: do not finish)'
-complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'what master and workers do (--json)'
-complete -c licorne -n "__fish_licorne_needs_command" -f -a "switch" -d 'from one of two masters behind the same systemd sockets to the other'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "reload" -d 'load new code and settings, worker by worker (--wait for the result)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "upgrade" -d 'bring in a new program: another Licorne, Ruby or environment'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "stop" -d 'finish begun requests, then exit (--quick: do not finish them)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'show what master and workers do (--json)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "switch" -d 'change to the other of two masters behind the same systemd sockets'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "admin" -d 'answer health checks and monitors for a master'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "init" -d 'print the files for a supervisor, proxy or deploy tool'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "herd" -d 'be the stable parent of a Unicorn or Gunicorn'
@@ -54,61 +54,61 @@ complete -c licorne -n "__fish_licorne_needs_command" -f -a "help" -d 'show this
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -l pid -d 'the master\'s process id' -r
-complete -c licorne -n "__fish_licorne_using_subcommand reload" -s w -l wait -d 'wait until the new code serves; fail, and say why, when it does not'
-complete -c licorne -n "__fish_licorne_using_subcommand reload" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -s w -l wait -d 'wait until the new code serves; if it does not, fail and say why'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l pid -d 'the master\'s process id' -r
-complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s w -l wait -d 'wait until the new code serves; fail, and say why, when it does not'
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s w -l wait -d 'wait until the new code serves; if it does not, fail and say why'
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l in-place -d 'execute the new program in the place of the old one'
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l two-masters -d 'start the new program beside the old one'
-complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -l pid -d 'the master\'s process id' -r
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -s q -l quick -d 'do not wait for requests that have begun'
-complete -c licorne -n "__fish_licorne_using_subcommand stop" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand stop" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand status" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand status" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand status" -l pid -d 'the master\'s process id' -r
 complete -c licorne -n "__fish_licorne_using_subcommand status" -s j -l json -d 'print JSON'
-complete -c licorne -n "__fish_licorne_using_subcommand status" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand status" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand status" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand switch" -s i -l instances -d 'the two instances' -r
 complete -c licorne -n "__fish_licorne_using_subcommand switch" -s h -l help -d 'show this message'
-complete -c licorne -n "__fish_licorne_using_subcommand admin" -s l -l listen -d 'where to answer' -r
-complete -c licorne -n "__fish_licorne_using_subcommand admin" -l host -d 'a name by which clients may ask (repeatable)' -r
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -s l -l listen -d 'the address to answer at' -r
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -l host -d 'a host name that clients may use (repeatable)' -r
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -l pid -d 'the master\'s process id' -r
-complete -c licorne -n "__fish_licorne_using_subcommand admin" -s v -l verbose -d 'tell which sockets were passed over, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s h -l help -d 'show this message'
-complete -c licorne -n "__fish_licorne_using_subcommand init" -l name -d 'what the service is called' -r
-complete -c licorne -n "__fish_licorne_using_subcommand init" -l directory -d 'the application (here)' -r -f -a "(__fish_complete_directories)"
-complete -c licorne -n "__fish_licorne_using_subcommand init" -l user -d 'whom it runs as (you)' -r -f -a "(__fish_complete_users)"
-complete -c licorne -n "__fish_licorne_using_subcommand init" -s c -l config-file -d 'its configuration' -r -F
-complete -c licorne -n "__fish_licorne_using_subcommand init" -l socket -d 'where it listens (as the file says)' -r -F
-complete -c licorne -n "__fish_licorne_using_subcommand init" -l program -d 'the licorne to run (this one)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l name -d 'the name of the service' -r
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l directory -d 'the application\'s directory (default: here)' -r -f -a "(__fish_complete_directories)"
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l user -d 'the user that it runs as (default: you)' -r -f -a "(__fish_complete_users)"
+complete -c licorne -n "__fish_licorne_using_subcommand init" -s c -l config-file -d 'its configuration file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l socket -d 'where it listens (default: as the file says)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l program -d 'the licorne to run (default: this one)' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand init" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s u -l unicorn -d 'unicorn, unicorn_rails, gunicorn, gunicorn_django or licorne' -r -f
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s b -l unicorn-bin -d 'a program that takes unicorn\'s options' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s g -l gunicorn-bin -d 'a program that takes gunicorn\'s options' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s p -l pidfile -d 'the server\'s pid file (default: TYPE.pid)' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s t -l timeout -d 'how long a boot may take (default: 30)' -r -f
-complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s o -l overlap -d 'both serve at most this long (default: 30)' -r -f
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s o -l overlap -d 'how long both may serve (default: 30)' -r -f
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l control -d 'where to put the control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l write-pid -d 'write the herder\'s own process id there' -r -F
-complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l foreground -d 'the server stays, its output is kept'
-complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l daemonize -d 'the server gets -D'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l foreground -d 'keep the server and its output here'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -l daemonize -d 'give the server -D'
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s v -l version -d 'show the version'
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -f -a "reload" -d 'replace the running server by a new one, as SIGHUP does'
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -l pid -d 'the herder\'s process id' -r
-complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -l pid-file -d 'a file with it (see --write-pid)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -l pid-file -d 'a file with that process id (see --write-pid)' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -l control -d 'the herder\'s control socket' -r -F
-complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -s w -l wait -d 'wait until the new server serves; fail, and say why, when it does not'
+complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -s w -l wait -d 'wait until the new server serves; if it does not, fail and say why'
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and __fish_seen_subcommand_from reload" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand help" -s h -l help -d 'show this message'

@@ -77,9 +77,9 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
     ("licorne option.ru", 1, &["option.ru:1: invalid option: -x"]),
     ("licorne -P x.pid word", 1, &["Use of --pid/-P is strongly discouraged", "Use the 'pid' directive"]),
     ("licorne -s thin word", 1, &["-s/--server only exists for compatibility"]),
-    ("licorne start", 1, &["there is no command `start`, and no such file: a server is started by `licorne -c "]),
-    ("licorne restart", 1, &["`licorne reload` brings new code"]),
-    ("licorne -w 4", 1, &["-w turns on warnings, and has no number", "worker_processes 4", "WEB_CONCURRENCY=4"]),
+    ("licorne start", 1, &["there is no command `start`, and no such file: start a server with `licorne -c "]),
+    ("licorne restart", 1, &["`licorne reload` loads new code"]),
+    ("licorne -w 4", 1, &["-w turns on warnings and takes no number", "worker_processes 4", "WEB_CONCURRENCY=4"]),
     // Under Unicorn's names there is nothing but Unicorn's command line.
     ("licorne relaod --wait", 1, &["there is no command `relaod`, and no such file: did you mean `reload`?"]),
     ("licorne help relaod", 1, &["there is no command `relaod`"]),

@@ -88,7 +88,7 @@ impl Kind {
     }
 }
 
-/// What holds when the configuration is silent.
+/// The value when the configuration does not set it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Default {
     /// Nothing: `nil`.
@@ -101,7 +101,7 @@ pub enum Default {
     Float(f64),
     /// A Symbol.
     Symbol(&'static str),
-    /// Something that a word of prose tells better than a value; the value is `nil`.
+    /// Something that words describe better than a value; the value is `nil`.
     Described(&'static str),
 }
 
@@ -135,7 +135,7 @@ pub struct Directive {
     pub kind: Kind,
     /// What its numbers count.
     pub unit: Option<&'static str>,
-    /// What holds when the configuration is silent.
+    /// The value when the configuration does not set it.
     pub default: Default,
     /// The variable of the environment that gives the default, when set and not blank.
     pub environment: Option<&'static str>,

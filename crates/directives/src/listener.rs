@@ -91,7 +91,7 @@ options! {
         OptionKind::Integer,
         Transport::Both,
         Default::Described("1024"),
-        "How many connections may wait (listen(2)). A socket that was inherited keeps its own, unless this is set.",
+        "How many connections may wait (listen(2)). An inherited socket keeps its own limit, unless this is set.",
     );
     rcvbuf: Option<i64> =
         option(OptionKind::Integer, Transport::Both, Default::Described("unset"), "`SO_RCVBUF`, in bytes.");
@@ -117,8 +117,8 @@ options! {
         OptionKind::Choice(&["v1", "v2", "any"]),
         Transport::Both,
         Default::Described("false"),
-        "Each connection has to begin with a header of the PROXY protocol, of this version or (`true`) of any; one without \
-         is closed. `REMOTE_ADDR`, `REMOTE_PORT`, `SERVER_ADDR` and `SERVER_PORT` come from it.",
+        "Each connection has to begin with a header of the PROXY protocol, of this version or (`true`) of any; a connection \
+         without one is closed. `REMOTE_ADDR`, `REMOTE_PORT`, `SERVER_ADDR` and `SERVER_PORT` come from it.",
     );
     umask: i64 =
         option(OptionKind::Integer, Transport::Unix, Default::Int(0), "The umask for the socket file, when bound.");
@@ -126,7 +126,7 @@ options! {
         OptionKind::Integer,
         Transport::Both,
         Default::Int(5),
-        "How often to try again when the address is in use; negative is for ever.",
+        "How often to try again when the address is in use; a negative number means for ever.",
     );
     delay: f64 = option(OptionKind::Numeric, Transport::Both, Default::Float(0.5), "Seconds between tries.");
 }

@@ -10,7 +10,7 @@ use crate::{Directive, Kind, Origin, TABLE};
 const HEAD: &str = "<!-- Printed from crates/directives; edit the table there. -->\n# Configuration reference\n\n\
     The configuration file is Ruby, named with `-c`.\n\
     Every directive below is a method; an unknown one is an error.\n\
-    What the environment gives holds where the file is silent.\n";
+    Environment variables apply only where the file sets nothing.\n";
 
 /// Prints the reference of all directives and listener options, in Markdown.
 pub fn reference() -> String {

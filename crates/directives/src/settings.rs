@@ -23,7 +23,7 @@ macro_rules! directives {
             }
         })*
 
-        /// The values of all directives, by groups. [`core::default::Default`] has those of a configuration that is silent.
+        /// The values of all directives, by groups. [`core::default::Default`] has those of an empty configuration.
         #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
         pub struct Settings {
             $($(#[$about])* #[serde(flatten)] pub $group: $Group,)*
@@ -85,7 +85,7 @@ mod tests {
     use serde::Deserialize;
     use serde_json::{Value, json};
 
-    /// What a mold tells of a configuration that is silent.
+    /// What a mold reports of an empty configuration.
     fn silent() -> Value {
         let value = |directive: &crate::Directive| match (directive.kind, directive.default.value()) {
             (crate::Kind::Hook { .. }, _) => json!(false),

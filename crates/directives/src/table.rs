@@ -24,7 +24,7 @@ choice! {
 choice! {
     /// How a new program is brought in.
     UpgradeWay {
-        /// As the server's parent needs it.
+        /// In place under a supervisor that watches the process id, else two masters.
         Auto = "auto",
         /// A second master beside the old one.
         TwoMasters = "two_masters",
@@ -50,14 +50,14 @@ directives! {
         timeout_cleanup: Duration = licorne(
             Kind::Number { min: 0.0 },
             Default::Int(3),
-            "How long before its end by `timeout` a request is reported: its worker logs the backtrace of each thread and \
+            "How long before `timeout` ends a request its worker reports it: the worker logs the backtrace of each thread and \
              calls `after_worker_timeout`. Never more than half of `timeout`; 0 reports nothing. `timeout 20, cleanup: 3` \
              sets both.",
         ).unit("seconds");
         boot_timeout: Duration = licorne(
             Kind::Number { min: 1.0 },
             Default::Int(120),
-            "How long a mold or a worker may take from its start until it is ready. One that takes longer is killed.",
+            "How long a mold or a worker may take from its start until it is ready. If it takes longer, it is killed.",
         ).unit("seconds");
         surge: u32 = licorne(
             integer(1),
@@ -104,8 +104,8 @@ directives! {
             Default::Described("`0.0.0.0:8080`"),
             "Adds a listener: a port, `\"host:port\"`, `\"[ipv6]:port\"`, `\"/path/of.sock\"` or `\"unix:path\"`, and \
              the options below. `PORT` replaces 8080 when there is no other listener. \
-             `\"systemd:name\"` gives options to the sockets that systemd passes under that name (`FileDescriptorName=`), \
-             which are listened on in any case.",
+             `\"systemd:name\"` gives options to the sockets that systemd passes under that name (`FileDescriptorName=`); \
+             the server listens on those in any case.",
         ).environment("PORT");
         pid: Option<String> = unicorn(
             Kind::Path { optional: true },
@@ -130,39 +130,38 @@ directives! {
         working_directory: Option<String> = unicorn(
             Kind::Path { optional: false },
             Default::Described("where the server was started"),
-            "The directory to work in. Acts at once, while the file is being read; a symbolic link is followed anew by each \
-             reload.",
+            "The directory to work in. It is entered at once, while the file is being read; each reload follows a symbolic \
+             link anew.",
         );
         user: Option<(String, Option<String>)> = unicorn(
             Kind::User,
             Default::Unset,
-            "The user, and optionally the group, that workers run as. Without a group it is the user's own, with the \
-             supplementary groups of the user. Logs, pid file and UNIX sockets are opened as this user where others than \
-             root can write a directory on the way to them.",
+            "The user, and optionally the group, that workers run as. Without a group, workers have the user's \
+             own, with the user's supplementary groups. Logs, pid file and UNIX sockets are opened as this user, unless only \
+             root can write the directories on the way to them.",
         );
         admin_listen: Option<String> = licorne(
             Kind::Address,
             Default::Unset,
-            "Where `/livez`, `/readyz`, `/status` and `/metrics` are answered, by a process of their own, however busy the \
-             workers are. Where the master is root that process runs as `nobody`, or as `daemon` or `bin` where the application \
-             runs as `nobody`.",
+            "Where a separate process answers `/livez`, `/readyz`, `/status` and `/metrics`, however busy the workers are. If \
+             the master is root, that process runs as `nobody`, or as `daemon` or `bin` if the application runs as `nobody`.",
         );
         admin_hosts: Vec<String> = licorne(
             Kind::Hosts,
             Default::Unset,
-            "The names by which `admin_listen` may be asked, `\"web1.example.com\"` or a list; `\".example.com\"` means all names \
-             that end so. A request whose `Host` is another name is answered with 403: a page on the web could read the answers \
-             else, with a name that leads here (DNS rebinding). Addresses, names without a dot, the machine's own name and the \
-             one in `admin_listen` are always known, and on a UNIX socket every name.",
+            "The host names that `admin_listen` accepts, `\"web1.example.com\"` or a list; `\".example.com\"` means all names that \
+             end in it. A request whose `Host` is another name is answered with 403: otherwise a page on the web could read the \
+             answers, by a name that leads here (DNS rebinding). Addresses, names without a dot, the machine's own name and the \
+             one in `admin_listen` are always accepted, and on a UNIX socket every name.",
         );
         control: Option<String> = licorne(
             Kind::Path { optional: true },
             Default::Described("`PID.sock` in a directory of Licorne's"),
             "The socket by which `licorne reload`, `stop` and `status` reach the master. By default it is \
              `/run/licorne/PID.sock` for root; for others `PID.sock` in `$RUNTIME_DIRECTORY`, \
-             `$XDG_RUNTIME_DIR/licorne` or `/tmp/licorne-UID`, whichever there is first: whoever knows the master's \
-             process id, or its pid file, finds it. A second master of the same process id (containers that share \
-             `/run`) has `PID-NAMESPACE.sock`.",
+             `$XDG_RUNTIME_DIR/licorne` or `/tmp/licorne-UID`, whichever exists first: so it can be found from the \
+             master's process id or its pid file. A second master with the same process id (containers that share `/run`) has \
+             `PID-NAMESPACE.sock`.",
         ).fixed();
     }
 
@@ -192,20 +191,20 @@ directives! {
         request_buffering: bool = licorne(
             Kind::Boolean,
             Default::Bool(true),
-            "Whether the application is called when the whole body is there. `false`: it reads the body while it arrives, as in \
-             Unicorn, and a slow client occupies its worker; so does `rewindable_input false`.",
+            "Whether the application is called only when the whole body has arrived. With `false` it reads the body while it \
+             arrives, as in Unicorn, and a slow client occupies its worker; the same is true of `rewindable_input false`.",
         );
         drop_underscore_headers: bool = licorne(
             Kind::Boolean,
             Default::Bool(true),
-            "Ignore request fields with an underscore in their name: they could pose as the ones with a hyphen.",
+            "Ignore request fields with an underscore in their name: they could pose as fields with a hyphen.",
         );
         trusted_proxies: Option<Vec<String>> = licorne(
             Kind::Networks,
-            Default::Described("unset: as Unicorn, the scheme from everybody, `REMOTE_ADDR` from nobody"),
-            "The proxies whose word counts: `'10.0.0.0/8'`, or a list; those on UNIX sockets always do. From others \
-             `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Sendfile-Type` and `X-Accel-Mapping` are dropped. `REMOTE_ADDR` becomes the last address of \
-             `X-Forwarded-For` that is not one of theirs.",
+            Default::Described("unset: as in Unicorn, every client may set the scheme, and none `REMOTE_ADDR`"),
+            "The proxies that are believed: `'10.0.0.0/8'`, or a list; those on UNIX sockets always are. From other clients \
+             `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Sendfile-Type` and `X-Accel-Mapping` are dropped. `REMOTE_ADDR` \
+             becomes the last address of `X-Forwarded-For` that is not one of these proxies.",
         );
     }
 
@@ -234,13 +233,13 @@ directives! {
         before_exec: bool = unicorn(
             Kind::Hook { arity: 1 },
             Default::Described("logs `forked child re-executing...`"),
-            "Called with server in a child of the mold before an upgrade; what it changes in `ENV` the new program gets.",
+            "Called with server in a child of the mold before an upgrade; the new program gets the `ENV` that it leaves.",
         );
         after_worker_timeout: bool = licorne(
             Kind::Hook { arity: 3 },
             Default::Described("does nothing"),
-            "Called in the worker, in a thread of its own, with server, worker and what is known (`thread`, `rack_env`, \
-             `elapsed` in seconds), once its request has been reported and is about to be ended by `timeout`.",
+            "Called in a separate thread of the worker with server, worker and what is known (`thread`, `rack_env`, `elapsed` in \
+             seconds), when `timeout` is about to end the request, after it has been reported.",
         );
     }
 
@@ -249,13 +248,13 @@ directives! {
         client_body_buffer_size: usize = unicorn(
             integer(0),
             Default::Int(114_688),
-            "Request bodies up to this size stay in memory in any case; see `body_memory` for longer ones.",
+            "Request bodies up to this size always stay in memory; see `body_memory` for longer ones.",
         ).unit("bytes");
         body_memory: usize = licorne(
             integer(0),
             Default::Int(16_777_216),
             "Memory of one worker that request bodies above `client_body_buffer_size` share. A body that needs more than a \
-             quarter of it, or comes when it is taken, goes to an unlinked temporary file. 0 sends them all there.",
+             quarter of it, or that comes when it is used up, goes to an unlinked temporary file. With 0 all of them do.",
         ).unit("bytes");
         response_buffer_size: usize = licorne(
             integer(0),
@@ -267,43 +266,43 @@ directives! {
             integer(0),
             // As nginx.
             Default::Int(1_073_741_824),
-            "How much of a response may be in a temporary file; then, or when the disk is full, the application waits for \
-             the client. 0 is no file.",
+            "How much of a response may be in a temporary file; beyond that, or when the disk is full, the application waits for \
+             the client. 0 means no file.",
         ).unit("bytes");
         worker_connections: usize = licorne(
             integer(1),
             Default::Int(10_000),
             "How many connections one worker keeps open at once, but never more than its limit of descriptors allows. A worker \
-             that has so many leaves newcomers to others that have room. When none has, the connection that has been idle for \
-             longest makes room for the next; when none is idle, the slowest body: on average over its whole time, if that is less \
-             than 16 KiB a second and it began more than a second ago. Without one it is the connection whose request head has \
-             been awaited for longest, whether or not it sends a byte now and then. A \
-             connection whose request has begun to be served, or takes a response, is never closed for another.",
+             that has this many leaves new connections to workers that have room. If none has, it closes one connection for each \
+             new one. That is the one that has been idle for longest; if none is idle, the one with the slowest body, unless that \
+             comes faster than 16 KiB a second on average or began less than a second ago; or else the one whose request head has \
+             taken longest, even if bytes of it arrive now and then. A connection whose request is being served, or that is taking \
+             a response, is never closed for another.",
         );
         pipeline_limit: u32 = licorne(
             integer(0),
             // nginx closes after as many requests, however they came.
             Default::Int(1_000),
-            "How many requests in a row a client may have sent before it got the response to the one before. The last \
-             one's response closes the connection. 0 is no limit.",
+            "How many requests in a row a client may send without waiting for the response to the one before. The response to \
+             the last of them closes the connection. 0 means no limit.",
         ).unit("requests");
         keepalive_timeout: Duration = licorne(
             Kind::Number { min: 0.0 },
             // As nginx: above the 60 s of load balancers.
             Default::Int(75),
-            "How long a connection may stay idle between requests. 0 closes after each response.",
+            "How long a connection may stay idle between requests. 0 closes the connection after each response.",
         ).unit("seconds");
         header_timeout: Duration = licorne(
             Kind::Number { min: 1.0 },
             // As nginx.
             Default::Int(60),
-            "How long a client may pause while it sends the head of a request. Not how long the head may take in all.",
+            "How long a client may pause while it sends the head of a request. The whole head may take longer.",
         ).unit("seconds");
         body_timeout: Duration = licorne(
             Kind::Number { min: 1.0 },
             // As nginx.
             Default::Int(60),
-            "How long a client may pause while it sends a body. A slow upload that keeps coming is let through.",
+            "How long a client may pause while it sends a body. A slow upload that keeps coming is accepted.",
         ).unit("seconds");
         write_timeout: Duration = licorne(
             Kind::Number { min: 1.0 },
@@ -316,16 +315,16 @@ directives! {
     /// How fast a client has to be.
     rates: Rates {
         minimum_header_rate: u64 = rate(
-            "How fast a client must send the head of a request, on average once `minimum_rate_grace` is over; 0 asks for \
-             nothing. A slower one is answered with 408.",
+            "How fast a client must send the head of a request, on average once `minimum_rate_grace` is over; 0 means no \
+             minimum. A slower client is answered with 408.",
         );
         minimum_body_rate: u64 = rate(
-            "How fast a client must send a body, on average once `minimum_rate_grace` is over; 0 asks for nothing. A slower \
-             one is answered with 408.",
+            "How fast a client must send a body, on average once `minimum_rate_grace` is over; 0 means no minimum. A \
+             slower client is answered with 408.",
         );
         minimum_write_rate: u64 = rate(
-            "How fast a client must take what it has not taken at once of a response, on average once `minimum_rate_grace` is \
-             over; 0 asks for nothing. A slower one's connection is closed.",
+            "How fast a client must take the part of a response that it did not take at once, on average once \
+             `minimum_rate_grace` is over; 0 means no minimum. The connection of a slower client is closed.",
         );
         minimum_rate_grace: Duration = licorne(
             Kind::Number { min: 0.0 },
@@ -373,7 +372,7 @@ directives! {
         body_limit: u64 = licorne(
             integer(0),
             Default::Int(0),
-            "The longest body of a request, chunked or not; 0 is no limit. A longer one is answered with 413, as soon as \
+            "The longest body of a request, chunked or not; 0 means no limit. A longer one is answered with 413, as soon as \
              its length is known.",
         ).unit("bytes");
         chunk_extension_limit: usize = bytes(

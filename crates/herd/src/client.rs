@@ -63,7 +63,7 @@ fn ask(path: &Path, wait: bool) -> Result<u8, String> {
             Ok(0)
         }
         Some(("failed", text)) => Err(format!("restart failed: {}", text.replace(" | ", "\n"))),
-        _ => Err("the herder left without an answer".into()),
+        _ => Err("the herder exited without an answer".into()),
     }
 }
 

@@ -75,9 +75,9 @@ pub const SWITCHES: [Switch; 12] = [
     Switch::new('g', "gunicorn-bin", Some("PATH"), "a program that takes gunicorn's options"),
     Switch::new('p', "pidfile", Some("PATH"), "the server's pid file (default: TYPE.pid)"),
     Switch::new('t', "timeout", Some("SECONDS"), "how long a boot may take (default: 30)"),
-    Switch::new('o', "overlap", Some("SECONDS"), "both serve at most this long (default: 30)"),
-    Switch::long("foreground", None, "the server stays, its output is kept"),
-    Switch::long("daemonize", None, "the server gets -D"),
+    Switch::new('o', "overlap", Some("SECONDS"), "how long both may serve (default: 30)"),
+    Switch::long("foreground", None, "keep the server and its output here"),
+    Switch::long("daemonize", None, "give the server -D"),
     Switch::long("control", Some("PATH"), "where to put the control socket"),
     Switch::long("write-pid", Some("PATH"), "write the herder's own process id there"),
     Switch::new('v', "version", None, "show the version"),
@@ -141,7 +141,7 @@ fn usage(persona: Persona) -> String {
     if persona == Persona::Herd {
         text.push_str("       licorne herd reload [--wait] [--help]\n");
     }
-    text.push_str("\nStarts a server with these arguments, upgrades it on SIGHUP, leaves when it is gone.\n\n");
+    text.push_str("\nStarts a server with these arguments, replaces it on SIGHUP, exits when it is gone.\n\n");
     text.push_str(&help(&SWITCHES));
     text.push_str("\nUNICORNHERDER_LOGLEVEL: DEBUG, INFO (default), WARN, ERROR.");
     text

@@ -6,10 +6,10 @@ use crate::error::Error;
 /// The options of `licorne admin`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Admin {
-    /// where to answer
+    /// the address to answer at
     #[arg(long, short, value_name = "ADDRESS")]
     listen: String,
-    /// a name by which clients may ask (repeatable)
+    /// a host name that clients may use (repeatable)
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
     #[command(flatten)]

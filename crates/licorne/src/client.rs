@@ -26,7 +26,7 @@ pub(crate) struct Which {
     /// the master's process id
     #[arg(long)]
     pid: Option<u32>,
-    /// tell which sockets were passed over, and why
+    /// say which sockets were ignored, and why
     #[arg(long, short)]
     verbose: bool,
 }
@@ -93,8 +93,8 @@ impl Master {
 }
 
 /// The end of the help of each command.
-const WITHOUT: &str = "Without --control, --pid-file and --pid it is the master of the working directory: the one that its\n\
-    configuration, its pid files or the master's own working directory name.";
+const WITHOUT: &str = "Without --control, --pid-file and --pid the master of the working directory is meant: the one that\n\
+    runs there, or that a configuration or a pid file there names.";
 
 /// The one master of the working directory; `None` when there is not just one, which is said.
 fn the_one_here(name: &str, notes: &mut Vec<String>) -> Result<Option<Found>, Unreachable> {

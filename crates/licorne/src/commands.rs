@@ -21,15 +21,15 @@ use crate::usage::Usage;
 /// The subcommands, in the order in which `licorne help` shows them.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// new code and configuration, worker by worker (--wait: say how it went)
+    /// load new code and settings, worker by worker (--wait for the result)
     Reload(Reload),
-    /// a new program: another Licorne, Ruby or environment
+    /// bring in a new program: another Licorne, Ruby or environment
     Upgrade(Upgrade),
-    /// finish what has begun, and leave (--quick: do not finish)
+    /// finish begun requests, then exit (--quick: do not finish them)
     Stop(Stop),
-    /// what master and workers do (--json)
+    /// show what master and workers do (--json)
     Status(Status),
-    /// from one of two masters behind the same systemd sockets to the other
+    /// change to the other of two masters behind the same systemd sockets
     Switch(Switch),
     /// answer health checks and monitors for a master
     Admin(Admin),
@@ -52,17 +52,17 @@ enum Herd {
     Reload(HerdReload),
 }
 
-/// Words that other servers and service managers have for what is done otherwise here, and how.
+/// Commands of other servers and service managers, and what to do here instead.
 const OTHERS: [(&str, &str); 9] = [
-    ("start", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
-    ("server", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
-    ("serve", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
-    ("run", "a server is started by `licorne -c config/licorne.rb`, in the background with -D"),
-    ("restart", "`licorne reload` brings new code without a gap, `licorne upgrade` a new program too"),
-    ("phased-restart", "`licorne reload` brings new code without a gap, `licorne upgrade` a new program too"),
-    ("halt", "`licorne stop` finishes what has begun, `licorne stop --quick` does not"),
-    ("stats", "`licorne status` tells what master and workers do"),
-    ("log", "where the log is, the configuration says: `stderr_path`"),
+    ("start", "start a server with `licorne -c config/licorne.rb`, in the background with -D"),
+    ("server", "start a server with `licorne -c config/licorne.rb`, in the background with -D"),
+    ("serve", "start a server with `licorne -c config/licorne.rb`, in the background with -D"),
+    ("run", "start a server with `licorne -c config/licorne.rb`, in the background with -D"),
+    ("restart", "`licorne reload` loads new code without a gap, `licorne upgrade` also a new program"),
+    ("phased-restart", "`licorne reload` loads new code without a gap, `licorne upgrade` also a new program"),
+    ("halt", "`licorne stop` finishes begun requests, `licorne stop --quick` does not"),
+    ("stats", "`licorne status` shows what master and workers do"),
+    ("log", "the configuration says where the log is: `stderr_path`"),
 ];
 
 /// Runs the subcommand that the first argument names; `None` when it names none.
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_in_one_sentence() {
         for (line, want) in [
-            ("reload word", "licorne reload: what is `word`?"),
+            ("reload word", "licorne reload: unexpected argument `word`"),
             ("reload -x", "invalid option: -x (OptionParser::InvalidOption)"),
             ("reload -wx", "invalid option: -x (OptionParser::InvalidOption)"),
             ("status --nope=1", "invalid option: --nope (OptionParser::InvalidOption)"),
@@ -211,9 +211,9 @@ mod tests {
             ("stop --pid soon", "invalid argument: --pid soon"),
             ("upgrade --in-place --two-masters", "licorne upgrade: --in-place and --two-masters exclude each other"),
             ("upgrade --two-masters --in-place", "licorne upgrade: --in-place and --two-masters exclude each other"),
-            ("admin", "licorne admin: say --listen ADDRESS"),
-            ("switch --instances 1,1", "--instances 1,1: two different names, as in 1,2"),
-            ("herd reload word", "licorne herd reload: what is `word`?"),
+            ("admin", "licorne admin: --listen ADDRESS is missing"),
+            ("switch --instances 1,1", "--instances 1,1: give two different names, as in 1,2"),
+            ("herd reload word", "licorne herd reload: unexpected argument `word`"),
             (
                 "help relaod",
                 "licorne help: there is no command `relaod` (reload|upgrade|stop|status|switch|admin|herd|init|help)",

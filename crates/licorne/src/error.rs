@@ -30,15 +30,15 @@ pub(crate) enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("{path}: not understood")]
+    #[error("{path}: the answer is not understood")]
     NotUnderstood {
         path: PathBuf,
         #[source]
         source: serde_json::Error,
     },
-    #[error("the master left without an answer")]
+    #[error("the master exited without an answer")]
     NoAnswer,
-    #[error("{0}: the master left without an answer")]
+    #[error("{0}: the master exited without an answer")]
     NoAnswerTo(&'static str),
     /// What the master answered.
     #[error("{0}")]

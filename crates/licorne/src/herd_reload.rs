@@ -9,15 +9,15 @@ use crate::error::Error;
 
 /// The options of `licorne herd reload`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without the last three it is the herder whose working directory this is.")]
+#[command(after_help = "Without --pid, --pid-file and --control the herder of the working directory is meant.")]
 pub(crate) struct HerdReload {
-    /// wait until the new server serves; fail, and say why, when it does not
+    /// wait until the new server serves; if it does not, fail and say why
     #[arg(long, short)]
     wait: bool,
     /// the herder's process id
     #[arg(long, overrides_with_all = ["pid_file", "control"])]
     pid: Option<u32>,
-    /// a file with it (see --write-pid)
+    /// a file with that process id (see --write-pid)
     #[arg(long, value_name = "PATH", overrides_with = "control", value_hint = ValueHint::FilePath)]
     pid_file: Option<PathBuf>,
     /// the herder's control socket

@@ -63,22 +63,22 @@ pub(crate) struct Init {
     /// what to print
     #[arg(value_parser = kinds(), hide_possible_values = true)]
     what: &'static Kind,
-    /// what the service is called
+    /// the name of the service
     #[arg(long, default_value = "licorne")]
     name: String,
-    /// the application (here)
+    /// the application's directory (default: here)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
-    /// whom it runs as (you)
+    /// the user that it runs as (default: you)
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Username)]
     user: Option<String>,
-    /// its configuration
+    /// its configuration file
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config_file: Option<String>,
-    /// where it listens (as the file says)
+    /// where it listens (default: as the file says)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     socket: Option<String>,
-    /// the licorne to run (this one)
+    /// the licorne to run (default: this one)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
     program: Option<String>,
 }

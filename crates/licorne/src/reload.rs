@@ -15,7 +15,7 @@ use crate::error::Error;
 /// The options of `licorne reload`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Reload {
-    /// wait until the new code serves; fail, and say why, when it does not
+    /// wait until the new code serves; if it does not, fail and say why
     #[arg(long, short)]
     wait: bool,
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub(crate) struct Reload {
 /// The options of `licorne upgrade`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Upgrade {
-    /// wait until the new code serves; fail, and say why, when it does not
+    /// wait until the new code serves; if it does not, fail and say why
     #[arg(long, short)]
     wait: bool,
     /// execute the new program in the place of the old one

@@ -10,9 +10,9 @@ pub(crate) enum Usage {
     Options(#[from] options::Error),
     #[error("invalid argument: {option} {value}")]
     Value { option: String, value: String },
-    #[error("licorne {command}: what is `{word}`?")]
+    #[error("licorne {command}: unexpected argument `{word}`")]
     Word { command: String, word: String },
-    #[error("licorne {command}: say {option}")]
+    #[error("licorne {command}: {option} is missing")]
     Lacks { command: String, option: String },
     #[error("licorne {command}: {one} and {other} exclude each other")]
     Exclude { command: String, one: String, other: String },
@@ -24,16 +24,16 @@ pub(crate) enum Usage {
     NoKind { usage: String },
     #[error("licorne init: there is no `{kind}`\n{usage}")]
     UnknownKind { kind: String, usage: String },
-    #[error("licorne init: --{what} {word:?}: letters, digits and _ - . @ are possible")]
+    #[error("licorne init: --{what} {word:?}: only letters, digits and _ - . @ are possible")]
     Name { what: &'static str, word: String },
-    #[error("licorne init: {path:?}: blanks and quotes in paths are not possible in these files")]
+    #[error("licorne init: {path:?}: paths in these files cannot have blanks or quotes")]
     Path { path: String },
-    #[error("licorne switch {unit}: the template is meant, as in licorne; --instances are its two")]
+    #[error("licorne switch {unit}: name the template unit, as in `licorne`, and its two instances by --instances")]
     Template { unit: String },
-    #[error("--instances {0}: two different names, as in 1,2")]
+    #[error("--instances {0}: give two different names, as in 1,2")]
     Instances(String),
     #[error(
-        "-w turns on warnings, and has no number: then `{0}` is the rackup file, which is not there. Say \
+        "-w turns on warnings and takes no number, so `{0}` is the rackup file, which does not exist. Say \
          `worker_processes {0}` in the configuration, or WEB_CONCURRENCY={0} in the environment"
     )]
     Count(String),
