@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use master::{Options, RubyOption, Runtime};
+use master::{Application, Options, RubyOption, Runtime};
 use options::{Given, port};
 use sys::stdio::complain;
 
@@ -88,7 +88,7 @@ fn read(persona: Persona, arguments: &[String]) -> Result<Asked, Error> {
         program_path: rooted(program_path),
         arguments: arguments.to_vec(),
         directory: PathBuf::new(),
-        rackup: "config.ru".to_string(),
+        application: Application { rackup: "config.ru".to_string(), ..Application::default() },
         rails: persona == Persona::UnicornRails,
         ..Options::default()
     };
@@ -97,26 +97,26 @@ fn read(persona: Persona, arguments: &[String]) -> Result<Asked, Error> {
     for given in persona.parse(arguments)? {
         match given {
             Given::Argument(word) => words.push(word),
-            Given::Option("help", _) => return Ok(Asked::Help(options.ruby_options, ruby)),
-            Given::Option("version", _) => return Ok(Asked::Version(options.ruby_options, ruby)),
+            Given::Option("help", _) => return Ok(Asked::Help(options.application.ruby_options, ruby)),
+            Given::Option("version", _) => return Ok(Asked::Version(options.application.ruby_options, ruby)),
             Given::Option("ruby", value) => ruby = Some(value.into()),
             Given::Option("script", value) => script = Some(value),
             Given::Option(name, value) => apply(&mut options, name, value)?,
         }
     }
     if let Some(script) = script {
-        options.rackup.clone_from(&script);
-        options.script = Some((script, words));
+        options.application.rackup.clone_from(&script);
+        options.application.script = Some((script, words));
     } else if let Some(rackup) = words.into_iter().next() {
-        options.rackup = rackup;
+        options.application.rackup = rackup;
     }
     let program = options.program_path.to_str();
-    let paths = [options.config_file.as_deref(), Some(options.rackup.as_str()), program];
+    let paths = [options.config_file.as_deref(), Some(options.application.rackup.as_str()), program];
     options.directory = start_directory(&paths.into_iter().flatten().collect::<Vec<_>>())?;
-    if is_count(&options.rackup) && arguments.iter().any(|word| word == "-w") {
-        return Err(Usage::Count(options.rackup).into());
+    if is_count(&options.application.rackup) && arguments.iter().any(|word| word == "-w") {
+        return Err(Usage::Count(options.application.rackup).into());
     }
-    if options.daemonize || asks_for_background(&options.rackup, persona) {
+    if options.daemonize || asks_for_background(&options.application.rackup, persona) {
         options.daemonize().map_err(Error::Said)?;
     }
     Ok(Asked::Server(Box::new(options), ruby))
@@ -124,15 +124,15 @@ fn read(persona: Persona, arguments: &[String]) -> Result<Asked, Error> {
 
 fn apply(options: &mut Options, name: &str, value: String) -> Result<(), Error> {
     match name {
-        "eval" => options.ruby_options.push(RubyOption::Eval(value)),
-        "require" => options.ruby_options.push(RubyOption::Require(value)),
-        "include" => options.ruby_options.push(RubyOption::Include(value)),
-        "debug" => options.ruby_options.push(RubyOption::Debug),
-        "warn" => options.ruby_options.push(RubyOption::Warn),
+        "eval" => options.application.ruby_options.push(RubyOption::Eval(value)),
+        "require" => options.application.ruby_options.push(RubyOption::Require(value)),
+        "include" => options.application.ruby_options.push(RubyOption::Include(value)),
+        "debug" => options.application.ruby_options.push(RubyOption::Debug),
+        "warn" => options.application.ruby_options.push(RubyOption::Warn),
         "host" => options.host = Some(value),
         "port" => options.port = port(&value),
-        "env" => options.environment = Some(value),
-        "no-default-middleware" => options.no_default_middleware = true,
+        "env" => options.application.environment = Some(value),
+        "no-default-middleware" => options.application.no_default_middleware = true,
         "daemonize" => options.daemonize = true,
         "pid" => {
             complain("Use of --pid/-P is strongly discouraged");
@@ -142,7 +142,7 @@ fn apply(options: &mut Options, name: &str, value: String) -> Result<(), Error> 
         "pid-file" => options.pid = Some(value),
         "path" => {
             complain("The -P/--path option is deprecated: set RAILS_RELATIVE_URL_ROOT in the environment instead");
-            options.url_root = Some(value);
+            options.application.url_root = Some(value);
         }
         "server" => complain("-s/--server only exists for compatibility with rackup"),
         "listen" => options.listeners.push(value),

@@ -17,7 +17,7 @@ use sys::user::User;
 use crate::config::settings::Place;
 use crate::control::protocol::Answer;
 use crate::environment;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::signals;
 
 /// One that ends sooner than this cannot do its work, and is not started again before the settings change.

@@ -7,10 +7,10 @@ use wire::ToMold;
 
 use crate::children::registry::Who;
 use crate::control::protocol::Answer;
+use crate::log::files::Whose;
 use crate::master::Master;
 use crate::owners::Owners;
 use crate::report::facts::{self, Names};
-use crate::report::log_files::Whose;
 use crate::signals;
 use crate::upgrade::environment;
 use crate::upgrade::execution::{self, command_line};

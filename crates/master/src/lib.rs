@@ -11,6 +11,7 @@
 //! | `master` | the round: poll, hear, tell the core, dispatch; what is heard becomes events |
 //! | `dispatch` | each action becomes verbs of the owners |
 //! | `owners` | everything that the master holds, one owner for each thing, and the deeds that need several of them |
+//! | `report` | facts as lines, the outcome of reloads, and the status as JSON |
 //! | `upgrade` | the masters before and after this one, and the program that is executed in this one's place |
 //! | `service_manager` | what a service manager is told, and the sockets that it keeps |
 //! | `admin` | the process that answers health checks |
@@ -18,7 +19,7 @@
 //! | `sockets` | the sockets that are listened on, those that the process was started with, and the queue of the workers |
 //! | `config` | the command line, the settings that hold, and the release directory that follows a symbolic link |
 //! | `control` | the control socket, as both ends see it, and the master's end |
-//! | `report` | log lines as Ruby's Logger writes them, the files behind them, facts, and the status as JSON |
+//! | `log` | lines as Ruby's Logger writes them, and the files behind the standard streams |
 //! | `causes` | why things failed, in words |
 //! | `deadlines` | request deadlines, read from the scoreboard |
 //! | `carried`, `environment`, `signals` | descriptors and paths that an upgrade in place carries, variables that are for this process alone, signals to processes |
@@ -32,6 +33,7 @@ pub mod control;
 mod deadlines;
 mod dispatch;
 mod environment;
+mod log;
 mod master;
 mod owners;
 mod report;
@@ -41,7 +43,7 @@ mod signals;
 mod sockets;
 mod upgrade;
 
-pub use config::options::{Options, RubyOption};
+pub use config::options::{Application, Options, RubyOption};
 pub use config::revision;
 pub use config::runtime::Runtime;
 pub use run::run;

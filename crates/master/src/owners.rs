@@ -27,8 +27,8 @@ use crate::config::settings::Settings;
 use crate::control::protocol::Answer;
 use crate::control::server::ControlServer;
 use crate::deadlines::Deadlines;
-use crate::report::log::Log;
-use crate::report::log_files;
+use crate::log::files;
+use crate::log::lines::Log;
 use crate::report::owner::Report;
 use crate::report::status::Status;
 use crate::service_manager::owner::ServiceManager;
@@ -226,7 +226,7 @@ impl Owners {
     fn enter(&mut self, settings: &Settings) -> Result<(), String> {
         let Self { config, report, sockets, .. } = self;
         config.enter(settings)?;
-        log_files::redirect(config.streams(settings))?;
+        files::redirect(config.streams(settings))?;
         report.log.set_forward(settings.custom_logger);
         std::mem::take(&mut sockets.inherited.lines).iter().for_each(|line| report.log.info(line));
         Ok(())
@@ -351,7 +351,7 @@ impl Owners {
     /// Opens the log files of this process anew.
     pub(crate) fn reopen_own_logs(&self) {
         if let Some(settings) = &self.config.settings {
-            log_files::reopen(self.config.streams(settings), &self.report.log);
+            files::reopen(self.config.streams(settings), &self.report.log);
         }
     }
 }

@@ -5,9 +5,9 @@ use sys::stdio::complain;
 
 use crate::config::options::Options;
 use crate::config::runtime::Runtime;
+use crate::log::lines::{LAST_WORDS_NS, Log};
 use crate::master::Master;
 use crate::owners::Owners;
-use crate::report::log::{LAST_WORDS_NS, Log};
 use crate::sockets::inherited::Announced;
 use crate::upgrade::way_back;
 use supervisor::unit::FAILED;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sys::signals::{Delivered, Signal, Signals};
 
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// Sends a signal to a child that has not been reaped.
 pub(crate) fn send(pid: u32, signal: Signal, log: &Log) {

@@ -12,7 +12,7 @@ use supervisor::{Generation, WorkerId};
 use crate::children::link::Heard;
 use crate::children::registry::Children;
 use crate::children::worker::Process;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// How many messages of one child are heard before others have their turn.
 const AT_ONCE: usize = 64;

@@ -23,7 +23,7 @@ use crate::children::seats::Seats;
 use crate::children::spawn;
 use crate::children::worker::{Process, Worker, WorkerStage};
 use crate::config::owner::Boot;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::signals;
 use crate::sockets::bound::Listeners;
 

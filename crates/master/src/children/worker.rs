@@ -7,7 +7,7 @@ use wire::{FromWorker, ToWorker, state};
 
 use crate::carried::Number;
 use crate::children::link::Link;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// A worker process.
 #[derive(Debug)]

@@ -23,6 +23,23 @@ pub enum RubyOption {
     Warn,
 }
 
+/// What the command line says of the application.
+#[derive(Clone, Debug, Default)]
+pub struct Application {
+    /// The rackup file.
+    pub rackup: String,
+    /// A program that starts the server by itself, and its arguments: what each mold runs instead of a rackup file.
+    pub script: Option<(String, Vec<String>)>,
+    /// `-E`
+    pub environment: Option<String>,
+    /// `-e`, `-r`, `-I`, `-d`, `-w`
+    pub ruby_options: Vec<RubyOption>,
+    /// `-N`
+    pub no_default_middleware: bool,
+    /// `--path` of `unicorn_rails`
+    pub url_root: Option<String>,
+}
+
 /// What the command line asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -34,16 +51,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// `-c`
     pub config_file: Option<String>,
-    /// The rackup file.
-    pub rackup: String,
-    /// A program that starts the server by itself, and its arguments: what each mold runs instead of a rackup file.
-    pub script: Option<(String, Vec<String>)>,
-    /// `-E`
-    pub environment: Option<String>,
-    /// `-e`, `-r`, `-I`, `-d`, `-w`
-    pub ruby_options: Vec<RubyOption>,
-    /// `-N`
-    pub no_default_middleware: bool,
+    /// What is served.
+    pub application: Application,
     /// `-l`, in order.
     pub listeners: Vec<String>,
     /// `-o`
@@ -56,8 +65,6 @@ pub struct Options {
     pub daemonize: bool,
     /// Whether this is `unicorn_rails`: its environment is `RAILS_ENV`.
     pub rails: bool,
-    /// `--path` of `unicorn_rails`
-    pub url_root: Option<String>,
     /// `--control`
     pub control: Option<PathBuf>,
 }
@@ -102,7 +109,8 @@ impl Options {
 
     /// The `Boot` message of one generation, which starts in `directory`.
     pub(crate) fn boot_json(&self, generation: u32, directory: &Path, inherited: &[String]) -> String {
-        let ruby_options: Vec<serde_json::Value> = self
+        let application = &self.application;
+        let ruby_options: Vec<serde_json::Value> = application
             .ruby_options
             .iter()
             .map(|option| match option {
@@ -120,18 +128,18 @@ impl Options {
             "argv": self.arguments,
             "cwd": directory.to_string_lossy(),
             "config_file": self.config_file,
-            "rackup": self.rackup,
-            "script": self.script.as_ref().map(|(script, _)| script),
-            "script_arguments": self.script.as_ref().map(|(_, arguments)| arguments),
-            "env": self.environment,
+            "rackup": application.rackup,
+            "script": application.script.as_ref().map(|(script, _)| script),
+            "script_arguments": application.script.as_ref().map(|(_, arguments)| arguments),
+            "env": application.environment,
             "options": ruby_options,
-            "no_default_middleware": self.no_default_middleware,
+            "no_default_middleware": application.no_default_middleware,
             "listeners": self.listeners,
             "host": self.host,
             "port": self.port,
             "pid": self.pid,
             "rails": self.rails,
-            "url_root": self.url_root,
+            "url_root": application.url_root,
             "daemonized": self.daemonize,
             "inherited": inherited,
             "worker_processes": null,

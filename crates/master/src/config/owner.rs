@@ -17,8 +17,8 @@ use crate::config::settings::{Place, Settings};
 use crate::control::protocol::default_path;
 use crate::deadlines::Limits;
 use crate::environment;
-use crate::report::log::Log;
-use crate::report::log_files::Streams;
+use crate::log::files::Streams;
+use crate::log::lines::Log;
 
 /// How long a worker keeps connections that it is to give away and that no other takes.
 const TRANSFER_LINGER: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sys::user::User;
 
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// Where this master's pid file is now, if it has one.
 ///

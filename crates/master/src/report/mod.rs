@@ -1,8 +1,6 @@
-//! What is told of the server: log lines and the files behind them, facts, and the status.
+//! What is told of the server beside single lines of the log: facts, the outcome of reloads, and the status.
 
 pub(crate) mod facts;
 pub(crate) mod last_reload;
-pub(crate) mod log;
-pub(crate) mod log_files;
 pub(crate) mod owner;
 pub(crate) mod status;

@@ -4,9 +4,9 @@ use sys::daemon::Reporter;
 use sys::title::Title;
 
 use crate::causes::Causes;
+use crate::log::files::LogFiles;
+use crate::log::lines::Log;
 use crate::report::last_reload::LastReload;
-use crate::report::log::Log;
-use crate::report::log_files::LogFiles;
 
 /// The log, the process title, the launcher that waits, and what `licorne status` remembers.
 pub(crate) struct Report {

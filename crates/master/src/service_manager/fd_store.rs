@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use sys::notify::Notifier;
 
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::sockets::bound::Listeners;
 use crate::sockets::inherited::store_name;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use supervisor::unit::{Role, Told};
 use sys::notify::Notifier;
 
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::service_manager::fd_store::FdStore;
 use crate::service_manager::summary::{Outline, Past, Present};
 use crate::sockets::bound::Listeners;

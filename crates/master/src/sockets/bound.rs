@@ -8,7 +8,7 @@ use std::rc::Rc;
 use sys::listener::{Address, Listener, Options};
 
 use crate::config::settings::{BY_NAME, Settings};
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// The listeners of one generation, in binding order.
 pub(crate) type Listeners = Vec<Rc<Bound>>;

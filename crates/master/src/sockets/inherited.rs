@@ -11,7 +11,7 @@ use sys::listener::Listener;
 
 use crate::config::settings;
 use crate::environment;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::sockets::bound::{Bound, Listeners};
 
 /// What the names of sockets begin with that a master has put into the unit's store.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use sys::listener::{Address, Listener, Options, in_use};
 
 use crate::config::settings::{BY_NAME, Settings};
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::sockets::bound::{Bound, Listeners, add};
 use crate::sockets::inherited::Inherited;
 use crate::sockets::orphans;

@@ -8,7 +8,7 @@ use wire::state::{self, Origin};
 
 use crate::carried::{Number, adopt};
 use crate::config::settings::Settings;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::sockets::bound::{Bound, Listeners, add};
 use crate::sockets::inherited::{Inherited, NAMELESS};
 use crate::sockets::listeners::{self, Wait};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::config::owner::{Start, log_followed};
 use crate::config::release;
 use crate::environment;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// How a program is called.
 #[derive(Debug)]

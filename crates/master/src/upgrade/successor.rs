@@ -12,7 +12,7 @@ use sys::pidfd::Pidfd;
 use sys::spawn::Program;
 
 use crate::environment;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 use crate::sockets::bound::Listeners;
 use crate::sockets::queue::Queue;
 use crate::upgrade::environment::NextProgram;

@@ -11,7 +11,7 @@ use wire::state::{Bytes, State, WayBack};
 
 use crate::carried::os_string;
 use crate::environment;
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// What the program before this one has left.
 pub(crate) type Handed = State<supervisor::Snapshot>;

@@ -10,7 +10,7 @@ use sys::pidfd::Pidfd;
 use sys::stdio::Stream;
 use sys::user::User;
 
-use crate::report::log::Log;
+use crate::log::lines::Log;
 
 /// Where the standard streams go.
 #[derive(Clone, Copy, Debug)]
