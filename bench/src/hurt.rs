@@ -34,7 +34,7 @@ pub(crate) struct Row {
 /// What normal clients saw.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normal {
-    /// `None` when nobody was answered.
+    /// `None` when no client was answered.
     pub(crate) p99_ms: Option<f64>,
     pub(crate) answered: usize,
     pub(crate) failed: usize,

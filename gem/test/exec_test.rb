@@ -16,7 +16,7 @@ class ExecTest < Minitest::Test
     [control, other].each(&:close)
   end
 
-  def test_what_the_hook_leaves_is_returned_however_much_it_is
+  def test_the_environment_is_returned_however_large_it_is
     left = environment(seconds: 60) { |_server| ENV["MUCH"] = "x" * 200_000 }
     assert_equal 200_000, left["MUCH"].size
     assert_nil(environment(seconds: 60) { |_server| raise "broken" })

@@ -67,7 +67,7 @@ class LogsTest < Minitest::Test
     assert_equal %W[1\n 2\n 1\n], %w[e.1 o e].map { |name| File.read(name) }
   end
 
-  # As root, for an application of nobody's, in a directory of nobody's.
+  # As root, for an application of the user `nobody`, in a directory of that user.
   def in_a_directory_of_the_users
     return unless Process.euid.zero?
 

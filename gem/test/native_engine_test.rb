@@ -139,7 +139,7 @@ class NativeEngineTest < NativeCase
     assert_equal "retired 1\n", server.stop
   end
 
-  def test_what_waits_in_the_backlog_is_served_before_leaving
+  def test_the_backlog_is_served_before_leaving
     gate, open = IO.pipe
     calls, called = IO.pipe
     server = serve do |env|
@@ -173,7 +173,7 @@ class NativeEngineTest < NativeCase
     open.write("x")
     status, fields, body = response(busy)
     assert_equal [200, "x"], [status, body]
-    refute fields.key?("connection") # the head was composed before anybody looked at the channel
+    refute fields.key?("connection") # the head was composed before the channel was looked at
     assert_equal "orphaned 1\n", server.stop
   end
 

@@ -31,7 +31,7 @@ class NativeInputTest < NativeCase
     end
   end
 
-  def test_what_is_read_is_binary
+  def test_reads_return_binary_strings
     assert_equal "[#<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>, #<Encoding:ASCII-8BIT>]",
                  ask("b = String.new(encoding: 'UTF-8'); " \
                      "[input.gets.encoding, input.read(1, b).encoding, b.encoding, input.read.encoding]")

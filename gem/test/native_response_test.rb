@@ -382,7 +382,7 @@ class NativeResponseTest < NativeCase
     assert_equal [(["the response is over: what comes now reaches no client"] * 2).join("|")], fields["x-late"]
   end
 
-  def test_what_other_threads_and_fibers_yield_is_delivered
+  def test_parts_from_other_threads_and_fibers_are_delivered
     bodies = {
       "/thread" => ->(&block) { Thread.new { block.call("x") }.join },
       "/threads" => ->(&block) { 8.times.map { Thread.new { 50.times { block.call("x") } } }.each(&:join) },
@@ -422,7 +422,7 @@ class NativeResponseTest < NativeCase
     assert_equal "IOError", body_of(get(server))
   end
 
-  def test_what_a_thread_of_the_application_raises_in_the_block_is_its_own
+  def test_an_error_raised_in_the_block_belongs_to_the_thread_that_raised_it
     server = serve do |_|
       body = Object.new
       body.define_singleton_method(:each) do |&block|

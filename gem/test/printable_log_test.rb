@@ -11,7 +11,7 @@ class PrintableLogTest < Minitest::Test
     out.string
   end
 
-  def test_what_a_terminal_would_act_upon_is_escaped
+  def test_control_characters_are_escaped
     error = RuntimeError.new("a\e[2Jb\u009Bc größer")
     error.set_backtrace(["/srv/\e]0;x\a.rb:1", "second"])
     text = logged { |logger| logger.error(error) }

@@ -21,7 +21,7 @@ class ServerTest < Minitest::Test
     assert_operator server.inspect.size, :<, 100
   end
 
-  # The recipe that everybody has in before_fork: in the old master these two must be equal.
+  # The usual recipe in before_fork: in the old master these two must be equal.
   def test_an_absolute_pid_path_is_answered_as_it_was_configured
     server = server("pid 'x.pid'")
     server.pid = "#{@directory}/x.pid.oldbin"

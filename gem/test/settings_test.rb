@@ -23,7 +23,7 @@ class SettingsTest < Minitest::Test
     refute settings.key?("logger")
   end
 
-  def test_what_is_given_is_told
+  def test_given_values_are_reported
     settings = settings(<<~RUBY)
       worker_processes 2
       term_signal :quick

@@ -63,7 +63,7 @@ impl Comparison {
     }
 }
 
-/// A difference as rows to be put into the table, for whoever decides that it is to be listed.
+/// A difference as rows of the table, to be copied there if it is to be listed.
 fn rows([what, unicorn, licorne]: &[String; 3], cases: &BTreeSet<String>) -> Vec<String> {
     let row = |case: &str| format!("            ({case:?}, {what:?}, {unicorn:?}, {licorne:?}),");
     if cases.len() > 12 && what != "(status)" && what != "status" {

@@ -39,7 +39,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "A boot that fails is told once",
         "config_errors",
-        "what_fails_a_boot_is_told_once_and_without_frames_of_the_server",
+        "a_failed_boot_is_explained_once_and_without_frames_of_the_server",
     ),
     ("The log waits for nothing", "log_readers", "a_log_that_is_not_read_stops_no_master_and_the_lost_lines_are_told"),
     (
@@ -61,7 +61,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_program_that_a_hook_starts_belongs_to_the_generation",
     ),
     ("Rackup files are read as files", "command_line", "a_rackup_file_is_read_as_a_file"),
-    ("Ports end at 65535", "command_line", "what_cannot_be_served_is_told_and_fails"),
+    ("Ports end at 65535", "command_line", "a_mistake_in_the_command_line_is_explained_and_fails"),
     (
         "The environment is heard where the configuration is silent",
         "command_line",
@@ -72,7 +72,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "embedded",
         "an_application_that_a_program_has_made_is_served_and_reloaded",
     ),
-    ("unicorn_rails wants a rackup file", "command_line", "what_cannot_be_served_is_told_and_fails"),
+    ("unicorn_rails wants a rackup file", "command_line", "a_mistake_in_the_command_line_is_explained_and_fails"),
 ];
 
 #[test]

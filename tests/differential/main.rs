@@ -1,4 +1,4 @@
-//! Promise: whoever swaps `unicorn` for `licorne` notices only what `docs/differences.md` tells.
+//! Promise: `licorne` in the place of `unicorn` differs only in what `docs/differences.md` lists.
 //!
 //! Each test starts Debian's Unicorn and Licorne with the same configuration and application, in the same way, does the
 //! same to both and compares what came of it. A difference is in a table next to the cases, with its heading in

@@ -82,7 +82,7 @@ Unicorn.run(app, options)
 }
 
 #[test]
-fn what_cannot_become_the_server_says_why() {
+fn a_program_that_cannot_become_the_server_says_why() {
     for (text, told) in [
         ("Thread.new { Licorne.run(->(_) {}) }.join", "licorne cannot be embedded in a thread*(ArgumentError)"),
         ("$0 = 'irb'; Licorne.run(->(_) {})", "there is no irb (ArgumentError)"),

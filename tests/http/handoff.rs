@@ -59,7 +59,7 @@ fn idle_connections_outlive_a_reload_and_serve_a_request_after_it() {
         assert_eq!((response.text(), response.keep_alive), (now.clone(), true));
         assert_ne!(before, now);
     }
-    // Who asks is known to the worker that took over.
+    // The worker that took over knows the client's address.
     let env = Request::get("/env");
     assert!(idle[0].request(&env).text().contains("REMOTE_ADDR=\"127.0.0.1\""));
     server.stop();
@@ -242,7 +242,7 @@ fn connections_of_a_worker_in_a_long_call_are_served_by_another() {
     for endpoint in 0..2 {
         let mut all = spread(&server, endpoint, 20);
         let held = gate.hold(&server);
-        // Those of the held worker only: nobody else could answer them.
+        // Only those of the held worker: no other one could answer them.
         all.retain(|(_, home)| *home == held.worker);
         let upload = vec![7_u8; 50_000];
         let large = vec![8_u8; 300_000];
@@ -290,7 +290,7 @@ fn when_all_workers_are_busy_requests_wait_for_the_first_that_is_free() {
     let (one, other) = (gate.hold(&server), gate.hold(&server));
     assert_ne!(one.worker, other.worker);
     all.iter_mut().for_each(|(connection, _)| connection.send(Request::get("/pid").bytes()));
-    // Whoever of the two comes free serves all of them, those of the other too.
+    // The worker that becomes free first serves all of them, those of the other too.
     gate.open();
     let served: Vec<String> = all.iter_mut().map(|(connection, _)| connection.receive().text()).collect();
     assert!(served.iter().all(|pid| *pid == served[0]), "{served:?}");

@@ -64,7 +64,7 @@ fn a_swarm_of_slow_idle_and_knocking_clients_costs_a_normal_client_nothing() {
 const UPLOADS: usize = 1_000;
 
 #[test]
-fn what_a_thousand_uploads_at_once_took_is_given_back() {
+fn memory_of_a_thousand_uploads_is_given_back() {
     allow_many_descriptors();
     let mut server = Server::builder().workers(2).preload(true).start();
     // So large that they end with their requests, and left unread: what Ruby keeps until it collects garbage is its own.

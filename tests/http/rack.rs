@@ -439,14 +439,14 @@ fn a_path_that_is_no_file_is_not_opened_for_the_client() {
       run ->(_) { [200, {}, body] }
     "#;
     let mut server = Server::builder().app(App::rackup(app)).start();
-    // Nobody ever writes to it.
+    // No process ever writes to it.
     rustix::fs::mkfifoat(rustix::fs::CWD, server.file("fifo"), rustix::fs::Mode::RUSR).expect("it is new");
     assert_eq!(server.get("/").text(), "each");
     server.stop();
 }
 
 #[test]
-fn what_is_to_be_done_after_the_reply_is_done() {
+fn callbacks_after_the_reply_run() {
     let mut server = Server::builder().start();
     let mark = server.mark();
     assert_eq!(server.get("/after-reply").text(), "before\n");

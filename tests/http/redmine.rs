@@ -44,7 +44,7 @@ fn instance(place: &Path) -> String {
     name
 }
 
-/// Somebody with a browser: cookies, the token of the last form, and whether redirects were what was expected.
+/// A user with a browser: cookies, the token of the last form, and whether redirects were what was expected.
 struct Browser<'a> {
     server: &'a Server,
     cookies: BTreeMap<String, String>,

@@ -213,7 +213,7 @@ fn slow_bodies_make_room_and_fast_ones_are_kept() {
 }
 
 #[test]
-fn what_a_body_announces_opens_no_descriptor() {
+fn an_announced_body_opens_no_descriptor() {
     let mut server = with_descriptors(256);
     let before = procfs::descriptors(server.workers()[0].pid).len();
     let slow = slow_bodies(&server, 50);
@@ -250,7 +250,7 @@ fn writes(pid: u32) -> u64 {
     text.lines().find_map(|line| line.strip_prefix("syscw: ")).and_then(|count| count.parse().ok()).expect("a count")
 }
 
-/// Before a body is a second old it does not count as slow, and a newcomer makes room for the next.
+/// Before a body is a second old it does not count as slow, and the newest connection makes room for the next.
 fn wait_until_slow(server: &Server) {
     let began = std::time::Instant::now();
     server.eventually("bodies that are slow", || (began.elapsed() > std::time::Duration::from_secs(2)).then_some(()));

@@ -9,7 +9,7 @@ use testkit::{Connection, Request, Server};
 const MIB: usize = 1 << 20;
 
 #[test]
-fn who_drips_a_head_or_a_body_is_answered_408_though_it_never_pauses_for_long() {
+fn a_client_that_drips_a_head_or_a_body_is_answered_408() {
     let config = "minimum_rate_grace 1\nminimum_header_rate 100\nminimum_body_rate 100";
     let mut server = Server::builder().config(config).start();
     let body = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n{}", "x".repeat(9999));
@@ -24,7 +24,7 @@ fn who_drips_a_head_or_a_body_is_answered_408_though_it_never_pauses_for_long() 
         let response = connection.receive();
         assert_eq!((response.status, response.keep_alive), (408, false));
     }
-    // Who sent much at once may pause.
+    // A client that sent much at once may pause.
     let mut connection = server.connect();
     let (fast, slow) = body.split_at(body.len() - 30);
     connection.send(fast);
@@ -34,7 +34,7 @@ fn who_drips_a_head_or_a_body_is_answered_408_though_it_never_pauses_for_long() 
 }
 
 #[test]
-fn who_takes_a_response_too_slowly_is_closed() {
+fn a_client_that_takes_a_response_too_slowly_is_closed() {
     let config = "minimum_rate_grace 0.5\nminimum_write_rate 100_000_000";
     let mut server = Server::builder().config(config).start();
     let mut connection = server.connect();
@@ -76,7 +76,7 @@ fn a_large_response_frees_its_worker_at_once_and_little_memory_is_used() {
 }
 
 #[test]
-fn who_takes_a_response_slowly_does_not_hold_up_a_reload_and_loses_nothing() {
+fn a_slow_reader_does_not_hold_up_a_reload_and_loses_nothing() {
     for preload in [false, true] {
         let mut server = Server::builder().workers(2).preload(preload).unix_listeners(1).start();
         let mut slow: Vec<Connection> = (0..8).map(|n| Connection::open(&server.endpoints()[n % 2])).collect();
@@ -87,7 +87,7 @@ fn who_takes_a_response_slowly_does_not_hold_up_a_reload_and_loses_nothing() {
         }
         for generation in 2..=4 {
             server.signal(rustix::process::Signal::HUP);
-            // The old workers are not killed for their clients: nobody has taken anything meanwhile.
+            // The old workers are not killed because of their clients: none has taken anything meanwhile.
             server.eventually(&format!("two workers of generation {generation} and no other"), || {
                 let all = server.workers();
                 (all.len() == 2 && all.iter().all(|worker| worker.generation == Some(generation))).then_some(())

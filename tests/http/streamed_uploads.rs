@@ -136,7 +136,7 @@ fn a_client_is_invited_when_the_application_reads() {
 }
 
 #[test]
-fn what_nobody_reads_is_no_request() {
+fn an_unread_body_is_no_request() {
     for config in WAYS {
         let (mut server, _told, _gate) = server(config);
         let smuggled = "GET /class HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -213,7 +213,7 @@ fn requests_whose_bodies_still_arrive_do_not_wait_for_a_worker_in_a_long_call() 
         for (connection, _) in &mut all {
             connection.send("POST /pid HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
         }
-        // Whoever has the request answers without the rest.
+        // The worker that has the request answers without the rest.
         for (connection, home) in &mut all {
             assert_ne!(connection.receive().text(), *home, "{config}");
         }

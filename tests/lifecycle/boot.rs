@@ -126,7 +126,7 @@ fn listeners_without_a_name_on_the_command_line_are_served() {
 #[test]
 fn a_request_that_came_before_the_boot_is_answered() {
     let mut server = Server::builder().launch();
-    // The kernel has queued it: the listener was bound by whoever started the server.
+    // The kernel has queued it: the test has bound the listener.
     assert_eq!(server.get("/").status, 200);
     server.wait_for(Mark::default(), "worker=0*ready");
     server.stop();

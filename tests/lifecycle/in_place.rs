@@ -493,7 +493,7 @@ fn health_checks_are_answered_during_upgrades() {
     let checks = testkit::load::Plan::new(&admin).request(testkit::Request::get("/readyz")).clients(2).start();
     let first = Watch::on(server.titled("admin")[0]).expect("it answers");
     let mut upgrades = 0;
-    // Until somebody who has answered has left.
+    // Until a worker that has answered is gone.
     while upgrades < 5 || first.is_alive() {
         upgrade(&server);
         checks.wait_for_successes(10);

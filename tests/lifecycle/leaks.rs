@@ -69,7 +69,7 @@ run lambda { |_env|
     let mut server = Server::builder().app(App::rackup(app)).unix_listeners(1).start();
     let text = server.get("/").text();
     assert!(!text.contains("socket:") && !text.contains("memfd:"), "{text}");
-    // What this test was itself started with is nobody's leak: a program that it starts shows the same.
+    // Descriptors that this test was started with are no leak: a program that it starts has the same.
     let here =
         |program: &str, arguments: &[&str]| run(Command::new(program).args(arguments), testkit::patience()).stdout;
     let expected = here("ls", &["-l", "/proc/self/fd"]);

@@ -121,7 +121,7 @@ fn a_log_on_a_file_system_that_does_not_answer_stops_no_master_and_is_opened_ane
 const FOUL: &str = "a\\e[2Jb\\u009Bc\\u202Ed";
 
 #[test]
-fn what_others_put_into_the_log_does_nothing_to_a_terminal() {
+fn control_characters_in_the_log_are_escaped() {
     let app = App::rackup(format!("run lambda {{ |env| raise \"{FOUL}\" }}"));
     let mut server = Server::builder().app(app).start();
     assert_eq!(server.request(Request::get("/")).status, 500);

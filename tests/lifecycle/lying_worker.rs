@@ -178,7 +178,7 @@ fn a_worker_that_talks_nonsense_is_ended_and_replaced() {
 }
 
 #[test]
-fn what_a_worker_sends_too_much_is_neither_taken_nor_waited_for() {
+fn the_master_neither_reads_nor_awaits_what_a_worker_sends_too_much() {
     check_all(AMOUNTS, BROKEN);
 }
 
@@ -191,7 +191,7 @@ fn a_worker_that_closes_its_control_socket_finishes_its_request_and_is_replaced(
 }
 
 #[test]
-fn what_a_worker_does_to_others_costs_them_nothing() {
+fn a_worker_can_do_no_harm_to_others() {
     check_all(OTHERS, "");
 }
 

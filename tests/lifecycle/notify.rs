@@ -87,7 +87,7 @@ fn a_start_does_not_wait_for_a_reload_that_was_asked_for_meanwhile() {
 }
 
 #[test]
-fn what_a_busy_manager_had_no_room_for_is_told_again() {
+fn a_message_that_a_busy_manager_had_no_room_for_is_sent_again() {
     let manager = Manager::new("busy");
     let crowd = UnixDatagram::unbound().expect("a socket");
     crowd.set_nonblocking(true).expect("it is a socket");

@@ -318,7 +318,7 @@ end
 #[test]
 fn workers_give_up_root_and_still_reopen_their_logs() {
     if !rustix::process::geteuid().is_root() {
-        // Nobody else has anything to give up.
+        // Only root has privileges to give up.
         return;
     }
     for (number, switch) in SWITCHES.iter().enumerate() {

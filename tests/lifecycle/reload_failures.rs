@@ -138,7 +138,7 @@ fn a_new_generation_that_boots_for_one_worker_only_is_rolled_back() {
 #[test]
 fn a_worker_of_new_code_stays_where_the_old_code_cannot_come_back() {
     // Without preloading an old worker loads what is on the disk now, which is broken: the slot that the new code has
-    // taken already is better served by it than by nobody.
+    // taken already is better served by it than not at all.
     let code = r#"
 raise "only one of us boots" if File.exist?(File.join(ENV.fetch("TEST_DIR"), "booted"))
 File.write(File.join(ENV.fetch("TEST_DIR"), "booted"), "")

@@ -164,7 +164,7 @@ fn a_new_master_that_does_not_boot_changes_nothing() {
 }
 
 #[test]
-fn who_waits_for_an_upgrade_is_told_why_there_is_none() {
+fn a_client_that_waits_for_a_refused_upgrade_learns_why() {
     for preload in [true, false] {
         let mut server = Server::builder().app(App::rackup(APP)).workers(1).preload(preload).start();
         server.write("app/config.ru", "raise 'the new code is broken'");

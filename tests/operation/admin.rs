@@ -16,7 +16,7 @@ fn admin(server: &Server) -> Endpoint {
     Endpoint::Unix(server.file("admin.sock"))
 }
 
-/// The answer, once somebody answers.
+/// The answer, once there is one.
 #[track_caller]
 fn ask(server: &Server, path: &str) -> Response {
     let endpoint = admin(server);

@@ -92,7 +92,7 @@ const MISTAKES: &[(&str, i32, &[&str])] = &[
 ];
 
 #[test]
-fn what_cannot_be_served_is_told_and_fails() {
+fn a_mistake_in_the_command_line_is_explained_and_fails() {
     let place = Place::new();
     for (line, code, told) in MISTAKES {
         let finished = place.run(line);
@@ -123,7 +123,7 @@ const SAYINGS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn what_is_only_asked_is_answered() {
+fn help_and_version_are_printed() {
     let place = Place::new();
     for (line, said) in SAYINGS {
         let finished = place.run(line);

@@ -68,7 +68,7 @@ fn a_variable_of_the_user_s_own_may_have_the_name_of_a_directive() {
 }
 
 #[test]
-fn what_fails_a_boot_is_told_once_and_without_frames_of_the_server() {
+fn a_failed_boot_is_explained_once_and_without_frames_of_the_server() {
     let app = || App::rackup("def broken = raise('this code is broken')\nbroken\n");
     for builder in [
         Server::builder().app(app()).workers(2).preload(true),

@@ -198,7 +198,7 @@ fn unit_of(directory: &Path, options: &[&str]) -> Finished {
 }
 
 #[test]
-fn what_would_need_quotes_is_refused_before_it_is_written() {
+fn values_that_would_need_quotes_are_refused() {
     let app = application();
     for name in ["my app", "it's", "100%", "a;b", "$HOME"] {
         let odd = app.path().join(name);

@@ -171,7 +171,7 @@ fn logrotate_moves_the_log_and_every_process_follows() {
     );
     let rules = printed.stdout.replace("tmp/pids/licorne.pid", "server.pid");
     server.write("rules", &rules);
-    // logrotate trusts only rules that nobody else may write, and directories likewise.
+    // logrotate trusts only rules and directories that no other user may write.
     task(&server, "chmod 0644 \"$TEST_DIR/rules\"; chmod 0755 \"$TEST_DIR/log\"");
     let load = server.load().start();
     for number in 1..=3 {

@@ -52,7 +52,7 @@ fn load_notices_that_a_server_has_gone() {
     let load = server.load().start();
     load.wait_for_successes(5);
     server.stop();
-    // Nobody listens any more: that must not go unnoticed.
+    // No process listens any more: the load must notice.
     load.wait_for_failure();
     let report = load.stop();
     assert!(report.failed() > 0, "{report:#?}");

@@ -154,7 +154,7 @@ fn machines_that_are_replaced_one_after_the_other_lose_no_request() {
     let loads = load(&front);
     for (server, number) in servers.iter_mut().zip(MACHINES) {
         let mark = front.log().mark();
-        // TERM, as systemd, Kubernetes and a shell send it; nobody tells the balancer.
+        // TERM, as systemd, Kubernetes and a shell send it; the balancer is not told.
         stop(server);
         wait_for_server(&front, mark, number, "DOWN");
         *server = network.start(number, "g2");

@@ -1,5 +1,5 @@
-//! Promise: under `licorne herd` Unicorn, Gunicorn and Licorne are restarted without a lost request, and whoever asked
-//! for it learns how it went.
+//! Promise: under `licorne herd` Unicorn, Gunicorn and Licorne are restarted without a lost request, and the command
+//! that asked for it reports the result.
 
 use rustix::process::Signal;
 use testkit::herd::pid_of;
@@ -76,7 +76,7 @@ fn licorne_is_restarted_without_a_lost_request() {
 fn check_failed_reload(herded: Herded, preload: bool) {
     let mut server = herded.builder(&[]).preload(preload).launch();
     let master = server.wait_for_herd();
-    // Nobody reads the file any more.
+    // The file is not read any more.
     let loads = if preload { 1 } else { 2 };
     let loaded = server.log().wait_for_count(Mark::default(), "application loaded", loads, testkit::patience());
     assert!(loaded.is_some(), "not every worker has loaded the application");

@@ -79,7 +79,7 @@ fn check_restarts(herded: Herded, lines: &str, count: usize) {
     load.stop().assert_no_failure();
     let stopped = supervisorctl(&server, &["stop", "web"]);
     assert!(stopped.stdout.contains("web: stopped"), "{stopped:#?}");
-    // 0: whoever has `exitcodes` and `autorestart=unexpected` can rely on it.
+    // 0: configurations with `exitcodes` and `autorestart=unexpected` rely on it.
     assert!(Watch::on(herder).is_none());
     stop(&mut server);
 }

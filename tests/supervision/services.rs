@@ -1,5 +1,5 @@
 //! Promise: under runit and s6, and as the first process of a container, upgrades and reloads lose no request, the pid stays,
-//! stops are graceful, and nobody's orphans are left.
+//! stops are graceful, and no orphan is left.
 
 use rustix::process::Signal;
 use testkit::output::Mark;

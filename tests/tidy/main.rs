@@ -1,9 +1,10 @@
-//! The house rules that a test can check: arrows between crates and modules, sizes, where unsafe may be, what tests
+//! The house rules that a test can check: arrows between crates and modules, sizes, words, where unsafe may be, what tests
 //! may not do.
 
 mod drawing;
 mod modules;
 mod source;
+mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ const CORES: &[&str] = &["http1", "wire", "scoreboard", "directives", "superviso
 /// Crates whose modules ARCHITECTURE.md draws.
 const DRAWN: &[&str] = &["licorne", "herd", "admin", "master", "reactor", "http1", "licorne_ext"];
 
-/// Crates that are not in order yet: circles of modules, structs of more fields.
+/// Crates that are not in order yet: circles of modules, structs of more fields, words.
 const NOT_YET: &[&str] = &["crates/supervisor"];
 
 /// A struct with more fields is several things.
@@ -153,6 +154,26 @@ fn no_struct_has_too_many_fields() {
         }
     }
     check(&format!("no struct has more than {MOST_FIELDS} fields"), offenders);
+}
+
+#[test]
+fn comments_and_names_are_in_plain_english() {
+    let scripts = ["bin", ".ci"].map(|directory| repository().join(directory));
+    let in_scripts = |path: &PathBuf| scripts.iter().any(|directory| path.starts_with(directory));
+    let mut all: Vec<PathBuf> = ["rs", "rb", "ru", "sh"].into_iter().flat_map(files).collect();
+    all.extend(tracked().into_iter().filter(in_scripts));
+    let mut offenders = Vec::new();
+    for path in all {
+        let name = shown(&path);
+        // That file names what it looks for.
+        if name == "tests/tidy/words.rs" || NOT_YET.iter().any(|member| name.starts_with(member)) {
+            continue;
+        }
+        let kind = path.extension().unwrap_or_default().to_string_lossy();
+        let found = words::offences(&kind, &text(&path));
+        offenders.extend(found.into_iter().map(|(line, what)| format!("{name}:{line}: {what}")));
+    }
+    check("comments and names are in plain English (design: the words)", offenders);
 }
 
 /// `1.88.0` as numbers, the last of which may be missing.

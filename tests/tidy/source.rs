@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_tests_alone_does_not_count() {
+    fn code_for_tests_does_not_count() {
         let text =
             "use a::b;\n#[cfg(test)]\nmod tests { use c::d; }\n#[cfg(test)]\nuse e;\n#[cfg(test)]\nmod far;\nfn f() {}";
         assert_eq!(tokens(text).concat(), "usea::b;fnf(){}");

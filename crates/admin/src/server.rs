@@ -1,4 +1,4 @@
-//! The loop. One request per connection, a few connections at a time, each with a deadline: nobody can keep it busy.
+//! The loop. One request per connection, a few connections at a time, each with a deadline: no client can keep it busy.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http1::Limits;
 use http1::request::HeadParser;
-use sys::door::Door;
+use sys::accept_gate::AcceptGate;
 use sys::listener::{Address, Listener};
 use sys::stdio::complain;
 use sys::user::User;
@@ -73,12 +73,12 @@ pub fn run(options: &Options) -> Result<u8, String> {
     };
     let mut source = Source::new(options.master.clone()).map_err(|error| format!("standard input: {error}"))?;
     source.ask(Instant::now());
-    let (mut door, mut clients) = (Door::default(), Vec::<Client>::new());
+    let (mut gate, mut clients) = (AcceptGate::default(), Vec::<Client>::new());
     let mut leave_at = None;
     loop {
         let is_awaited = clients.iter().any(Client::waits);
         let mut readers: Vec<BorrowedFd<'_>> = source.readable().into_iter().collect();
-        readers.extend(door.watched(&listener).filter(|_| has_room(&clients)));
+        readers.extend(gate.watched(&listener).filter(|_| has_room(&clients)));
         let before_clients = readers.len();
         readers.extend(clients.iter().filter(|client| client.asks()).map(|client| client.stream.as_fd()));
         let takers: Vec<_> =
@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<u8, String> {
         let deadlines = clients.iter().map(|client| client.deadline).chain(leaving).chain(source.deadline(is_awaited));
         let left = deadlines.min().map(|at| at.saturating_duration_since(Instant::now()));
         let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
-        let left = left.into_iter().chain(door.longest_wait_ns()).min();
+        let left = left.into_iter().chain(gate.longest_wait_ns()).min();
         let ready = sys::poll::wait(&readers, &takers, left).map_err(|error| error.chain())?;
         let (readable, writable) = ready.split_at(readers.len());
         let (mut readable, mut writable) = (readable.iter().skip(before_clients), writable.iter());
@@ -99,7 +99,7 @@ pub fn run(options: &Options) -> Result<u8, String> {
             };
             ready != Some(&true) || client.serve(&source, &hosts)
         });
-        accept(&listener, &mut door, &mut clients, &source, &hosts);
+        accept(&listener, &mut gate, &mut clients, &source, &hosts);
         if clients.iter().any(Client::waits) {
             source.ask(Instant::now());
         }
@@ -146,7 +146,7 @@ fn become_nobody(application: Option<u32>) -> Result<(), String> {
 /// Takes the address back, unless it is another's by now.
 fn tidy_up(address: &Address) {
     if let Address::Unix(path) = address
-        && sys::listener::who_listens(path) == Some(sys::process::own_pid())
+        && sys::listener::listening_process(path) == Some(sys::process::own_pid())
     {
         let _ = std::fs::remove_file(path);
     }
@@ -155,11 +155,11 @@ fn tidy_up(address: &Address) {
 /// Whether the one that listens there has the same parent: then it is about to leave, and this one takes its place.
 fn is_predecessor(path: &Path) -> bool {
     let parent = |pid| sys::table::process(pid).map(|process| process.parent);
-    let other = sys::listener::who_listens(path).and_then(parent);
+    let other = sys::listener::listening_process(path).and_then(parent);
     other.is_some() && other == parent(sys::process::own_pid())
 }
 
-/// Binds beside another admin process (TCP) or in its place, else waits until whoever is there has gone.
+/// Binds beside another admin process (TCP) or in its place, else waits until the process that listens there has gone.
 fn bind(address: &Address, user: Option<&User>) -> Result<Listener, String> {
     let options = sys::listener::Options {
         reuseport: true,
@@ -257,12 +257,12 @@ fn has_room(clients: &[Client]) -> bool {
 }
 
 /// Lets clients in, at most as many as there are places for in one round: the clients inside have their turn as well.
-fn accept(listener: &Listener, door: &mut Door, clients: &mut Vec<Client>, source: &Source, hosts: &Hosts) {
+fn accept(listener: &Listener, gate: &mut AcceptGate, clients: &mut Vec<Client>, source: &Source, hosts: &Hosts) {
     for _ in 0..CLIENTS {
         if !has_room(clients) {
             break;
         }
-        let Some(stream) = door.let_in(listener) else { break };
+        let Some(stream) = gate.accept(listener) else { break };
         let stream = if listener.is_unix() { Stream::Unix(stream.into()) } else { Stream::Tcp(stream.into()) };
         if clients.len() >= CLIENTS {
             // The oldest of those that ask, else of those that do not take what they asked for.
@@ -394,27 +394,27 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_let_in_waits_and_keeps_nobody_busy() {
+    fn accept_pauses_without_spinning_when_descriptors_run_out() {
         let address = Address::parse("127.0.0.1:0").unwrap();
         let listener = bind(&address, None).unwrap();
-        let (mut door, mut clients) = (Door::default(), Vec::new());
+        let (mut gate, mut clients) = (AcceptGate::default(), Vec::new());
         let own = std::process::id().to_string();
         let limited = std::process::Command::new("prlimit").args(["--nofile=100:", "--pid", &own]).status().unwrap();
         assert!(limited.success());
         let _client = std::net::TcpStream::connect(listener.name()).unwrap();
         let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
-        accept(&listener, &mut door, &mut clients, &no_master(), &Hosts::default());
-        assert!(clients.is_empty() && door.watched(&listener).is_none(), "it is not waited for");
-        assert!(door.longest_wait_ns().is_some(), "it is tried again");
+        accept(&listener, &mut gate, &mut clients, &no_master(), &Hosts::default());
+        assert!(clients.is_empty() && gate.watched(&listener).is_none(), "it is not waited for");
+        assert!(gate.longest_wait_ns().is_some(), "it is tried again");
         drop(all);
-        accept(&listener, &mut door, &mut clients, &no_master(), &Hosts::default());
-        assert!(clients.len() == 1 && door.watched(&listener).is_some() && door.longest_wait_ns().is_none());
+        accept(&listener, &mut gate, &mut clients, &no_master(), &Hosts::default());
+        assert!(clients.len() == 1 && gate.watched(&listener).is_some() && gate.longest_wait_ns().is_none());
     }
 
     /// A listener with its clients, and both ends of them.
     struct Crowd {
         listener: Listener,
-        door: Door,
+        gate: AcceptGate,
         clients: Vec<Client>,
         theirs: Vec<std::net::TcpStream>,
     }
@@ -422,7 +422,7 @@ mod tests {
     impl Crowd {
         fn new() -> Self {
             let listener = bind(&Address::parse("127.0.0.1:0").unwrap(), None).unwrap();
-            Self { listener, door: Door::default(), clients: Vec::new(), theirs: Vec::new() }
+            Self { listener, gate: AcceptGate::default(), clients: Vec::new(), theirs: Vec::new() }
         }
 
         fn connect(&mut self, text: &str) -> std::net::SocketAddr {
@@ -432,15 +432,15 @@ mod tests {
             self.theirs.last().unwrap().local_addr().unwrap()
         }
 
-        fn let_in(&mut self) {
-            accept(&self.listener, &mut self.door, &mut self.clients, &no_master(), &Hosts::default());
+        fn accept(&mut self) {
+            accept(&self.listener, &mut self.gate, &mut self.clients, &no_master(), &Hosts::default());
         }
 
         /// More than the kernel keeps waiting.
         fn flood(&mut self, count: usize, text: &str) {
             for _ in 0..count {
                 self.connect(text);
-                self.let_in();
+                self.accept();
             }
         }
 
@@ -456,7 +456,7 @@ mod tests {
         for _ in 0..100 {
             crowd.connect("");
         }
-        crowd.let_in();
+        crowd.accept();
         let mut answer = String::new();
         crowd.theirs[0].read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
@@ -468,7 +468,7 @@ mod tests {
     fn a_refused_head_request_gets_no_content() {
         let mut crowd = Crowd::new();
         crowd.connect("HEAD /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        crowd.let_in();
+        crowd.accept();
         let mut answer = String::new();
         crowd.theirs[0].read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 404 ") && answer.ends_with("\r\n\r\n"), "{answer}");
@@ -491,11 +491,11 @@ mod tests {
         let mut crowd = Crowd::new();
         crowd.flood(CLIENTS, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let last = crowd.connect("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        crowd.let_in();
+        crowd.accept();
         assert!(!has_room(&crowd.clients) && !crowd.has(last));
         let answer = Answer { number: 1, status: None };
         crowd.clients.retain_mut(|client| client.hear(&answer));
-        crowd.let_in();
+        crowd.accept();
         assert!(crowd.has(last));
         let mut text = String::new();
         crowd.theirs[0].read_to_string(&mut text).unwrap();

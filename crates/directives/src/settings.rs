@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mold_tells_of_a_silent_configuration_are_the_defaults() {
+    fn an_empty_configuration_yields_the_defaults() {
         assert_eq!(Settings::deserialize(silent()).unwrap(), Settings::default());
     }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn a_missing_or_wrong_value_is_named() {
         for directive in crate::TABLE {
             let mut told = silent();
             told.as_object_mut().unwrap().remove(directive.name);

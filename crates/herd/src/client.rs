@@ -73,11 +73,11 @@ fn of_pid(pid: u32) -> Result<PathBuf, String> {
     let usual = usual_path(pid, uid);
     let all: Vec<PathBuf> = beside(&usual).into_iter().chain([usual.clone()]).collect();
     let is_its = |peer: Peer| peer.pid == pid && (peer.is_trusted() || peer.uid == uid);
-    let found = all.into_iter().find(|path| who_listens(path).is_some_and(is_its));
+    let found = all.into_iter().find(|path| listening_process(path).is_some_and(is_its));
     found.ok_or_else(|| format!("{}: process {pid} does not listen there", usual.display()))
 }
 
-fn who_listens(path: &Path) -> Option<Peer> {
+fn listening_process(path: &Path) -> Option<Peer> {
     Peer::of(&sys::listener::connect(path).ok()?).ok()
 }
 
@@ -89,7 +89,7 @@ fn the_one_here() -> Result<Option<PathBuf>, String> {
     sweep(directory);
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let herder = |path: PathBuf| {
-        let peer = who_listens(&path).filter(|peer| peer.is_trusted())?;
+        let peer = listening_process(&path).filter(|peer| peer.is_trusted())?;
         Some((std::fs::read_link(format!("/proc/{}/cwd", peer.pid)).ok(), peer.pid, path))
     };
     let running: Vec<_> =

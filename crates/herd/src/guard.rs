@@ -1,7 +1,7 @@
 //! What remains when the herder is killed: a small process that then stops the server gracefully.
 //!
-//! Without it a `SIGKILL` to the herder (supervisord sends one after `stopwaitsecs`) would leave a server that nobody
-//! supervises, and that holds the port against the next one. It learns of the masters through a pipe, whose end without
+//! Without it a `SIGKILL` to the herder (supervisord sends one after `stopwaitsecs`) would leave a server without
+//! supervision, which keeps the port from the next one. It learns of the masters through a pipe, whose end without
 //! a farewell is the herder's death.
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,5 @@
-//! What a command that the herder has started says. It may say more than anybody wants to read, and leave others behind that
-//! keep its output open: neither is waited for.
+//! The output of a command that the herder has started. The command may print without end, and leave processes behind that keep
+//! its output open: the herder waits for neither.
 
 use std::fs::File;
 use std::io::Read;

@@ -124,7 +124,7 @@ impl Shell {
         };
         let directory = options.pid_file.parent().filter(|parent| !parent.as_os_str().is_empty());
         Ok(Self {
-            // It only makes an upgrade that somebody else began known at once.
+            // It only announces at once an upgrade that the herder did not begin.
             pid_files: DirectoryWatch::on(directory.unwrap_or(Path::new("."))).ok(),
             options,
             log,
@@ -208,7 +208,7 @@ impl Shell {
         }
     }
 
-    /// Takes the status of each child that has ended, whoever started it.
+    /// Takes the status of each child that has ended, also of those that the server has started.
     fn reap(&mut self) {
         while let Some(exited) = sys::process::reap() {
             self.look = true;
@@ -235,7 +235,7 @@ impl Shell {
                 Signal::Int => self.handle(Input::Stop(Stop::Int)),
                 // A terminal that changes its size must not stop workers.
                 Signal::Winch => {}
-                // One that has ended since the last look at them: nobody would tell of it again.
+                // A child may have ended since the last look: no other signal would announce it.
                 Signal::Chld => {
                     self.look = true;
                     self.reap();

@@ -44,7 +44,7 @@ impl Network {
     }
 }
 
-/// The proxies whose word counts. Whoever reaches a UNIX socket is always one: files have owners.
+/// The proxies that are believed. A client on a UNIX socket always is: the file system says who may connect there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trusted(pub Vec<Network>);
 

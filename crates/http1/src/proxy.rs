@@ -58,7 +58,7 @@ pub struct Header {
 pub enum Ends {
     /// The proxy speaks for itself (a health check), or does not know: the socket's own addresses count.
     Unknown,
-    /// The client came by a UNIX socket. Its path is of no use to anybody.
+    /// The client came by a UNIX socket. Its path is of no use.
     Unix,
     /// The client came by TCP.
     Tcp {

@@ -47,7 +47,7 @@ fn a_parser_is_reused_without_a_trace_and_without_allocation() {
 }
 
 #[test]
-fn what_can_not_become_a_request_is_refused_at_once() {
+fn bytes_that_cannot_become_a_request_are_refused_at_once() {
     let limits = Limits::default();
     for start in ["\x16", "\n", "\0", "{", "GET\t", "GET /\n", "GET / F", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\n "] {
         refused(start, &limits, 400);

@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn what_we_accept_httparse_accepts_alike(bytes in requests()) {
+    fn httparse_reads_accepted_requests_alike(bytes in requests()) {
         compare::head_with_httparse(&bytes, &Limits::default());
     }
 

@@ -161,7 +161,7 @@ fn chunk_headers_are_hex_without_leading_zeros() {
 }
 
 #[test]
-fn what_a_request_asks_is_taken_from_its_head() {
+fn the_head_of_a_request_decides_how_it_is_answered() {
     let mut parser = HeadParser::new();
     let head =
         parser.parse(b"HEAD / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", &Default::default()).unwrap().unwrap();

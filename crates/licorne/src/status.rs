@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_put_into_its_request_line_is_only_shown() {
+    fn control_characters_of_a_request_line_are_escaped() {
         let request = serde_json::json!({ "line": "GET /\u{9b}2J\u{1b}[31m\n     0  HTTP/1.1", "age_ms": 7 });
         let status = serde_json::json!({ "workers": [{ "slot": 0, "request": request }] });
         let text = table(&status);

@@ -1,8 +1,8 @@
 //! The meaning of each word of the page that master and workers share.
 //!
 //! The page is one `memfd`, mapped by the master and by every worker. It has [`SEATS`] seats of [`SEAT_WORDS`] words of
-//! 64 bits; one worker process writes one seat, with plain atomics, and everybody else only reads; the one word that the
-//! master writes is marked. The page survives the worker: that is how a post-mortem knows the request it was serving.
+//! 64 bits; one worker process writes one seat, with plain atomics, and all other processes only read it; the one word that
+//! the master writes is marked. The page survives the worker: that is how the master knows which request a dead worker served.
 //!
 //! ```text
 //! word  0  state             (State, as a number)
@@ -53,7 +53,7 @@ pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum State {
-    /// Nobody sits here.
+    /// No worker has this seat.
     Free = 0,
     /// Forked, loading the application.
     Booting = 1,
@@ -81,7 +81,7 @@ impl State {
 #[derive(Clone, Copy)]
 pub struct Seat<'a>(&'a [AtomicU64]);
 
-/// How many seats are or were taken: whoever looks at all of them need not look further. 0 when the page does not say.
+/// How many seats are or were taken: no seat beyond them has to be looked at. 0 when the page does not say.
 pub fn seats_in_use(page: &[AtomicU64]) -> usize {
     page.get(IN_USE_WORD).map_or(0, |word| word.load(Ordering::Relaxed) as usize).min(SEATS)
 }
@@ -174,7 +174,7 @@ impl Seat<'_> {
 
     /// Notes that a request enters the application: its start (CLOCK_MONOTONIC, ns) and its request line.
     ///
-    /// The start is written last, so whoever sees it sees the line too.
+    /// The start is written last, so that a reader who sees it also sees the line.
     pub fn begin_request(&self, now_ns: u64, method: &[u8], target: &[u8]) {
         self.store(4, 0);
         let length = self.write_line(method, target);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_idle_is_found_among_the_seats_in_use() {
+    fn idle_workers_are_found_among_the_seats_in_use() {
         let page = page(SEATS + 1);
         assert_eq!(seats_in_use(&page), 0);
         note_in_use(&page, 4);

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_left_where_it_is() {
+    fn a_message_that_is_too_long_is_not_read() {
         let (ours, theirs) = pair();
         theirs.send(&[0; 10_000], &[]).unwrap();
         assert_eq!(ours.hear(9_999).unwrap(), Claim::TooLong(10_000));

@@ -14,7 +14,7 @@ pub fn local_timestamp() -> String {
     let seconds: nix::libc::time_t = now.tv_sec;
     // SAFETY: `tm` is plain integers and a pointer, for which zero is a value.
     let mut tm: nix::libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live locals. The master has one thread, so that reading TZ races with nobody.
+    // SAFETY: both pointers are to live locals. The master has one thread, so no other one changes TZ meanwhile.
     unsafe { nix::libc::localtime_r(&raw const seconds, &raw mut tm) };
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}",

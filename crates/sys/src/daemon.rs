@@ -1,4 +1,4 @@
-//! Going to the background, with an honest answer to whoever asked for it.
+//! Going to the background, with an honest answer to the process that asked for it.
 //!
 //! The caller's process stays until the daemon reports; see daemon(7) for why there are two forks: the daemon is no
 //! session leader and so never gets a controlling terminal.

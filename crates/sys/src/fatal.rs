@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_written_is_no_note() {
+    fn a_process_that_wrote_nothing_has_no_note() {
         assert_eq!(Note::decode(u64::MAX, u64::MAX), None);
         assert_eq!(Note::decode(11, 0), None);
     }

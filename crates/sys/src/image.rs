@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_executed_is_an_error_and_nothing_else() {
+    fn a_file_that_cannot_be_executed_is_an_error_and_changes_nothing() {
         let file = std::fs::File::open("/proc/self/status").unwrap();
         let error = Image::from_fd(file.into()).execute(&["x".into()], &[]);
         assert!(error.chain().starts_with("execveat failed: "), "{}", error.chain());

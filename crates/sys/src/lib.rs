@@ -5,11 +5,11 @@
 //! Everything that it opens is close-on-exec; inheritance is an explicit list at [`spawn`].
 #![allow(unsafe_code)]
 
+pub mod accept_gate;
 pub mod channel;
 pub mod claims;
 pub mod clock;
 pub mod daemon;
-pub mod door;
 pub mod fatal;
 pub mod image;
 pub mod line_server;

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use crate::accept_gate::AcceptGate;
 use crate::claims::ClaimStream;
-use crate::door::Door;
 use crate::listener::{Address, Listener, Options, in_use};
 use crate::peer::Peer;
 use crate::user::User;
@@ -24,7 +24,7 @@ const CLIENTS: usize = 64;
 pub struct LineServer<T> {
     listener: OwnedFd,
     path: PathBuf,
-    door: Door,
+    gate: AcceptGate,
     clients: Vec<Client<T>>,
     /// The longest line, in bytes.
     longest: usize,
@@ -89,7 +89,7 @@ impl<T: Copy + PartialEq> LineServer<T> {
         user: Option<User>,
         longest: usize,
     ) -> Self {
-        Self { listener, path, door: Door::default(), clients, longest, user }
+        Self { listener, path, gate: AcceptGate::default(), clients, longest, user }
     }
 
     /// Where the socket is.
@@ -126,18 +126,18 @@ impl<T: Copy + PartialEq> LineServer<T> {
 
     /// Descriptors to poll.
     pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let listener = self.door.watched(&self.listener).into_iter();
+        let listener = self.gate.watched(&self.listener).into_iter();
         listener.chain(self.clients.iter().map(|client| client.stream.as_fd()))
     }
 
     /// How many nanoseconds to wait at most, if a client may wait outside that is not watched.
     pub fn longest_wait_ns(&self) -> Option<u64> {
-        self.door.longest_wait_ns()
+        self.gate.longest_wait_ns()
     }
 
     /// Accepts new clients and reads what they say. Each line is handed to `hear`, which tells what becomes of its client.
     pub fn take(&mut self, mut hear: impl FnMut(std::result::Result<&[u8], TooLong>, Peer) -> Reply<T>) {
-        while let Some(stream) = self.door.let_in(&self.listener) {
+        while let Some(stream) = self.gate.accept(&self.listener) {
             // In a directory of the application's user the socket belongs to that user, which gives it no right to command.
             let Some(peer) = Peer::of(&stream).ok().filter(|peer| peer.is_trusted()) else {
                 drop(ClaimStream::of(stream.into()));

@@ -79,7 +79,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// How long accept(2) may take on a socket whose `O_NONBLOCK` somebody else has cleared.
+/// How long accept(2) may take on a socket whose `O_NONBLOCK` another process has cleared.
 const LONGEST_ACCEPT: Duration = Duration::from_millis(1);
 /// Options of one listener, in Unicorn's units. The default asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,7 +117,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds and listens, once. A stale UNIX socket (nobody accepts on it) is removed first.
+    /// Binds and listens, once. A stale UNIX socket (no process listens on it) is removed first.
     ///
     /// # Errors
     /// `EADDRINUSE` (see [`in_use`]) and whatever else bind(2) and listen(2) say; a path that is no socket.
@@ -167,8 +167,8 @@ impl Listener {
         }
     }
 
-    /// Takes the path of a UNIX socket on which another process listens, in one step: whoever connects from now on comes
-    /// here, and that one keeps its clients. `user` as in [`Listener::bind_as`].
+    /// Takes the path of a UNIX socket on which another process listens, in one step: clients that connect from now on come
+    /// here, and that process keeps its clients. `user` as in [`Listener::bind_as`].
     ///
     /// # Errors
     /// Those of [`Listener::bind`], with a path that is longer by the process id; those of rename(2).
@@ -182,10 +182,10 @@ impl Listener {
 
     /// Takes over an inherited descriptor and makes it close-on-exec and non-blocking.
     ///
-    /// `O_NONBLOCK` belongs to all who share the socket, and another of them may take it back: systemd does so whenever
-    /// it starts a second service on it, unless `NonBlocking=yes` is set. So an accept that nobody is there for any more
-    /// is bounded by `SO_RCVTIMEO` too, which nobody else touches (socket(7)). Accepted connections inherit that limit;
-    /// ours are non-blocking, and who gives one away takes it back ([`unlimit`]).
+    /// `O_NONBLOCK` belongs to all processes that share the socket, and another one may clear it: systemd does so whenever
+    /// it starts a second service on it, unless `NonBlocking=yes` is set. So an accept whose connection is gone is also
+    /// bounded by `SO_RCVTIMEO`, which no other program changes (socket(7)). Accepted connections inherit that limit; ours
+    /// are non-blocking, and code that gives one away removes the limit ([`unlimit`]).
     ///
     /// # Errors
     /// It is not open, or no socket that listens (`EBADF`); a connection, which systemd passes with `Accept=yes`.
@@ -249,7 +249,8 @@ impl Listener {
             }
         };
         if self.is_unix() {
-            // What comes with bytes would be closed by whoever reads them, who may have to wait for that (SO_LINGER).
+            // A descriptor that comes with bytes would be closed by the process that reads them, which may have to wait for
+            // that (SO_LINGER).
             // Linux before 6.16 knows no such option.
             let _ = self.set_option(libc::SOL_SOCKET, SO_PASSRIGHTS, 0);
         } else {
@@ -336,7 +337,7 @@ impl AsFd for Listener {
     }
 }
 
-/// Whether an error means that somebody else listens there.
+/// Whether an error means that another process listens there.
 pub fn in_use(error: &Error) -> bool {
     match error {
         Error::Path { source, .. } | Error::Call { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
@@ -375,17 +376,17 @@ fn remove_stale(path: &Path) -> Result<()> {
     match connect(path) {
         Ok(_) => Err(Error::path("bind", path)(Errno::ADDRINUSE)),
         Err(Errno::CONNREFUSED) => std::fs::remove_file(path).map_err(Error::path("unlink", path)),
-        // A full backlog (EAGAIN) or no permission: somebody is there.
+        // A full backlog (EAGAIN) or no permission: a process listens there.
         Err(_) => Err(Error::path("bind", path)(Errno::ADDRINUSE)),
     }
 }
 
 /// Returns the process that listens on a UNIX socket: the one that called listen(2). See unix(7), `SO_PEERCRED`.
-pub fn who_listens(path: &Path) -> Option<u32> {
+pub fn listening_process(path: &Path) -> Option<u32> {
     Some(Peer::of(&connect(path).ok()?).ok()?.pid).filter(|pid| *pid != 0)
 }
 
-/// Tells whether a UNIX socket is one that nobody listens on any more.
+/// Tells whether no process listens on a UNIX socket any more.
 pub fn is_stale(path: &Path) -> bool {
     // What is no socket refuses connections too.
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
@@ -465,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_passed_and_is_no_listening_socket_is_said() {
+    fn a_passed_descriptor_that_does_not_listen_is_reported() {
         use std::os::fd::IntoRawFd;
         #[track_caller]
         fn check(passed: impl IntoRawFd, want: &str) {
@@ -498,7 +499,7 @@ mod tests {
         let same = listener.try_clone().unwrap();
         let adopted = Listener::adopt(listener.into_raw_fd()).unwrap();
         same.set_nonblocking(false).unwrap();
-        // Nobody connects: this would wait for ever.
+        // No client connects: this would wait for ever.
         let nobody = rustix::net::accept(&adopted).unwrap_err();
         assert_eq!(nobody, Errno::AGAIN);
         let client = std::net::TcpStream::connect(same.local_addr().unwrap()).unwrap();
@@ -547,13 +548,13 @@ mod tests {
         let second = Listener::replace(None, &path, &Options::default()).unwrap();
         let late = connect(&path).unwrap();
         assert!(!is_stale(&path));
-        assert_eq!((second.name(), who_listens(&path)), (&*path.display().to_string(), Some(std::process::id())));
+        assert_eq!((second.name(), listening_process(&path)), (&*path.display().to_string(), Some(std::process::id())));
         assert!(rustix::net::accept(&second).is_ok());
         for listener in [&first, &second] {
             assert!(rustix::net::accept(listener).is_ok());
         }
         drop((early, late, first, second));
-        assert!(who_listens(&path).is_none() && is_stale(&path));
+        assert!(listening_process(&path).is_none() && is_stale(&path));
         std::fs::remove_file(&path).unwrap();
     }
 

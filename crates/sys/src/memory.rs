@@ -69,7 +69,7 @@ impl Shared {
     }
 }
 
-/// A file in memory with these bytes, which nobody can change any more.
+/// A file in memory with these bytes, which no process can change any more.
 ///
 /// # Errors
 /// No memory or descriptors left.

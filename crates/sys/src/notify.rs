@@ -1,7 +1,7 @@
 //! Messages to a service manager. See sd_notify(3), systemd.service(5), unix(7).
 //!
-//! One datagram is one message: lines of `NAME=value`, and descriptors for the manager's store. Nobody answers, and
-//! nothing here waits: a manager that does not read costs the message.
+//! One datagram is one message: lines of `NAME=value`, and descriptors for the manager's store. There is no answer,
+//! and nothing here waits: if the manager does not read, the message is lost.
 
 use std::ffi::OsStr;
 use std::io::IoSlice;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_an_error_and_never_a_wait() {
+    fn a_message_that_cannot_be_sent_is_an_error_and_never_a_wait() {
         assert!(Notifier::open(OsStr::new("vsock:2:1234")).is_err());
         let gone = Notifier::open(OsStr::new("/nonexistent/notify")).unwrap();
         assert!(gone.send("READY=1", &[]).is_err());

@@ -1,4 +1,4 @@
-//! Handles on processes that may be anybody's children. See pidfd_open(2).
+//! Handles on processes, children or not. See pidfd_open(2).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_children_that_were_not_reaped_are_taken_for_such() {
+    fn only_children_that_were_not_reaped_count_as_children() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let handle = Child::of(child.id()).unwrap();
         assert_eq!(handle.pid(), child.id());

@@ -38,7 +38,7 @@ fn write_as_ourselves(path: &Path, own: u32) -> Result<()> {
         return Err(Error::AlreadyRunning { pid, path: path.to_path_buf() });
     }
     let temporary = temporary_beside(path, own);
-    // One that is there was left by a process of this number, or put there by somebody who wants us to write elsewhere.
+    // A file that exists there was left by a process of this number, or is a trap that makes this one write elsewhere.
     let _ = std::fs::remove_file(&temporary);
     let mut file = std::fs::OpenOptions::new()
         .write(true)

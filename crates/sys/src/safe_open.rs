@@ -334,7 +334,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
     use std::path::PathBuf;
 
-    /// A directory of root's, with a file of root's (`secret`) and a directory of nobody's (`theirs`) in it.
+    /// A directory of root's, with a file of root's (`secret`) and a directory of the user `nobody` (`theirs`) in it.
     struct Ground(PathBuf, User);
 
     impl Ground {
@@ -357,7 +357,7 @@ mod tests {
             self.0.join(name)
         }
 
-        /// Opens a log for nobody and for an unknown user, and returns what became of it: an owner, or why not.
+        /// Opens a log for the user `nobody` and for an unknown one, and returns what became of it: an owner, or why not.
         fn open(&self, name: &str) -> [String; 2] {
             [Some(&self.1), None].map(|user| match open_log(&self.path(name), user, None) {
                 Ok(file) => format!("uid {}", file.metadata().unwrap().uid()),
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_has_for_logs_can_be_opened() {
+    fn terminals_and_devices_can_be_opened_as_logs() {
         for path in ["/dev/null", "/proc/self/fd/2", "/dev/stderr"] {
             // A test's own standard error may be a socket, which no path opens.
             let opened = open_log(Path::new(path), None, None);

@@ -72,8 +72,8 @@ fn write_within(to: BorrowedFd<'_>, mut bytes: &[u8], patience_ns: u64) {
     }
 }
 
-/// Returns whether the line had room. One that cannot be written for another reason (the reader is gone, the disk is full)
-/// is no line that anybody waits for.
+/// Returns whether the line had room. A line that cannot be written for another reason (the reader
+/// is gone, the disk is full) counts as written: no reader waits for it.
 fn put(line: &str) -> bool {
     let broken = IS_BROKEN.load(Ordering::Relaxed);
     let text = format!("{}{line}\n", if broken { "\n" } else { "" });

@@ -1,6 +1,6 @@
 //! The process table, as far as it can be read from outside: kinship, sockets, and what a process waits for. See proc(5).
 //!
-//! All of it is a snapshot that is stale when it is read; whoever acts on a process holds a [`crate::pidfd`] of it.
+//! All of it is a snapshot that is stale when it is read; before acting on a process, hold a [`crate::pidfd`] of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -203,7 +203,7 @@ fn in_epoll(pid: u32, epoll: u32) -> Vec<u32> {
     watched.filter_map(|rest| rest.split_ascii_whitespace().next()?.parse().ok()).collect()
 }
 
-/// Nobody polls more than this many descriptors and is a web server's worker.
+/// A process that polls more descriptors than this is no worker of a web server.
 const MOST_DESCRIPTORS: usize = 4096;
 
 fn in_poll(pid: u32, at: u64, count: u64) -> Vec<u32> {

@@ -41,8 +41,8 @@ impl Title {
     pub fn set(&self, text: &str) {
         let shown = &text.as_bytes()[..text.len().min(self.length - 1)];
         // SAFETY: proc_pid_stat(5) names these addresses as the arguments and environment of this process: its own
-        // stack, writable for as long as it lives. After `claim` nobody holds a reference into them. Whoever asks for the
-        // arguments later (std::env::args_os) reads what is written here, up to the NUL that is always its last byte.
+        // stack, writable for as long as it lives. After `claim` there is no reference into them. A later call of
+        // std::env::args_os reads what is written here, up to the NUL that is always its last byte.
         let memory = unsafe { std::slice::from_raw_parts_mut(self.start as *mut u8, self.length) };
         memory[..shown.len()].copy_from_slice(shown);
         memory[shown.len()..].fill(0);

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_root_may_open_is_closed_while_root_acts_as_another_user_and_open_again_after() {
+    fn files_of_root_are_out_of_reach_while_root_acts_as_another_user() {
         if !geteuid().is_root() {
             return;
         }

@@ -353,7 +353,7 @@ impl Connection {
         &self.unread
     }
 
-    /// Whether the server has closed the connection, or sent something that nobody asked for. Does not wait.
+    /// Whether the server has closed the connection, or sent something without a request. Does not wait.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         crate::process::readable(self.as_fd(), Instant::now())

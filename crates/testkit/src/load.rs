@@ -26,7 +26,7 @@ pub enum Outcome {
     Ok,
     /// A whole response with another status.
     BadStatus,
-    /// Nobody listened.
+    /// No process listened.
     Refused,
     /// Reset, or closed before a byte of the response.
     Reset,
@@ -215,7 +215,7 @@ pub struct Report {
     pub longest_gap: Duration,
     /// When that gap began, after the start.
     pub gap_began: Duration,
-    /// The longest time in which a client was asking, nobody got an answer, and the machine ran on all its processors.
+    /// The longest time in which a client was asking, none got an answer, and the machine ran on all its processors.
     pub longest_wait: Duration,
     /// The pause between a client's requests: so long after a success may the next attempt begin.
     pub think: Duration,
@@ -302,7 +302,7 @@ struct Tally {
     last_ok: Instant,
     /// When each client that is asking began to.
     asking: BTreeMap<usize, Instant>,
-    /// When nobody got an answer for long. For how much of that the machine stood still shows later.
+    /// When no client got an answer for long. How much of that the machine stood still is known later.
     waits: Vec<standstill::Span>,
     report: Report,
 }

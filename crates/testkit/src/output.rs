@@ -89,7 +89,7 @@ impl Log {
         })
     }
 
-    /// Waits for the end of the output: nobody is left who could write. Returns whether it came.
+    /// Waits for the end of the output: no process is left that could write. Returns whether it came.
     #[must_use]
     pub fn wait_for_end(&self, patience: Duration) -> bool {
         self.wait(patience, |state| state.ended.then_some(())).is_some()

@@ -17,7 +17,7 @@ use crate::procfs;
 /// The children that this process started itself; every other child was orphaned by one of them.
 static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// A handle on a process that may be anybody's child. It cannot be mistaken for a later process of the same number.
+/// A handle on a process, child or not. It cannot be mistaken for a later process of the same number.
 #[derive(Debug)]
 pub struct Watch {
     /// The process id.

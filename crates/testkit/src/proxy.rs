@@ -1,6 +1,6 @@
 //! The real reverse proxies in front of a server: Debian's nginx and HAProxy, with upstream keep-alive.
 //!
-//! They listen on a UNIX socket of the test's, so that nobody picks a port, and are told to hide no failure: no retry,
+//! They listen on a UNIX socket of the test's, so that no test picks a port, and are configured to hide no failure: no retry,
 //! no second server.
 
 use std::path::Path;

@@ -199,7 +199,7 @@ impl Server {
         self.assert_nothing_is_left();
     }
 
-    /// Asserts that every process of the server ends, and that nobody listens where it listened.
+    /// Asserts that every process of the server ends, and that no process listens where it listened.
     #[track_caller]
     pub fn assert_nothing_is_left(&self) {
         for process in self.family() {

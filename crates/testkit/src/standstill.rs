@@ -1,8 +1,8 @@
-//! When the machine did not let anybody run: what waited then, waited for the machine and not for the server.
+//! When the machine let no process run: whatever waited then waited for the machine, not for the server.
 //!
 //! A machine that is shared stands still for moments: its host runs others, its control group has used up its time, its
-//! debugger stops it. On each processor a thread wants to run every 2 ms; when it comes late, nobody there could have
-//! been in time. The threads are started with the first load of a process, cost next to nothing and are never stopped.
+//! debugger stops it. On each processor a thread wants to run every 2 ms; when it comes late, no process there could
+//! have been in time. The threads are started with the first load of a process, cost next to nothing and are never stopped.
 //!
 //! It does not excuse a server that is slow, nor one that keeps a processor from itself: threads that sleep most of the
 //! time are let run before those that work.
@@ -14,7 +14,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// How often each processor is asked for.
 const BEAT: Duration = Duration::from_millis(2);
-/// Who is later than this was kept waiting; a timer alone is not.
+/// A thread that is later than this was kept waiting; a timer alone is more exact.
 const TOLERANCE: Duration = Duration::from_millis(1);
 
 /// From when to when.
@@ -31,7 +31,7 @@ struct Pulse {
 
 static PULSES: OnceLock<Vec<Arc<Mutex<Pulse>>>> = OnceLock::new();
 
-/// Watches from now on, if nobody does yet.
+/// Watches from now on, unless a thread does already.
 pub(crate) fn watch() {
     PULSES.get_or_init(|| {
         let Ok(allowed) = sched_getaffinity(None) else { return Vec::new() };
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_cover_is_taken_away_once() {
+    fn overlapping_spans_are_counted_once() {
         let start = Instant::now();
         let span = |from: u64, to: u64| (start + Duration::from_millis(from), start + Duration::from_millis(to));
         let check = |others: &[Span], left: u64| {

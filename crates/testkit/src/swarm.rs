@@ -26,7 +26,7 @@ const READER_BUFFER_BYTES: usize = 16 * 1024;
 const DRIP_HEAD: &[u8] = b"GET /hello HTTP/1.1\r\nHost: example.com\r\nX-Drip: ";
 const DRIP_BODY: &[u8] = b"POST /echo HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1000000\r\n\r\n";
 
-/// Who comes.
+/// The clients.
 #[derive(Clone, Debug)]
 pub struct Swarm {
     /// Where they come to.
@@ -72,7 +72,7 @@ pub struct Swarming {
 }
 
 impl Swarm {
-    /// Nobody yet.
+    /// Without clients.
     #[must_use]
     pub fn new(endpoint: &Endpoint) -> Swarm {
         Swarm {
@@ -135,7 +135,7 @@ impl Swarming {
         answers.filter(|answer| !answer.as_ref().is_ok_and(|response| response.status == 200)).count()
     }
 
-    /// Sends everybody away.
+    /// Closes all connections.
     #[must_use]
     pub fn stop(self) -> Sightings {
         drop(self.stop);

@@ -6,7 +6,7 @@
 //! server under test; so are the threads that it starts.
 //!
 //! This needs root, namespaces, overlayfs, cgroup v2 and Debian's `systemd` (which need not run). Where that is not to be
-//! had the tests fail, unless `LICORNE_TEST_NO_SYSTEMD` is set: nobody should believe that they have passed.
+//! had the tests fail, unless `LICORNE_TEST_NO_SYSTEMD` is set: a test that did not run must not look as if it had passed.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;

@@ -342,7 +342,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_sent_comes_back_and_nothing_shorter_or_longer_does(
+        fn a_connection_is_decoded_as_it_was_sent_and_nothing_shorter_or_longer_is(
             served: bool,
             peer: Option<IpAddr>,
             said: Option<(IpAddr, u16, IpAddr, u16)>,

@@ -204,11 +204,11 @@ direction! {
         9 ReopenLogs,
         /// Finish what was begun, then exit 0.
         10 Retire {
-            /// Whether to serve first what waits in the listeners' backlog (nobody else will).
+            /// Whether to serve first what waits in the listeners' backlog (no other worker will).
             drain: bool,
             /// Whether others take its connections from the queue. Otherwise it serves what is in the queue.
             hand_over: bool,
-            /// How long connections that nobody takes may stay idle before they are closed, in milliseconds.
+            /// How long connections that no other worker takes may stay idle before they are closed, in milliseconds.
             linger_ms: u32,
         },
     }

@@ -44,7 +44,7 @@ module Licorne
 
     def rack_builder
       require "rack"
-      require "rack/utils" # Rack::Lint takes for granted that somebody has loaded it, and `uri` with it
+      require "rack/utils" # Rack::Lint expects it to be loaded, and `uri` with it
       Rack::Builder
     rescue LoadError, NameError => e
       raise unless e.is_a?(NameError) || e.path == "rack"

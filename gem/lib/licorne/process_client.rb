@@ -2,12 +2,12 @@
 
 module Licorne
   # Recipes and agents wrap `HttpServer#process_client`, which in Unicorn is all that a worker does for a client. Here
-  # that is the engine's part. Where somebody has wrapped the method it is called for each request all the same: up to
+  # that is the engine's part. Where the method is wrapped, it is still called for each request: up to
   # its `super` before the application, and from there on when the response is out. It runs in a fiber that waits in
   # between; the application does not, since fibers have small stacks. What Thread.current[] holds goes along, which
   # belongs to a fiber.
   class ProcessClient
-    # The application to serve: the given one itself when nobody has wrapped the method.
+    # The application to serve: the given one itself when the method is not wrapped.
     def self.around(app, server)
       server.method(:process_client).source_location == Server::PROCESS_CLIENT ? app : new(app, server)
     end

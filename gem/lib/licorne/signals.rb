@@ -9,8 +9,8 @@ module Licorne
     module_function
 
     # Traps that do nothing rather than ignored signals: programs started from here then begin with the defaults, and
-    # what `trap` returns to a hook can be called. A fork that has not set its own traps yet heeds a stop: nobody would
-    # repeat it.
+    # what `trap` returns to a hook can be called. A fork that has not set its own traps yet heeds a stop, which would
+    # not be repeated.
     def deaf(names = ALL)
       home = Process.pid
       names.each do |name|

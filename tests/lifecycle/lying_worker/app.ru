@@ -166,7 +166,7 @@ module Liar
     "exit-255" => -> { exit!(255) },
     "exit-0" => -> { exit!(0) },
     "a-signal" => -> { Process.kill(:KILL, Process.pid); sleep },
-    # Another's processes. Who is the master's own user may end it.
+    # Processes of another user. A process of the master's own user may end it.
     "signals-to-the-master" => lambda {
       next if Process.uid == File.stat("/proc/#{Process.ppid}").uid
 

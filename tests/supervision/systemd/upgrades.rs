@@ -200,7 +200,7 @@ fn an_old_master_that_dies_in_an_upgrade_has_the_unit_started_again_with_one_mas
         load.wait_for_successes(20);
         let scenario = format!("kill -9 of the old master, new one boots {boot_seconds} s, KillMode={mode}");
         if mode == "mixed" {
-            // systemd kills the workers in the middle of what they do; nobody is refused.
+            // systemd kills the workers while they serve; no connection is refused.
             let report = load.stop();
             row(&scenario, &report);
             assert!(report.failures.iter().all(|failure| !failure.contains("Refused")), "{report:#?}");

@@ -50,7 +50,7 @@ pub enum Scheme {
     Https,
 }
 
-/// The protocol version of a request. 1.2 to 1.9, which nobody has defined, are served as 1.1, and no others.
+/// The protocol version of a request. 1.2 to 1.9, which no RFC defines, are served as 1.1; other versions are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// `HTTP/1.0`

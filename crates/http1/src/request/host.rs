@@ -30,7 +30,7 @@ fn is_unusual_host(value: &[u8]) -> bool {
     host_ok && (rest.is_empty() || rest.strip_prefix(b":").is_some_and(is_port))
 }
 
-/// An IPv6 address by its characters: whether its groups make sense is for whoever connects to it.
+/// An IPv6 address by its characters: whether its groups make sense does not matter here.
 fn is_address(address: &[u8]) -> bool {
     address.contains(&b':') && address.iter().all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
 }

@@ -7,7 +7,7 @@ use crate::reject::Reject;
 use crate::scan::{self, NOT_TOKEN};
 use crate::span::Span;
 
-/// No method that anybody uses is longer (`UPDATEREDIRECTREF` has 17 characters); Unicorn has the same limit.
+/// No registered method is longer (`UPDATEREDIRECTREF` has 17 characters); Unicorn has the same limit.
 const METHOD_MAX: usize = 20;
 /// Empty lines before a request line that are passed over: old clients send one behind a body.
 const EMPTY_LINES_MAX: usize = 2;

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_with_the_connection_is_written_as_it_is() {
+    fn a_body_that_ends_with_the_connection_is_written_as_it_is() {
         check(BodyFraming::UntilClose, &["ab", "c"], "abc", true);
         assert!(Body::new(BodyFraming::UntilClose).ends_by_close());
         assert!(!Body::new(BodyFraming::Chunked).ends_by_close());

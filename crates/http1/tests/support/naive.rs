@@ -40,7 +40,7 @@ fn interpret(lines: &[&[u8]], len: usize) -> Option<Naive> {
     let http11 = match version {
         b"HTTP/1.1" => true,
         b"HTTP/1.0" => false,
-        // Nobody has defined these (RFC 9110, section 2.5).
+        // No RFC defines these (RFC 9110, section 2.5).
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => true,
         _ => return None,
     };

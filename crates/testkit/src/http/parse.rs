@@ -162,7 +162,7 @@ impl Parser {
         let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
             self.line.extend_from_slice(rest);
             *rest = &[];
-            // What does not begin as a response never becomes one: say so before the deadline does.
+            // Bytes that do not begin a response never become one: fail now, and not at the deadline.
             let begun = &self.line[..self.line.len().min(7)];
             let wrong = self.state == State::Head && self.lines.is_empty() && !b"HTTP/1.".starts_with(begun);
             return if wrong { Err(Malformed("status line")) } else { Ok(None) };
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_response_is_refused_at_once() {
+    fn bytes_that_are_no_response_are_refused_at_once() {
         for bytes in ["SSH-2.0", "HTTP/2", "HTTP/1.1 two\r\n\r\n", "HTTP/1.1 200 OK\nA: b\n\n", "\r\n\r\n"] {
             assert!(Parser::new("GET").feed(bytes.as_bytes()).is_err(), "{bytes:?}");
         }

@@ -1,4 +1,4 @@
-//! Who belongs to a server, told by process titles.
+//! The processes that belong to a server, by their titles.
 
 use super::Server;
 use crate::process;

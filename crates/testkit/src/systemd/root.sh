@@ -1,5 +1,5 @@
 #!/bin/sh
-# Becomes systemd as the first process of fresh namespaces, on a copy of this machine's files that nobody else sees.
+# Becomes systemd as the first process of fresh namespaces, on a copy of this machine's files that no other process sees.
 #
 # usage: root.sh STATE GEM RELEASE
 #   STATE/shared     the test's files: /srv inside, writable

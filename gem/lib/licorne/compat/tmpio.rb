@@ -4,7 +4,7 @@ require "securerandom"
 require "tmpdir"
 
 module Unicorn
-  # A temporary file without a name: nobody but this process can open it, and nothing is left of it.
+  # A temporary file without a name: no other process can open it, and nothing is left of it.
   class TmpIO < File
     MODE = RDWR | CREAT | EXCL
     private_constant :MODE
