@@ -1,5 +1,4 @@
-//! The process that answers health checks: started when there is something to say, replaced when its address changes,
-//! stopped when a successor answers in its stead.
+//! The process that answers health checks, as the supervisor wants it.
 //!
 //! It holds one end of a socket pair, on which it is told the status whenever it asks: it can ask for nothing else. When
 //! this master ends, or executes another program, so does the pair, and it leaves.
@@ -8,6 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use supervisor::AdminPlace;
 use sys::claims::ClaimStream;
 use sys::process::{Ending, Exited};
 use sys::signals::Signal;
@@ -20,9 +20,6 @@ use crate::environment;
 use crate::log::lines::Log;
 use crate::signals;
 
-/// One that ends sooner than this cannot do its work, and is not started again before the settings change.
-const WORTH_A_RESTART_NS: u64 = 1_000_000_000;
-
 /// The exit status of one that cannot have its address.
 const NO_ADDRESS: i32 = 3;
 
@@ -30,16 +27,13 @@ const NO_ADDRESS: i32 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Admin {
     running: Option<Running>,
-    /// The address with which it failed.
-    failed: Option<Place>,
+    /// The places that settings have named so far, by their numbers.
+    places: Vec<Place>,
 }
 
 #[derive(Debug)]
 struct Running {
     pid: u32,
-    place: Place,
-    since_ns: u64,
-    told_to_leave: bool,
     /// Where it asks for the status; its end is how the process learns of this one's. `None` once it talks nonsense.
     questions: Option<ClaimStream>,
 }
@@ -77,56 +71,49 @@ impl Admin {
         }
     }
 
-    /// Has an address that could not be bound be tried again: it may be free by now.
-    pub(crate) fn try_again(&mut self) {
-        self.failed = None;
+    /// The number of a place, if there is one.
+    pub(crate) fn number(&mut self, place: Option<Place>) -> Option<AdminPlace> {
+        let place = place?;
+        let known = self.places.iter().position(|other| *other == place);
+        let number = known.unwrap_or_else(|| {
+            self.places.push(place);
+            self.places.len() - 1
+        });
+        Some(AdminPlace(u32::try_from(number).unwrap_or(u32::MAX)))
     }
 
-    /// Starts or stops the process, so that it answers where it is `wanted`. Returns the process that was started. It never
-    /// runs as `user`, which is the application's.
-    pub(crate) fn tend(&mut self, wanted: Option<Place>, user: Option<&User>, log: &Log) -> Option<u32> {
-        if let Some(running) = &mut self.running {
-            if wanted.as_ref() != Some(&running.place) && !running.told_to_leave {
-                running.told_to_leave = true;
-                signals::send(running.pid, Signal::Term, log);
-            }
-            return None;
-        }
-        let place = wanted.filter(|place| self.failed.as_ref() != Some(place))?;
-        match start(place.clone(), user) {
-            Ok(running) => {
-                let pid = running.pid;
-                *self = Self { running: Some(running), failed: None };
-                Some(pid)
-            }
-            Err(text) => {
-                log.error(format_args!("admin_listen={}: {text}", place.listen));
-                self.failed = Some(place);
-                None
-            }
+    /// The place with this number.
+    pub(crate) fn place(&self, number: AdminPlace) -> Option<&Place> {
+        self.places.get(usize::try_from(number.0).ok()?)
+    }
+
+    /// Starts the process, which answers at this place and never runs as `user`, the application's. Returns its number.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn start(&mut self, number: AdminPlace, user: Option<&User>) -> Result<u32, String> {
+        let place = self.place(number).ok_or("there is no such place")?;
+        let running = start(place, user).map_err(|text| format!("admin_listen={}: {text}", place.listen))?;
+        let pid = running.pid;
+        self.running = Some(running);
+        Ok(pid)
+    }
+
+    /// Has the process leave.
+    pub(crate) fn stop(&self, log: &Log) {
+        if let Some(running) = &self.running {
+            signals::send(running.pid, Signal::Term, log);
         }
     }
 
-    /// It was reaped.
-    pub(crate) fn exited(&mut self, exited: Exited, log: &Log) {
-        let Some(running) = self.running.take() else { return };
-        if running.told_to_leave {
-            return;
-        }
-        log.error(format_args!("reaped {} admin", exited.ruby_inspect()));
-        if exited.ending() == Ending::Exit(NO_ADDRESS) {
-            log.error(format_args!(
-                "admin_listen={}: nothing answers health checks there; the next reload tries again",
-                running.place.listen
-            ));
-            self.failed = Some(running.place);
-        } else if sys::clock::monotonic_ns().saturating_sub(running.since_ns) < WORTH_A_RESTART_NS {
-            self.failed = Some(running.place);
-        }
+    /// It was reaped. Returns whether it could not have its address.
+    pub(crate) fn exited(&mut self, exited: Exited) -> bool {
+        self.running = None;
+        exited.ending() == Ending::Exit(NO_ADDRESS)
     }
 }
 
-fn start(place: Place, user: Option<&User>) -> Result<Running, String> {
+fn start(place: &Place, user: Option<&User>) -> Result<Running, String> {
     let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
     let ours = ClaimStream::of(ours).map_err(|error| error.chain())?;
     let mut program = Program::new("/proc/self/exe");
@@ -138,6 +125,5 @@ fn start(place: Place, user: Option<&User>) -> Result<Running, String> {
     program.unset = environment::PRIVATE.iter().map(Into::into).collect();
     program.inherit = vec![(theirs.as_fd(), 0)];
     let pid = program.spawn().map_err(|error| error.chain())?;
-    let since_ns = sys::clock::monotonic_ns();
-    Ok(Running { pid, place, since_ns, told_to_leave: false, questions: Some(ours) })
+    Ok(Running { pid, questions: Some(ours) })
 }

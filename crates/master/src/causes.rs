@@ -33,10 +33,15 @@ impl Causes {
 
     /// What was said of the cause of a failure, if anything was.
     pub(crate) fn told(&self, failure: Failure) -> Option<&str> {
-        if failure.cause == CauseId::OUT_OF_TURN {
+        self.of(failure.cause)
+    }
+
+    /// What was said of a cause, if anything was.
+    pub(crate) fn of(&self, cause: CauseId) -> Option<&str> {
+        if cause == CauseId::OUT_OF_TURN {
             return Some(OUT_OF_TURN);
         }
-        self.told.iter().find(|(cause, _)| *cause == failure.cause).map(|(_, text)| text.as_str())
+        self.told.iter().find(|(known, _)| *known == cause).map(|(_, text)| text.as_str())
     }
 
     /// The same, or else the reason.

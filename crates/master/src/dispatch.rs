@@ -1,7 +1,7 @@
 //! Each action is done by one verb of one owner.
 
 use supervisor::unit::RESTART;
-use supervisor::{Action, Event, Failure, FailureReason, Generation, KillReason, SlotId, SuccessorPhase, WorkerId};
+use supervisor::{Action, AdminPlace, Event, Fact, Failure, FailureReason, Generation, KillReason, SlotId, WorkerId};
 use sys::signals::Signal;
 use wire::ToMold;
 
@@ -27,9 +27,15 @@ impl Master {
             }
             Action::RetireMold { generation } => self.retire_mold(generation),
             Action::KillMold { generation } => owners.children.kill_mold(generation, &owners.report.log),
-            Action::Commit { generation } => owners.commit(generation),
+            Action::Commit { generation } => {
+                owners.commit(generation);
+                self.want_admin(true);
+            }
             Action::Settle { .. } => owners.settle(),
-            Action::Rollback { generation } => owners.roll_back(generation),
+            Action::Rollback { generation } => {
+                owners.roll_back(generation);
+                self.want_admin(false);
+            }
             Action::Fork { worker, slot, generation } => self.fork(worker, slot, generation),
             Action::Retire { worker, drain, hand_over } => {
                 owners.children.retire(worker, drain, hand_over, owners.config.linger(drain, hand_over));
@@ -47,6 +53,8 @@ impl Master {
             Action::Preflight => self.begin_preflight(),
             Action::AbandonPreflight => self.abandon_preflight(),
             Action::Execute => owners.upgrade.replacement.execute_soon(),
+            Action::StartAdmin { place } => self.start_admin(place),
+            Action::StopAdmin => owners.admin.stop(&owners.report.log),
             Action::Serving => self.serving(),
             Action::Progress { done, total } => owners.control.progress(done, total),
             Action::Outcome { ticket, result } => {
@@ -71,14 +79,18 @@ impl Master {
         }
     }
 
-    fn log_fact(&mut self, fact: supervisor::Fact) {
-        let Owners { children, config, report, upgrade, service_manager, .. } = &mut self.owners;
+    fn log_fact(&mut self, fact: Fact) {
+        let Owners { admin, children, config, report, upgrade, service_manager, .. } = &mut self.owners;
         service_manager.past.note(fact, &report.causes);
         let current = self.core.generation().and_then(|generation| children.mold(generation));
         let names = Names {
             config_file: config.options.config_file.as_deref(),
             successor: upgrade.successor.pid(),
             release: current.map(|mold| &mold.release),
+            admin_listen: match fact {
+                Fact::AdminWithoutAddress { place } => admin.place(place).map(|place| place.listen.as_str()),
+                _ => None,
+            },
         };
         facts::report(report, fact, &names);
     }
@@ -166,6 +178,26 @@ impl Master {
             self.owners.report.log.error(format_args!("{text}; killing it"));
             let cause = self.owners.report.causes.note(text);
             self.event(Event::MoldUnfit { generation, cause });
+        }
+    }
+}
+
+/// The admin process.
+impl Master {
+    /// Tells the supervisor where the settings in force want the process. `anew`: they are new ones.
+    pub(crate) fn want_admin(&mut self, anew: bool) {
+        let place = self.owners.admin.number(self.owners.config.admin());
+        self.event(Event::AdminWanted { place, anew });
+    }
+
+    fn start_admin(&mut self, place: AdminPlace) {
+        let Owners { admin, children, config, report, .. } = &mut self.owners;
+        match admin.start(place, config.user()) {
+            Ok(pid) => children.register(pid, Who::Admin),
+            Err(text) => {
+                report.log.error(text);
+                self.event(Event::AdminFailed);
+            }
         }
     }
 }
@@ -292,13 +324,6 @@ impl Master {
         if handed && told {
             report.log.info(format_args!("the unit is left to the new master PID:{pid}"));
         }
-    }
-
-    /// Of two masters one answers health checks: the old one until the new one is ready, then the new one.
-    pub(crate) fn speaks_for_itself(&self) -> bool {
-        let is_new = self.owners.upgrade.origin.lives() && !self.core.readyz();
-        let is_old = self.core.successor() == SuccessorPhase::Serving && !self.core.readyz();
-        !is_new && !is_old
     }
 }
 

@@ -96,6 +96,7 @@ impl Master {
         let refused = way_back::close(handed);
         self.owners.show_title("master");
         self.tell_role();
+        self.want_admin(true);
         let report = &mut self.owners.report;
         match refused {
             Some(why) => {
@@ -142,7 +143,7 @@ impl Master {
                 continue;
             }
             self.owners.tell_manager(&self.core);
-            self.tend_admin();
+            self.answer_admin();
             self.owners.sockets.unblock();
             let late_ns = self.sleep();
             let limits = self.owners.config.limits();
@@ -173,15 +174,9 @@ impl Master {
         !due.overdue.is_empty()
     }
 
-    /// Starts, stops and answers the process that answers health checks.
-    fn tend_admin(&mut self) {
-        let speaks = self.speaks_for_itself();
-        let Owners { admin, children, config, report, .. } = &mut self.owners;
-        let wanted = config.admin().filter(|_| speaks);
-        if let Some(pid) = admin.tend(wanted, config.user(), &report.log) {
-            children.register(pid, Who::Admin);
-        }
-        if admin.hear() {
+    /// Answers the process that answers health checks.
+    fn answer_admin(&mut self) {
+        if self.owners.admin.hear() {
             let status = self.owners.status(&self.core);
             self.owners.admin.tell(&status);
         }
@@ -468,7 +463,11 @@ impl Master {
                 self.owners.report.log.error(format_args!("reaped {} exec()-ed", exited.ruby_inspect()));
                 self.successor_gone();
             }
-            Some(Who::Admin) => self.owners.admin.exited(exited, &self.owners.report.log),
+            Some(Who::Admin) => {
+                let no_address = self.owners.admin.exited(exited);
+                let cause = self.owners.report.causes.note(exited.ruby_inspect());
+                self.event(Event::AdminExited { no_address, cause });
+            }
             Some(Who::Preflight) => match self.owners.upgrade.replacement.judge(exited) {
                 Some(Ok(())) => self.event(Event::PreflightPassed),
                 Some(Err(text)) => self.preflight_failed(text),

@@ -281,7 +281,6 @@ impl Owners {
         let Some(mold) = self.children.mold(generation) else { return };
         let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
         let first = self.config.commit(settings.clone());
-        self.admin.try_again();
         // Only to know where `working_directory` leads while it still does; a start that needs it says what is wrong.
         let _ = self.config.find_start();
         if first {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{CauseId, Generation, SlotId, Ticket, WorkerId};
+use crate::types::{AdminPlace, CauseId, Generation, SlotId, Ticket, WorkerId};
 
 /// One deed for the shell. Deeds are performed in the order in which they come, none is skipped; one that cannot be
 /// done (a process that is gone already) is done.
@@ -115,6 +115,14 @@ pub enum Action {
     AbandonPreflight,
     /// Become the new program, when no other action is left: execute it with [`crate::Supervisor::snapshot`].
     Execute,
+
+    /// Start the admin process.
+    StartAdmin {
+        /// Where it is to answer.
+        place: AdminPlace,
+    },
+    /// Tell the admin process to leave (SIGTERM). Its exit is awaited.
+    StopAdmin,
 
     /// The service is up, for the first time: each slot has a ready worker, or at least one has and the others have
     /// failed and will be tried again. Once, at most.
@@ -391,6 +399,16 @@ pub enum Fact {
     QuitDeferred,
     /// The new master is gone and with it the SIGQUIT that was put off: this one serves on.
     QuitDropped,
+    /// The admin process has ended by itself.
+    AdminDied {
+        /// How.
+        cause: CauseId,
+    },
+    /// The admin process could not have its address.
+    AdminWithoutAddress {
+        /// Where it was to answer.
+        place: AdminPlace,
+    },
     /// SIGWINCH came from a terminal and means nothing.
     WinchIgnored,
     /// SIGWINCH: all workers retire.

@@ -1,6 +1,6 @@
 //! What the world says.
 
-use crate::types::{CauseId, Generation, Plan, Ticket, Way, WorkerId};
+use crate::types::{AdminPlace, CauseId, Generation, Plan, Ticket, Way, WorkerId};
 use crate::unit::Role;
 
 /// A signal that the master understands.
@@ -174,6 +174,23 @@ pub enum Event {
     },
     /// The new master program could not be started.
     SuccessorFailed {
+        /// Why.
+        cause: CauseId,
+    },
+
+    /// Other settings are in force, as far as the admin process is concerned.
+    AdminWanted {
+        /// Where they want it.
+        place: Option<AdminPlace>,
+        /// Whether they are new, rather than put back: what has failed there is tried again.
+        anew: bool,
+    },
+    /// The admin process could not be started.
+    AdminFailed,
+    /// The admin process was reaped.
+    AdminExited {
+        /// Whether it could not have its address.
+        no_address: bool,
         /// Why.
         cause: CauseId,
     },

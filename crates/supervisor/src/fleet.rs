@@ -9,6 +9,7 @@ use core::mem;
 use core::time::Duration;
 
 use crate::action::{Action, Fact, Failure, KillReason};
+use crate::admin::Admin;
 use crate::back_off::{BackOff, Dice, LIVED};
 use crate::line::Line;
 use crate::mold::{Mold, MoldState};
@@ -36,6 +37,7 @@ pub(crate) struct Fleet {
     pub(crate) molds: BTreeMap<Generation, Mold>,
     pub(crate) back_offs: BTreeMap<SlotId, BackOff>,
     pub(crate) unit: Unit,
+    pub(crate) admin: Admin,
     pub(crate) successor: Successor,
     pub(crate) dice: Dice,
     /// How long a mold may take to tell its settings: the `boot_timeout` that was committed last.
@@ -53,6 +55,7 @@ impl Fleet {
             molds: BTreeMap::new(),
             back_offs: BTreeMap::new(),
             unit: Unit::default(),
+            admin: Admin::default(),
             successor: Successor::Absent,
             dice: Dice::new(config.seed),
             boot_timeout: config.boot_timeout,

@@ -29,6 +29,7 @@
 extern crate alloc;
 
 mod action;
+mod admin;
 mod back_off;
 mod event;
 mod fleet;
@@ -55,5 +56,5 @@ pub use event::{Event, Signal};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
-pub use types::{CauseId, Config, Generation, Plan, SlotId, Ticket, Way, WorkerId};
+pub use types::{AdminPlace, CauseId, Config, Generation, Plan, SlotId, Ticket, Way, WorkerId};
 pub use worker::{Worker, WorkerState};

@@ -121,6 +121,18 @@ impl State {
                 fleet.successor_gone(FailureReason::SuccessorFailed.by(cause));
                 self
             }
+            Event::AdminWanted { place, anew } => {
+                fleet.admin_wanted(place, anew);
+                self
+            }
+            Event::AdminFailed => {
+                fleet.admin_failed();
+                self
+            }
+            Event::AdminExited { no_address, cause } => {
+                fleet.admin_exited(now, no_address, cause);
+                self
+            }
             Event::HandedOver => self.handed_over(fleet),
             Event::OriginGone => self.origin_gone(fleet, now),
             Event::PreflightPassed => self.preflight_passed(fleet),
@@ -430,6 +442,9 @@ impl State {
                 Self::New { .. } | Self::FirstMold { .. } | Self::Over => (self, false),
             };
             if !again {
+                if !matches!(self, Self::Over) {
+                    self.tend_admin(fleet, now);
+                }
                 return self;
             }
         }
@@ -465,6 +480,9 @@ fn asks_for_change(event: Event) -> bool {
         | Event::SuccessorReady { .. }
         | Event::SuccessorExited { .. }
         | Event::SuccessorFailed { .. }
+        | Event::AdminWanted { .. }
+        | Event::AdminFailed
+        | Event::AdminExited { .. }
         | Event::HandedOver
         | Event::OriginGone
         | Event::PreflightPassed

@@ -35,6 +35,11 @@ number! {
     /// Why something failed, as the shell knows it. The supervisor passes it on with the outcome and knows nothing of it.
     CauseId(u32)
 }
+number! {
+    /// Where the admin process answers, and to which names. The shell numbers the places that settings name: the same one has
+    /// the same number.
+    AdminPlace(u32)
+}
 impl CauseId {
     /// There is nothing to say beyond the reason.
     pub const NONE: Self = Self(0);

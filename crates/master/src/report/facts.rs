@@ -16,6 +16,8 @@ pub(crate) struct Names<'a> {
     pub(crate) successor: Option<u32>,
     /// The release that serves.
     pub(crate) release: Option<&'a Release>,
+    /// Where the admin process that the fact is about was to answer.
+    pub(crate) admin_listen: Option<&'a str>,
 }
 
 /// Logs a fact, and remembers how a reload ended.
@@ -84,6 +86,13 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
         Fact::Replaced => {}
         Fact::QuitDeferred => log.info("the new master is not ready yet: serving on until it is"),
         Fact::QuitDropped => log.warn("the new master never served: this one stays"),
+        Fact::AdminDied { cause } => {
+            log.error(format_args!("reaped {} admin", report.causes.of(cause).unwrap_or_default()));
+        }
+        Fact::AdminWithoutAddress { .. } => log.error(format_args!(
+            "admin_listen={}: nothing answers health checks there; the next reload tries again",
+            names.admin_listen.unwrap_or_default()
+        )),
         Fact::WinchIgnored => log.info("SIGWINCH ignored because we're not daemonized"),
         Fact::WinchStarted => log.info("gracefully stopping all workers"),
         Fact::IgnoredWhileStopping => log.info("ignored: the server is stopping"),

@@ -2,6 +2,7 @@
 //!
 //! The simulator shows that nothing bad happens; these show that the right thing does, promptly.
 
+mod admin;
 mod boot;
 mod deaths;
 mod in_place;

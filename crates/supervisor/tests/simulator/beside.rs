@@ -88,6 +88,11 @@ impl Beside {
         self.successor.is_some_and(|successor| successor.stopped)
     }
 
+    /// Whether there is another master that may speak for the service.
+    pub(crate) fn has_another_that_speaks(&self) -> bool {
+        self.origin || self.successor.is_some_and(|successor| successor.serves)
+    }
+
     /// What this master is told of the unit when it begins.
     pub(crate) fn unit(&self) -> Event {
         Event::Unit { role: self.role, origin: self.origin }
@@ -308,7 +313,7 @@ impl World {
 
     /// The master before this one is gone, and has handed the unit over or not.
     pub(crate) fn origin_ends(&mut self, hands_over: bool) {
-        if !std::mem::replace(&mut self.beside.origin, false) {
+        if !self.beside.origin {
             return;
         }
         // It hands over to one that serves.
@@ -320,6 +325,7 @@ impl World {
         if orphaned {
             self.laws.want_stop(self.now, false);
         }
+        self.beside.origin = false;
         self.tell(Event::OriginGone);
         let leaves = matches!(self.supervisor.phase(), Phase::Delaying | Phase::Stopping | Phase::Over);
         assert!(!orphaned || leaves, "unit: one that was never handed the unit leaves it");

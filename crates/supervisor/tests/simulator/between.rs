@@ -34,6 +34,7 @@ impl World {
         self.supervisor = Supervisor::restore(self.config, snapshot).unwrap();
         self.beside.replaced();
         self.tell(self.beside.unit());
+        self.admin_replaced();
         self.tell(if replaced { Event::Replaced } else { Event::NotReplaced { cause: CauseId::NONE } });
         let rank = |event: &Event| match event {
             Event::Signal(_) | Event::Reload { .. } | Event::Upgrade { .. } | Event::Stop { .. } => 0,

@@ -58,6 +58,7 @@ impl World {
                     self.mold_dies(generation, None);
                 }
             }
+            Incident::KillAdmin => self.kill_admin(),
             Incident::KillSuccessor => self.kill_successor(),
             Incident::OriginEnds { hands_over } => self.origin_ends(hands_over),
         }

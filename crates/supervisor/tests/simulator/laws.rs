@@ -294,6 +294,8 @@ impl Laws {
             }
             Action::WorkerProcesses { .. }
             | Action::ReopenLogs
+            | Action::StartAdmin { .. }
+            | Action::StopAdmin
             | Action::StartSuccessor
             | Action::ForgetSuccessor
             | Action::StopSuccessor { .. }

@@ -11,6 +11,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a simulator that panics has found something")]
 
+mod admin;
 mod beside;
 mod between;
 mod causes;

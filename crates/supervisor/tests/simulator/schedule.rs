@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use supervisor::{Config, Instant, Plan, Signal, Way};
+use supervisor::{AdminPlace, Config, Instant, Plan, Signal, Way};
 
 use crate::dice::Dice;
 
@@ -35,6 +35,8 @@ pub(crate) enum Incident {
     KillMold(usize),
     /// The new master program is killed.
     KillSuccessor,
+    /// The admin process is killed.
+    KillAdmin,
     /// The master before this one leaves the unit to this one, or dies.
     OriginEnds { hands_over: bool },
 }
@@ -44,6 +46,8 @@ pub(crate) enum Incident {
 pub(crate) struct Code {
     pub(crate) plan: Plan,
     pub(crate) health: Health,
+    /// Where the settings want the admin process.
+    pub(crate) admin: Option<AdminPlace>,
 }
 
 /// How processes of some code fare.
@@ -109,8 +113,11 @@ impl Schedule {
             term_quick: dice.percent(20),
             seed,
         };
-        let first =
-            Code { plan: plan(&mut dice), health: if dice.percent(80) { Health::Sound } else { health(&mut dice) } };
+        let first = Code {
+            plan: plan(&mut dice),
+            health: if dice.percent(80) { Health::Sound } else { health(&mut dice) },
+            admin: place(&mut dice),
+        };
         let setting = dice.pick(&[Setting::Free, Setting::Free, Setting::Unit, Setting::Unit, Setting::SecondOfUnit]);
         let mut incidents = Vec::new();
         if setting == Setting::SecondOfUnit && dice.percent(80) {
@@ -135,13 +142,14 @@ impl Schedule {
 
 fn incident(dice: &mut Dice, stops: bool) -> Incident {
     match dice.below(if stops { 104 } else { 100 }) {
-        0..16 => Incident::Deploy(Code { plan: plan(dice), health: health(dice) }),
+        0..16 => Incident::Deploy(Code { plan: plan(dice), health: health(dice), admin: place(dice) }),
         16..30 => Incident::Signal(Signal::Hup),
         30..42 => Incident::Reload,
         42..50 => Incident::Signal(Signal::Ttin),
         50..58 => Incident::Signal(Signal::Ttou),
         58..61 => Incident::Signal(Signal::Winch { honoured: dice.percent(80) }),
-        61..63 => Incident::Signal(Signal::Usr1),
+        61 => Incident::Signal(Signal::Usr1),
+        62 => Incident::KillAdmin,
         63..66 => Incident::Signal(Signal::Usr2),
         66..69 => Incident::Upgrade(dice.pick(&[None, Some(Way::TwoMasters), Some(Way::InPlace)])),
         69..71 => Incident::KillSuccessor,
@@ -178,6 +186,10 @@ fn health(dice: &mut Dice) -> Health {
         Health::WorkerDies,
         Health::WorkerCrashes,
     ])
+}
+
+fn place(dice: &mut Dice) -> Option<AdminPlace> {
+    dice.pick(&[None, Some(AdminPlace(0)), Some(AdminPlace(0)), Some(AdminPlace(1))])
 }
 
 fn plan(dice: &mut Dice) -> Plan {

@@ -8,6 +8,7 @@ use supervisor::{
     SuccessorPhase, Supervisor, Ticket, WorkerId,
 };
 
+use crate::admin::Admin;
 use crate::beside::Beside;
 use crate::causes::Causes;
 use crate::dice::Dice;
@@ -34,6 +35,7 @@ pub(crate) enum Next {
     SuccessorStarts(u32),
     SuccessorServes(u32),
     SuccessorDies(u32),
+    AdminDies { number: u32, no_address: bool },
     PreflightEnds(u32, bool),
     Resume { replaced: bool },
     Calm,
@@ -48,6 +50,7 @@ pub(crate) struct World {
     pub(crate) laws: Laws,
     causes: Causes,
     pub(crate) beside: Beside,
+    pub(crate) admin: Admin,
     /// What is on disk.
     pub(crate) code: Code,
     pub(crate) preflights: u32,
@@ -73,6 +76,7 @@ impl World {
             causes: Causes::default(),
             laws: Laws::new(schedule.config),
             beside: Beside::new(schedule.setting),
+            admin: Admin::default(),
             code: schedule.first,
             preflights: 0,
             config: schedule.config,
@@ -159,6 +163,7 @@ impl World {
         self.note(|| format!("  → {event:?}"));
         self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
         self.beside.complain(&event);
+        self.admin.before(self.now, &event);
         self.supervisor.handle(self.now, event);
         self.beside.note(&self.supervisor);
         while let Some(action) = self.supervisor.poll_action() {
@@ -169,6 +174,9 @@ impl World {
             self.perform(action);
         }
         self.beside.judge_told();
+        if !self.laws.exited() {
+            self.admin.judge(self.speaks_for_itself());
+        }
         if executes {
             self.execute();
         }
@@ -241,6 +249,7 @@ impl World {
             Next::Resume { replaced } => self.resume(replaced),
             Next::SuccessorStarts(number) => self.successor_starts(number),
             Next::SuccessorServes(number) => self.successor_serves(number),
+            Next::AdminDies { number, no_address } => self.admin_dies(number, no_address),
             Next::SuccessorDies(number) => self.successor_dies(number),
             Next::Calm => self.note(|| "from now on all is well".to_string()),
         }
@@ -324,7 +333,14 @@ impl World {
             Action::Preflight => self.preflight(),
             Action::AbandonPreflight => self.preflights += 1,
             Action::StartSuccessor => self.start_successor(),
-            Action::Commit { .. } => self.beside.committed(),
+            Action::Commit { generation } => {
+                self.beside.committed();
+                self.admin_committed(generation);
+            }
+            Action::Rollback { .. } => self.admin_rolled_back(),
+            Action::Settle { .. } => self.admin_settled(),
+            Action::StartAdmin { place } => self.start_admin(place),
+            Action::StopAdmin => self.stop_admin(),
             Action::Serving => self.beside.serving(),
             Action::BootFailed(_) => self.beside.boot_failed(),
             Action::ForgetSuccessor => self.forget_successor(),
@@ -332,9 +348,7 @@ impl World {
             Action::Log(Fact::OutOfTurn) => self.beside.judge_refusal(),
             Action::HandOver => self.beside.hand_over(),
             Action::Exit { code } => self.beside.leave(code),
-            Action::Settle { .. }
-            | Action::Rollback { .. }
-            | Action::ReopenLogs
+            Action::ReopenLogs
             | Action::WorkerProcesses { .. }
             | Action::SuccessorLeft
             | Action::Execute
