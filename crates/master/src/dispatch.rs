@@ -419,9 +419,8 @@ impl Master {
         if status == 0 || status == RESTART {
             self.complete();
         }
-        let Owners { config, control, .. } = &mut self.owners;
+        let config = &mut self.owners.config;
         config.pid_file.remove(config.user());
-        control.remove();
         self.exit = Some(status);
     }
 }

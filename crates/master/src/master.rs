@@ -137,6 +137,7 @@ impl Master {
             }
             self.owners.forward_log(self.core.generation());
             if let Some(code) = self.exit {
+                self.owners.control.remove();
                 return code;
             }
             if self.watch_requests() {
@@ -197,11 +198,11 @@ impl Master {
         until.map_or(0, |until| sys::clock::monotonic_ns().saturating_sub(until.max(now)))
     }
 
-    /// Takes in what has happened.
+    /// Takes in what has happened, in the order that [`Supervisor`] asks for.
     ///
-    /// The order matters. Deaths are collected first and handled last: a signal that reached the whole group is known
-    /// by then (a worker that it stopped is not replaced), and so is what a child said before it died. One that dies
-    /// after the dead were collected may have its signal taken in the same round: that round has to be followed by another.
+    /// Deaths are collected first and handled later: a signal that reached the whole group is known by then, and so is what a
+    /// child said before it died. One that dies after the dead were collected may have its signal taken in the same round:
+    /// that round has to be followed by another.
     fn hear(&mut self) {
         self.collect_again = false;
         let mut exits = Vec::new();
@@ -215,6 +216,10 @@ impl Master {
         self.hear_workers(&exits);
         self.hear_successor();
         self.hear_origin();
+        if let Some(pid) = self.owners.upgrade.successor.is_gone() {
+            self.owners.report.log.error(format_args!("the new master PID:{pid} is gone"));
+            self.successor_gone();
+        }
         let died = !exits.is_empty();
         for exited in exits {
             self.exited(exited);
@@ -222,10 +227,6 @@ impl Master {
         if died {
             // All deaths of this round are explained.
             self.owners.children.oom_kills = OomKills::now();
-        }
-        if let Some(pid) = self.owners.upgrade.successor.is_gone() {
-            self.owners.report.log.error(format_args!("the new master PID:{pid} is gone"));
-            self.successor_gone();
         }
         match self.owners.report.files.hear() {
             Some(Whose::Own) => self.owners.reopen_own_logs(),

@@ -147,7 +147,7 @@ pub enum Action {
     BootFailed(Failure),
     /// Close all listeners of the master: the workers drain the backlog and nothing new comes in.
     StopListening,
-    /// Nothing is left: exit. The last action ever.
+    /// Nothing is left: exit. The last action, but for the answers to requests of the same round.
     Exit {
         /// The exit status.
         code: u8,

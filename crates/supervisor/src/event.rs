@@ -215,6 +215,7 @@ pub enum Event {
     /// This program was executed in the place of the one before, and holds all that it held.
     Replaced,
 
-    /// The moment of [`crate::Supervisor::next_deadline`] has come. Harmless at any other moment.
+    /// The moment of [`crate::Supervisor::next_deadline`] has come, and all that was said before it has been told. Harmless at
+    /// any other moment.
     Tick,
 }

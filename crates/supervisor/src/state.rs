@@ -58,8 +58,11 @@ impl State {
                     fleet.log(Fact::IgnoredWhileStopping);
                     return self;
                 }
-                Self::Over => return self,
+                Self::Over => {}
             }
+        }
+        if let Self::Over = self {
+            return over(fleet, event);
         }
         match event {
             Event::Unit { role, origin } => {
@@ -491,6 +494,15 @@ fn asks_for_change(event: Event) -> bool {
         | Event::Replaced
         | Event::Tick => false,
     }
+}
+
+/// What is told in the round in which the exit was decided: only requests are answered.
+fn over(fleet: &mut Fleet, event: Event) -> State {
+    refuse(fleet, event, FailureReason::Stopping.into());
+    if let Event::Stop { ticket, .. } = event {
+        fleet.emit(Action::Outcome { ticket, result: Ok(()) });
+    }
+    State::Over
 }
 
 /// Answers the ticket of a request that will not be looked at.

@@ -16,16 +16,22 @@ use crate::worker::Worker;
 
 /// The master's decisions.
 ///
-/// The shell is one loop:
+/// The shell is one loop. A round of it:
 ///
 /// 1. wait until something happens, or until [`Self::next_deadline`];
-/// 2. translate what happened into events, in this order: signals and requests of the control socket, control messages
-///    of molds and workers, exits of children, overdue requests; [`Event::Tick`] when nothing else;
-/// 3. for each event call [`Self::handle`], then perform what [`Self::poll_action`] gives until it gives nothing.
+/// 2. reap, and translate what has happened into events, each of which goes to [`Self::handle`]. First signals; then what
+///    molds, workers and other masters say, the end of another master included; then the exits of children; then requests
+///    of the control socket; [`Event::Tick`] at last, if the deadline has come;
+/// 3. perform what [`Self::poll_action`] gives until it gives nothing, and tell what comes of it at once. Then look for
+///    overdue requests, and go on with this step if there are any.
 ///
 /// The order in step 2 is part of the contract. A stop signal sent to the whole process group reaches workers too: when
-/// the signal is handled before their exits, they are not replaced. And a worker that said that it was ready, or why it
-/// cannot boot, before it died is judged by what it said.
+/// the signal is handled before their exits, they are not replaced. A worker that said that it was ready, or why it
+/// cannot boot, before it died is judged by what it said. And deadlines are judged by [`Event::Tick`] alone, behind all that
+/// was said in time: the shell may have slept, or stood still, beyond several at once.
+///
+/// So is it that actions wait for the end of the round: a process that was reaped is forgotten by then, so that no signal
+/// meant for it reaches another one under its number, and none is started under a number whose end is yet to be told.
 ///
 /// Events about processes that the supervisor does not know (any more) change nothing.
 #[derive(Debug)]
@@ -91,19 +97,21 @@ impl Supervisor {
     /// Takes in one event. Time never goes back: an earlier `now` is taken for the latest one.
     pub fn handle(&mut self, now: Instant, event: Event) {
         self.now = self.now.max(now);
-        let (fleet, now) = (&mut self.fleet, self.now);
-        self.state = mem::replace(&mut self.state, State::Over).on(fleet, now, event);
-        loop {
-            let fleet = &mut self.fleet;
-            self.state = mem::replace(&mut self.state, State::Over).expire(fleet, now).settle(fleet, now);
+        let now = self.now;
+        self.change(|state, fleet| state.on(fleet, now, event).settle(fleet, now));
+        if event == Event::Tick {
             // A limit of zero is due as soon as it is set.
-            if self.next_deadline().is_none_or(|deadline| deadline > now) {
-                break;
+            while self.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.change(|state, fleet| state.expire(fleet, now).settle(fleet, now));
             }
         }
         if cfg!(debug_assertions) {
-            self.check_invariants();
+            self.check_invariants(event);
         }
+    }
+
+    fn change(&mut self, next: impl FnOnce(State, &mut Fleet) -> State) {
+        self.state = next(mem::replace(&mut self.state, State::Over), &mut self.fleet);
     }
 
     /// The next deed, oldest first.
@@ -111,7 +119,7 @@ impl Supervisor {
         self.fleet.poll_action()
     }
 
-    /// When to send [`Event::Tick`] at the latest. Later than the latest event, or `None` when time changes nothing.
+    /// When to send [`Event::Tick`]; `None` when time changes nothing. After one it is later than that.
     pub fn next_deadline(&self) -> Option<Instant> {
         let of_state = match &self.state {
             State::Up(up) => up.next_deadline(&self.fleet, self.now),

@@ -94,7 +94,7 @@ impl State {
         graceful: bool,
         ticket: Option<Ticket>,
     ) -> Self {
-        if fleet.unit.role != Role::Main || matches!(self, Self::Over) {
+        if fleet.unit.role != Role::Main {
             return self.stop(fleet, now, graceful, ticket);
         }
         fleet.stop_successor(quick);
@@ -116,7 +116,6 @@ impl State {
         fleet.unit.origin = false;
         match fleet.unit.role {
             Role::Free | Role::Main => self,
-            Role::Waiting if matches!(self, Self::Over) => self,
             Role::Waiting => {
                 fleet.log(Fact::Orphaned);
                 self.stop(fleet, now, true, None)

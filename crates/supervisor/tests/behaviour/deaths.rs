@@ -217,3 +217,15 @@ fn events_about_strangers_change_nothing() {
     }
     assert_eq!(rig.facts, []);
 }
+
+#[test]
+fn readiness_that_was_told_in_time_counts_when_the_master_has_slept_beyond_the_deadline() {
+    let mut rig = Rig::new(Config::default(), PLAN);
+    rig.tell(Event::Start);
+    rig.mold_gets_ready(1);
+    rig.now += seconds(3600);
+    assert_eq!(rig.tell(ready(1)), []);
+    assert_eq!(rig.tell(ready(2)), [Action::Serving], "it is heard second, and was ready in time");
+    assert_eq!(rig.tell(Event::Tick), []);
+    assert!(rig.workers().iter().all(|(.., serves)| *serves));
+}

@@ -160,3 +160,15 @@ fn stop_during_a_roll_stops_old_and_new() {
     rig.tell(mold_died(1));
     assert_eq!(rig.tell(mold_died(2)), [EXIT]);
 }
+
+#[test]
+fn requests_of_the_round_in_which_the_server_exits_are_answered() {
+    let mut rig = Rig::serving(1);
+    rig.signal(Signal::Quit);
+    rig.tell(left(1));
+    assert_eq!(rig.tell(mold_died(1)), [Action::Exit { code: 0 }]);
+    let refused = outcome(1, Err(FailureReason::Stopping));
+    assert_eq!(rig.tell(Event::Reload { ticket: Ticket(1) }), [refused]);
+    assert_eq!(rig.tell(Event::Stop { graceful: true, ticket: Ticket(2) }), [outcome(2, Ok(()))]);
+    assert_eq!(rig.tell(Event::SuccessorExited { cause: CauseId::NONE }), []);
+}

@@ -51,6 +51,11 @@ impl Admin {
         }
     }
 
+    /// Whether a process is there whose end is still to be told.
+    pub(crate) fn is_there(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Judges the whole after an event. `speaks`: of two masters this is the one that answers.
     pub(crate) fn judge(&self, speaks: bool) {
         let wanted = self.wanted.filter(|_| speaks);

@@ -3,9 +3,12 @@
 //! The laws are judged from outside: by what was asked for, by which processes there are, and by what the service manager
 //! sees.
 
+use std::collections::BTreeMap;
+
 use supervisor::unit::{FAILED, RESTART, Role, Told};
 use supervisor::{CauseId, Event, Generation, Phase, Signal, Supervisor};
 
+use crate::process::Mold;
 use crate::schedule::{CALM, Setting};
 use crate::world::{Next, World};
 
@@ -60,6 +63,8 @@ struct Seen {
     /// The end of the mold of the first boot.
     first_mold: Option<MoldEnd>,
     handed_over: bool,
+    /// The master before this one is gone, and has handed the unit over to no other.
+    orphaned: bool,
 }
 
 impl Beside {
@@ -138,8 +143,37 @@ impl Beside {
         self.complained = false;
     }
 
-    /// Something that is told has gone wrong.
-    pub(crate) fn complain(&mut self, event: &Event) {
+    /// Whether the master before this one lives, as far as is known.
+    pub(crate) fn has_origin(&self) -> bool {
+        self.origin
+    }
+
+    /// Whether a new master is there whose end is still to be told.
+    pub(crate) fn has_successor(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    /// Takes note of what the supervisor is about to be told.
+    pub(crate) fn before(&mut self, event: &Event, molds: &BTreeMap<Generation, Mold>) {
+        match event {
+            Event::MoldExited { generation, status, .. } => {
+                if !self.committed {
+                    let said = molds[generation].said || self.complained;
+                    self.seen.first_mold = Some(MoldEnd { status: *status, said });
+                }
+                self.complained |= *status != Some(0);
+            }
+            Event::SuccessorReady { .. } => {
+                self.successor.iter_mut().for_each(|successor| successor.serves = true);
+            }
+            Event::SuccessorExited { .. } => self.successor = None,
+            Event::HandedOver => self.role = Role::Main,
+            Event::OriginGone => {
+                self.origin = false;
+                self.seen.orphaned |= self.role == Role::Waiting;
+            }
+            _ => {}
+        }
         let of_mold = matches!(event, Event::MoldFailed { said: true, .. } | Event::MoldUnfit { .. });
         let of_worker = matches!(event, Event::WorkerBootFailed { .. } | Event::ForkFailed { .. });
         self.complained |= of_mold || of_worker;
@@ -166,8 +200,15 @@ impl Beside {
         }
     }
 
-    /// Judges what the manager knows, after all actions of an event.
-    pub(crate) fn judge_told(&self) {
+    /// Whether this master has to leave since the unit is not its own.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.seen.orphaned
+    }
+
+    /// Judges what has become of the unit, after all actions of an event.
+    pub(crate) fn judge_event(&self, phase: Phase) {
+        let leaves = matches!(phase, Phase::Delaying | Phase::Stopping | Phase::Over);
+        assert!(!self.seen.orphaned || leaves, "unit: one that was never handed the unit leaves it");
         assert!(self.told != Told::Ready || self.seen.serving, "unit: told to be ready, and nothing serves yet");
     }
 
@@ -276,7 +317,8 @@ impl World {
             return;
         }
         self.beside.preparing = None;
-        let ended = self.beside.role == Role::Main && self.beside.seen.unit_stopped;
+        // In the round in which the unit ends it may be started, and has to be stopped.
+        let ended = self.beside.role == Role::Main && self.beside.seen.unit_stopped && self.missed.is_none();
         assert!(!ended, "unit: no master is started in one that was stopped");
         if self.now < CALM && self.dice.percent(15) {
             self.tell(Event::SuccessorFailed { cause: CauseId::NONE });
@@ -293,14 +335,12 @@ impl World {
         if let Some(successor) = &mut self.beside.successor
             && (successor.number, successor.serves, successor.stopped) == (number, false, false)
         {
-            successor.serves = true;
             self.tell(Event::SuccessorReady { takes_over: number.is_multiple_of(2) });
         }
     }
 
     pub(crate) fn successor_dies(&mut self, number: u32) {
         if self.beside.successor.is_some_and(|successor| successor.number == number) {
-            self.beside.successor = None;
             self.tell(Event::SuccessorExited { cause: CauseId::NONE });
         }
     }
@@ -318,17 +358,9 @@ impl World {
         }
         // It hands over to one that serves.
         if hands_over && self.beside.seen.serving {
-            self.beside.role = Role::Main;
             self.tell(Event::HandedOver);
         }
-        let orphaned = self.beside.role == Role::Waiting;
-        if orphaned {
-            self.laws.want_stop(self.now, false);
-        }
-        self.beside.origin = false;
         self.tell(Event::OriginGone);
-        let leaves = matches!(self.supervisor.phase(), Phase::Delaying | Phase::Stopping | Phase::Over);
-        assert!(!orphaned || leaves, "unit: one that was never handed the unit leaves it");
     }
 }
 
@@ -348,11 +380,6 @@ impl World {
 
     /// A mold is reaped.
     pub(crate) fn mold_reaped(&mut self, generation: Generation, status: Option<u8>) {
-        let said = self.molds[&generation].said;
-        if !self.beside.committed {
-            self.beside.seen.first_mold = Some(MoldEnd { status, said: said || self.beside.complained });
-        }
-        self.beside.complained |= status != Some(0);
         self.tell(Event::MoldExited { generation, status, cause: CauseId::NONE });
     }
 }

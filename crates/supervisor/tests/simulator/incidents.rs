@@ -58,6 +58,7 @@ impl World {
                     self.mold_dies(generation, None);
                 }
             }
+            Incident::StandStill(time) => self.stand_still(time),
             Incident::KillAdmin => self.kill_admin(),
             Incident::KillSuccessor => self.kill_successor(),
             Incident::OriginEnds { hands_over } => self.origin_ends(hands_over),
@@ -91,6 +92,9 @@ impl World {
             Event::MoldUnfit { generation, .. } | Event::MoldUnreachable { generation } => {
                 (None, self.molds.get_mut(&generation).filter(|mold| mold.life != MoldLife::Gone))
             }
+            Event::SuccessorReady { .. } | Event::SuccessorExited { .. } => return !self.beside.has_successor(),
+            Event::OriginGone => return !self.beside.has_origin(),
+            Event::AdminExited { .. } => return !self.admin.is_there(),
             Event::ForkFailed { worker, .. } => return !self.workers.contains_key(&worker),
             _ => return false,
         };

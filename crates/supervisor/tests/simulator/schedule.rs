@@ -35,6 +35,8 @@ pub(crate) enum Incident {
     KillMold(usize),
     /// The new master program is killed.
     KillSuccessor,
+    /// The master does not run for this time, while everything else does.
+    StandStill(Duration),
     /// The admin process is killed.
     KillAdmin,
     /// The master before this one leaves the unit to this one, or dies.
@@ -150,7 +152,8 @@ fn incident(dice: &mut Dice, stops: bool) -> Incident {
         58..61 => Incident::Signal(Signal::Winch { honoured: dice.percent(80) }),
         61 => Incident::Signal(Signal::Usr1),
         62 => Incident::KillAdmin,
-        63..66 => Incident::Signal(Signal::Usr2),
+        63 => Incident::StandStill(stand_still(dice)),
+        64..66 => Incident::Signal(Signal::Usr2),
         66..69 => Incident::Upgrade(dice.pick(&[None, Some(Way::TwoMasters), Some(Way::InPlace)])),
         69..71 => Incident::KillSuccessor,
         71..78 => Incident::KillWorker(usize::try_from(dice.below(16)).unwrap()),
@@ -165,6 +168,12 @@ fn incident(dice: &mut Dice, stops: bool) -> Incident {
         102 => Incident::Signal(Signal::Int),
         _ => Incident::Stop { graceful: dice.percent(70) },
     }
+}
+
+/// A moment in which several things happen, or a pause of the container.
+fn stand_still(dice: &mut Dice) -> Duration {
+    let longest_ms = dice.pick(&[5, 50, 1_000, 4_000, 12_000]);
+    dice.ms(0, longest_ms)
 }
 
 fn health(dice: &mut Dice) -> Health {

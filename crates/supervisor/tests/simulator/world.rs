@@ -1,6 +1,6 @@
 //! The model of the world: a clock, processes, an operator. It does what the supervisor says, after a while, or not quite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use supervisor::{
@@ -38,6 +38,7 @@ pub(crate) enum Next {
     AdminDies { number: u32, no_address: bool },
     PreflightEnds(u32, bool),
     Resume { replaced: bool },
+    Wake,
     Calm,
 }
 
@@ -55,8 +56,12 @@ pub(crate) struct World {
     pub(crate) code: Code,
     pub(crate) preflights: u32,
     pub(crate) config: Config,
-    /// While one program takes the place of another: what it will hand over, and what happens meanwhile.
-    pub(crate) between: Option<(Snapshot, Vec<Event>)>,
+    /// What one program hands over while another takes its place.
+    pub(crate) between: Option<Snapshot>,
+    /// What has happened while the master does not look.
+    pub(crate) missed: Option<Vec<Event>>,
+    /// What it has still to hear of the round.
+    pub(crate) rest: VecDeque<Event>,
     tickets: u64,
     queue: BTreeMap<(Instant, u64), Next>,
     queued: u64,
@@ -81,6 +86,8 @@ impl World {
             preflights: 0,
             config: schedule.config,
             between: None,
+            missed: None,
+            rest: VecDeque::new(),
             tickets: 0,
             queue: BTreeMap::new(),
             queued: 0,
@@ -105,7 +112,7 @@ impl World {
             // The shell is a little late, as shells are.
             let tick =
                 self.supervisor.next_deadline().map(|deadline| deadline + Duration::from_micros(deadline.0 % 900));
-            let tick = tick.filter(|_| self.between.is_none());
+            let tick = tick.filter(|_| self.missed.is_none());
             match (next, tick) {
                 (Some(next), tick) if tick.is_none_or(|tick| next <= tick) => {
                     self.now = self.now.max(next);
@@ -114,7 +121,7 @@ impl World {
                 }
                 (_, Some(tick)) => {
                     self.now = self.now.max(tick);
-                    self.tell(Event::Tick);
+                    self.tick();
                 }
                 (Some(_), None) | (None, None) => panic!("liveness: nothing will ever happen"),
             }
@@ -151,10 +158,28 @@ impl World {
         self.at(self.now + delay, next);
     }
 
-    pub(crate) fn tell(&mut self, mut event: Event) {
-        if let Some((_, missed)) = &mut self.between {
+    /// Something has happened. Without anything else the round is over then.
+    pub(crate) fn tell(&mut self, event: Event) {
+        if let Some(missed) = &mut self.missed {
             return missed.push(event);
         }
+        self.hear(event);
+        if self.rest.is_empty() {
+            self.tick();
+        }
+    }
+
+    /// The end of a round.
+    pub(crate) fn tick(&mut self) {
+        let due = self.supervisor.next_deadline().is_some_and(|deadline| deadline <= self.now);
+        if due && self.missed.is_none() {
+            self.hear(Event::Tick);
+            let next = self.supervisor.next_deadline();
+            assert!(next.is_none_or(|deadline| deadline > self.now), "a deadline in the past");
+        }
+    }
+
+    fn hear(&mut self, mut event: Event) {
         if self.is_unheard(&event) {
             return;
         }
@@ -162,18 +187,22 @@ impl World {
         self.causes.label(&mut event, &self.supervisor);
         self.note(|| format!("  → {event:?}"));
         self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
-        self.beside.complain(&event);
+        self.beside.before(&event, &self.molds);
+        if event == Event::OriginGone && self.beside.is_orphaned() {
+            self.laws.want_stop(self.now, false);
+        }
         self.admin.before(self.now, &event);
         self.supervisor.handle(self.now, event);
         self.beside.note(&self.supervisor);
         while let Some(action) = self.supervisor.poll_action() {
             self.note(|| format!("       {action:?}"));
             self.causes.judge(&action);
+            self.judge_round(&action);
             self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
             executes |= action == Action::Execute;
             self.perform(action);
         }
-        self.beside.judge_told();
+        self.beside.judge_event(self.supervisor.phase());
         if !self.laws.exited() {
             self.admin.judge(self.speaks_for_itself());
         }
@@ -181,6 +210,21 @@ impl World {
             self.execute();
         }
         self.laws.after(self.now, &self.supervisor, &self.molds, &self.workers);
+    }
+
+    /// What was said in time counts, however late it is heard.
+    fn judge_round(&self, action: &Action) {
+        let said = |event: Event| self.rest.contains(&event);
+        match *action {
+            Action::Kill { worker, why: KillReason::BootTimeout } => {
+                assert!(!said(Event::WorkerReady { worker }), "it was ready, and is killed for not being");
+            }
+            Action::AbandonPreflight => {
+                let passed = self.rest.contains(&Event::PreflightPassed);
+                assert!(!passed || self.laws.stop_wanted(), "it had passed, and is given up");
+            }
+            _ => {}
+        }
     }
 
     /// Nothing goes wrong any more: everything must come right, and then the server is stopped.
@@ -229,7 +273,7 @@ impl World {
             Next::Request(id) => self.request(id),
             Next::RequestEnds(id, number) => self.request_ends(id, number),
             // The scoreboard is looked at again by the next program.
-            Next::Overdue(id, number) if self.between.is_some() => {
+            Next::Overdue(id, number) if self.missed.is_some() => {
                 self.after(Duration::from_millis(1), Next::Overdue(id, number));
             }
             Next::Overdue(id, number) => {
@@ -246,6 +290,7 @@ impl World {
                     });
                 }
             }
+            Next::Wake => self.wake(),
             Next::Resume { replaced } => self.resume(replaced),
             Next::SuccessorStarts(number) => self.successor_starts(number),
             Next::SuccessorServes(number) => self.successor_serves(number),
@@ -258,10 +303,7 @@ impl World {
     pub(crate) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        // A client that asks a master which is done sees its end.
-        if !self.laws.exited() {
-            self.laws.ticket(ticket);
-        }
+        self.laws.ticket(ticket);
         ticket
     }
 }
