@@ -1,5 +1,5 @@
-//! Listeners and accepting: where newcomers come from, whether there is room for them, and pauses when there is none. See
-//! accept4(2).
+//! Listeners and accepting: where new connections come from, whether there is room for them, and pauses when there is
+//! none. See accept4(2).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,10 +14,10 @@ use crate::notices::Notice;
 use crate::table::{Source, Table, Token, is_readable};
 use crate::transfer::{Arrival, Peers, Queue};
 
-/// How long newcomers are left alone when there is no room for them.
+/// How long new connections are left alone when there is no room for them.
 const PAUSE_MS: u64 = 100;
-/// How often in a row, once in each pause, a worker without room leaves newcomers to others at which nothing moves. Counted
-/// rather than timed: a machine that stood still is no fault of theirs.
+/// How often in a row, once in each pause, a worker without room leaves new connections to others at which nothing
+/// moves. Counted rather than timed: a machine that stood still is no fault of theirs.
 const VAIN_PAUSES: u32 = 10;
 /// With fewer connections a worker keeps its place in the order in which idle workers are woken.
 const MANY: usize = 64;
@@ -30,20 +30,20 @@ struct Listener {
     proxy: Option<Versions>,
 }
 
-/// Where newcomers come in.
+/// Where new connections come in.
 #[derive(Debug, Default)]
-pub(crate) struct AcceptGate {
+pub(crate) struct Acceptor {
     listeners: Vec<Listener>,
     /// The other workers, which may have room.
     peers: Option<Peers>,
     paused_until_ms: Option<u64>,
     /// The process had no descriptor or memory left for the last one that came.
     in_trouble: bool,
-    /// Newcomers are left to others that have room.
+    /// New connections are left to others that have room.
     left: Option<Left>,
 }
 
-/// How often newcomers were left to others since those did something, and what that was.
+/// How often new connections were left to others since those did something, and what that was.
 #[derive(Clone, Copy, Debug)]
 struct Left {
     pauses: u32,
@@ -99,9 +99,9 @@ impl Listener {
     }
 }
 
-impl AcceptGate {
-    /// Adds a listener and makes it non-blocking, whatever state it was inherited in. With `proxy` each connection has to
-    /// begin with a header of the PROXY protocol.
+impl Acceptor {
+    /// Adds a listener and makes it non-blocking, whatever state it was inherited in. With `proxy` each connection has
+    /// to begin with a header of the PROXY protocol.
     ///
     /// # Errors
     /// Those of ioctl(2) `FIONBIO` and epoll_ctl(2).
@@ -148,7 +148,7 @@ impl AcceptGate {
     }
 
     /// Takes a connection from a backlog or from another worker, in turns.
-    pub(crate) fn newcomer(&mut self, connections: &mut Connections) -> Option<Token> {
+    pub(crate) fn let_in(&mut self, connections: &mut Connections) -> Option<Token> {
         if connections.schedule.is_queue_first() {
             self.take_from_queue(connections).or_else(|| self.accept(connections))
         } else {
@@ -162,7 +162,7 @@ impl AcceptGate {
             return None;
         }
         // No room is made for what is not there.
-        if connections.is_full() && !(self.newcomer_waits() && self.has_room(connections)) {
+        if connections.is_full() && !(self.connection_waits() && self.has_room(connections)) {
             return None;
         }
         for index in connections.schedule.listeners(self.listeners.len()) {
@@ -225,9 +225,9 @@ impl AcceptGate {
         }
     }
 
-    /// There is no descriptor for a newcomer: leaves it to others, or makes room by closing a connection, since a new client
-    /// must not wait until another has gone. Without one to close, stops listening for a moment: a level-triggered
-    /// listener that cannot be served would spin.
+    /// There is no descriptor for a new connection: leaves it to others, or makes room by closing another, since a new
+    /// client must not wait until another has gone. Without one to close, stops listening for a moment: a
+    /// level-triggered listener that cannot be served would spin.
     fn cannot_accept(&mut self, errno: Errno, connections: &mut Connections) {
         self.in_trouble = true;
         connections.notices.cannot_accept(errno, now_ms());
@@ -235,21 +235,21 @@ impl AcceptGate {
     }
 
     /// Tells whether a connection waits in a backlog.
-    fn newcomer_waits(&mut self) -> bool {
+    fn connection_waits(&mut self) -> bool {
         for listener in self.listeners.iter_mut().filter(|listener| listener.ready) {
             listener.ready = is_readable(&listener.fd);
         }
         self.listeners.iter().any(|listener| listener.ready)
     }
 
-    /// Makes room for one more connection. False: newcomers are left alone for a moment. A worker that leaves takes what
-    /// it can.
+    /// Makes room for one more connection. False: new connections are left alone for a moment. A worker that leaves
+    /// takes what it can.
     fn has_room(&mut self, connections: &mut Connections) -> bool {
         connections.schedule.is_leaving() || !connections.is_full() || self.make_room_or_leave(connections)
     }
 
-    /// Leaves newcomers to others that have room, or else closes a connection; without any, newcomers have to wait.
-    /// Returns whether there is room now.
+    /// Leaves new connections to others that have room, or else closes a connection; without any, new connections have
+    /// to wait. Returns whether there is room now.
     fn make_room_or_leave(&mut self, connections: &mut Connections) -> bool {
         let left = self.is_left_to_others(connections);
         if left {
@@ -265,7 +265,7 @@ impl AcceptGate {
     }
 
     /// Tells whether others have room and take what comes. What they show is a claim: when nothing moves there for
-    /// a while, newcomers are let in here.
+    /// a while, new connections are let in here.
     fn is_left_to_others(&mut self, connections: &Connections) -> bool {
         let Some(peers) = self.peers.as_ref().filter(|_| !connections.schedule.is_leaving()) else { return false };
         if !peers.one_has_room() {
@@ -277,8 +277,8 @@ impl AcceptGate {
         before < VAIN_PAUSES
     }
 
-    /// Wakes a worker that sleeps and has room, with an empty message: the kernel wakes one for each newcomer, and that was
-    /// this one.
+    /// Wakes a worker that sleeps and has room, with an empty message: the kernel wakes one for each new connection,
+    /// and that was this one.
     fn wake_another(&self, connections: &Connections) {
         if let Some(queue) = &connections.queue
             && self.peers.as_ref().is_some_and(Peers::one_sleeps_with_room)
@@ -287,7 +287,7 @@ impl AcceptGate {
         }
     }
 
-    /// Stops watching for newcomers for a moment.
+    /// Stops watching for new connections for a moment.
     fn pause(&mut self, connections: &Connections) {
         self.unwatch(connections);
         self.paused_until_ms = Some(now_ms() + PAUSE_MS);
@@ -302,8 +302,8 @@ impl AcceptGate {
         self.watch(connections);
     }
 
-    /// Goes to the end of the line in which idle workers wait: the kernel wakes the first that sleeps, and that one would
-    /// get all connections that come to stay.
+    /// Goes to the end of the line in which idle workers wait: the kernel wakes the first that sleeps, and that one
+    /// would get all connections that come to stay.
     pub(crate) fn let_others_go_first(&mut self, connections: &mut Connections) {
         if !connections.table.take_came_to_stay() || connections.len() < MANY || self.is_paused() {
             return;
@@ -334,7 +334,7 @@ impl AcceptGate {
     }
 
     fn register(&self, connections: &Connections) {
-        // If this fails there is no memory; a newcomer is seen at the next attempt.
+        // If this fails there is no memory; a new connection is seen at the next attempt.
         if let Some(queue) = connections.queue.as_ref().filter(|_| !connections.schedule.is_transferring()) {
             let _ = connections.table.watch_source(queue.as_fd(), Source::Queue);
         }

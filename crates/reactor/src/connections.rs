@@ -205,14 +205,15 @@ impl Connections {
         let Some(connection) = self.table.get_mut(token) else { return };
         let mut after = after;
         let ends = matches!(after, After::Close | After::End);
-        // What is still to come of the body would be taken for the next request; and what comes behind the last request of
-        // a connection would destroy the response on its way, if the connection were closed before it comes.
+        // What is still to come of the body would be taken for the next request; and what comes behind the last request
+        // of a connection would destroy the response on its way, if the connection were closed before it comes.
         if (after != After::Abort && !connection.body_is_read()) || (ends && connection.may_send_more()) {
             connection.spoil_input();
             after = After::Close;
         }
         if after == After::Abort {
-            // Not merely closed: a child that the application forked may hold the descriptor, and the client would wait.
+            // Not merely closed: a child that the application forked may hold the descriptor, and the client would
+            // wait.
             let _ = rustix::net::shutdown(&connection.fd, Shutdown::Both);
             self.close(token);
         } else if connection.outbox.is_empty() {

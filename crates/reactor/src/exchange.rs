@@ -25,8 +25,8 @@ pub struct Request<'a> {
     pub body_bytes: u64,
 }
 
-/// The request that `Turn::Request` announced, until [`ActiveRequest::finish`] or [`ActiveRequest::detach`]. Of one whose
-/// connection is gone there is nothing, and nothing can be sent.
+/// The request that `Turn::Request` announced, until [`ActiveRequest::finish`] or [`ActiveRequest::detach`]. Of one
+/// whose connection is gone there is nothing, and nothing can be sent.
 #[derive(Debug)]
 pub struct ActiveRequest<'a> {
     connections: &'a mut Connections,
@@ -78,8 +78,8 @@ impl<'a> ActiveRequest<'a> {
         self.connection()?.streamed_body()
     }
 
-    /// Appends to `out` what there is of a body that the application reads itself, without waiting. Invites a client that
-    /// wants to be asked for its body.
+    /// Appends to `out` what there is of a body that the application reads itself, without waiting. Invites a client
+    /// that wants to be asked for its body.
     ///
     /// # Errors
     /// The client is gone, too slow, or sends what is no body; [`ActiveRequest::refuse`] answers it.
@@ -105,8 +105,8 @@ impl<'a> ActiveRequest<'a> {
         self.connection().is_none_or(Connection::client_left)
     }
 
-    /// Sends parts of a response in order. What the socket does not take now is copied, to memory or to a file, and sent
-    /// later. When more is in memory than [`crate::Responses::buffer_bytes`] no file would take it.
+    /// Sends parts of a response in order. What the socket does not take now is copied, to memory or to a file, and
+    /// sent later. When more is in memory than [`crate::Responses::buffer_bytes`] no file would take it.
     ///
     /// # Errors
     /// The client is gone; [`ActiveRequest::finish`] with [`After::Abort`] is all that is left.

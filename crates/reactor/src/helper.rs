@@ -1,13 +1,13 @@
 //! The helper: a thread that drives the connections while the application works. It knows nothing of the application.
 //!
 //! The reactor is the worker's own. When a request goes to the application while other connections are open, the worker
-//! lends it: lays it where the helper finds it. A call that is short ends before the helper has looked twice, and has cost
-//! the worker an uncontended lock or two. During a long one the helper reads, writes and keeps time limits in the
+//! lends it: lays it where the helper finds it. A call that is short ends before the helper has looked twice, and has
+//! cost the worker an uncontended lock or two. During a long one the helper reads, writes and keeps time limits in the
 //! worker's stead, and gives connections with complete requests to other workers. It never accepts and never takes from
 //! the queue: a busy worker takes no new work.
 //!
-//! The helper is made when it is first needed. While the worker works it looks every 2 ms; when the worker has been idle
-//! for some looks, the helper sleeps until it is needed again: no timer runs in an idle server.
+//! The helper is made when it is first needed. While the worker works it looks every 2 ms; when the worker has been
+//! idle for some looks, the helper sleeps until it is needed again: no timer runs in an idle server.
 //!
 //! A child that the application forks has no helper, and the lock may be held for ever there: see
 //! [`SharedReactor::abandon`].
@@ -147,8 +147,8 @@ impl SharedReactor {
         *own = reactor;
     }
 
-    /// For a child that the application forked: from now on there are no connections here. Those that there were are the
-    /// parent's, which goes on with them, and so are epoll and the lock, which may never be released here.
+    /// For a child that the application forked: from now on there are no connections here. Those that there were are
+    /// the parent's, which goes on with them, and so are epoll and the lock, which may never be released here.
     pub fn abandon(&self) {
         let Ok(empty) = Reactor::new(Settings::default()) else {
             // Without descriptors there is no way on.

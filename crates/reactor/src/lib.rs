@@ -14,12 +14,12 @@
 //! }
 //! ```
 //!
-//! Nothing here blocks: [`Poller::wait`] is a handle of its own, so that a caller with a lock (Ruby's) can give the lock
-//! up around it. A connection is registered with epoll only when it has to wait; a client that sends its request at
-//! once and wants the connection closed costs accept, receive, send and close.
+//! Nothing here blocks: [`Poller::wait`] is a handle of its own, so that a caller with a lock (Ruby's) can give the
+//! lock up around it. A connection is registered with epoll only when it has to wait; a client that sends its request
+//! at once and wants the connection closed costs accept, receive, send and close.
 //!
-//! The worker keeps its reactor in a [`SharedReactor`], and lends it to a helper thread while the application works: see
-//! `helper`. Connections go to other workers and come from them through a queue: see `transfer`.
+//! The worker keeps its reactor in a [`SharedReactor`], and lends it to a helper thread while the application works:
+//! see `helper`. Connections go to other workers and come from them through a queue: see `transfer`.
 //!
 //! # Where things are
 //! Each file imports only what stands above it here.
@@ -42,7 +42,7 @@
 //! - A worker accepts, and takes from the queue, only in [`Reactor::turn`], so a busy worker never takes new work.
 //! - Between two requests the control socket is asked when that was 10 ms ago or longer, whatever else there is to do: see
 //!   `schedule`.
-//! - A worker without room neither accepts nor closes a connection for a newcomer while another worker has room, as far
+//! - A worker without room neither accepts nor closes a connection for a new one while another worker has room, as far
 //!   as the scoreboard knows.
 //! - No deadline, no timer: without connections the timeout is infinite, but for a second after a burst (see `conn/heap`).
 #![forbid(unsafe_code)]

@@ -15,8 +15,8 @@ pub enum Notice {
     CannotAccept(Errno),
     /// A request body could not be stored in a temporary file.
     CannotStoreBody(io::Error),
-    /// What a slow client has not taken of a response could not be stored in a temporary file: it stays in memory, and the
-    /// application waits for that client.
+    /// What a slow client has not taken of a response could not be stored in a temporary file: it stays in memory, and
+    /// the application waits for that client.
     CannotStoreResponse(io::Error),
     /// A connection without the proxy's header was closed: what was wrong. Told once until one has it.
     NoProxyHeader(&'static str),

@@ -1,5 +1,5 @@
-//! The worker's turns: what is done when `schedule` says what is next, what the caller waits for, and how a worker leaves.
-//! What becomes of each connection is in `connections`.
+//! The worker's turns: what is done when `schedule` says what is next, what the caller waits for, and how a worker
+//! leaves. What becomes of each connection is in `connections`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http1::proxy::Versions;
 use sys::memory::Shared;
 
-use crate::accept::AcceptGate;
+use crate::accept::Acceptor;
 use crate::conn::Patience;
 use crate::conn::heap::Trim;
 use crate::connections::{Connections, now_ms};
@@ -45,8 +45,8 @@ pub enum Turn {
 pub struct Leave {
     /// First take over what waits in the backlogs.
     pub drain: bool,
-    /// Others take from the queue: give them the connections. Otherwise none of them may be left, and what is in the queue
-    /// is served here.
+    /// Others take from the queue: give them the connections. Otherwise none of them may be left, and what is in the
+    /// queue is served here.
     pub transfer: bool,
     /// How long connections may stay idle that no other worker takes.
     pub linger_ms: u64,
@@ -56,7 +56,7 @@ pub struct Leave {
 #[derive(Debug)]
 pub struct Reactor {
     connections: Connections,
-    gate: AcceptGate,
+    acceptor: Acceptor,
     /// The control socket, while it is watched.
     control: Option<OwnedFd>,
     trim: Trim,
@@ -69,7 +69,7 @@ impl Reactor {
     /// No descriptors left.
     pub fn new(settings: Settings) -> io::Result<Self> {
         let connections = Connections::new(settings)?;
-        Ok(Self { connections, gate: AcceptGate::default(), control: None, trim: Trim::default() })
+        Ok(Self { connections, acceptor: Acceptor::default(), control: None, trim: Trim::default() })
     }
 
     /// Returns the handle to wait with.
@@ -77,13 +77,13 @@ impl Reactor {
         self.connections.table.poller().clone()
     }
 
-    /// Adds a listener and makes it non-blocking, whatever state it was inherited in. With `proxy` each connection has to
-    /// begin with a header of the PROXY protocol.
+    /// Adds a listener and makes it non-blocking, whatever state it was inherited in. With `proxy` each connection has
+    /// to begin with a header of the PROXY protocol.
     ///
     /// # Errors
     /// Those of ioctl(2) `FIONBIO` and epoll_ctl(2).
     pub fn add_listener(&mut self, fd: OwnedFd, proxy: Option<Versions>) -> io::Result<()> {
-        self.gate.add_listener(fd, proxy, &self.connections.table)
+        self.acceptor.add_listener(fd, proxy, &self.connections.table)
     }
 
     /// Joins the queue through which workers give connections to each other.
@@ -99,7 +99,7 @@ impl Reactor {
 
     /// Tells where the other workers show what they do, and which seat is this one's.
     pub fn watch_peers(&mut self, page: Arc<Shared>, seat: usize) {
-        self.gate.watch_peers(Peers::new(page, seat));
+        self.acceptor.watch_peers(Peers::new(page, seat));
     }
 
     /// Watches a control socket; [`Turn::Control`] tells when it can be read.
@@ -132,7 +132,7 @@ impl Reactor {
 
     /// Tells whether this worker has no room for a connection more.
     pub fn is_full(&self) -> bool {
-        self.gate.is_full(&self.connections)
+        self.acceptor.is_full(&self.connections)
     }
 
     /// Gives access to the request that [`Turn::Request`] announced.
@@ -175,8 +175,8 @@ impl Reactor {
                         return turn;
                     }
                 }
-                Next::Newcomer => {
-                    if let Some(token) = self.gate.newcomer(&mut self.connections) {
+                Next::NewConnection => {
+                    if let Some(token) = self.acceptor.let_in(&mut self.connections) {
                         self.connections.schedule.let_in();
                         if self.connections.look_at(token) {
                             return self.hand_out(token);
@@ -192,7 +192,7 @@ impl Reactor {
 
     /// Gives a complete request away when the others of its round have taken long and another worker is idle.
     fn is_better_served_elsewhere(&mut self, token: Token) -> bool {
-        self.connections.schedule.is_round_long() && self.gate.is_peer_idle() && self.connections.transfer(token)
+        self.connections.schedule.is_round_long() && self.acceptor.is_peer_idle() && self.connections.transfer(token)
     }
 
     fn hand_out(&mut self, token: Token) -> Turn {
@@ -201,7 +201,7 @@ impl Reactor {
         Turn::Request(token)
     }
 
-    /// There is no newcomer: decides how to go on (`None`: look again).
+    /// There is no new connection: decides how to go on (`None`: look again).
     fn rest(&mut self) -> Option<Turn> {
         match self.connections.schedule.rest(self.connections.len()) {
             Rest::Leave => match self.last_in_queue() {
@@ -216,14 +216,14 @@ impl Reactor {
     /// Takes what others gave away before they learned that no other worker is left.
     fn last_in_queue(&mut self) -> Option<Token> {
         self.connections.queue.iter_mut().for_each(Queue::set_ready);
-        self.gate.take_from_queue(&mut self.connections)
+        self.acceptor.take_from_queue(&mut self.connections)
     }
 
     /// Decides how long to wait, or closes those whose patience is over (`None`: look again).
     fn wait_or_expire(&mut self) -> Option<Turn> {
-        self.gate.let_others_go_first(&mut self.connections);
+        self.acceptor.let_others_go_first(&mut self.connections);
         let Connections { schedule, table, .. } = &self.connections;
-        let due = [schedule.due_ms(), self.trim.plan(now_ms), table.earliest_deadline(), self.gate.resume_at_ms()];
+        let due = [schedule.due_ms(), self.trim.plan(now_ms), table.earliest_deadline(), self.acceptor.resume_at_ms()];
         let Some(due) = due.into_iter().flatten().min() else { return Some(Turn::Wait(None)) };
         let now = now_ms();
         if due > now {
@@ -237,7 +237,8 @@ impl Reactor {
         self.run_timers(now, now)
     }
 
-    /// Does what is due, and closes connections whose time was over at a moment until which they were silent for certain.
+    /// Does what is due, and closes connections whose time was over at a moment until which they were silent for
+    /// certain.
     fn run_timers(&mut self, now: u64, silent_until: u64) -> Option<Turn> {
         if self.connections.schedule.due_ms().is_some_and(|at| at <= now) {
             match self.connections.schedule.mode() {
@@ -246,7 +247,7 @@ impl Reactor {
                 Mode::Serving => {}
             }
         }
-        self.gate.resume(now, &mut self.connections);
+        self.acceptor.resume(now, &mut self.connections);
         self.connections.expire(silent_until);
         None
     }
@@ -258,15 +259,15 @@ impl Reactor {
         let helper_drives = connections.schedule.driver() == Driver::Helper;
         for source in events.sources() {
             match source {
-                // Its request is not served yet: epoll would tell again and again of the next one, or of a body that the
-                // application has not asked for.
+                // Its request is not served yet: epoll would tell again and again of the next one, or of a body that
+                // the application has not asked for.
                 Source::Connection(token)
                     if helper_drives && connections.table.get(token).is_some_and(|it| it.has_request()) =>
                 {
                     connections.table.unwatch(token);
                 }
                 Source::Connection(token) => connections.line_up(token),
-                Source::Listener(index) => self.gate.set_ready(index),
+                Source::Listener(index) => self.acceptor.set_ready(index),
                 Source::Control => control = true,
                 Source::Queue => connections.queue.iter_mut().for_each(Queue::set_ready),
                 Source::Wake => connections.table.poller().drain_wake(),
@@ -279,7 +280,8 @@ impl Reactor {
     /// Stops accepting, and ends with [`Turn::Retired`] when all connections are completed.
     ///
     /// Kept-alive connections go to another worker. Without one they are told to close with their next response, and
-    /// closed after `linger_ms` without a request. A second call can only make it shorter, but may take the others away.
+    /// closed after `linger_ms` without a request. A second call can only make it shorter, but may take the others
+    /// away.
     pub fn retire(&mut self, leave: Leave) {
         let connections = &mut self.connections;
         let is_first = !connections.schedule.is_leaving();
@@ -288,9 +290,9 @@ impl Reactor {
             // What is drained goes to the queue in any case.
             connections.schedule.leave(false);
             if leave.drain {
-                self.gate.drain(BACKLOG, connections);
+                self.acceptor.drain(BACKLOG, connections);
             }
-            self.gate.close(&connections.table);
+            self.acceptor.close(&connections.table);
         }
         let (now, timeouts) = (now_ms(), connections.settings.timeouts);
         for (patience, patience_ms) in [
@@ -331,7 +333,7 @@ impl Reactor {
         if let Some(control) = &self.control {
             connections.table.unwatch_source(control.as_fd());
         }
-        self.gate.unwatch(connections);
+        self.acceptor.unwatch(connections);
     }
 
     #[cfg(test)]
@@ -349,8 +351,8 @@ impl Reactor {
         if let Some(control) = &self.control {
             let _ = connections.table.watch_source(control.as_fd(), Source::Control);
         }
-        if !self.gate.is_paused() {
-            self.gate.watch(connections);
+        if !self.acceptor.is_paused() {
+            self.acceptor.watch(connections);
         }
         true
     }

@@ -1,21 +1,21 @@
-//! Who is next: which mode the worker is in, which connections are in line, and whose turn it is. Pure: it reads no clock
-//! and does no I/O.
+//! Who is next: which mode the worker is in, which connections are in line, and whose turn it is. Pure: it reads no
+//! clock and does no I/O.
 //!
-//! A worker works in rounds: it serves the connections that epoll told of, then newcomers, then it asks epoll again.
-//! Between any two requests the control socket is asked, if that was long ago: a worker hears its master at the end of the
-//! request that it is in, however much there is to do.
+//! A worker works in rounds: it serves the connections that epoll told of, then new connections, then it asks epoll
+//! again. Between any two requests the control socket is asked, if that was long ago: a worker hears its master at the
+//! end of the request that it is in, however much there is to do.
 //!
-//! All of it goes by time and not by counting alone, since a request may last five microseconds or a minute. What counts
-//! are the moments that the caller notes anyway, at each request's beginning and end.
+//! All of it goes by time and not by counting alone, since a request may last five microseconds or a minute. What
+//! counts are the moments that the caller notes anyway, at each request's beginning and end.
 
 use std::collections::VecDeque;
 
-/// How many newcomers are let in before the others are asked.
-const NEWCOMERS: u32 = 16;
+/// How many new connections are let in before the others are asked.
+const NEW_CONNECTIONS: u32 = 16;
 /// For how long at most; but one has its turn in each round.
-const NEWCOMERS_NS: u64 = 10_000_000;
-/// The control socket is asked before the next request when that was so long ago. A request that lasts longer is followed
-/// by that question; of shorter ones none costs a system call for it.
+const NEW_CONNECTIONS_NS: u64 = 10_000_000;
+/// The control socket is asked before the next request when that was so long ago. A request that lasts longer is
+/// followed by that question; of shorter ones none costs a system call for it.
 const HEARING_NS: u64 = 10_000_000;
 /// Longer than this a connection waits for no others of its round while another worker is idle.
 const LONG_ROUND_NS: u64 = 2_000_000;
@@ -25,7 +25,7 @@ const TIMERS_NS: u64 = 100_000_000;
 /// What a worker is about. Times are milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// It serves, and lets newcomers in.
+    /// It serves, and lets new connections in.
     Serving,
     /// It leaves, and other workers take its connections. What the queue did not take is offered again at that moment.
     Transferring { offer_at_ms: Option<u64> },
@@ -38,7 +38,7 @@ pub(crate) enum Mode {
 pub(crate) enum Driver {
     /// The worker's own, in rounds.
     Worker,
-    /// The helper, while the application works. It lets no newcomer in and begins no round.
+    /// The helper, while the application works. It lets no new connection in and begins no round.
     Helper,
 }
 
@@ -52,13 +52,13 @@ pub(crate) enum Next<T> {
     /// Do what is due by now, and close connections whose time was over at a moment until which they were silent for
     /// certain.
     Timers { now_ms: u64, silent_until_ms: u64 },
-    /// Let a newcomer in, and then [`Schedule::let_in`]; when there is none, [`Schedule::rest`].
-    Newcomer,
+    /// Let a new connection in, and then [`Schedule::let_in`]; when there is none, [`Schedule::rest`].
+    NewConnection,
     /// Ask epoll, without sleeping.
     Ask,
 }
 
-/// What a worker does for which there is no newcomer.
+/// What a worker does for which there is no new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Leave: it was told to, and its last connection is gone.
@@ -74,8 +74,8 @@ pub(crate) enum Rest {
 enum Stage {
     /// So many of those that epoll told of are left.
     Known { left: usize },
-    /// So many newcomers may come yet.
-    Newcomers { left: u32, since: Moment },
+    /// So many new connections may come yet.
+    NewConnections { left: u32, since: Moment },
 }
 
 /// When something happened. The clock is looked at later, if at all.
@@ -104,7 +104,7 @@ enum Hearing {
     Due,
 }
 
-/// Where the next newcomer comes from.
+/// Where the next new connection comes from.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turns {
     /// The queue is asked before the listeners: they take turns.
@@ -164,7 +164,7 @@ impl<T> Schedule<T> {
         if let Hearing::Silence(moment) = &mut self.hearing {
             since_now(moment);
         }
-        if let Stage::Newcomers { since, .. } = &mut self.stage {
+        if let Stage::NewConnections { since, .. } = &mut self.stage {
             since_now(since);
         }
     }
@@ -210,7 +210,7 @@ impl<T> Schedule<T> {
                     return Next::Known(connection);
                 }
             }
-            self.stage = Stage::Newcomers { left: NEWCOMERS, since: Moment::Now };
+            self.stage = Stage::NewConnections { left: NEW_CONNECTIONS, since: Moment::Now };
             if self.now_ns.saturating_sub(self.timers_ns) >= TIMERS_NS {
                 self.timers_ns = self.now_ns;
                 let (now_ms, silent_until_ms) = (self.now_ns / 1_000_000, self.silent_until_ns / 1_000_000);
@@ -218,12 +218,14 @@ impl<T> Schedule<T> {
             }
         }
         match self.stage {
-            Stage::Newcomers { left, since } if left > 0 && since.age_ns(self.now_ns) < NEWCOMERS_NS => Next::Newcomer,
+            Stage::NewConnections { left, since } if left > 0 && since.age_ns(self.now_ns) < NEW_CONNECTIONS_NS => {
+                Next::NewConnection
+            }
             _ => Next::Ask,
         }
     }
 
-    /// Decides what to do when there is no newcomer and so many connections are open.
+    /// Decides what to do when there is no new connection and so many connections are open.
     pub(crate) fn rest(&self, open: usize) -> Rest {
         if self.is_leaving() && open == 0 {
             Rest::Leave
@@ -255,10 +257,10 @@ impl<T> Schedule<T> {
         self.turns.listener = listener + 1;
     }
 
-    /// A newcomer was let in, from a listener or from the queue: the other has its turn.
+    /// A new connection was let in, from a listener or from the queue: the other has its turn.
     pub(crate) fn let_in(&mut self) {
         self.turns.queue_first ^= true;
-        if let Stage::Newcomers { left, .. } = &mut self.stage {
+        if let Stage::NewConnections { left, .. } = &mut self.stage {
             *left = left.saturating_sub(1);
         }
     }
@@ -313,7 +315,7 @@ impl<T> Schedule<T> {
         self.mode
     }
 
-    /// Tells whether no newcomer is let in any more.
+    /// Tells whether no new connection is let in any more.
     pub(crate) fn is_leaving(&self) -> bool {
         self.mode != Mode::Serving
     }
@@ -356,14 +358,14 @@ mod tests {
         /// Requests that began since.
         late: u32,
         heard: u32,
-        newcomers: u32,
+        new_connections: u32,
         known: u32,
     }
 
     impl Saturated {
         fn new() -> Self {
             let schedule = Schedule::new();
-            Self { schedule, now_ns: 1, said_ns: None, late: 0, heard: 0, newcomers: 0, known: 0 }
+            Self { schedule, now_ns: 1, said_ns: None, late: 0, heard: 0, new_connections: 0, known: 0 }
         }
 
         fn say(&mut self) {
@@ -395,8 +397,8 @@ mod tests {
                         self.known += 1;
                         return self.serve(request_ns);
                     }
-                    Next::Newcomer => {
-                        self.newcomers += 1;
+                    Next::NewConnection => {
+                        self.new_connections += 1;
                         self.schedule.let_in();
                         return self.serve(request_ns);
                     }
@@ -467,7 +469,7 @@ mod tests {
                     asked += 1;
                     worker.schedule.heard();
                 }
-                Next::Newcomer => {
+                Next::NewConnection => {
                     worker.schedule.let_in();
                     worker.serve(50_000);
                 }
@@ -481,13 +483,13 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_and_others_take_turns_whatever_a_request_lasts() {
+    fn new_connections_and_others_take_turns_whatever_a_request_lasts() {
         for request_ns in [5_000, 5 * MS, 1_000 * MS] {
             let mut worker = Saturated::new();
             for _ in 0..10_000 {
                 worker.step(request_ns, 3, true);
             }
-            assert!(worker.newcomers >= 2_000, "{request_ns} ns: {} newcomers", worker.newcomers);
+            assert!(worker.new_connections >= 2_000, "{request_ns} ns: {} new_connections", worker.new_connections);
             assert!(worker.known >= 1_000, "{request_ns} ns: {} others", worker.known);
         }
     }
@@ -499,7 +501,7 @@ mod tests {
         for _ in 0..1_000 {
             match worker.schedule.next() {
                 Next::Control => worker.schedule.heard(),
-                Next::Known(_) | Next::Newcomer => worker.serve(5 * MS),
+                Next::Known(_) | Next::NewConnection => worker.serve(5 * MS),
                 Next::Timers { .. } => timers += 1,
                 Next::Ask => {
                     line_up(&mut worker.schedule, 1);

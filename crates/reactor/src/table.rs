@@ -1,5 +1,5 @@
-//! The connections of a worker: where they are, what epoll tells of them, and until when each is waited for. The only place
-//! that puts a connection in, takes it out or registers a descriptor with epoll.
+//! The connections of a worker: where they are, what epoll tells of them, and until when each is waited for. The only
+//! place that puts a connection in, takes it out or registers a descriptor with epoll.
 //!
 //! It decides nothing: that a client was too slow, or that epoll took no more, is returned to the caller.
 
@@ -212,18 +212,19 @@ impl Table {
         self.deadlines.longest_idle().and_then(|place| self.entries.token_at(place))
     }
 
-    /// Returns the connection that has had its last response for longest, or else the one that has been idle for longest,
-    /// or the slowest body, or the one whose request has been awaited for longest. That is counted from where it began
-    /// and not from the last byte: clients that drip their heads keep no newcomer out, and before a newcomer all that
-    /// were there have to go. `None`: all are being served, send their bodies fast or take responses.
+    /// Returns the connection that has had its last response for longest, or else the one that has been idle for
+    /// longest, or the slowest body, or the one whose request has been awaited for longest. That is counted from where
+    /// it began and not from the last byte: clients that drip their heads keep no new connection out, and before a new
+    /// connection all that were there have to go. `None`: all are being served, send their bodies fast or take
+    /// responses.
     pub(crate) fn least_worth(&self, now_ms: u64) -> Option<Token> {
         let longest = self.deadlines.longest_discarding().or_else(|| self.deadlines.longest_idle());
         let longest = longest.or_else(|| self.slowest_body(now_ms)).or_else(|| self.deadlines.longest_asking());
         longest.and_then(|place| self.entries.token_at(place))
     }
 
-    /// Returns the connection that sends its body most slowly, if one is slow. A pause does not make it so, nor does a byte
-    /// now and then keep it: its whole time counts.
+    /// Returns the connection that sends its body most slowly, if one is slow. A pause does not make it so, nor does a
+    /// byte now and then keep it: its whole time counts.
     fn slowest_body(&self, now_ms: u64) -> Option<u32> {
         let slowness = |place| {
             let connection = self.get(self.token_at(place)?)?;

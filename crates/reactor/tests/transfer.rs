@@ -309,7 +309,7 @@ fn connections_stay_in_the_queue_when_descriptors_run_out() {
 }
 
 #[test]
-fn a_full_worker_leaves_newcomers_to_one_that_shows_room_but_not_for_ever() {
+fn a_full_worker_leaves_new_connections_to_one_that_shows_room_but_not_for_ever() {
     let page = Arc::new(Shared::create("test-scoreboard", scoreboard::BYTES).unwrap());
     for number in 0..2 {
         let seat = scoreboard::seat(page.words(), number).unwrap();
@@ -328,8 +328,8 @@ fn a_full_worker_leaves_newcomers_to_one_that_shows_room_but_not_for_ever() {
             worker.serve(1);
             expect_ok(client);
         }
-        let mut newcomer = worker.connect();
-        ask(&mut newcomer, "/new");
+        let mut new = worker.connect();
+        ask(&mut new, "/new");
         let began = Instant::now();
         let patience = Duration::from_millis(2_000);
         let served = loop {

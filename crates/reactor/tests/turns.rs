@@ -138,7 +138,7 @@ fn write_late(settings: Settings) {
 }
 
 #[test]
-fn clients_that_drip_their_heads_make_room_for_newcomers_the_oldest_first() {
+fn clients_that_drip_their_heads_make_room_for_new_ones_the_oldest_first() {
     let mut worker = Worker::new(settings(|settings| settings.connections = 3));
     let mut drippers: Vec<TcpStream> = (1..=3).map(|count| drips(&mut worker, count)).collect();
     // A further byte does not make the oldest one younger.
@@ -154,10 +154,10 @@ fn clients_that_drip_their_heads_make_room_for_newcomers_the_oldest_first() {
     assert_eq!(worker.serve(1), ["/silent"]);
     expect_ok(&mut silent);
     // An idle connection goes before one whose head is awaited.
-    let mut newcomer = worker.connect();
-    ask(&mut newcomer, "/newcomer");
-    assert_eq!(worker.serve(1), ["/newcomer"]);
-    expect_ok(&mut newcomer);
+    let mut new = worker.connect();
+    ask(&mut new, "/new");
+    assert_eq!(worker.serve(1), ["/new"]);
+    expect_ok(&mut new);
     assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
     for (client, rest) in [(&mut drippers[2], "ET"), (&mut next, "ET")] {
         write!(client, "{rest} /dripped HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -167,7 +167,7 @@ fn clients_that_drip_their_heads_make_room_for_newcomers_the_oldest_first() {
 }
 
 #[test]
-fn a_connection_whose_body_arrives_or_whose_response_is_written_is_not_closed_for_a_newcomer() {
+fn a_connection_whose_body_arrives_or_whose_response_is_written_is_not_closed_for_a_new_one() {
     let mut worker = Worker::new(settings(|settings| settings.connections = 2));
     let mut slow = worker.connect();
     ask(&mut slow, "/slow");
@@ -178,15 +178,15 @@ fn a_connection_whose_body_arrives_or_whose_response_is_written_is_not_closed_fo
     let mut uploads = worker.connect();
     uploads.write_all(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1").unwrap();
     assert!(worker.next_until(|reactor| reactor.connections() == 2).is_none());
-    let mut newcomer = worker.connect();
-    ask(&mut newcomer, "/newcomer");
+    let mut new = worker.connect();
+    ask(&mut new, "/new");
     // It finds no connection to close, and waits.
     worker.reactor.poller().wait(&mut worker.events, None);
     worker.reactor.absorb(&mut worker.events);
     assert!(worker.next_until(|_| true).is_none());
     uploads.write_all(b"2").unwrap();
-    assert_eq!(worker.serve(2), ["/upload", "/newcomer"]);
-    expect_ok(&mut newcomer);
+    assert_eq!(worker.serve(2), ["/upload", "/new"]);
+    expect_ok(&mut new);
     let reader = std::thread::spawn(move || slow.read_to_end(&mut Vec::new()).unwrap());
     assert!(worker.next_until(|reactor| reactor.connections() <= 1).is_none());
     assert!(reader.join().unwrap() > body.len());

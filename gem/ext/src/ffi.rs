@@ -7,7 +7,8 @@
 //! - No panic enters a frame of Ruby: [`protect`] and the callbacks catch it and hand it on behind Ruby's frames.
 //! - No guard of a `RefCell` is held while Ruby code may run: it may come back to us.
 //! - A [`Value`] is kept alive by being on the stack (Ruby scans it), by what contains it, or by [`keep`]. In Rust's own
-//!   memory it lies in a [`Root`] or was given to `keep`: nothing else there is marked, and compaction moves what is not.
+//!   memory it lies in a [`Root`] or was given to `keep`: nothing else there is marked, and compaction moves what is
+//!   not.
 #![allow(unsafe_code)]
 
 mod calls;

@@ -10,8 +10,8 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_module_function("fork_ours", function!(fork_ours, 0))
 }
 
-/// Tells apart, behind code of the application's, this process and a child that was forked in there: of the child's outcome
-/// nothing may be done but to end.
+/// Tells apart, behind code of the application's, this process and a child that was forked in there: of the child's
+/// outcome nothing may be done but to end.
 pub(crate) fn own<T>(outcome: Result<T, Escape>) -> Result<T, Escape> {
     if ffi::is_forked() { Err(Escape::of_child(outcome)) } else { outcome }
 }

@@ -59,7 +59,8 @@ fn give_log(number: i32, path: RString, user: Named, uid: u32, gid: u32) {
     }
 }
 
-/// Listens on a UNIX socket at `path`, in the place of a server that did before. Returns the number of a descriptor that nothing owns yet.
+/// Listens on a UNIX socket at `path`, in the place of a server that did before. Returns the number of a descriptor
+/// that nothing owns yet.
 fn replace_socket(ruby: &Ruby, path: RString, umask: u32, user: Named) -> Result<i32, Error> {
     let options = Options { umask, ..Options::default() };
     let bound =

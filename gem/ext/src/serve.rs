@@ -20,7 +20,8 @@ use crate::request::env::Parts;
 use crate::response::{Outcome, respond};
 use crate::socket::close_socket;
 
-/// Serves a request. Comes back with an [`Escape`] only when the worker must end: an exception that is no StandardError.
+/// Serves a request. Comes back with an [`Escape`] only when the worker must end: an exception that is no
+/// StandardError.
 pub(crate) fn serve(
     ruby: &Ruby,
     shared: &Arc<Locked<Core>>,

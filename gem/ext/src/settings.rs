@@ -14,8 +14,8 @@ use crate::json;
 /// Descriptors that are no connections: the application's own, bodies in files, our own.
 const RESERVE: usize = 128;
 
-/// Reads what a mold has made of the configuration: a Hash with each directive's value by its name. Of connections there
-/// are only as many as this process has descriptors for.
+/// Reads what a mold has made of the configuration: a Hash with each directive's value by its name. Of connections
+/// there are only as many as this process has descriptors for.
 ///
 /// # Errors
 /// `ArgumentError`: a directive is missing, or its value of another type.

@@ -121,8 +121,8 @@ impl Sink {
         sink
     }
 
-    /// Returns room for more bytes, at most so many, if they can come straight into memory; [`Sink::filled`] says how many
-    /// came. For bodies of known size.
+    /// Returns room for more bytes, at most so many, if they can come straight into memory; [`Sink::filled`] says how
+    /// many came. For bodies of known size.
     pub(crate) fn room(&mut self, bytes: u64) -> Option<&mut [u8]> {
         if !self.fits {
             return None;

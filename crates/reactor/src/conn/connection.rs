@@ -302,8 +302,8 @@ impl Connection {
         }
     }
 
-    /// Tells whether something may come behind the request that was served: the client means to go on, or its body may be
-    /// longer than it said. A client that sent no body and said that it is done sends nothing.
+    /// Tells whether something may come behind the request that was served: the client means to go on, or its body may
+    /// be longer than it said. A client that sent no body and said that it is done sends nothing.
     pub(crate) fn may_send_more(&self) -> bool {
         self.intake.as_ref().is_some_and(|intake| {
             let head = intake.parser.head();
@@ -334,8 +334,8 @@ impl Connection {
         rest
     }
 
-    /// Tells whether another worker could go on with it, unless its request is being served. Of a body that the application
-    /// reads itself, nothing is read before the application has the request.
+    /// Tells whether another worker could go on with it, unless its request is being served. Of a body that the
+    /// application reads itself, nothing is read before the application has the request.
     pub(crate) fn can_go(&self) -> bool {
         match self.phase {
             Phase::Proxy(_) | Phase::Head | Phase::Complete(_) | Phase::Open(_) => self.outbox.is_empty(),

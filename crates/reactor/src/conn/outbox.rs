@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_memory_has_no_room_for_goes_through_a_file_in_order() {
+    fn bytes_beyond_the_memory_limit_go_through_a_file_in_order() {
         let small: Vec<Vec<u8>> = (0..3_000_usize).map(|n| vec![n as u8; 1_000 + n % 700]).collect();
         let large = vec![vec![b'a'; 9_000_000], vec![b'b'; 10], vec![b'c'; 3_000_000]];
         let room = Responses { buffer_bytes: 100_000, file_bytes: 1 << 30 };

@@ -1,6 +1,6 @@
-//! Clients that send or take too little. The deadlines between bytes let a client go on for hours with a byte now and then; this
-//! asks for a number of bytes per second as well, on average since it began to send this head or body or to take this
-//! response. A fast start buys a pause, so that honest clients on bad lines survive.
+//! Clients that send or take too little. The deadlines between bytes let a client go on for hours with a byte now and
+//! then; this asks for a number of bytes per second as well, on average since it began to send this head or body or to
+//! take this response. A fast start buys a pause, so that honest clients on bad lines survive.
 //!
 //! It is looked at when bytes have come, so that it needs no timer: a client that sends nothing at all has a deadline.
 
@@ -33,8 +33,8 @@ impl Pace {
         self.bytes += bytes as u64;
     }
 
-    /// Returns how many bytes per second there were, with the same start for each body, so that one that has just begun is
-    /// not taken for slow. `None`: it is fast enough to be kept.
+    /// Returns how many bytes per second there were, with the same start for each body, so that one that has just begun
+    /// is not taken for slow. `None`: it is fast enough to be kept.
     pub(crate) fn slowness(&self, now_ms: u64) -> Option<u64> {
         let elapsed_ms = now_ms.saturating_sub(self.since_ms).max(1);
         let rate = self.bytes.saturating_add(START_BYTES).saturating_mul(1_000) / elapsed_ms;

@@ -1,9 +1,9 @@
 //! Memory that the large request bodies of one worker share.
 //!
-//! A temporary file costs more than twice the CPU time of memory (1 MiB: 745 against 225 us per request), but memory for
-//! every body that some client may announce would have no bound. So there is a fixed amount for all of them together,
-//! and a file for a body that comes too late. Some buffers are kept for the next bodies: memory that is fresh from the kernel comes
-//! a page at a time, and doubles what an upload costs.
+//! A temporary file costs more than twice the CPU time of memory (1 MiB: 745 against 225 us per request), but memory
+//! for every body that some client may announce would have no bound. So there is a fixed amount for all of them
+//! together, and a file for a body that comes too late. Some buffers are kept for the next bodies: memory that is fresh
+//! from the kernel comes a page at a time, and doubles what an upload costs.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,8 +40,8 @@ impl SharedMemory {
         kept.unwrap_or_else(|| Vec::with_capacity(bytes))
     }
 
-    /// Returns the kept buffers, unless another thread has them now. Never waits: in a child that the application forked
-    /// while the helper thread had them they never come back.
+    /// Returns the kept buffers, unless another thread has them now. Never waits: in a child that the application
+    /// forked while the helper thread had them they never come back.
     fn kept(&self) -> Option<MutexGuard<'_, VecDeque<Vec<u8>>>> {
         match self.kept.try_lock() {
             Ok(kept) => Some(kept),

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Driver, HEARING_NS, Mode, NEWCOMERS, NEWCOMERS_NS, Next, Rest, Schedule, TIMERS_NS};
+use super::{Driver, HEARING_NS, Mode, NEW_CONNECTIONS, NEW_CONNECTIONS_NS, Next, Rest, Schedule, TIMERS_NS};
 
 const MS: u64 = 1_000_000;
 /// How many decisions one run takes.
@@ -93,7 +93,7 @@ impl Worker {
 
     /// The most requests of one round.
     fn round(&self) -> usize {
-        self.connections.len() + NEWCOMERS as usize
+        self.connections.len() + NEW_CONNECTIONS as usize
     }
 
     fn has_had_its_turn(&self) -> Waiting {
@@ -143,13 +143,13 @@ impl Worker {
         }
     }
 
-    /// Lets a newcomer in, as `accept` does it.
-    fn newcomer(&mut self) -> bool {
+    /// Lets a new connection in, as `accept` does it.
+    fn let_in(&mut self) -> bool {
         let queue_first = self.schedule.is_queue_first();
-        self.newcomer_from(queue_first) || self.newcomer_from(!queue_first)
+        self.let_in_from(queue_first) || self.let_in_from(!queue_first)
     }
 
-    fn newcomer_from(&mut self, queue: bool) -> bool {
+    fn let_in_from(&mut self, queue: bool) -> bool {
         if queue {
             self.queue = self.has_had_its_turn();
             return self.load.queue;
@@ -178,11 +178,11 @@ impl Worker {
                 }
             }
             Next::Timers { .. } => self.timers_ns = self.now_ns,
-            Next::Newcomer if self.newcomer() => {
+            Next::NewConnection if self.let_in() => {
                 self.schedule.let_in();
                 self.serve();
             }
-            Next::Newcomer => {
+            Next::NewConnection => {
                 assert_ne!(self.schedule.rest(1), Rest::Leave);
                 self.ask();
             }
@@ -197,18 +197,18 @@ impl Worker {
             let decisions = self.decisions - at;
             assert!(decisions <= self.round() + 4, "the master was not heard for {decisions} decisions");
         }
-        // A connection waits for those that are left of a round, newcomers, and those of the next round before it; more
-        // than one wait tells of are told of by the next one.
+        // A connection waits for those that are left of a round, new connections, and those of the next round before
+        // it; more than one wait tells of are told of by the next one.
         let longest = self.load.requests_ns.iter().max().copied().unwrap_or(0);
         let waits = self.connections.len().div_ceil(EVENTS) + 1;
         for (connection, waiting) in self.connections.iter().enumerate() {
             let waited = self.served - waiting.since;
             assert!(waited <= waits * self.round(), "connection {connection} waited for {waited} requests");
             let waited = self.now_ns.saturating_sub(waiting.since_ns);
-            let most = waits as u64 * ((self.connections.len() as u64 + 1) * longest + NEWCOMERS_NS);
+            let most = waits as u64 * ((self.connections.len() as u64 + 1) * longest + NEW_CONNECTIONS_NS);
             assert!(waited <= most, "connection {connection} waited for {waited} ns");
         }
-        // In each round a newcomer has its turn, and of two of them one is a listener's.
+        // In each round a new connection has its turn, and of two of them one is a listener's.
         let turns = 2 * (self.listeners.len() + 1);
         for (listener, waiting) in self.listeners.iter().enumerate().filter(|(one, _)| self.load.listeners[*one]) {
             let waited = self.served - waiting.since;

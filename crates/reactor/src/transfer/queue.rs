@@ -63,8 +63,8 @@ impl Queue {
         self.ready
     }
 
-    /// Sees whether as many descriptors can be opened as a message may hold: the kernel drops descriptors that do not fit,
-    /// and with them the connection. See dup(2).
+    /// Sees whether as many descriptors can be opened as a message may hold: the kernel drops descriptors that do not
+    /// fit, and with them the connection. See dup(2).
     pub(crate) fn try_for_descriptors(&self) -> Result<(), Errno> {
         let mut opened = [const { None }; MOST_DESCRIPTORS];
         for place in &mut opened {

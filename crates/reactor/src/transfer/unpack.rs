@@ -118,15 +118,16 @@ fn unpack_response(unsent: &Unsent, mut next: impl FnMut() -> io::Result<OwnedFd
     Ok((outbox, after))
 }
 
-/// Returns how much a connection may have received that another worker gave away. A file without content costs its maker
-/// nothing and may claim to be of any length, so this is bounded; the other worker's limit for heads may have been larger.
+/// Returns how much a connection may have received that another worker gave away. A file without content costs its
+/// maker nothing and may claim to be of any length, so this is bounded; the other worker's limit for heads may have
+/// been larger.
 fn most_received(requests: &Requests) -> u64 {
     requests.limits.section.saturating_add(SLACK_BYTES + BODY_READ_BYTES).max(MOST_RECEIVED_BYTES) as u64
 }
 
-/// Refuses a descriptor that is not what another worker lays bytes aside in: memory, or a file without a name, of so many
-/// bytes at least. A length is a claim, and behind `/dev/zero` there is no end. What becomes shorter afterwards is an
-/// error when it is read.
+/// Refuses a descriptor that is not what another worker lays bytes aside in: memory, or a file without a name, of so
+/// many bytes at least. A length is a claim, and behind `/dev/zero` there is no end. What becomes shorter afterwards is
+/// an error when it is read.
 fn check_laid_aside(file: &File, bytes: u64) -> io::Result<()> {
     match check_file(file, Some(bytes))?.nlink() {
         0 => Ok(()),

@@ -164,8 +164,8 @@ fn withdraw(number: VALUE) -> bool {
     true
 }
 
-/// Lends a block for as long as `work` lasts, which gets it and gives it to Ruby. Calls of other threads are served too,
-/// one at a time; calls afterwards raise. Call it outside of [`protect`], or where nothing jumps out of `work`.
+/// Lends a block for as long as `work` lasts, which gets it and gives it to Ruby. Calls of other threads are served
+/// too, one at a time; calls afterwards raise. Call it outside of [`protect`], or where nothing jumps out of `work`.
 ///
 /// # Errors
 /// What was asked of this thread while it waited for another one to leave the block.
@@ -226,8 +226,8 @@ extern "C" fn visit_yielded(
         nil
     };
     let first = if count > 0 { value(first) } else { nil };
-    // SAFETY: it is the address of a `Visit` on the stack of `with_block`, which waits for us, and of which this call has
-    // the only reference until it is given back.
+    // SAFETY: it is the address of a `Visit` on the stack of `with_block`, which waits for us, and of which this call
+    // has the only reference until it is given back.
     let outcome = protect(|_| unsafe { &mut *visit.cast::<Visit<'_>>() }.run(first, second));
     let iterates = give_back(argument, visit);
     match outcome {

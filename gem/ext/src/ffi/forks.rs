@@ -1,4 +1,5 @@
-//! Children that the application forks: they come with everything that the worker or mold has, and none of it is theirs.
+//! Children that the application forks: they come with everything that the worker or mold has, and none of it is
+//! theirs.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -60,8 +61,8 @@ extern "C" fn in_child() {
         if leads_to(number) != Some((own.device.load(Ordering::Relaxed), own.inode.load(Ordering::Relaxed))) {
             continue;
         }
-        // SAFETY: it is open, as was just seen. The number stays in use, since an owner in this process may close it, so that no file
-        // of the child's is taken for it; only what it leads to is let go of.
+        // SAFETY: it is open, as was just seen. The number stays in use, since an owner in this process may close it,
+        // so that no file of the child's is taken for it; only what it leads to is let go of.
         let mut place = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
         match &nothing {
             Ok(nothing) => {

@@ -24,8 +24,8 @@ pub(crate) enum Escape {
     Raised(Exception),
     /// Something else that must go on its way: `throw`, or the end of the thread.
     Jump(c_int),
-    /// This is a child that the application forked in the call, and has come back out of it. It shares sockets, epoll and
-    /// scoreboard with its parent, which goes on with the request: all that is left to it is to end.
+    /// This is a child that the application forked in the call, and has come back out of it. It shares sockets, epoll
+    /// and scoreboard with its parent, which goes on with the request: all that is left to it is to end.
     Child(ChildEnd),
 }
 

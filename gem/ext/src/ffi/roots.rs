@@ -9,7 +9,8 @@ use rb_sys::{Qnil, VALUE};
 use super::protect::value;
 
 /// A place for one object, which the garbage collector keeps alive and does not move as long as it is there. The place
-/// itself lasts as long as the process: for what a worker has once. See rb_gc_register_address in Ruby's extension.rdoc.
+/// itself lasts as long as the process: for what a worker has once. See rb_gc_register_address in Ruby's
+/// extension.rdoc.
 pub(crate) struct Root(&'static Cell<VALUE>);
 
 impl Root {

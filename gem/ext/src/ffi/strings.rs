@@ -165,8 +165,8 @@ impl Rb<'_> {
         unsafe { rb_sys::rb_str_modify_expand(string.as_raw(), count as i64) };
         // SAFETY: it is a live String.
         let before = unsafe { rb_sys::RSTRING_LEN(string.as_raw()) };
-        // SAFETY: the room behind its end is ours, and no code calls Ruby while the slice lives. It is set to zero first,
-        // since a slice of what was never written is no slice.
+        // SAFETY: the room behind its end is ours, and no code calls Ruby while the slice lives. It is set to zero
+        // first, since a slice of what was never written is no slice.
         let room = unsafe {
             let start = rb_sys::RSTRING_PTR(string.as_raw()).cast::<u8>().cast_mut().add(before as usize);
             std::ptr::write_bytes(start, 0, count);
@@ -200,15 +200,15 @@ impl Rb<'_> {
         unsafe { rb_sys::rb_hash_aset(hash.as_raw(), key.as_raw(), object.as_raw()) };
     }
 
-    /// Replaces the values of the first entries of a Hash of more than eight, in their order, without a look at their keys:
-    /// to find an entry costs more than the object that is set.
+    /// Replaces the values of the first entries of a Hash of more than eight, in their order, without a look at their
+    /// keys: to find an entry costs more than the object that is set.
     pub(crate) fn set_first(self, hash: Value, values: &[Value]) {
         let mut rest = values;
         // SAFETY: it is a Hash (the caller made it).
         let table = unsafe { rb_sys::rb_hash_tbl(hash.as_raw(), c"".as_ptr(), 0) };
-        // SAFETY: the table is that Hash's own, which is not iterated over and lives on the stack, as do the values; Ruby
-        // has taken it off the objects whose references it is told of. The callbacks take the address of `rest`, which
-        // outlives the call.
+        // SAFETY: the table is that Hash's own, which is not iterated over and lives on the stack, as do the values;
+        // Ruby has taken it off the objects whose references it is told of. The callbacks take the address of `rest`,
+        // which outlives the call.
         unsafe {
             let rest = (&raw mut rest) as rb_sys::st_data_t;
             rb_sys::rb_st_foreach_with_replace(table, Some(next_entry), Some(set_entry), rest);

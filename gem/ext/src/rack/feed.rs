@@ -1,5 +1,5 @@
-//! A body that the application reads while it arrives. It waits for the client then, without the lock of the interpreter;
-//! `timeout` counts meanwhile.
+//! A body that the application reads while it arrives. It waits for the client then, without the lock of the
+//! interpreter; `timeout` counts meanwhile.
 
 use std::os::fd::AsFd;
 

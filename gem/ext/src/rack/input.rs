@@ -1,5 +1,5 @@
-//! `rack.input`: a complete request body, in memory or in an unlinked file, so that reading it never waits for the client;
-//! or one that is still arriving (see [`super::feed`]).
+//! `rack.input`: a complete request body, in memory or in an unlinked file, so that reading it never waits for the
+//! client; or one that is still arriving (see [`super::feed`]).
 
 use std::cell::RefCell;
 use std::fs::File;

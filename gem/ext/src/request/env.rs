@@ -19,7 +19,8 @@ pub(crate) struct Template {
     /// Entries of the configuration that beat what a request says (Unicorn's `HttpRequest::DEFAULTS`).
     overrides: Vec<(Value, Value)>,
     keep_underscores: bool,
-    /// The proxies whose word counts; for the scheme that of any peer, as in Unicorn, where the configuration does not say.
+    /// The proxies whose word counts; for the scheme that of any peer, as in Unicorn, where the configuration does not
+    /// say.
     trusted: Option<Trusted>,
     /// The peer of the last request and its text: behind a proxy it is always the same.
     last_peer: RefCell<(Option<Peer>, String)>,
@@ -237,8 +238,8 @@ impl Template {
 /// How many entries of an env are of its request and always there.
 const FIRST: usize = 12;
 
-/// Their keys, in the order in which [`Template::set_first`] sets them. The order of the first ones is Unicorn's, for those
-/// who print it.
+/// Their keys, in the order in which [`Template::set_first`] sets them. The order of the first ones is Unicorn's, for
+/// those who print it.
 fn first_keys(keys: &Keys) -> [Value; FIRST] {
     [
         keys.remote_addr,

@@ -45,8 +45,8 @@ impl Streaming {
         })
     }
 
-    /// Returns the class of inputs. It is the same whether the body came with its head or not: what an application sees must
-    /// not depend on how the bytes were cut.
+    /// Returns the class of inputs. It is the same whether the body came with its head or not: what an application sees
+    /// must not depend on how the bytes were cut.
     pub(crate) fn class(&self) -> RClass {
         self.class
     }

@@ -234,8 +234,8 @@ impl<'e, 'x> Sink<'e, 'x> {
         let mut queued = core.reactor().active(token).queued_bytes();
         let mut since = monotonic_ns();
         while queued > allowed {
-            // A descriptor of our own, since others may use the reactor meanwhile; owned by the sink, since the wait may
-            // be left by a jump.
+            // A descriptor of our own, since others may use the reactor meanwhile; owned by the sink, since the wait
+            // may be left by a jump.
             if self.socket.is_none() {
                 self.socket = core.reactor().active(token).descriptor().and_then(|fd| fd.try_clone_to_owned().ok());
             }
