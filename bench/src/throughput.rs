@@ -12,7 +12,7 @@ use crate::peers::{App, Peer};
 use crate::running::{Running, SERVER_CPU, free_place, pinned, tree};
 use crate::wrk;
 
-/// One way of asking, and who is asked.
+/// One kind of load, and the servers that get it.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,

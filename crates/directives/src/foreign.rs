@@ -1,4 +1,4 @@
-//! What the directives of other servers are called here, for who brings their configuration along.
+//! What the directives of other servers are called here, for users who bring their configuration.
 
 /// What to write instead of a directive of Puma's or Pitchfork's: the server, then the advice.
 pub fn foreign(name: &str) -> Option<(&'static str, &'static str)> {

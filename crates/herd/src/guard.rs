@@ -1,8 +1,8 @@
-//! What remains when the herder is killed: a small process that then stops the server gracefully.
+//! A small process that stops the server gracefully when the herder is killed.
 //!
 //! Without it a `SIGKILL` to the herder (supervisord sends one after `stopwaitsecs`) would leave a server without
-//! supervision, which keeps the port from the next one. It learns of the masters through a pipe, whose end without
-//! a farewell is the herder's death.
+//! supervision, which keeps the port from the next one. It learns of the masters through a pipe, which ends without
+//! a farewell when the herder dies.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -41,7 +41,7 @@ impl Guard {
         self.pid
     }
 
-    /// Tells it whom to stop.
+    /// Tells it which masters to stop.
     pub(crate) fn tell(&mut self, masters: &[u32]) {
         let line = masters.iter().map(u32::to_string).collect::<Vec<_>>().join(" ") + "\n";
         if line != self.told {
@@ -50,13 +50,13 @@ impl Guard {
         }
     }
 
-    /// Tells it that all is well.
+    /// Ends it: the server is gone.
     pub(crate) fn dismiss(mut self) {
         let _ = self.pipe.write_all(b"bye\n");
     }
 }
 
-/// Is the guard.
+/// Runs as the guard.
 pub(crate) fn run(graceful: &str) {
     let signal = if graceful == "Term" { Signal::Term } else { Signal::Quit };
     let mut masters: Vec<Pidfd> = Vec::new();

@@ -9,12 +9,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// As `UNICORNHERDER_LOGLEVEL` says, in any case; without it, or when it says nothing known, INFO.
+    /// The level that `UNICORNHERDER_LOGLEVEL` names, in upper or lower case; INFO without a known one.
     pub(crate) fn from_environment() -> Self {
         Self { least: least(&std::env::var("UNICORNHERDER_LOGLEVEL").unwrap_or_default()) }
     }
 
-    /// Writes a line. A reader that has gone is no reason to die, and one that does not read none to wait.
+    /// Writes a line. It neither fails when the reader has gone, nor waits when it does not read.
     pub(crate) fn write(self, level: Level, text: &str) {
         if level >= self.least {
             for line in text.trim_end_matches('\n').split('\n') {

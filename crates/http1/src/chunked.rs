@@ -261,8 +261,8 @@ impl Trailer {
         }
     }
 
-    /// Refuses fields that frame or route a message (RFC 9110, section 6.5.1). They are discarded in any case, but who
-    /// sends them is up to no good.
+    /// Refuses fields that frame or route a message (RFC 9110, section 6.5.1). They are discarded in any case, but a
+    /// client that sends them attacks.
     fn check_name(&self) -> Result<State, Reject> {
         const FORBIDDEN: [&[u8]; 4] = [b"content-length", b"host", b"trailer", b"transfer-encoding"];
         let name = &self.name[..self.name_len];

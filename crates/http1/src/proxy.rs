@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: who is at the other end of a connection that a proxy passed on.
+//! The PROXY protocol, versions 1 and 2: the address of the client whose connection a proxy passed on.
 //!
 //! A header is the first thing on a connection, or nothing is: the same bytes later on, before a second request or in a
 //! body, are no header (CVE-2026-47737). Source: the specification that comes with HAProxy, `proxy-protocol.txt`.

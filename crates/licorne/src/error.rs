@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::find::Unreachable;
 use crate::usage::Usage;
 
-/// What failed, by whose fault it is.
+/// What failed, by whose fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// What the user wrote.

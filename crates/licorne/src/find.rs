@@ -1,4 +1,4 @@
-//! Which master is meant, and whether the one that answers is that one.
+//! Finds the master that is meant, and checks that it is the one that answers.
 //!
 //! Sockets lie in directories that any user may have made (`/tmp/licorne-UID`). So the kernel tells which process listens: a
 //! process id that was given must be the listener's, and the listener must be of root, of this user, or of the user that

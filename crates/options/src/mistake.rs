@@ -49,7 +49,7 @@ pub enum Mistake {
 /// A mistake, and the dialect whose words are used for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// In whose words.
+    /// The dialect that words it.
     pub dialect: Dialect,
     /// What is wrong.
     pub mistake: Mistake,

@@ -1,10 +1,10 @@
 //! The end of a channel whose other end is not trusted: what comes from there is a claim.
 //!
-//! Each message comes with its sender, as the kernel says (unix(7), `SO_PASSCRED`): only root could say it otherwise.
-//! Descriptors are not received: closing a socket that another process has made may wait for as long as that one wants
-//! (socket(7), `SO_LINGER`), and so may closing a file (FUSE, NFS). The kernel says that some are attached while the message
-//! is looked at where it lies (recv(2), `MSG_PEEK`). There it stays, and the end of the channel, which ends them, is left to
-//! another process: see [`crate::process::close_apart`].
+//! Each message comes with its sender, named by the kernel (unix(7), `SO_PASSCRED`): only root could forge it.
+//! Descriptors are not received: closing a socket that another process has made may take as long as that one wants
+//! (socket(7), `SO_LINGER`), and so may closing a file (FUSE, NFS). The message is first looked at where it lies (recv(2),
+//! `MSG_PEEK`); if the kernel says that descriptors are attached, it stays there, and another process closes the channel, and
+//! them with it: see [`crate::process::close_apart`].
 
 use std::io::{self, Read, Write};
 use std::mem::size_of;
@@ -31,9 +31,9 @@ pub enum Claim {
     Empty,
     /// The peer is gone, or has closed its end.
     End,
-    /// Descriptors are attached to the next message. Nothing behind it can be heard.
+    /// Descriptors are attached to the next message. Nothing behind it can be read.
     Descriptors,
-    /// The next message has so many bytes, more than were asked for. Nothing behind it can be heard.
+    /// The next message has this many bytes, more than were asked for. Nothing behind it can be read.
     TooLong(usize),
 }
 

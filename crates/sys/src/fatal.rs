@@ -1,12 +1,12 @@
 //! What a process notes about a signal that may end it, to be read after its end.
 //!
-//! wait(2) tells which signal ended a process, and neither whether a fault of its own raised it nor which process sent it. Here a
-//! handler writes that into shared memory and then has done what would have been done without it: the handler that was
-//! there before is called (Ruby's, which prints a `[BUG]` report and aborts), or else the default acts. Nothing is noted
+//! wait(2) tells which signal ended a process, but not whether a fault of its own raised it, or which process sent it. Here a
+//! handler writes that into shared memory and then lets happen what would have happened without it: it calls the handler
+//! that was there before (Ruby's, which prints a `[BUG]` report and aborts), or else the default acts. Nothing is noted
 //! in a child that the process forks.
 //!
-//! A note is no verdict: a stack that overflows is a fault that Ruby survives. It counts when the process was ended by
-//! just the signal that it is about.
+//! A note alone proves nothing: Ruby survives the fault of a stack that overflows. It counts only if the signal that it is
+//! about has ended the process.
 //!
 //! See sigaction(2), `si_code`; signal-safety(7): the handler stores words and calls getpid(2), sigaltstack(2),
 //! sigaction(2) and raise(3).
@@ -32,7 +32,7 @@ const SIGNALS: [c_int; 7] =
 pub struct Note {
     /// The signal.
     pub signal: i32,
-    /// The signal in whose handler it came; without such a one the same. Of two it is the first that tells the cause.
+    /// The signal in whose handler it came; otherwise the same signal. The first of the two tells the cause.
     pub first: i32,
     /// Where the first one came from.
     pub origin: Origin,

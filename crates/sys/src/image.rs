@@ -101,7 +101,7 @@ impl Inheritance {
     }
 }
 
-/// A copy of an inherited descriptor, close-on-exec. The inherited one stays for who may have to be executed after all;
+/// A copy of an inherited descriptor, close-on-exec. The inherited one stays for the program that may have to be executed again;
 /// see [`release`].
 ///
 /// # Errors

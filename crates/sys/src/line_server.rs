@@ -1,8 +1,7 @@
-//! A UNIX socket for commands: a client says one line, may wait for its outcome, and is answered by lines.
+//! A UNIX socket for commands: a client sends one line, may wait for the outcome, and gets lines as the answer.
 //!
-//! Nothing here waits or grows without bound: lines and the number of clients have a limit, an answer that a client does
-//! not take at once is lost with its connection, and a client that cannot be accepted for want of descriptors keeps no
-//! loop busy. Only root and this process's own user are heard.
+//! Nothing here waits or grows without bound: lines and the number of clients have a limit; a client that does not take its
+//! answer at once loses it with the connection; and when descriptors run out, waiting clients do not make the loop spin. Only root and this process's own user are heard.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,7 +15,7 @@ use crate::peer::Peer;
 use crate::user::User;
 use crate::{Error, Result, runtime_directory, safe_open};
 
-/// How many clients may be connected at once; one more pushes the oldest out.
+/// How many clients may be connected at once; a further one replaces the oldest.
 const CLIENTS: usize = 64;
 
 /// The socket and the clients that are connected to it. `T` names the outcome that a client waits for.

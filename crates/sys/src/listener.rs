@@ -81,7 +81,7 @@ impl fmt::Display for Address {
 
 /// How long accept(2) may take on a socket whose `O_NONBLOCK` another process has cleared.
 const LONGEST_ACCEPT: Duration = Duration::from_millis(1);
-/// Options of one listener, in Unicorn's units. The default asks for nothing.
+/// Options of one listener, in Unicorn's units. The default sets none of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`. `None`: as long

@@ -48,7 +48,7 @@ impl Peer {
         self.uid == 0 || self.uid == crate::process::own_uid()
     }
 
-    /// Its user, process id and command line, for a log: what the process says of itself is only text.
+    /// Its user, process id and command line, for a log: what a process says of itself proves nothing.
     pub fn describe(self) -> String {
         let uid = self.uid;
         if self.pid == 0 {

@@ -61,9 +61,9 @@ pub fn reap() -> Option<Exited> {
     }
 }
 
-/// Closes a descriptor in another process, which ends thereby: the end of a process waits for no socket (socket(7),
-/// `SO_LINGER`), and should it wait for something else, this one does not. That process is a child of this one: reap it.
-/// Where none can be made the descriptor stays open. See fork(2), close_range(2).
+/// Closes a descriptor by the exit of another process: an exit waits for no socket (socket(7), `SO_LINGER`), and if it
+/// waits for something else, this process does not. That process is a child of this one: reap it. If none can be made,
+/// the descriptor stays open. See fork(2), close_range(2).
 pub fn close_apart(descriptor: Option<OwnedFd>) {
     let Some(descriptor) = descriptor else { return };
     let Ok((reader, writer)) = crate::spawn::pipe() else { return std::mem::forget(descriptor) };
@@ -73,7 +73,7 @@ pub fn close_apart(descriptor: Option<OwnedFd>) {
             drop(writer);
             // Ends when the parent has closed its descriptor, and the one here is the last.
             let _ = rustix::io::retry_on_intr(|| rustix::io::read(&reader, &mut [0; 1]));
-            // Should the end of this process be waited for, it holds nothing else: no listener, no log.
+            // However long the exit of this process takes, it holds nothing else: no listener, no log.
             let number = descriptor.as_raw_fd().cast_unsigned();
             for (first, last) in [(0, number.wrapping_sub(1)), (number + 1, u32::MAX)] {
                 // SAFETY: the descriptors are this process's own, which uses none of them any more.

@@ -1,5 +1,5 @@
-//! File systems on the network, whose server may be gone: then write(2), open(2) and even stat(2) wait, without end and
-//! without a way to be told not to. What may have to wait for one is done by a process apart, which makes but system calls.
+//! File systems on the network, whose server may be gone: then write(2), open(2) and even stat(2) wait without end, and
+//! nothing can stop them. So a separate process, which makes only system calls, does what may have to wait.
 //! See nfs(5), `hard`.
 
 use std::ffi::CString;
@@ -20,7 +20,7 @@ const REMOTE: [&str; 14] = [
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "virtiofs",
 ];
 
-/// A file as the kernel knows it by now, without asking a server.
+/// A file as the kernel knows it already, without asking a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: (u32, u32),

@@ -92,7 +92,7 @@ mod tests {
         }
         let _listens = UnixListener::bind(path("4200002.sock")).unwrap();
         std::fs::write(path("4200003.sock"), "no socket").unwrap();
-        // One whose process has no time: it refuses nothing, and in another pid namespace it may live.
+        // A socket whose process has no time: it refuses nothing, and its process may live in another pid namespace.
         let busy = path("4200004.sock");
         let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&listener, &SocketAddrUnix::new(&busy).unwrap()).unwrap();

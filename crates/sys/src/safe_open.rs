@@ -1,16 +1,16 @@
-//! Opens what is named by paths on which others than root have a say: logs, pid files, sockets.
+//! Opens files whose paths other users than root can change: logs, pid files, sockets.
 //!
 //! A log directory mostly belongs to the application's user, who can put anything there: a link to a file of root's, a
 //! FIFO, a device without end. So it matters who controls the path. Where each directory that the path leads through,
 //! symbolic links followed, belongs to root and only root can write it, root acts itself. Everywhere else it acts with
 //! the rights of the application's user ([`User::act`]), and what it opens must be a file of one link, a FIFO or a
-//! terminal, not behind a link. A directory that is a link is no matter: Capistrano's `log` leads to `shared/log`.
+//! terminal, not behind a link. A directory may be a link: Capistrano's `log` leads to `shared/log`.
 //!
-//! Of a directory with the sticky bit (`/tmp`) every user may make entries and only the owner may replace them: what
-//! belongs to root there is root's, the rest is the others'. A process that is not root acts as itself.
+//! In a directory with the sticky bit (`/tmp`) every user may make entries, and only the owner may replace them: there
+//! root trusts only what belongs to root. A process that is not root acts as itself.
 //!
-//! No check is made on one thing and the deed done on another: a path that only root controls is the same later, and
-//! everywhere else it is the rights that protect, not the check.
+//! No change between check and operation matters: a path that only root controls stays the same, and everywhere else the
+//! rights protect, not the check.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -201,8 +201,7 @@ fn hand_over(fd: &OwnedFd, meta: &Stat, place: &Place, user: Option<&User>, befo
     }
 }
 
-/// Finds where `path` leads and who controls that; `None` for a process that is not root, which nothing has to be kept
-/// from. The last name is followed if `follow` says so and root controls the way to it.
+/// Finds where `path` leads and who controls that; `None` for a process that is not root, which needs no protection. The last name is followed if `follow` says so and root controls the way to it.
 fn locate(path: &Path, user: Option<&User>, follow: bool) -> Result<Option<Place>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);

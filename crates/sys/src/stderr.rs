@@ -1,9 +1,9 @@
 //! Lines on standard error, written without ever waiting for its reader.
 //!
-//! A supervisor that hangs, a terminal that was stopped (Ctrl-S), a FIFO behind which nothing reads: a process that waits
-//! for them is stopped too. A line that finds no room is lost and counted, and the count is told with the next that does.
+//! A supervisor hangs, a terminal was stopped (Ctrl-S), no process reads a FIFO: a process that waits for them is stopped
+//! too. So a line that finds no room is lost and counted, and the next line that does reports the count.
 //!
-//! `O_NONBLOCK` is no way: it belongs to the open file, which workers, the application and the shell share. So a line goes
+//! `O_NONBLOCK` does not help: it belongs to the open file, which workers, the application and the shell share. So a line goes
 //! to a pipe or terminal through an open file of its own (`/proc/self/fd/2`), or, where this user may not open it again,
 //! by splice(2), which can be told not to wait. A file on the network, whose server may not answer, is written by a process
 //! apart ([`remote`]); every other regular file as it is.

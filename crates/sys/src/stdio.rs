@@ -50,7 +50,7 @@ pub fn reopen(stream: Stream, path: &Path, user: Option<&User>) -> Result<()> {
     replace(stream, &open_log(path, user, before.map(|before| (before.st_uid, before.st_gid)))?)
 }
 
-/// Writes to standard output, without what a terminal would act upon. A reader that has left (`| head`) is no error.
+/// Writes to standard output, control characters escaped. A reader that has left (`| head`) is no error.
 ///
 /// # Errors
 /// The disk is full, for one.
@@ -62,7 +62,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Writes a line to standard error, in one write(2), without what a terminal would act upon. A reader that has left is no
+/// Writes a line to standard error, in one write(2), control characters escaped. A reader that has left is no
 /// reason to fail, as `eprintln!` would. It waits for a reader that is slow: for commands, not for the master ([`stderr`]).
 ///
 /// [`stderr`]: crate::stderr

@@ -1,6 +1,6 @@
-//! Text of others, made fit for terminals and logs.
+//! Text from outside, made safe for terminals and logs.
 //!
-//! Request lines, messages of children, backtraces, names of files: their authors may aim at a terminal. An
+//! Request lines, messages of children, backtraces, names of files: their authors may attack a terminal. An
 //! escape sequence hides what comes after it, sets titles, or answers on standard input; a line feed makes a line of the log
 //! that was never logged; marks of direction turn a line around. Printable UTF-8 stays what it is.
 
@@ -51,7 +51,7 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     clean.into()
 }
 
-/// Whether a character does something else than to be seen: the controls of C0 (but the tabulator) and C1, separators of
+/// Whether a character does more than to be seen: the controls of C0 (but the tabulator) and C1, separators of
 /// lines and paragraphs, marks and overrides of direction (Unicode Standard Annex 9).
 fn is_foul(character: char) -> bool {
     match character {

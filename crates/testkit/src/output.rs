@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a condition is left alone when no line wakes who waits for it.
+/// How often a condition is looked at while no new line is logged.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A place in the log: lines before it are not looked at.

@@ -43,7 +43,7 @@ pub struct Swarm {
     pub idle: usize,
     /// Connect to this UNIX socket and leave, so many times in each beat.
     pub knocks: Option<(PathBuf, usize)>,
-    /// How long the idle ones may take to be let in, and then the others; who is not in by then does not come.
+    /// How long the idle ones may take to be accepted, and then the others; a client that is not accepted by then gives up.
     pub entry: Duration,
 }
 

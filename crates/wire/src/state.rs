@@ -105,7 +105,7 @@ pub enum Origin {
     HandedOver,
 }
 
-/// The control socket and who is connected to it.
+/// The control socket and its clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
     /// The socket.

@@ -1,4 +1,4 @@
-//! What the fields say together: the framing of the body, whom the request is for, and whether the connection persists.
+//! What the fields say together: how the body is framed, which host the request is for, and whether the connection persists.
 
 use super::head::{Field, Framing, Head, Version};
 use super::host::is_valid_host;
