@@ -26,7 +26,7 @@ pub(crate) enum Usage {
     UnknownKind { kind: String, usage: String },
     #[error("licorne init: --{what} {word:?}: only letters, digits and _ - . @ are possible")]
     Name { what: &'static str, word: String },
-    #[error("licorne init: {path:?}: paths in these files cannot have blanks or quotes")]
+    #[error("licorne init: {path:?}: blanks and quotes are not possible in the paths of these files")]
     Path { path: String },
     #[error("licorne switch {unit}: name the template unit, as in `licorne`, and its two instances by --instances")]
     Template { unit: String },
