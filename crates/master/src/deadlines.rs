@@ -30,11 +30,11 @@ impl Limits {
 /// What is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Due<Id> {
-    /// Whom to ask for a report, and the start of the request that it is about (CLOCK_MONOTONIC, ns).
+    /// The workers to ask for a report, and the start of the request that it is about (CLOCK_MONOTONIC, ns).
     pub(crate) reports: Vec<(Id, u64)>,
-    /// Whose request has outlived the hard limit.
+    /// The workers whose request has outlived the hard limit.
     pub(crate) overdue: Vec<Id>,
-    /// When to look again (CLOCK_MONOTONIC, ns); `None` when nobody is watched.
+    /// When to look again (CLOCK_MONOTONIC, ns); `None` when no worker is watched.
     pub(crate) next_ns: Option<u64>,
 }
 
@@ -152,12 +152,12 @@ mod tests {
         check(&page, 60, 1_060, &[], &[], 1_070, "busy: look again at its soft limit");
         check(&page, 60, 1_070, &[('b', 1_010)], &[], 1_110, "then at the hard one");
         seat.ask_report(1_010);
-        check(&page, 60, 1_080, &[], &[], 1_110, "nobody asks twice");
+        check(&page, 60, 1_080, &[], &[], 1_110, "a worker is asked once");
         check(&page, 60, 1_110, &[], &['b'], 1_170, "the hard limit holds all the same");
         seat.end_request(1_110, scoreboard::State::Idle);
         seat.begin_request(1_120, b"GET", b"/");
         check(&page, 60, 1_180, &[('b', 1_120)], &[], 1_220, "the next request is another one");
-        check(&page, 60, 1_220, &[], &['b'], 1_280, "who looks too late only kills");
+        check(&page, 60, 1_220, &[], &['b'], 1_280, "a look that comes too late only kills");
     }
 
     #[test]
@@ -223,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_watched_without_workers_and_never_without_limits() {
+    fn nothing_is_due_without_workers_and_never_without_limits() {
         let page = page();
-        let nobody = look(&page, std::iter::empty::<Watched<char>>(), Limits::NONE, 1, 0);
-        assert_eq!(nobody, Due { reports: vec![], overdue: vec![], next_ns: None });
+        let none = look(&page, std::iter::empty::<Watched<char>>(), Limits::NONE, 1, 0);
+        assert_eq!(none, Due { reports: vec![], overdue: vec![], next_ns: None });
         scoreboard::seat(&page, 0).unwrap().begin_request(1, b"GET", b"/");
         let due = look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), Limits::NONE, u64::MAX - 1, 0);
         assert_eq!(due, Due { reports: vec![], overdue: vec![], next_ns: Some(u64::MAX) });

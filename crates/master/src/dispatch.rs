@@ -214,7 +214,7 @@ impl Master {
     }
 
     /// The master's logs first, then the molds', then the workers': each may have to give a new file to the user of the
-    /// next, who may be unable to make one.
+    /// next, which may be unable to make one.
     pub(crate) fn reopen_all_logs(&mut self) {
         self.owners.reopen_own_logs();
         self.owners.report.log.info("master done reopening logs");
@@ -319,7 +319,7 @@ impl Master {
         let Owners { service_manager, upgrade, report, .. } = &mut self.owners;
         let Some(pid) = upgrade.successor.pid() else { return };
         // The manager first: whatever the new master says then comes after this, and is listened to.
-        let handed = service_manager.hand_over(pid);
+        let handed = service_manager.give_unit(pid);
         let told = upgrade.successor.give_unit();
         if handed && told {
             report.log.info(format_args!("the unit is left to the new master PID:{pid}"));

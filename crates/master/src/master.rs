@@ -92,7 +92,7 @@ impl Master {
     }
 
     /// Everything is there: from now on this program is the master.
-    pub(crate) fn commit_take_over(&mut self, handed: &Handed) {
+    pub(crate) fn resume(&mut self, handed: &Handed) {
         let refused = way_back::close(handed);
         self.owners.show_title("master");
         self.tell_role();
@@ -555,7 +555,7 @@ impl Master {
         match upgrade.origin.hear() {
             Some(OriginNews::GivesUnit) => {
                 report.log.info("this master is the unit's main process now");
-                service_manager.take_over();
+                service_manager.become_main();
                 self.core.handle(now(), Event::HandedOver);
                 service_manager.keep(&sockets.listeners, &sockets.inherited.handed_over, &report.log);
             }

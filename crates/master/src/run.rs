@@ -26,7 +26,7 @@ fn serve(options: Options, runtime: Runtime) -> u8 {
         Ok(None) => {}
         Ok(Some(handed)) => match Master::load(options, runtime, &handed) {
             Ok(mut master) => {
-                master.commit_take_over(&handed);
+                master.resume(&handed);
                 return master.go_on();
             }
             Err(text) => return give_up(&text),

@@ -1,4 +1,4 @@
-//! The children of this process: who each is, and of molds and workers the processes, channels and seats, and what each may
+//! The children of this process: what each is, and of molds and workers the processes, channels and seats, and what each may
 //! say when.
 //!
 //! What a child says is a claim. A worker runs the application's code, as the application's user, and may say anything at

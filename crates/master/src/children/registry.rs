@@ -1,4 +1,4 @@
-//! Who is who among the children of this process.
+//! What each child of this process is.
 //!
 //! What is decided about a mold or a worker (its slot, its generation, what it is told) the supervisor knows; here is what
 //! is done with: processes, channels, seats.
@@ -59,7 +59,7 @@ impl Children {
         Self { known, molds, workers, seats: Seats::of(scoreboard), oom_kills: OomKills::now() }
     }
 
-    /// Who this is.
+    /// What this process is, if it is a known child.
     pub(crate) fn who(&self, pid: u32) -> Option<Who> {
         self.known.get(&pid).copied()
     }
@@ -69,7 +69,7 @@ impl Children {
         self.known.insert(pid, who);
     }
 
-    /// A child was reaped, or is a stranger from now on. Returns who it was.
+    /// A child was reaped, or is a stranger from now on. Returns what it was.
     pub(crate) fn forget(&mut self, pid: u32) -> Option<Who> {
         self.known.remove(&pid)
     }

@@ -161,7 +161,7 @@ impl Settings {
         Limits { soft: timeout.saturating_sub(timeout_cleanup.min(timeout / 2)), hard: timeout }
     }
 
-    /// The part of the settings that decisions depend on; how `upgrade` is meant is the shell's to know.
+    /// The part of the settings that decisions depend on; `upgrade` is how it is meant here.
     pub(crate) fn plan(&self, upgrade: supervisor::Way) -> supervisor::Plan {
         let processes = &self.processes;
         supervisor::Plan {
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn hosts_are_where_the_mold_has_found_them() {
-        // A name of this kind (RFC 2606) leads nowhere: whoever asked for it would be told so.
+        // A name of this kind (RFC 2606) leads nowhere.
         let json = r#"{"listeners":[{"address":"a.invalid:80","resolved":"192.0.2.1:80"},
             {"address":"b.invalid:80","unresolved":"getaddrinfo: no such host (SocketError)"},{"address":"8080"}]}"#;
         let settings = parse(json).unwrap();

@@ -111,7 +111,7 @@ fn first_directory(list: &str) -> Option<PathBuf> {
     list.split(':').next().map(PathBuf::from).filter(|path| path.is_dir())
 }
 
-/// Where the socket of the master `pid` may be, whoever runs it: a root shell finds the master of a user, and a login
+/// Where the socket of the master `pid` may be, whatever user runs it: a root shell finds the master of a user, and a login
 /// without `XDG_RUNTIME_DIR` that of a session.
 pub fn candidates(pid: u32) -> Vec<PathBuf> {
     let uid = sys::process::owner_of(pid).unwrap_or_else(sys::process::own_uid);

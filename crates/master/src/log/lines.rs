@@ -40,7 +40,7 @@ impl Log {
         self.line(Severity::Warn, text.to_string());
     }
 
-    /// Logs something that somebody must act upon.
+    /// Logs something that an operator must act upon.
     pub(crate) fn error(&self, text: impl Display) {
         self.line(Severity::Error, text.to_string());
     }

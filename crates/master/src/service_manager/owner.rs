@@ -1,7 +1,7 @@
 //! What a service manager is told: readiness, reloads, the stop, a summary, signs of life, and sockets to keep.
 //!
 //! The protocol is systemd's (sd_notify(3)). Nothing is sent where `NOTIFY_SOCKET` is not set, and nothing by a master
-//! that is not the unit's main process: the second master of an upgrade is silent until the first hands the unit over
+//! that is not the unit's main process: the second master of an upgrade is silent until the first gives it the unit
 //! (`upgrade::succession`), since systemd would refuse its words anyway.
 //!
 //! What is sent follows from what the supervisor says alone, compared with what was told last; see
@@ -98,7 +98,7 @@ impl ServiceManager {
     }
 
     /// This master is the unit's main process from now on.
-    pub(crate) fn take_over(&mut self) {
+    pub(crate) fn become_main(&mut self) {
         self.silent = false;
     }
 
@@ -109,7 +109,7 @@ impl ServiceManager {
     }
 
     /// Says that another process is the unit's main process from now on. Returns whether that could be said.
-    pub(crate) fn hand_over(&mut self, pid: u32) -> bool {
+    pub(crate) fn give_unit(&mut self, pid: u32) -> bool {
         self.is_main() && self.send(&format!("MAINPID={pid}"))
     }
 
@@ -241,9 +241,9 @@ mod tests {
 
     #[test]
     fn each_change_is_told_once() {
-        let mut notify = main_process();
+        let mut manager = main_process();
         let told = [Told::Starting, Told::Ready, Told::Ready, Told::Reloading, Told::Ready, Told::Stopping]
-            .map(|state| notify.change(state, 0));
+            .map(|state| manager.change(state, 0));
         assert_eq!(told, ["", "READY=1\n", "", "RELOADING=1\n", "READY=1\n", "STOPPING=1\n"]);
     }
 
@@ -254,15 +254,15 @@ mod tests {
 
     #[test]
     fn signs_of_life_come_at_half_the_period_and_more_time_while_it_is_needed() {
-        let mut notify = main_process();
-        assert_eq!(notify.due(1_000), "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=15000000\n");
-        assert_eq!(notify.due(1_499), "");
-        assert_eq!(notify.due(1_500), "WATCHDOG=1\n");
-        notify.change(Told::Ready, 2_000);
-        assert_eq!(notify.due(EXTEND_EVERY_NS + 2_000), "WATCHDOG=1\n");
-        notify.change(Told::Stopping, 2 * EXTEND_EVERY_NS);
-        notify.extend_until_ns = Some(2 * EXTEND_EVERY_NS + 1);
-        assert_eq!(notify.due(2 * EXTEND_EVERY_NS), "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=15000000\n");
-        assert_eq!(notify.due(3 * EXTEND_EVERY_NS), "WATCHDOG=1\n", "the limit of a stop is the manager's to enforce");
+        let mut manager = main_process();
+        assert_eq!(manager.due(1_000), "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=15000000\n");
+        assert_eq!(manager.due(1_499), "");
+        assert_eq!(manager.due(1_500), "WATCHDOG=1\n");
+        manager.change(Told::Ready, 2_000);
+        assert_eq!(manager.due(EXTEND_EVERY_NS + 2_000), "WATCHDOG=1\n");
+        manager.change(Told::Stopping, 2 * EXTEND_EVERY_NS);
+        manager.extend_until_ns = Some(2 * EXTEND_EVERY_NS + 1);
+        assert_eq!(manager.due(2 * EXTEND_EVERY_NS), "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=15000000\n");
+        assert_eq!(manager.due(3 * EXTEND_EVERY_NS), "WATCHDOG=1\n", "the limit of a stop is the manager's to enforce");
     }
 }

@@ -62,7 +62,7 @@ impl Bound {
 
     /// Whether it is what a listener at this address is to be.
     pub(crate) fn serves(&self, address: &Address) -> bool {
-        // A UNIX socket whose file was removed reaches nobody: it is bound anew. One of the service manager's never is.
+        // A UNIX socket whose file was removed can be reached by no client: it is bound anew. One of the service manager's never is.
         self.is_at(address) && (self.activated_as.is_some() || self.socket.path_exists())
     }
 }

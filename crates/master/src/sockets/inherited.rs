@@ -28,7 +28,7 @@ pub(crate) struct Inherited {
     pub(crate) activated: Listeners,
     /// From the master before this one (`UNICORN_FD`): kept until a reload does not ask for them.
     pub(crate) handed_over: Listeners,
-    /// From the unit's store, where a master that is gone has put them: those that nobody asks for are dropped.
+    /// From the unit's store, where a master that is gone has put them: those that no configuration asks for are dropped.
     pub(crate) stored: Listeners,
     /// What is to be logged of them, as soon as it is known where the log is.
     pub(crate) lines: Vec<String>,
@@ -91,7 +91,7 @@ impl Inherited {
     }
 
     /// The sockets from the store that may be listened on again. Of several with one name only one can be what its path
-    /// leads to, and nobody knows which: then the address is bound anew.
+    /// leads to, and there is no telling which: then the address is bound anew.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Rc<Bound>> {
         let same = |one: &Bound| self.stored.iter().filter(|other| other.socket.name() == one.socket.name()).count();
         self.stored.iter().filter(move |bound| same(bound) == 1)

@@ -1,7 +1,4 @@
-//! Which sockets the server listens on, and whose they are.
-//!
-//! Each generation holds the list that its configuration asks for; a socket that two generations share is one socket.
-//! It is closed when nobody's list has it any more, so a reload that fails closes just what it had bound.
+//! Makes the list of sockets that a configuration asks for: those that are there are used again, others are bound.
 
 use std::rc::Rc;
 

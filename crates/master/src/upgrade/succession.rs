@@ -1,18 +1,18 @@
 //! Two masters in one unit of a service manager: which of them it is about, and how that changes.
 //!
 //! systemd follows one process, the unit's main process, and takes its end for the unit's. During an upgrade that is the
-//! old master. It hands the unit over as its last act, to a new master that serves (`MAINPID=`): until then whatever
+//! old master. It gives the unit as its last act, to a new master that serves (`MAINPID=`): until then whatever
 //! befalls the new one changes nothing, and from then on the new one is systemd's own child, watched and restarted.
-//! The old one sends, since systemd believes nobody else (`NotifyAccess=main`), and the new one is started as a child of
+//! The old one sends, since systemd believes no other process (`NotifyAccess=main`), and the new one is started as a child of
 //! systemd: a main process that is not its own it would kill without waiting (`KillMode=mixed`).
 //!
 //! | what happens | what follows |
 //! |---|---|
-//! | QUIT to the old master, the new one serves | the old one finishes, hands over, leaves |
+//! | QUIT to the old master, the new one serves | the old one finishes, gives the unit, leaves |
 //! | TERM or INT to the old one, `licorne stop` | the unit is meant: the new one is stopped too, and waited for |
 //! | the new one dies before the old one is told to leave | nothing: the old one is the only master again |
 //! | the new one dies while the old one leaves | the old one exits with 75, the manager starts another |
-//! | the old one dies without having handed over | the new one leaves: the manager starts another |
+//! | the old one dies without having given the unit | the new one leaves: the manager starts another |
 //!
 //! A new master that waits for its turn starts no other one, and is replaced by no other program: the master it waits for knows
 //! only this one.
