@@ -30,7 +30,7 @@ File.write("Makefile", <<~MAKE)
   \tcp "#{target}/release/licorne" "#{root}/gem/libexec/licorne"
   \tcp "#{target}/release/#{library}" "#{root}/gem/lib/licorne/licorne_ext.#{RbConfig::CONFIG["DLEXT"]}"
 
-  # The results are in place already. The rest is hundreds of megabytes that nobody needs any more.
+  # The results are in place already. The rest is hundreds of megabytes that have no use any more.
   install:
   \trm -rf "#{own_target}"
 

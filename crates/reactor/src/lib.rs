@@ -29,7 +29,7 @@
 //! | `conn/` | one connection |
 //! | `settings`, `date`, `notices` | limits and times; the `Date` field; what the operator should know |
 //! | `table` | the connections, their deadlines, epoll |
-//! | `schedule` | who is next: modes and turns, pure |
+//! | `schedule` | what is next: modes and turns, pure |
 //! | `transfer/` | the queue to and from other workers |
 //! | `connections` | what becomes of each connection |
 //! | `accept` | listeners, room, pauses |

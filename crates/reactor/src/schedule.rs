@@ -1,4 +1,4 @@
-//! Who is next: which mode the worker is in, which connections are in line, and whose turn it is. Pure: it reads no
+//! What is next: which mode the worker is in, which connections are in line, and whose turn it is. Pure: it reads no clock
 //! clock and does no I/O.
 //!
 //! A worker works in rounds: it serves the connections that epoll told of, then new connections, then it asks epoll
