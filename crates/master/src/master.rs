@@ -87,7 +87,7 @@ impl Master {
     }
 
     fn of(core: Supervisor, owners: Owners) -> Self {
-        // What died before there was a handler, or before this program took over, has told nobody.
+        // A child that died before there was a handler, or before this program took over, has sent no signal to it.
         Self { core, owners, collect_again: true, exit: None }
     }
 

@@ -30,7 +30,7 @@ fn the_golden_file_of_each_readable_version_is_read() {
 }
 
 #[test]
-fn what_is_written_are_the_bytes_of_the_golden_file() {
+fn the_state_is_written_as_in_the_golden_file() {
     let state = Handed::decode(&read(VERSION)).expect("it can be read");
     let written = state.encode().expect("it can be written");
     if std::env::var_os("LICORNE_BLESS").is_some() {

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_childs_to_say_is_a_lie() {
+    fn a_message_that_is_not_a_childs_to_send_is_a_lie() {
         let (ours, theirs) = Channel::pair().unwrap();
         let mut link = Link::<FromWorker, ToWorker>::new(ours).unwrap();
         theirs.send(&FromMold::Settings { json: String::new() }.encode(), &[]).unwrap();

@@ -75,7 +75,7 @@ mod tests {
     const FIRST: &str = include_str!("../../golden/settings-1.json");
 
     #[test]
-    fn what_molds_told_at_first_is_completed() {
+    fn settings_of_the_first_molds_are_completed() {
         assert_eq!(Settings::parse(FIRST).unwrap_err(), "listeners: missing field `resolved`");
         let settings = Settings::parse(&complete(FIRST).unwrap()).unwrap();
         let processes = &settings.processes;

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_elsewhere_stays() {
+    fn paths_elsewhere_stay() {
         for (name, value) in [
             ("BUNDLE_GEMFILE", "/app/current/Gemfile"),
             ("BUNDLE_GEMFILE", "/app/shared/Gemfile"),

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_listener_is_told_with_its_place() {
+    fn a_wrong_listener_is_told_with_its_place() {
         #[track_caller]
         fn check(address: &str, want: &str) {
             let json = format!(r#"{{"listeners":[{{"address":"{address}","place":"c.rb:4"}}]}}"#);

@@ -1,7 +1,7 @@
 //! The second master of an upgrade: Unicorn's protocol of two masters.
 //!
 //! The pid file moves to `<pid>.oldbin`, the new program is executed with the listeners' numbers in `UNICORN_FD`, and
-//! both serve until somebody stops one of them. Beyond Unicorn, the new master tells the old one when it serves, through
+//! both serve until one of them is stopped. Beyond Unicorn, the new master tells the old one when it serves, through
 //! a channel whose number is in `LICORNE_READY_FD`; see `succession` for what else is said there.
 
 use std::os::fd::{AsFd, BorrowedFd};
