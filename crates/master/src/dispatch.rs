@@ -37,8 +37,8 @@ impl Master {
                 self.want_admin(false);
             }
             Action::Fork { worker, slot, generation } => self.fork(worker, slot, generation),
-            Action::Retire { worker, drain, hand_over } => {
-                owners.children.retire(worker, drain, hand_over, owners.config.linger(drain, hand_over));
+            Action::Retire { worker, drain, hand_over, linger } => {
+                owners.children.retire(worker, drain, hand_over, linger);
             }
             Action::Abandon { worker } => owners.children.signal(worker, Signal::Quit, &owners.report.log),
             Action::Quick { worker } => owners.children.signal(worker, Signal::Int, &owners.report.log),
@@ -86,6 +86,10 @@ impl Master {
         let names = Names {
             config_file: config.options.config_file.as_deref(),
             successor: upgrade.successor.pid(),
+            mold: match fact {
+                Fact::MoldForksNothing { generation } => children.mold(generation).map(|mold| mold.pid),
+                _ => None,
+            },
             release: current.map(|mold| &mold.release),
             admin_listen: match fact {
                 Fact::AdminWithoutAddress { place } => admin.place(place).map(|place| place.listen.as_str()),
@@ -151,7 +155,7 @@ impl Master {
         let Owners { children, config, report, .. } = &mut self.owners;
         let (Some(known), Some(worker)) = (self.core.worker(id), children.worker(id)) else { return };
         let slot = known.slot;
-        let Some(pid) = worker.pid() else { return self.give_up_unborn(id, why == KillReason::BootTimeout) };
+        let Some(pid) = worker.pid() else { return self.give_up_unborn(id) };
         if why == KillReason::RequestTimeout {
             let now_ns = sys::clock::monotonic_ns();
             let start_ns = children.seat(id).and_then(|seat| seat.request_start_ns());
@@ -166,19 +170,13 @@ impl Master {
 
     /// A worker that is to be killed is not there yet: the mold that is to fork it forks later, or never. If it does, the
     /// worker finds its socket closed, and leaves before it has begun anything.
-    fn give_up_unborn(&mut self, id: WorkerId, boot_timeout: bool) {
+    fn give_up_unborn(&mut self, id: WorkerId) {
         let Some(&supervisor::Worker { slot, generation, .. }) = self.core.worker(id) else { return };
         self.owners.forget_worker(id);
         let text = format!("worker={slot} gen={generation} is not awaited any more: it was not forked");
         self.owners.report.log.error(&text);
         let cause = self.owners.report.causes.note(text);
         self.event(Event::ForkFailed { worker: id, cause });
-        if boot_timeout && let Some(mold) = self.owners.children.mold(generation) {
-            let text = format!("mold gen={generation} pid={} forks no workers", mold.pid);
-            self.owners.report.log.error(format_args!("{text}; killing it"));
-            let cause = self.owners.report.causes.note(text);
-            self.event(Event::MoldUnfit { generation, cause });
-        }
     }
 }
 

@@ -280,7 +280,7 @@ impl Owners {
     pub(crate) fn commit(&mut self, generation: Generation) {
         let Some(mold) = self.children.mold(generation) else { return };
         let (Some(settings), listeners) = (mold.settings.clone(), mold.listeners.clone()) else { return };
-        let first = self.config.commit(settings.clone());
+        let first = self.config.commit(generation, settings.clone());
         // Only to know where `working_directory` leads while it still does; a start that needs it says what is wrong.
         let _ = self.config.find_start();
         if first {
@@ -309,7 +309,7 @@ impl Owners {
         if let Some(mold) = self.children.mold_mut(generation) {
             mold.listeners.clear();
         }
-        let Some(settings) = self.config.take_before() else { return };
+        let Some(settings) = self.config.take_before(generation) else { return };
         self.change_settings(&settings);
         self.report.log.set_forward(settings.custom_logger);
         self.config.settings = Some(settings);

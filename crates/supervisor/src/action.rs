@@ -69,6 +69,8 @@ pub enum Action {
         drain: bool,
         /// Whether other workers take its connections. It may be asked again when that is no longer so.
         hand_over: bool,
+        /// How long it may keep idle connections.
+        linger: Duration,
     },
     /// Tell a worker to leave that has not reported ready, or that has closed its control socket. Send what a worker that
     /// serves takes for [`Action::Retire`], so that no begun request is cut off (SIGQUIT, which while booting means exit).
@@ -344,6 +346,11 @@ pub enum Fact {
     WorkerUnreachable {
         /// Its slot.
         slot: SlotId,
+    },
+    /// A mold did not fork a worker within `boot_timeout`: it is killed.
+    MoldForksNothing {
+        /// Which mold.
+        generation: Generation,
     },
     /// The mold that new workers come from is lost; another is started from the same configuration.
     MoldLost {

@@ -86,7 +86,7 @@ pub enum Event {
         /// Why.
         cause: CauseId,
     },
-    /// A mold is of no use: it said what no mold says, or did not fork within `boot_timeout`. Its exit is reported apart.
+    /// A mold is of no use: it said what no mold says. Its exit is reported apart.
     MoldUnfit {
         /// Which mold.
         generation: Generation,

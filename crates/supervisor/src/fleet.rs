@@ -24,6 +24,9 @@ use crate::worker::{Worker, WorkerState};
 pub(crate) const LAST_BREATH: Duration = Duration::from_secs(1);
 /// How long a mold may take to leave when it is asked to.
 pub(crate) const MOLD_GRACE: Duration = Duration::from_secs(1);
+/// How long a worker keeps connections that it is to give away and that no other takes: as long as the full queue of a busy
+/// server may take to be emptied.
+const HAND_OVER_LINGER: Duration = Duration::from_secs(10);
 /// How long a worker may take to leave when it is told to leave at once.
 pub(crate) const QUICK_GRACE: Duration = Duration::from_secs(2);
 /// How long a retiring worker may take beyond `timeout` and `linger`: `at_exit` blocks, and the master's own latency.
@@ -40,8 +43,8 @@ pub(crate) struct Fleet {
     pub(crate) admin: Admin,
     pub(crate) successor: Successor,
     pub(crate) dice: Dice,
-    /// How long a mold may take to tell its settings: the `boot_timeout` that was committed last.
-    pub(crate) boot_timeout: Duration,
+    /// The settings in force: those that were committed last.
+    pub(crate) in_force: Plan,
     pub(crate) last_generation: u32,
     pub(crate) last_worker: u32,
     actions: VecDeque<Action>,
@@ -58,7 +61,7 @@ impl Fleet {
             admin: Admin::default(),
             successor: Successor::Absent,
             dice: Dice::new(config.seed),
-            boot_timeout: config.boot_timeout,
+            in_force: Plan { boot_timeout: config.boot_timeout, ..Plan::default() },
             last_generation: 0,
             last_worker: 0,
             actions: VecDeque::new(),
@@ -98,7 +101,7 @@ impl Fleet {
     pub(crate) fn start_mold(&mut self, now: Instant) -> Generation {
         self.last_generation += 1;
         let generation = Generation(self.last_generation);
-        let state = MoldState::Starting { deadline: now + self.boot_timeout };
+        let state = MoldState::Starting { deadline: now + self.in_force.boot_timeout };
         self.molds.insert(generation, Mold { started: now, state });
         self.emit(Action::StartMold { generation });
         generation
@@ -168,7 +171,7 @@ impl Fleet {
                 if now.since(since) >= LIVED {
                     self.back_offs.remove(&worker.slot);
                 }
-                self.emit(Action::Retire { worker: id, drain: false, hand_over });
+                self.ask_to_retire(id, false, hand_over);
             }
             WorkerState::Unreachable { ready_since: Some(_), .. } => {
                 let deadline = now + worker.allowance;
@@ -195,10 +198,21 @@ impl Fleet {
         for (id, worker) in &mut self.workers {
             if let WorkerState::Retiring { hand_over: hand_over @ true, .. } = &mut worker.state {
                 *hand_over = false;
-                asked.push(Action::Retire { worker: *id, drain, hand_over: false });
+                asked.push(*id);
             }
         }
-        asked.into_iter().for_each(|action| self.emit(action));
+        asked.into_iter().for_each(|id| self.ask_to_retire(id, drain, false));
+    }
+
+    /// Asks a worker to retire, and says how long it may keep idle connections. One that drains leaves none behind that an idle
+    /// connection could wait for.
+    pub(crate) fn ask_to_retire(&mut self, worker: WorkerId, drain: bool, hand_over: bool) {
+        let linger = match (hand_over, drain) {
+            (true, _) => HAND_OVER_LINGER.min(self.in_force.timeout),
+            (false, true) => Duration::ZERO,
+            (false, false) => self.in_force.linger,
+        };
+        self.emit(Action::Retire { worker, drain, hand_over, linger });
     }
 
     /// Tells a worker that boots to leave.

@@ -67,7 +67,7 @@ impl Up {
         tickets: Vec<Ticket>,
         scales: &[Scale],
     ) -> Self {
-        fleet.boot_timeout = plan.boot_timeout;
+        fleet.in_force = plan;
         fleet.back_offs.clear();
         let old = mem::replace(&mut self.line, Line::new(generation, plan));
         let target = scales.iter().fold(plan.worker_processes, |count, scale| scale.of(count));
@@ -93,7 +93,7 @@ impl Up {
         };
         let failed = mem::replace(&mut self.line, roll.old);
         self.target = roll.old_target;
-        fleet.boot_timeout = self.line.plan.boot_timeout;
+        fleet.in_force = self.line.plan;
         fleet.back_offs.clear();
         for id in fleet.select(|worker| worker.edition == failed.edition && worker.boots()) {
             fleet.abandon(now, id);

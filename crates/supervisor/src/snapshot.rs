@@ -18,7 +18,7 @@ use crate::mold::Mold;
 use crate::state::State;
 use crate::supervisor::Supervisor;
 use crate::time::Instant;
-use crate::types::{Config, Generation, SlotId, Ticket, WorkerId};
+use crate::types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
 use crate::up::{Course, Up};
 use crate::upgrade::Successor;
 use crate::worker::Worker;
@@ -69,7 +69,7 @@ impl Supervisor {
             workers: fleet.workers.clone(),
             molds: fleet.molds.clone(),
             back_offs: fleet.back_offs.clone(),
-            boot_timeout: fleet.boot_timeout,
+            boot_timeout: fleet.in_force.boot_timeout,
             last_generation: fleet.last_generation,
             last_worker: fleet.last_worker,
             dice: fleet.dice,
@@ -91,7 +91,7 @@ impl Supervisor {
         fleet.workers = snapshot.workers;
         fleet.molds = snapshot.molds;
         fleet.back_offs = snapshot.back_offs;
-        fleet.boot_timeout = snapshot.boot_timeout;
+        fleet.in_force = Plan { boot_timeout: snapshot.boot_timeout, ..snapshot.line.plan };
         fleet.last_generation = snapshot.last_generation;
         fleet.last_worker = snapshot.last_worker;
         fleet.dice = snapshot.dice;

@@ -335,6 +335,14 @@ impl State {
             Some(worker) if worker.boots() => {
                 self.boot_failed(fleet, now, worker, FailureReason::ForkFailed(worker.slot).by(cause))
             }
+            // It was never there: the mold forks no workers.
+            Some(worker) if worker.killed() == Some(KillReason::BootTimeout) => {
+                let generation = worker.generation;
+                if fleet.molds.contains_key(&generation) {
+                    fleet.log(Fact::MoldForksNothing { generation });
+                }
+                self.mold_unfit(fleet, now, generation, FailureReason::MoldFailed.by(cause))
+            }
             Some(_) | None => self,
         }
     }

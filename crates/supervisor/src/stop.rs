@@ -182,7 +182,7 @@ impl Stop {
             match worker.state {
                 WorkerState::Serving { .. } => {
                     worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout, hand_over };
-                    asked.push(Action::Retire { worker: *id, drain: true, hand_over });
+                    asked.push(*id);
                 }
                 WorkerState::Retiring { deadline: later, hand_over, .. } if later > deadline => {
                     worker.state = WorkerState::Retiring { deadline, overdue: KillReason::StopTimeout, hand_over };
@@ -196,7 +196,7 @@ impl Stop {
                 | WorkerState::Killed { .. } => {}
             }
         }
-        asked.into_iter().for_each(|action| fleet.emit(action));
+        asked.into_iter().for_each(|id| fleet.ask_to_retire(id, true, hand_over));
         unreachable.into_iter().for_each(|id| fleet.send_away(id, deadline, KillReason::StopTimeout));
     }
 

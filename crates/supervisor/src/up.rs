@@ -85,7 +85,7 @@ pub(crate) struct Drain {
 impl Up {
     /// The first mold is ready.
     pub(crate) fn first(fleet: &mut Fleet, generation: Generation, plan: Plan, held: Vec<Event>) -> Self {
-        fleet.boot_timeout = plan.boot_timeout;
+        fleet.in_force = plan;
         fleet.emit(Action::Commit { generation });
         let course = Course::FirstFork { held, any_ready: false };
         Self { line: Line::new(generation, plan), target: plan.worker_processes, winched: false, course }
@@ -182,7 +182,7 @@ impl Up {
     /// A mold is ready: the next one of a reload, or one in place of a lost one.
     pub(crate) fn mold_ready(mut self, fleet: &mut Fleet, now: Instant, generation: Generation, plan: Plan) -> Self {
         if self.line.source == Source::Booting(generation) {
-            fleet.boot_timeout = plan.boot_timeout;
+            fleet.in_force = plan;
             self.line.generation = generation;
             self.line.plan = plan;
             self.line.source = Source::Ready;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use directives::UpgradeWay;
-use supervisor::{Plan, Way};
+use supervisor::{Generation, Plan, Way};
 use sys::user::User;
 
 use crate::config::anchor::Anchors;
@@ -20,9 +20,6 @@ use crate::environment;
 use crate::log::files::Streams;
 use crate::log::lines::Log;
 
-/// How long a worker keeps connections that it is to give away and that no other takes.
-const TRANSFER_LINGER: Duration = Duration::from_secs(10);
-
 /// The configuration, and what follows from it for this process.
 pub(crate) struct Config {
     pub(crate) options: Options,
@@ -30,7 +27,7 @@ pub(crate) struct Config {
     /// The settings that hold; none before the first mold has answered.
     pub(crate) settings: Option<Settings>,
     /// What a failed roll goes back to.
-    before: Option<Settings>,
+    before: Option<(Generation, Settings)>,
     /// The directories that may move to another release.
     pub(crate) anchors: Anchors,
     pub(crate) pid_file: PidFile,
@@ -128,17 +125,6 @@ impl Config {
         })
     }
 
-    /// How long a worker that retires keeps idle connections.
-    pub(crate) fn linger(&self, drain: bool, hand_over: bool) -> Duration {
-        match &self.settings {
-            // As long as the full queue of a busy server may take to be emptied.
-            Some(settings) if hand_over => TRANSFER_LINGER.min(settings.processes.timeout),
-            // One that drains leaves none behind that an idle connection could wait for.
-            Some(settings) if !drain => settings.processes.keepalive_linger,
-            _ => Duration::ZERO,
-        }
-    }
-
     /// Where the admin process is to answer.
     pub(crate) fn admin(&self) -> Option<Place> {
         self.settings.as_ref().and_then(Settings::admin)
@@ -215,20 +201,20 @@ impl Config {
         Ok(())
     }
 
-    /// These settings hold from now on. Returns whether they are the first ones.
-    pub(crate) fn commit(&mut self, settings: Settings) -> bool {
+    /// The settings of this generation hold from now on. Returns whether they are the first ones.
+    pub(crate) fn commit(&mut self, generation: Generation, settings: Settings) -> bool {
         match self.settings.replace(settings) {
             None => true,
-            before => {
-                self.before = before;
+            Some(before) => {
+                self.before = Some((generation, before));
                 false
             }
         }
     }
 
-    /// Takes the settings out that a failed roll goes back to.
-    pub(crate) fn take_before(&mut self) -> Option<Settings> {
-        self.before.take()
+    /// Takes the settings out that held before those of this generation, if these have held since.
+    pub(crate) fn take_before(&mut self, generation: Generation) -> Option<Settings> {
+        self.before.take_if(|(committed, _)| *committed == generation).map(|(_, settings)| settings)
     }
 
     /// There is no way back any more.

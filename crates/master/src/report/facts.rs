@@ -14,6 +14,8 @@ pub(crate) struct Names<'a> {
     pub(crate) config_file: Option<&'a str>,
     /// The process of the new master, if there is one.
     pub(crate) successor: Option<u32>,
+    /// The process of the mold that the fact is about.
+    pub(crate) mold: Option<u32>,
     /// The release that serves.
     pub(crate) release: Option<&'a Release>,
     /// Where the admin process that the fact is about was to answer.
@@ -61,6 +63,10 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
         )),
         Fact::WorkerUnreachable { slot } => {
             log.error(format_args!("worker={slot} has closed its control socket and lives on, telling it to leave"));
+        }
+        Fact::MoldForksNothing { generation } => {
+            let pid = names.mold.unwrap_or(0);
+            log.error(format_args!("mold gen={generation} pid={pid} forks no workers; killing it"));
         }
         Fact::MoldLost { generation } => log.error(format_args!("mold gen={generation} is lost, starting another")),
         Fact::MoldRecovered { generation } => log.info(format_args!("mold gen={generation} is ready")),

@@ -113,10 +113,10 @@ fn worker_that_leaves_by_itself_gives_its_connections_to_those_that_serve() {
     let mut rig = Rig::serving(2);
     rig.pass(seconds(5));
     let leaves = |worker| Event::WorkerLeaves { worker: WorkerId(worker) };
-    assert_eq!(rig.tell(leaves(1)), [Action::Retire { worker: WorkerId(1), drain: false, hand_over: true }]);
+    assert_eq!(rig.tell(leaves(1)), [retire(1)]);
     assert_eq!(rig.tell(leaves(1)), []);
     // Nobody else serves.
-    assert_eq!(rig.tell(leaves(2)), [Action::Retire { worker: WorkerId(2), drain: false, hand_over: false }]);
+    assert_eq!(rig.tell(leaves(2)), [retire_alone(2)]);
     assert_eq!(rig.tell(died(1)), [fork(3, 0, 1)]);
     assert_eq!(rig.tell(died(2)), [fork(4, 1, 1)]);
     assert_eq!(rig.tell(leaves(3)), [], "it boots");

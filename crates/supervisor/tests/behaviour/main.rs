@@ -136,16 +136,16 @@ fn fork(worker: u32, slot: u32, generation: u32) -> Action {
 }
 
 fn retire(worker: u32) -> Action {
-    Action::Retire { worker: WorkerId(worker), drain: false, hand_over: true }
+    Action::Retire { worker: WorkerId(worker), drain: false, hand_over: true, linger: seconds(10) }
 }
 
 /// Nobody is left to take its connections.
 fn retire_alone(worker: u32) -> Action {
-    Action::Retire { worker: WorkerId(worker), drain: false, hand_over: false }
+    Action::Retire { worker: WorkerId(worker), drain: false, hand_over: false, linger: PLAN.linger }
 }
 
 fn drain(worker: u32) -> Action {
-    Action::Retire { worker: WorkerId(worker), drain: true, hand_over: false }
+    Action::Retire { worker: WorkerId(worker), drain: true, hand_over: false, linger: Duration::ZERO }
 }
 
 fn abandon(worker: u32) -> Action {

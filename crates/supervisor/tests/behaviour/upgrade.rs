@@ -8,7 +8,7 @@ fn workers_give_their_connections_to_a_successor_that_takes_them() {
     rig.signal(Signal::Usr2);
     rig.tell(Event::SuccessorStarted);
     rig.tell(Event::SuccessorReady { takes_over: true });
-    let give_away = Action::Retire { worker: WorkerId(1), drain: true, hand_over: true };
+    let give_away = Action::Retire { worker: WorkerId(1), drain: true, hand_over: true, linger: seconds(10) };
     assert_eq!(rig.signal(Signal::Quit), [Action::StopListening, give_away]);
     // It is gone before the worker is.
     assert_eq!(rig.tell(Event::SuccessorExited { cause: CauseId::NONE }), [Action::SuccessorLeft, drain(1)]);

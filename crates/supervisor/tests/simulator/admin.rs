@@ -15,7 +15,7 @@ pub(crate) struct Admin {
     running: Option<Running>,
     /// Where the settings in force want it, and those that a roll which fails goes back to.
     in_force: Option<AdminPlace>,
-    before: Option<Option<AdminPlace>>,
+    before: Option<(Generation, Option<AdminPlace>)>,
     /// What the supervisor was told of that.
     wanted: Option<AdminPlace>,
     /// Where one could not do its work with these settings.
@@ -76,15 +76,22 @@ impl World {
     /// The settings of a generation are in force.
     pub(crate) fn admin_committed(&mut self, generation: Generation) {
         let place = self.molds[&generation].code.admin;
-        self.admin.before = Some(std::mem::replace(&mut self.admin.in_force, place));
+        self.admin.before = Some((generation, std::mem::replace(&mut self.admin.in_force, place)));
         self.after(Duration::ZERO, Next::Tell(Event::AdminWanted { place, anew: true }));
     }
 
-    /// Those before them are put back, if there are any.
-    pub(crate) fn admin_rolled_back(&mut self) {
-        if let Some(place) = self.admin.before.take() {
+    /// Those before this generation's are put back, if these were in force.
+    pub(crate) fn admin_rolled_back(&mut self, generation: Generation) {
+        if let Some((_, place)) = self.admin.before.take_if(|(committed, _)| *committed == generation) {
             self.admin.in_force = place;
             self.after(Duration::ZERO, Next::Tell(Event::AdminWanted { place, anew: false }));
+        }
+    }
+
+    /// Judges the settings in force: they are those that new workers come with.
+    pub(crate) fn judge_settings(&self) {
+        if let Some(generation) = self.supervisor.generation().filter(|_| !self.laws.stop_wanted()) {
+            assert_eq!(self.admin.in_force, self.molds[&generation].code.admin, "law 3: other settings are in force");
         }
     }
 

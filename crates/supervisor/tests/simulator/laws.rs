@@ -226,9 +226,12 @@ impl Laws {
                 assert_eq!(supervisor.generation(), Some(generation), "workers come from the mold in force");
                 self.check_budget(slot, generation, supervisor, workers);
             }
-            Action::Retire { worker, drain, hand_over } => {
+            Action::Retire { worker, drain, hand_over, linger } => {
                 let (id, worker) = (worker, &workers[&worker]);
                 assert_eq!(drain, self.stop.is_some(), "who drains is a stop");
+                let plan = self.plan().expect("there are settings");
+                let most = if hand_over { plan.timeout } else { plan.linger };
+                assert!(linger <= most && (hand_over || !drain || linger.is_zero()), "it lingers too long: {linger:?}");
                 if worker.gives_away {
                     assert!(worker.asked == Asked::Retire && !hand_over, "asked again only when the takers are gone");
                     return;

@@ -205,6 +205,7 @@ impl World {
         self.beside.judge_event(self.supervisor.phase());
         if !self.laws.exited() {
             self.admin.judge(self.speaks_for_itself());
+            self.judge_settings();
         }
         if executes {
             self.execute();
@@ -340,7 +341,7 @@ impl World {
                     },
                 );
             }
-            Action::Retire { worker, drain, hand_over } => {
+            Action::Retire { worker, drain, hand_over, .. } => {
                 let again = self.workers[&worker].asked == Asked::Retire;
                 let process = self.ask(worker, Asked::Retire);
                 process.gives_away = hand_over;
@@ -361,14 +362,9 @@ impl World {
                     self.after(delay, Next::WorkerDies(worker, true));
                 }
             }
-            Action::Kill { worker, why } => {
-                let process = self.ask(worker, Asked::Kill);
-                let (unborn, generation) = (process.life == WorkerLife::Unborn, process.generation);
-                if unborn {
+            Action::Kill { worker, .. } => {
+                if self.ask(worker, Asked::Kill).life == WorkerLife::Unborn {
                     self.after(Duration::ZERO, Next::Tell(Event::ForkFailed { worker, cause: CauseId::NONE }));
-                    if why == KillReason::BootTimeout {
-                        self.after(Duration::ZERO, Next::Tell(Event::MoldUnfit { generation, cause: CauseId::NONE }));
-                    }
                 }
                 self.worker_dies(worker, false);
             }
@@ -379,7 +375,7 @@ impl World {
                 self.beside.committed();
                 self.admin_committed(generation);
             }
-            Action::Rollback { .. } => self.admin_rolled_back(),
+            Action::Rollback { generation } => self.admin_rolled_back(generation),
             Action::Settle { .. } => self.admin_settled(),
             Action::StartAdmin { place } => self.start_admin(place),
             Action::StopAdmin => self.stop_admin(),
