@@ -113,7 +113,7 @@ pub enum Action {
     SuccessorLeft,
     /// Find out whether the new program can take this one's place, without touching anything.
     Preflight,
-    /// Nobody waits for the preflight any more: end it.
+    /// The preflight is not awaited any more: end it.
     AbandonPreflight,
     /// Become the new program, when no other action is left: execute it with [`crate::Supervisor::snapshot`].
     Execute,

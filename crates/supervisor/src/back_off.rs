@@ -39,7 +39,7 @@ impl BackOff {
         self.wait(now, delay(self.failures, dice))
     }
 
-    /// Notes that it died right after it had become ready. The first time in a row nothing is made of it: somebody may
+    /// Notes that it died right after it had become ready. The first time in a row nothing is made of it: an operator may
     /// have sent it away. Returns the delay.
     pub(crate) fn died_early(&mut self, now: Instant, dice: &mut Dice) -> Duration {
         self.failures = self.failures.saturating_add(1);

@@ -44,19 +44,19 @@ pub enum Event {
     Start,
     /// A signal arrived.
     Signal(Signal),
-    /// Somebody asked for a reload through the control socket.
+    /// A reload was asked for through the control socket.
     Reload {
         /// Who waits.
         ticket: Ticket,
     },
-    /// Somebody asked for a stop through the control socket. Unlike SIGQUIT it is never put off.
+    /// A stop was asked for through the control socket. Unlike SIGQUIT it is never put off.
     Stop {
         /// Whether begun requests are finished.
         graceful: bool,
         /// Who waits.
         ticket: Ticket,
     },
-    /// Somebody asked for a new master program through the control socket.
+    /// A new master program was asked for through the control socket.
     Upgrade {
         /// Who waits.
         ticket: Ticket,
@@ -128,7 +128,7 @@ pub enum Event {
         /// Why.
         cause: CauseId,
     },
-    /// A worker that serves was told to leave by somebody else, and does.
+    /// A worker that serves was told to leave by another process, and does.
     WorkerLeaves {
         /// Which worker.
         worker: WorkerId,

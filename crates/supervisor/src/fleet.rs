@@ -76,7 +76,7 @@ impl Fleet {
         self.emit(Action::Log(fact));
     }
 
-    /// Answers everybody who waits, and forgets them.
+    /// Answers the requests that wait, and forgets them.
     pub(crate) fn answer(&mut self, tickets: &mut Vec<Ticket>, result: Result<(), Failure>) {
         for ticket in tickets.drain(..) {
             self.emit(Action::Outcome { ticket, result });
@@ -192,7 +192,7 @@ impl Fleet {
         self.emit(Action::Abandon { worker: id });
     }
 
-    /// Nobody takes connections any more: tells those who give theirs away to keep them.
+    /// No worker takes connections any more: tells those that give theirs away to keep them.
     pub(crate) fn withdraw_takers(&mut self, drain: bool) {
         let mut asked = Vec::new();
         for (id, worker) in &mut self.workers {

@@ -28,12 +28,12 @@ impl Supervisor {
             }
             State::Up(up) => {
                 check_up(fleet, up);
-                assert!(up.has_takers(fleet) || !fleet.any(Worker::gives_away), "nobody takes what is given away");
+                assert!(up.has_takers(fleet) || !fleet.any(Worker::gives_away), "what is given away is taken");
             }
             State::Stopping(_) => {
                 assert_eq!(booting, 0, "no mold boots during a stop");
                 let takers = fleet.successor.takes_over();
-                assert!(takers || !fleet.any(Worker::gives_away), "nobody takes what is given away");
+                assert!(takers || !fleet.any(Worker::gives_away), "what is given away is taken");
                 assert!(!fleet.any(Worker::boots), "no worker boots during a stop");
                 let left = !fleet.workers.is_empty() || !fleet.molds.is_empty();
                 let awaited = fleet.unit.parting == Some(Parting::EndsUnit) && fleet.successor.runs();

@@ -59,7 +59,7 @@ impl Up {
         }
     }
 
-    /// Whether workers that leave have somebody to give their connections to: workers that serve, or will.
+    /// Whether workers that leave can give their connections to others that serve, or will.
     pub(crate) fn has_takers(&self, fleet: &Fleet) -> bool {
         self.target > 0 || fleet.successor.takes_over()
     }
@@ -69,7 +69,7 @@ impl Up {
         let cover = self.cover(fleet);
         // Slots beyond the wanted number: workers of the line go at once, since the operator says so. Others stay while a
         // roll that makes the server smaller can fail, if its failure brought their slot back; and as many stay as there are
-        // wanted slots that nobody serves. More, or two in one slot, would take the place of those that the roll has yet to
+        // wanted slots that no worker serves. More, or two in one slot, would take the place of those that the roll has yet to
         // fork.
         let slots = self.slots();
         let mut substitutes = cover.iter().filter(|cover| !cover.served && !cover.foreign).count();
@@ -99,7 +99,7 @@ impl Up {
         }
     }
 
-    /// Forks workers for the slots that want one, those that nobody serves first.
+    /// Forks workers for the slots that want one, those that no worker serves first.
     fn fill(&self, fleet: &mut Fleet, now: Instant) {
         if self.line.source != Source::Ready {
             return;

@@ -347,7 +347,7 @@ impl State {
         }
     }
 
-    /// It counts as a death, and goes like one that was asked to: with somebody there to take its connections it gives
+    /// It counts as a death, and goes like one that was asked to: with another worker there to take its connections it gives
     /// them away. A stop asks it to leave anyway.
     fn worker_leaves(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
         let Some(&worker) = fleet.workers.get(&id) else { return self };

@@ -110,7 +110,7 @@ impl Stop {
         stop
     }
 
-    /// What every stop begins with: nothing boots any more and nobody waits for it.
+    /// What every stop begins with: nothing boots any more, and nothing that boots is awaited.
     fn begin(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: Failure) -> Self {
         for event in held {
             refuse(fleet, event, why);
@@ -148,7 +148,7 @@ impl Stop {
         }
     }
 
-    /// Whether somebody serves during `shutdown_delay`.
+    /// Whether a worker serves during `shutdown_delay`.
     fn has_to_wait(&self, fleet: &Fleet, now: Instant) -> bool {
         match self.stage {
             Stage::Delaying { until } => until > now && fleet.any(|worker| worker.serves()),
@@ -204,7 +204,7 @@ impl Stop {
     /// time than it had before.
     pub(crate) fn limit(&self) -> Option<(Instant, KillReason)> {
         match self.stage {
-            // The drain, when it begins, gives it as long as everybody else.
+            // The drain, when it begins, gives it as long as all others.
             Stage::Delaying { .. } => Some((Instant::NEVER, KillReason::StopTimeout)),
             Stage::Graceful { deadline } => Some((deadline, KillReason::StopTimeout)),
             Stage::Quick => None,

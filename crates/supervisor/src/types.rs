@@ -48,7 +48,7 @@ impl CauseId {
     pub const OUT_OF_TURN: Self = Self(u32::MAX);
 }
 number! {
-    /// Somebody who waits for the outcome of a reload, an upgrade or a stop. The shell hands them out.
+    /// A client that waits for the outcome of a reload, an upgrade or a stop. The shell hands them out.
     Ticket(u64)
 }
 

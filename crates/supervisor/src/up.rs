@@ -99,7 +99,7 @@ impl Up {
         }
     }
 
-    /// The server stops: nobody waits for a reload any more. Returns the requests that were put off.
+    /// The server stops: no reload is awaited any more. Returns the requests that were put off.
     pub(crate) fn give_up(self, fleet: &mut Fleet, why: Failure) -> Vec<Event> {
         if let Source::Booting(generation) = self.line.source {
             fleet.emit(Action::Rollback { generation });
@@ -210,7 +210,7 @@ impl Up {
             | Course::Preparing { .. }
             | Course::Rolling(_)
             | Course::Draining(_) => {
-                // Nobody waits for it. It cannot happen: whoever stops waiting for a mold kills it.
+                // It is not awaited. That cannot happen: a mold that is not awaited any more is killed.
                 fleet.retire_mold(now, generation);
                 self
             }

@@ -1,6 +1,6 @@
 //! The new master program that runs beside this one after an upgrade.
 //!
-//! This master serves on beside it until somebody stops one of the two. Upgrade scripts send SIGQUIT blindly after a few
+//! This master serves on beside it until one of the two is stopped. Upgrade scripts send SIGQUIT blindly after a few
 //! seconds; while the successor is not ready that would end the service, so it is put off.
 
 use alloc::vec::Vec;
@@ -125,7 +125,7 @@ impl Fleet {
         self.emit(Action::SuccessorLeft);
     }
 
-    /// This server stops: nobody waits for the successor any more, which itself lives on.
+    /// This server stops: the successor is not awaited any more, and lives on.
     pub(crate) fn leave_successor(&mut self) {
         let mut waiting = match &mut self.successor {
             Successor::Preparing(awaited) | Successor::Booting(awaited) => mem::take(awaited).tickets,

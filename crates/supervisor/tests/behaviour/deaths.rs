@@ -115,7 +115,7 @@ fn worker_that_leaves_by_itself_gives_its_connections_to_those_that_serve() {
     let leaves = |worker| Event::WorkerLeaves { worker: WorkerId(worker) };
     assert_eq!(rig.tell(leaves(1)), [retire(1)]);
     assert_eq!(rig.tell(leaves(1)), []);
-    // Nobody else serves.
+    // No other worker serves.
     assert_eq!(rig.tell(leaves(2)), [retire_alone(2)]);
     assert_eq!(rig.tell(died(1)), [fork(3, 0, 1)]);
     assert_eq!(rig.tell(died(2)), [fork(4, 1, 1)]);

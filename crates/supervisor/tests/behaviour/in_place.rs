@@ -23,7 +23,7 @@ fn next_program(rig: &mut Rig) {
 #[test]
 fn a_program_that_passes_the_preflight_takes_over_and_replaces_the_workers() {
     let mut rig = Rig::serving(1);
-    assert_eq!(rig.supervisor.snapshot(), None, "nobody asked for one");
+    assert_eq!(rig.supervisor.snapshot(), None, "none was asked for");
     assert_eq!(rig.tell(upgrade(1)), [Action::Preflight]);
     assert_eq!(rig.tell(Event::PreflightPassed), [Action::Execute]);
     next_program(&mut rig);

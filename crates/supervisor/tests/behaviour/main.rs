@@ -139,7 +139,7 @@ fn retire(worker: u32) -> Action {
     Action::Retire { worker: WorkerId(worker), drain: false, hand_over: true, linger: seconds(10) }
 }
 
-/// Nobody is left to take its connections.
+/// No worker is left to take its connections.
 fn retire_alone(worker: u32) -> Action {
     Action::Retire { worker: WorkerId(worker), drain: false, hand_over: false, linger: PLAN.linger }
 }

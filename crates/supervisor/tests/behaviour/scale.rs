@@ -15,7 +15,7 @@ fn ttin_adds_a_worker_in_the_lowest_free_slot() {
 fn ttou_retires_the_highest_slot_down_to_none() {
     let mut rig = Rig::serving(2);
     assert_eq!(rig.signal(Signal::Ttou), [count(1), retire(2)]);
-    // Nobody is left who would take connections: not from the one that leaves already either.
+    // No worker is left that would take connections: not from the one that leaves already either.
     assert_eq!(rig.signal(Signal::Ttou), [count(0), retire_alone(1), retire_alone(2)]);
     assert_eq!(rig.signal(Signal::Ttou), []);
     assert_eq!(rig.tell(left(1)), []);
@@ -78,7 +78,7 @@ fn reload_goes_back_to_the_configured_number() {
 }
 
 #[test]
-fn what_is_asked_for_after_a_reload_outlives_it() {
+fn scaling_that_is_asked_for_after_a_reload_outlives_it() {
     let mut rig = Rig::serving(2);
     rig.tell(HUP);
     rig.signal(Signal::Ttin);

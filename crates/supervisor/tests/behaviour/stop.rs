@@ -53,7 +53,7 @@ fn quick_stop_tells_all_to_leave_at_once_and_kills_after_two_seconds() {
 fn request_that_outlives_its_time_during_a_quick_stop_ends_its_worker_then() {
     let mut rig = Rig::serving(2);
     rig.signal(Signal::Int);
-    // The shell tells again and again until somebody acts.
+    // The shell tells again and again until the worker is killed.
     let overdue = Event::RequestOverdue { worker: WorkerId(1) };
     assert_eq!(rig.tell(overdue), [kill(1, KillReason::RequestTimeout)]);
     assert_eq!(rig.deadline(), (seconds(2), vec![kill(2, KillReason::QuickStopTimeout)]));

@@ -235,7 +235,7 @@ impl Beside {
         let stopped = self.successor.is_some_and(|successor| successor.stopped);
         if boot_failed {
             assert_eq!(status, self.failed_status(), "unit: the status of a boot that failed");
-            assert!(!handed_over && !stopped, "unit: a boot that failed is nobody else's matter");
+            assert!(!handed_over && !stopped, "unit: a boot that failed concerns no other master");
             return;
         }
         if self.role != Role::Main {

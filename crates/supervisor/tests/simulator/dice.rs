@@ -1,7 +1,7 @@
 //! Chance that replays: each question is answered from the seed, and from what the question is about.
 //!
 //! The fate of a process depends on the seed and on its number alone, not on what was rolled before. So an incident can
-//! be taken out of a schedule, to see whether it matters, without changing the luck of everybody else.
+//! be taken out of a schedule, to see whether it matters, without changing the luck of all others.
 
 use std::time::Duration;
 

@@ -228,7 +228,7 @@ impl Laws {
             }
             Action::Retire { worker, drain, hand_over, linger } => {
                 let (id, worker) = (worker, &workers[&worker]);
-                assert_eq!(drain, self.stop.is_some(), "who drains is a stop");
+                assert_eq!(drain, self.stop.is_some(), "only a stop drains");
                 let plan = self.plan().expect("there are settings");
                 let most = if hand_over { plan.timeout } else { plan.linger };
                 assert!(linger <= most && (hand_over || !drain || linger.is_zero()), "it lingers too long: {linger:?}");
@@ -260,7 +260,7 @@ impl Laws {
             Action::Kill { worker, why } => self.check_kill(now, &workers[&worker], why),
             Action::Serving => {
                 assert!(!self.serving, "serving begins once");
-                assert!(workers.values().any(Worker::serves), "somebody serves");
+                assert!(workers.values().any(Worker::serves), "a worker serves");
                 self.serving = true;
             }
             Action::Progress { done, total } => assert!(done <= total),
@@ -482,7 +482,7 @@ impl Laws {
         }
     }
 
-    /// Whether all is well: every slot is served by the line in force, and nobody waits for anything.
+    /// Whether all is well: every slot is served by the line in force, and nothing is awaited.
     pub(crate) fn has_come_right(
         &self,
         supervisor: &Supervisor,

@@ -73,7 +73,7 @@ pub(crate) struct Worker {
     pub(crate) asked: Asked,
     /// Whether it was told that others take its connections.
     pub(crate) gives_away: bool,
-    /// Whether somebody else sent it away.
+    /// Whether another process sent it away.
     pub(crate) sent_away: bool,
     /// Whether it has said so.
     pub(crate) says_so: bool,
