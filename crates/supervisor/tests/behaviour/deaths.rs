@@ -229,3 +229,14 @@ fn readiness_that_was_told_in_time_counts_when_the_master_has_slept_beyond_the_d
     assert_eq!(rig.tell(Event::Tick), []);
     assert!(rig.workers().iter().all(|(.., serves)| *serves));
 }
+
+#[test]
+fn mold_that_does_not_fork_a_worker_in_time_is_killed() {
+    let mut rig = Rig::serving(1);
+    assert_eq!(rig.tell(died(1)), [fork(2, 0, 1)]);
+    let (_, deeds) = rig.deadline();
+    assert!(deeds.contains(&kill(2, KillReason::BootTimeout)), "{deeds:?}");
+    let deeds = rig.tell(Event::ForkFailed { worker: WorkerId(2), cause: CauseId::NONE });
+    assert!(deeds.contains(&kill_mold(1)), "{deeds:?}");
+    assert!(rig.facts.contains(&Fact::MoldForksNothing { generation: Generation(1) }));
+}
