@@ -139,6 +139,22 @@ class NativeEngineTest < NativeCase
     assert_equal "retired 1\n", server.stop
   end
 
+  def test_a_signal_changes_nothing_about_how_the_master_has_a_worker_leave
+    server = serve { OK }
+    idle = server.connect
+    idle.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    response(idle)
+    server.wire.send(:retire, drain: false, linger_ms: 20_000)
+    retiring = 4
+    soon { Thread.pass until server.seat.first == retiring }
+    Process.kill(:QUIT, server.pid) # by itself it would close idle connections at once
+    server.wire.send(:reopen_logs)
+    assert_equal "reopen_logs\n", soon { server.log.gets }
+    idle.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert_equal 200, response(idle).first
+    assert_equal 0, server.wait.exitstatus
+  end
+
   def test_the_backlog_is_served_before_leaving
     gate, open = IO.pipe
     calls, called = IO.pipe

@@ -168,7 +168,8 @@ impl Engine {
         control.send(ruby, &FromWorker::Ready)?;
         let mut happened = Events::default();
         loop {
-            if leaving.asked.take() {
+            // One that leaves already goes on as the master told it to: that others take its connections holds.
+            if leaving.asked.take() && !core.reactor().is_retiring() {
                 retire(core, Leave { drain: false, transfer: false, linger_ms: leaving.linger_ms });
                 // The master knows whether others take the connections. If it is gone, its end is about to be read.
                 let _ = control.send(ruby, &FromWorker::Leaving);
