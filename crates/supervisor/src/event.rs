@@ -46,19 +46,19 @@ pub enum Event {
     Signal(Signal),
     /// A reload was asked for through the control socket.
     Reload {
-        /// Who waits.
+        /// The request that waits for it.
         ticket: Ticket,
     },
     /// A stop was asked for through the control socket. Unlike SIGQUIT it is never put off.
     Stop {
         /// Whether begun requests are finished.
         graceful: bool,
-        /// Who waits.
+        /// The request that waits for it.
         ticket: Ticket,
     },
     /// A new master program was asked for through the control socket.
     Upgrade {
-        /// Who waits.
+        /// The request that waits for it.
         ticket: Ticket,
         /// How, if not as configured.
         way: Option<Way>,

@@ -24,9 +24,9 @@ const PREFLIGHT_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InPlace {
     pub(crate) stage: Stage,
-    /// Who waits for the upgrade.
+    /// The requests that wait for the upgrade.
     pub(crate) tickets: Vec<Ticket>,
-    /// Who waits for the reload that was asked for meanwhile, if one was.
+    /// The requests that wait for the reload that was asked for meanwhile, if one was.
     pub(crate) reload: Option<Vec<Ticket>>,
 }
 

@@ -1,7 +1,7 @@
 //! From what is wanted to what is done: which workers are forked, which retire, when a roll has succeeded.
 //!
 //! One rule serves boot, deaths, scaling, rolls and their roll-back: each slot below the wanted number is to be served by
-//! one worker of the line; whoever else serves it goes when that one is ready, and not before.
+//! one worker of the line; any other that serves it goes when that one is ready, and not before.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ use crate::types::{SlotId, WorkerId};
 use crate::up::{Course, Drain, Up};
 use crate::worker::Worker;
 
-/// Who is at work in a wanted slot.
+/// How a wanted slot is covered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cover {
     /// A worker of the line serves.
@@ -64,7 +64,7 @@ impl Up {
         self.target > 0 || fleet.successor.takes_over()
     }
 
-    /// Sends away whoever is not wanted any more.
+    /// Sends away the workers that are not wanted any more.
     fn thin_out(&self, fleet: &mut Fleet, now: Instant) {
         let cover = self.cover(fleet);
         // Slots beyond the wanted number: workers of the line go at once, since the operator says so. Others stay while a
@@ -123,7 +123,7 @@ impl Up {
         }
     }
 
-    /// Who is at work in each wanted slot.
+    /// The worker that is at work in each wanted slot.
     fn cover(&self, fleet: &Fleet) -> Vec<Cover> {
         let mut cover = vec![Cover::default(); self.target as usize];
         for (id, worker) in &fleet.workers {

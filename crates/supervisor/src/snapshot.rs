@@ -38,9 +38,9 @@ pub struct Snapshot {
     dice: Dice,
     /// The moment of the latest event.
     now: Instant,
-    /// Who waits for the upgrade.
+    /// The requests that wait for the upgrade.
     tickets: Vec<Ticket>,
-    /// Who waits for a reload that was asked for meanwhile, if one was.
+    /// The requests that wait for a reload that was asked for meanwhile, if one was.
     reload: Option<Vec<Ticket>>,
 }
 

@@ -22,7 +22,7 @@ use crate::worker::WorkerState;
 pub(crate) struct Stop {
     stage: Stage,
     verdict: Verdict,
-    /// Who waits for it.
+    /// The requests that wait for it.
     tickets: Vec<Ticket>,
     /// The settings that were committed last.
     pub(crate) plan: Plan,

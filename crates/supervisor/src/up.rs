@@ -45,7 +45,7 @@ pub(crate) enum Course {
     Preparing {
         /// The next mold.
         next: Generation,
-        /// Who waits for the reload.
+        /// The requests that wait for the reload.
         tickets: Vec<Ticket>,
         /// What was asked for since.
         scales: Vec<Scale>,
@@ -63,9 +63,9 @@ pub(crate) struct Roll {
     pub(crate) old: Line,
     /// How many workers were wanted before.
     pub(crate) old_target: u32,
-    /// Who waits for this reload.
+    /// The requests that wait for this reload.
     pub(crate) tickets: Vec<Ticket>,
-    /// Who waits for the reload after this one, if one was asked for.
+    /// The requests that wait for the reload after this one, if one was asked for.
     pub(crate) queued: Option<Vec<Ticket>>,
     /// The progress that was told last.
     pub(crate) told: Option<(u32, u32)>,
@@ -76,9 +76,9 @@ pub(crate) struct Roll {
 pub(crate) struct Drain {
     /// The old mold; it may be lost.
     pub(crate) old: Generation,
-    /// Who waits for this reload.
+    /// The requests that wait for this reload.
     pub(crate) tickets: Vec<Ticket>,
-    /// Who waits for the reload after this one, if one was asked for.
+    /// The requests that wait for the reload after this one, if one was asked for.
     pub(crate) queued: Option<Vec<Ticket>>,
 }
 

@@ -91,7 +91,7 @@ impl Rig {
         self.tell(Event::MoldReady { generation })
     }
 
-    /// Who lives: worker, slot, generation, whether it serves.
+    /// The workers that live: worker, slot, generation, whether it serves.
     fn workers(&self) -> Vec<(u32, u32, u32, bool)> {
         self.supervisor.workers().map(|(id, w)| (id.0, w.slot.0, w.generation.0, w.serves())).collect()
     }

@@ -4,7 +4,7 @@ use supervisor::{CauseId, Event, Generation, WorkerId};
 
 use crate::process::MoldLife;
 use crate::schedule::Incident;
-use crate::world::{Next, World, born};
+use crate::world::{Next, World};
 
 impl World {
     pub(crate) fn befall(&mut self, incident: Incident) {
@@ -66,7 +66,7 @@ impl World {
     }
 
     fn nth_worker(&self, nth: usize) -> Option<WorkerId> {
-        let living: Vec<_> = self.workers.iter().filter(|(_, worker)| born(worker)).map(|(id, _)| *id).collect();
+        let living: Vec<_> = self.workers.iter().filter(|(_, worker)| worker.is_born()).map(|(id, _)| *id).collect();
         living.get(nth % living.len().max(1)).copied()
     }
 

@@ -20,6 +20,7 @@ mod incidents;
 mod laws;
 mod process;
 mod schedule;
+mod workers;
 mod world;
 
 use std::cell::RefCell;

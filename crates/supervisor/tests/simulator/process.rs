@@ -120,6 +120,11 @@ pub(crate) struct Request {
 }
 
 impl Worker {
+    /// Whether it is there, and has not begun to leave.
+    pub(crate) fn is_born(&self) -> bool {
+        matches!(self.life, WorkerLife::Booting | WorkerLife::Serving)
+    }
+
     pub(crate) fn new(
         slot: SlotId,
         generation: Generation,
