@@ -2,11 +2,11 @@
 //!
 //! # The rules
 //! - Ruby raises by jumping over our frames: their destructors do not run. Everything that can raise is a method of
-//!   [`Rb`], and an [`Rb`] exists only within [`protect`], which catches the jump. What a closure given to `protect`
+//!   [`Rb`], and an [`Rb`] exists only within [`protect()`], which catches the jump. What a closure given to `protect`
 //!   *owns* across such a call leaks when it jumps, so closures borrow what they need.
-//! - No panic enters a frame of Ruby: [`protect`] and the callbacks catch it and hand it on behind Ruby's frames.
+//! - No panic enters a frame of Ruby: [`protect()`] and the callbacks catch it and hand it on behind Ruby's frames.
 //! - No guard of a `RefCell` is held while Ruby code may run: it may come back to us.
-//! - A [`Value`] is kept alive by being on the stack (Ruby scans it), by what contains it, or by [`keep`]. In Rust's own
+//! - A `Value` is kept alive by being on the stack (Ruby scans it), by what contains it, or by [`keep`]. In Rust's own
 //!   memory it lies in a [`Root`] or was given to `keep`: nothing else there is marked, and compaction moves what is
 //!   not.
 #![allow(unsafe_code)]
