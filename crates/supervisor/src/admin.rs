@@ -8,12 +8,8 @@
 
 use crate::action::{Action, Fact};
 use crate::back_off::LIVED;
-use crate::fleet::Fleet;
-use crate::state::State;
 use crate::time::Instant;
 use crate::types::{AdminPlace, CauseId};
-use crate::upgrade::Successor;
-use crate::worker::Worker;
 
 /// The admin process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,11 +44,11 @@ impl Default for Process {
     }
 }
 
-impl Fleet {
+impl Admin {
     /// Other settings are in force. `anew`: they are new ones, with which what failed is tried again.
-    pub(crate) fn admin_wanted(&mut self, place: Option<AdminPlace>, anew: bool) {
-        self.admin.wanted = place;
-        if let Process::Absent { failed } = &mut self.admin.process
+    pub(crate) fn want(&mut self, place: Option<AdminPlace>, anew: bool) {
+        self.wanted = place;
+        if let Process::Absent { failed } = &mut self.process
             && anew
         {
             *failed = None;
@@ -60,48 +56,43 @@ impl Fleet {
     }
 
     /// It could not be started.
-    pub(crate) fn admin_failed(&mut self) {
-        let failed = match self.admin.process {
+    pub(crate) fn failed(&mut self) {
+        let failed = match self.process {
             Process::Absent { failed } => failed,
             Process::Running { place, .. } => Some(place),
             Process::Leaving => None,
         };
-        self.admin.process = Process::Absent { failed };
+        self.process = Process::Absent { failed };
     }
 
-    /// It is gone.
-    pub(crate) fn admin_exited(&mut self, now: Instant, no_address: bool, cause: CauseId) {
-        let failed = match self.admin.process {
+    /// It is gone. Returns what is worth a line in the log.
+    pub(crate) fn exited(&mut self, now: Instant, no_address: bool, cause: CauseId) -> [Option<Fact>; 2] {
+        let mut facts = [None; 2];
+        let failed = match self.process {
             Process::Absent { failed } => failed,
             Process::Leaving => None,
             Process::Running { place, since } => {
-                self.log(Fact::AdminDied { cause });
-                if no_address {
-                    self.log(Fact::AdminWithoutAddress { place });
-                }
+                facts = [Some(Fact::AdminDied { cause }), no_address.then_some(Fact::AdminWithoutAddress { place })];
                 (no_address || now.since(since) < LIVED).then_some(place)
             }
         };
-        self.admin.process = Process::Absent { failed };
+        self.process = Process::Absent { failed };
+        facts
     }
-}
 
-impl State {
-    /// Starts or stops the admin process, as the settings and the state want it.
-    pub(crate) fn tend_admin(&self, fleet: &mut Fleet, now: Instant) {
-        let serves = matches!(self, Self::Up(_)) && fleet.any(Worker::serves);
-        let another_speaks = fleet.unit.origin || matches!(fleet.successor, Successor::Serving { .. });
-        let wanted = fleet.admin.wanted.filter(|_| serves || !another_speaks);
-        match (fleet.admin.process, wanted) {
+    /// Starts or stops it, as the settings and the state want it. `speaks`: this master speaks for the service.
+    pub(crate) fn tend(&mut self, now: Instant, speaks: bool) -> Option<Action> {
+        let wanted = self.wanted.filter(|_| speaks);
+        match (self.process, wanted) {
             (Process::Absent { failed }, Some(place)) if failed != Some(place) => {
-                fleet.admin.process = Process::Running { place, since: now };
-                fleet.emit(Action::StartAdmin { place });
+                self.process = Process::Running { place, since: now };
+                Some(Action::StartAdmin { place })
             }
             (Process::Running { place, .. }, wanted) if wanted != Some(place) => {
-                fleet.admin.process = Process::Leaving;
-                fleet.emit(Action::StopAdmin);
+                self.process = Process::Leaving;
+                Some(Action::StopAdmin)
             }
-            (Process::Absent { .. } | Process::Running { .. } | Process::Leaving, _) => {}
+            (Process::Absent { .. } | Process::Running { .. } | Process::Leaving, _) => None,
         }
     }
 }

@@ -219,3 +219,47 @@ pub enum Event {
     /// any other moment.
     Tick,
 }
+
+impl Event {
+    /// Whether it asks for something that a boot puts off and a stop refuses.
+    pub(crate) fn asks_for_change(self) -> bool {
+        match self {
+            Self::Reload { .. } | Self::Upgrade { .. } => true,
+            Self::Signal(signal) => match signal {
+                Signal::Hup | Signal::Usr2 | Signal::Ttin | Signal::Ttou | Signal::Winch { .. } => true,
+                Signal::Quit | Signal::Term | Signal::Int | Signal::Usr1 => false,
+            },
+            Self::Unit { .. }
+            | Self::Start
+            | Self::Stop { .. }
+            | Self::MoldConfigured { .. }
+            | Self::MoldReady { .. }
+            | Self::MoldFailed { .. }
+            | Self::MoldUnfit { .. }
+            | Self::MoldUnreachable { .. }
+            | Self::MoldExited { .. }
+            | Self::WorkerReady { .. }
+            | Self::WorkerBootFailed { .. }
+            | Self::ForkFailed { .. }
+            | Self::WorkerLeaves { .. }
+            | Self::WorkerLied { .. }
+            | Self::WorkerUnreachable { .. }
+            | Self::WorkerExited { .. }
+            | Self::RequestOverdue { .. }
+            | Self::SuccessorStarted
+            | Self::SuccessorReady { .. }
+            | Self::SuccessorExited { .. }
+            | Self::SuccessorFailed { .. }
+            | Self::AdminWanted { .. }
+            | Self::AdminFailed
+            | Self::AdminExited { .. }
+            | Self::HandedOver
+            | Self::OriginGone
+            | Self::PreflightPassed
+            | Self::PreflightFailed { .. }
+            | Self::NotReplaced { .. }
+            | Self::Replaced
+            | Self::Tick => false,
+        }
+    }
+}

@@ -11,17 +11,18 @@ use core::time::Duration;
 use crate::action::{Action, Fact, Failure, KillReason};
 use crate::admin::Admin;
 use crate::back_off::{BackOff, Dice, LIVED};
+use crate::event::Event;
 use crate::line::Line;
 use crate::mold::{Mold, MoldState};
+use crate::successor::Successor;
 use crate::time::Instant;
 use crate::types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
 use crate::unit::Unit;
-use crate::upgrade::Successor;
 use crate::worker::{Worker, WorkerState};
 
 /// How long a process may live on after the end of its control socket until it is not taken for one that dies: what a
 /// process does last takes no longer.
-pub(crate) const LAST_BREATH: Duration = Duration::from_secs(1);
+const LAST_BREATH: Duration = Duration::from_secs(1);
 /// How long a mold may take to leave when it is asked to.
 pub(crate) const MOLD_GRACE: Duration = Duration::from_secs(1);
 /// How long a worker keeps connections that it is to give away and that no other takes: as long as the full queue of a busy
@@ -83,6 +84,13 @@ impl Fleet {
         }
     }
 
+    /// Answers the ticket of a request that will not be looked at.
+    pub(crate) fn refuse(&mut self, event: Event, why: Failure) {
+        if let Event::Reload { ticket } | Event::Upgrade { ticket, .. } = event {
+            self.emit(Action::Outcome { ticket, result: Err(why) });
+        }
+    }
+
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -91,7 +99,7 @@ impl Fleet {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let workers = self.workers.values().filter_map(Worker::deadline).map(|(deadline, _)| deadline);
         let molds = self.molds.values().filter_map(Mold::deadline);
-        workers.chain(molds).chain(self.preflight_deadline()).min()
+        workers.chain(molds).chain(self.successor.preflight_deadline()).min()
     }
 }
 
@@ -122,6 +130,17 @@ impl Fleet {
         let MoldState::Loading { plan, .. } = mold.state else { return None };
         mold.state = MoldState::Ready { since: now };
         Some(plan)
+    }
+
+    /// A mold's control socket has ended, as with workers. One that boots has a deadline, which comes sooner now.
+    pub(crate) fn mold_unreachable(&mut self, now: Instant, generation: Generation) {
+        let Some(mold) = self.molds.get_mut(&generation) else { return };
+        let soon = now + LAST_BREATH;
+        match &mut mold.state {
+            MoldState::Starting { deadline } | MoldState::Loading { deadline, .. } => *deadline = soon.min(*deadline),
+            MoldState::Ready { since } => mold.state = MoldState::Unreachable { since: *since, deadline: soon },
+            MoldState::Unreachable { .. } | MoldState::Retiring { .. } | MoldState::Killed => {}
+        }
     }
 
     /// Asks a mold to leave, if it has not been asked yet.
@@ -253,6 +272,40 @@ impl Fleet {
             | WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. }
             | WorkerState::Quitting { .. } => self.emit(Action::Kill { worker: id, why }),
+        }
+    }
+
+    /// A worker's request has taken too long. One that boots has none.
+    pub(crate) fn request_overdue(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        match worker.state {
+            WorkerState::Serving { .. }
+            | WorkerState::Unreachable { .. }
+            | WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. } => self.kill(id, KillReason::RequestTimeout),
+            WorkerState::Booting { .. } | WorkerState::Killed { .. } => {}
+        }
+    }
+
+    /// A worker's control socket has ended. One that is about to die closes it too, a moment before: time tells.
+    pub(crate) fn worker_unreachable(&mut self, now: Instant, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let deadline = now + LAST_BREATH;
+        match worker.state {
+            WorkerState::Booting { deadline: earlier } => {
+                worker.state = WorkerState::Unreachable { ready_since: None, deadline: deadline.min(earlier) };
+            }
+            WorkerState::Serving { since } => {
+                worker.state = WorkerState::Unreachable { ready_since: Some(since), deadline };
+            }
+            // It may not have heard what it was asked for.
+            WorkerState::Retiring { deadline, overdue, .. } => self.send_away(id, deadline, overdue),
+            // These leave, or are killed when their time is over.
+            WorkerState::Unreachable { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => {}
         }
     }
 

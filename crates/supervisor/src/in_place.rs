@@ -11,92 +11,17 @@ use core::time::Duration;
 
 use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::fleet::Fleet;
-use crate::state::State;
+use crate::successor::{InPlace, Stage, Successor};
 use crate::time::Instant;
-use crate::types::{CauseId, Ticket, Way};
+use crate::types::{CauseId, Ticket};
 use crate::up::{Course, Up};
-use crate::upgrade::Successor;
 
 /// How long a preflight may take.
 const PREFLIGHT_LIMIT: Duration = Duration::from_secs(60);
 
-/// A program that is to take this one's place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InPlace {
-    pub(crate) stage: Stage,
-    /// The requests that wait for the upgrade.
-    pub(crate) tickets: Vec<Ticket>,
-    /// The requests that wait for the reload that was asked for meanwhile, if one was.
-    pub(crate) reload: Option<Vec<Ticket>>,
-}
-
-/// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// A reload has to end first.
-    Waiting,
-    /// It is looked at.
-    Preflight {
-        /// When that is given up.
-        deadline: Instant,
-    },
-    /// It is executed: this program ends, unless that fails.
-    Executing,
-}
-
-impl State {
-    /// An upgrade was asked for, in this way or as configured.
-    pub(crate) fn upgrade(self, fleet: &mut Fleet, ticket: Option<Ticket>, way: Option<Way>) -> Self {
-        let Self::Up(up) = self else { return self };
-        match way.unwrap_or(up.line.plan.upgrade) {
-            Way::TwoMasters => fleet.upgrade(ticket),
-            Way::InPlace => up.replace(fleet, ticket),
-        }
-        Self::Up(up)
-    }
-
-    /// The new program can take over.
-    pub(crate) fn preflight_passed(self, fleet: &mut Fleet) -> Self {
-        if let Successor::InPlace(InPlace { stage: stage @ Stage::Preflight { .. }, .. }) = &mut fleet.successor {
-            *stage = Stage::Executing;
-            fleet.emit(Action::Execute);
-        }
-        self
-    }
-
-    /// This program goes on.
-    pub(crate) fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
-        match self {
-            Self::Up(up) => Self::Up(up.not_replaced(fleet, now, why)),
-            // A stop has called it off.
-            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
-        }
-    }
-
-    /// This is the new program: its workers are to be of its version.
-    pub(crate) fn replaced(self, fleet: &mut Fleet, now: Instant) -> Self {
-        let Some(taken_over) = fleet.take_begun() else { return self };
-        fleet.log(Fact::Replaced);
-        let tickets = taken_over.tickets.into_iter().chain(taken_over.reload.into_iter().flatten()).collect();
-        match self {
-            Self::Up(up) => Self::Up(up.reload(fleet, now, tickets)),
-            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
-        }
-    }
-
-    /// Gives up a preflight that takes too long.
-    pub(crate) fn expire_preflight(self, fleet: &mut Fleet, now: Instant) -> Self {
-        if fleet.preflight_deadline().is_none_or(|deadline| deadline > now) {
-            return self;
-        }
-        fleet.emit(Action::AbandonPreflight);
-        self.not_replaced(fleet, now, FailureReason::PreflightTimeout.into())
-    }
-}
-
 impl Up {
     /// Asks for a program to take over, unless one does already.
-    fn replace(&self, fleet: &mut Fleet, ticket: Option<Ticket>) {
+    pub(crate) fn replace(&self, fleet: &mut Fleet, ticket: Option<Ticket>) {
         match &mut fleet.successor {
             Successor::Absent => {
                 let tickets = ticket.into_iter().collect();
@@ -131,7 +56,7 @@ impl Up {
     }
 
     /// This program goes on.
-    fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
+    pub(crate) fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
         match fleet.give_up_in_place(why).and_then(|given_up| given_up.reload) {
             Some(tickets) => self.reload(fleet, now, tickets),
             None => self,
@@ -157,6 +82,30 @@ impl Fleet {
         true
     }
 
+    /// The new program can take over.
+    pub(crate) fn preflight_passed(&mut self) {
+        if let Successor::InPlace(InPlace { stage: stage @ Stage::Preflight { .. }, .. }) = &mut self.successor {
+            *stage = Stage::Executing;
+            self.emit(Action::Execute);
+        }
+    }
+
+    /// Ends a preflight that takes too long. Returns whether it did.
+    pub(crate) fn expire_preflight(&mut self, now: Instant) -> bool {
+        let late = self.successor.preflight_deadline().is_some_and(|deadline| deadline <= now);
+        if late {
+            self.emit(Action::AbandonPreflight);
+        }
+        late
+    }
+
+    /// This is the new program: its workers are to be of its version. Returns the requests that wait for that.
+    pub(crate) fn replaced(&mut self) -> Option<Vec<Ticket>> {
+        let taken_over = self.take_begun()?;
+        self.log(Fact::Replaced);
+        Some(taken_over.tickets.into_iter().chain(taken_over.reload.into_iter().flatten()).collect())
+    }
+
     /// The server stops: no program takes over.
     pub(crate) fn leave_in_place(&mut self) {
         let Some(mut given_up) = self.take_in_place() else { return };
@@ -165,18 +114,6 @@ impl Fleet {
         }
         given_up.tickets.extend(given_up.reload.into_iter().flatten());
         self.answer(&mut given_up.tickets, Err(FailureReason::Stopping.into()));
-    }
-
-    /// When the preflight is given up.
-    pub(crate) fn preflight_deadline(&self) -> Option<Instant> {
-        match &self.successor {
-            Successor::InPlace(InPlace { stage: Stage::Preflight { deadline }, .. }) => Some(*deadline),
-            Successor::InPlace(_)
-            | Successor::Absent
-            | Successor::Preparing(_)
-            | Successor::Booting(_)
-            | Successor::Serving { .. } => None,
-        }
     }
 
     /// An upgrade that has begun fails.

@@ -43,6 +43,7 @@ mod settle;
 mod snapshot;
 mod state;
 mod stop;
+mod successor;
 mod supervisor;
 mod time;
 mod types;

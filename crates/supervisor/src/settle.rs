@@ -7,9 +7,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::action::{Action, Fact};
+use crate::event::Event;
 use crate::fleet::Fleet;
 use crate::line::Source;
-use crate::state::State;
 use crate::time::Instant;
 use crate::types::{SlotId, WorkerId};
 use crate::up::{Course, Drain, Up};
@@ -29,23 +29,21 @@ struct Cover {
 }
 
 impl Up {
-    /// Does what can be done now. Returns whether the course changed: then there may be more to do.
-    pub(crate) fn settle(self, fleet: &mut Fleet, now: Instant) -> (State, bool) {
+    /// Does what can be done now. Returns what was put off until now when the course changed: then there may be more to do,
+    /// whether or not there is any such request.
+    pub(crate) fn settle(self, fleet: &mut Fleet, now: Instant) -> (Self, Option<Vec<Event>>) {
         // First, so that nothing is forked for a course that is over.
-        let (state, again) = self.advance(fleet, now);
-        match state {
-            State::Up(mut up) if !again => {
-                up = up.begin_waiting_upgrade(fleet, now);
-                up.recover_mold(fleet, now);
-                up.thin_out(fleet, now);
-                up.fill(fleet, now);
-                if !up.has_takers(fleet) {
-                    fleet.withdraw_takers(false);
-                }
-                (State::Up(up), false)
+        let (mut up, again) = self.advance(fleet, now);
+        if again.is_none() {
+            up = up.begin_waiting_upgrade(fleet, now);
+            up.recover_mold(fleet, now);
+            up.thin_out(fleet, now);
+            up.fill(fleet, now);
+            if !up.has_takers(fleet) {
+                fleet.withdraw_takers(false);
             }
-            state => (state, again),
         }
+        (up, again)
     }
 
     /// Starts a mold in place of a lost one, except while a reload brings another anyway.
@@ -148,7 +146,7 @@ impl Up {
     }
 
     /// Goes from one course to the next when its end is reached.
-    fn advance(mut self, fleet: &mut Fleet, now: Instant) -> (State, bool) {
+    fn advance(mut self, fleet: &mut Fleet, now: Instant) -> (Self, Option<Vec<Event>>) {
         match self.course {
             Course::FirstFork { held, any_ready } => {
                 let tried = |slot| {
@@ -157,16 +155,15 @@ impl Up {
                 };
                 if !(self.target == 0 || fleet.any(Worker::serves) && (0..self.target).map(SlotId).all(tried)) {
                     self.course = Course::FirstFork { held, any_ready };
-                    return (State::Up(self), false);
+                    return (self, None);
                 }
                 fleet.emit(Action::Serving);
                 self.course = Course::Steady;
-                let again = !held.is_empty();
-                (held.into_iter().fold(State::Up(self), |state, event| state.on(fleet, now, event)), again)
+                (self, Some(held))
             }
-            Course::Steady | Course::Preparing { .. } => (State::Up(self), false),
+            Course::Steady | Course::Preparing { .. } => (self, None),
             Course::Rolling(_) => self.advance_roll(fleet),
-            Course::Draining(_) if fleet.any(|worker| !self.of_line(worker)) => (State::Up(self), false),
+            Course::Draining(_) if fleet.any(|worker| !self.of_line(worker)) => (self, None),
             Course::Draining(mut drain) => {
                 let generation = self.line.generation;
                 fleet.log(Fact::RollDone { generation });
@@ -174,16 +171,17 @@ impl Up {
                 fleet.emit(Action::Settle { generation });
                 fleet.answer(&mut drain.tickets, Ok(()));
                 self.course = Course::Steady;
-                match drain.queued {
-                    Some(tickets) => (State::Up(self.prepare(fleet, now, tickets)), true),
-                    None => (State::Up(self), true),
-                }
+                let up = match drain.queued {
+                    Some(tickets) => self.prepare(fleet, now, tickets),
+                    None => self,
+                };
+                (up, Some(Vec::new()))
             }
         }
     }
 
     /// Tells the progress of a roll. When nothing remains to be replaced the roll has succeeded.
-    fn advance_roll(mut self, fleet: &mut Fleet) -> (State, bool) {
+    fn advance_roll(mut self, fleet: &mut Fleet) -> (Self, Option<Vec<Event>>) {
         let progress = self.progress(fleet);
         match self.course {
             Course::Rolling(mut roll) => {
@@ -194,16 +192,14 @@ impl Up {
                 }
                 if progress.0 < progress.1 {
                     self.course = Course::Rolling(roll);
-                    return (State::Up(self), false);
+                    return (self, None);
                 }
                 fleet.log(Fact::RollServing { generation: self.line.generation });
                 self.course =
                     Course::Draining(Drain { old: roll.old.generation, tickets: roll.tickets, queued: roll.queued });
-                (State::Up(self), true)
+                (self, Some(Vec::new()))
             }
-            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {
-                (State::Up(self), false)
-            }
+            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => (self, None),
         }
     }
 }

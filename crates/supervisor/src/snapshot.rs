@@ -12,15 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::back_off::{BackOff, Dice};
 use crate::fleet::Fleet;
-use crate::in_place::{InPlace, Stage};
 use crate::line::{Line, Source};
 use crate::mold::Mold;
 use crate::state::State;
+use crate::successor::{InPlace, Stage, Successor};
 use crate::supervisor::Supervisor;
 use crate::time::Instant;
 use crate::types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
 use crate::up::{Course, Up};
-use crate::upgrade::Successor;
 use crate::worker::Worker;
 
 /// What a supervisor knows while it serves and nothing else.

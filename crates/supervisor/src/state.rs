@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, Fact, Failure, FailureReason, KillReason};
 use crate::event::{Event, Signal};
-use crate::fleet::{Fleet, LAST_BREATH, MOLD_GRACE};
+use crate::fleet::{Fleet, MOLD_GRACE};
 use crate::mold::{Mold, MoldState};
 use crate::scale::Scale;
 use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
-use crate::types::{CauseId, Generation, Plan, Ticket, WorkerId};
-use crate::unit::{FAILED, Unit};
-use crate::up::Up;
+use crate::types::{CauseId, Generation, Plan, Ticket, Way, WorkerId};
+use crate::unit::{FAILED, Parting, Role, Unit};
+use crate::up::{Next, Up};
 use crate::worker::{Worker, WorkerState};
 
 /// What the server is doing.
@@ -37,10 +37,19 @@ pub(crate) enum State {
     Over,
 }
 
+impl From<Next> for State {
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Up(up) => Self::Up(up),
+            Next::Stopping(stop) => Self::Stopping(stop),
+        }
+    }
+}
+
 impl State {
     /// Takes in one event.
     pub(crate) fn on(mut self, fleet: &mut Fleet, now: Instant, event: Event) -> Self {
-        if asks_for_change(event) {
+        if event.asks_for_change() {
             match &mut self {
                 // As in Unicorn, what arrives during the boot is looked at after it.
                 Self::New { held } | Self::FirstMold { held, .. } => {
@@ -54,7 +63,7 @@ impl State {
                     }
                 }
                 Self::Stopping(_) => {
-                    refuse(fleet, event, FailureReason::Stopping.into());
+                    fleet.refuse(event, FailureReason::Stopping.into());
                     fleet.log(Fact::IgnoredWhileStopping);
                     return self;
                 }
@@ -91,7 +100,7 @@ impl State {
                 self.mold_unfit(fleet, now, generation, FailureReason::MoldFailed.by(cause))
             }
             Event::MoldUnreachable { generation } => {
-                mold_unreachable(fleet, now, generation);
+                fleet.mold_unreachable(now, generation);
                 self
             }
             Event::MoldExited { generation, status, cause } => self.mold_exited(fleet, now, generation, status, cause),
@@ -101,21 +110,24 @@ impl State {
             Event::WorkerLeaves { worker } => self.worker_leaves(fleet, now, worker),
             Event::WorkerLied { worker, in_request } => self.worker_lied(fleet, now, worker, in_request),
             Event::WorkerUnreachable { worker } => {
-                worker_unreachable(fleet, now, worker);
+                fleet.worker_unreachable(now, worker);
                 self
             }
             Event::WorkerExited { worker, in_request, cause } => {
                 self.worker_exited(fleet, now, worker, in_request, cause)
             }
             Event::RequestOverdue { worker } => {
-                request_overdue(fleet, worker);
+                fleet.request_overdue(worker);
                 self
             }
             Event::SuccessorStarted => {
                 fleet.successor_started();
                 self
             }
-            Event::SuccessorReady { takes_over } => self.successor_ready(fleet, now, takes_over),
+            Event::SuccessorReady { takes_over } => {
+                let quit_deferred = fleet.successor_ready(takes_over);
+                if quit_deferred { self.stop(fleet, now, true, None) } else { self }
+            }
             Event::SuccessorExited { cause } => {
                 fleet.successor_gone(FailureReason::SuccessorExited.by(cause));
                 self
@@ -125,20 +137,26 @@ impl State {
                 self
             }
             Event::AdminWanted { place, anew } => {
-                fleet.admin_wanted(place, anew);
+                fleet.admin.want(place, anew);
                 self
             }
             Event::AdminFailed => {
-                fleet.admin_failed();
+                fleet.admin.failed();
                 self
             }
             Event::AdminExited { no_address, cause } => {
-                fleet.admin_exited(now, no_address, cause);
+                fleet.admin.exited(now, no_address, cause).into_iter().flatten().for_each(|fact| fleet.log(fact));
                 self
             }
-            Event::HandedOver => self.handed_over(fleet),
+            Event::HandedOver => {
+                fleet.unit.handed_over();
+                self
+            }
             Event::OriginGone => self.origin_gone(fleet, now),
-            Event::PreflightPassed => self.preflight_passed(fleet),
+            Event::PreflightPassed => {
+                fleet.preflight_passed();
+                self
+            }
             Event::PreflightFailed { cause } => self.not_replaced(fleet, now, FailureReason::PreflightFailed.by(cause)),
             Event::NotReplaced { cause } => self.not_replaced(fleet, now, FailureReason::NotReplaced.by(cause)),
             Event::Replaced => self.replaced(fleet, now),
@@ -208,6 +226,74 @@ impl State {
     }
 }
 
+/// Stops and upgrades.
+impl State {
+    /// A stop was asked for.
+    fn stop(self, fleet: &mut Fleet, now: Instant, graceful: bool, ticket: Option<Ticket>) -> Self {
+        let (held, line) = match self {
+            Self::New { held } | Self::FirstMold { held, .. } => (held, None),
+            Self::Up(up) => {
+                let line = up.line;
+                (up.give_up(fleet, FailureReason::Stopping.into()), Some(line))
+            }
+            Self::Stopping(mut stop) => {
+                stop.ask(fleet, now, graceful, ticket);
+                return Self::Stopping(stop);
+            }
+            Self::Over => return Self::Over,
+        };
+        Self::Stopping(Stop::asked(fleet, now, held, line, graceful, ticket))
+    }
+
+    /// A stop was asked for that means the unit, and not this master alone. `quick` is for the new master: whether it
+    /// finishes begun requests is for its own settings to say where it is not.
+    fn stop_unit(self, fleet: &mut Fleet, now: Instant, quick: bool, graceful: bool, ticket: Option<Ticket>) -> Self {
+        if fleet.unit.role != Role::Main {
+            return self.stop(fleet, now, graceful, ticket);
+        }
+        fleet.stop_successor(quick);
+        let state = self.stop(fleet, now, graceful, ticket);
+        fleet.unit.parting = Some(Parting::EndsUnit);
+        state
+    }
+
+    /// The master before this one is gone.
+    fn origin_gone(self, fleet: &mut Fleet, now: Instant) -> Self {
+        if !fleet.unit.origin_gone() {
+            return self;
+        }
+        fleet.log(Fact::Orphaned);
+        self.stop(fleet, now, true, None)
+    }
+
+    /// An upgrade was asked for, in this way or as configured.
+    fn upgrade(self, fleet: &mut Fleet, ticket: Option<Ticket>, way: Option<Way>) -> Self {
+        let Self::Up(up) = self else { return self };
+        match way.unwrap_or(up.line.plan.upgrade) {
+            Way::TwoMasters => fleet.upgrade(ticket),
+            Way::InPlace => up.replace(fleet, ticket),
+        }
+        Self::Up(up)
+    }
+
+    /// This program goes on.
+    fn not_replaced(self, fleet: &mut Fleet, now: Instant, why: Failure) -> Self {
+        match self {
+            Self::Up(up) => Self::Up(up.not_replaced(fleet, now, why)),
+            // A stop has called it off.
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
+        }
+    }
+
+    /// This is the new program.
+    fn replaced(self, fleet: &mut Fleet, now: Instant) -> Self {
+        match (self, fleet.replaced()) {
+            (Self::Up(up), Some(tickets)) => Self::Up(up.reload(fleet, now, tickets)),
+            (state, _) => state,
+        }
+    }
+}
+
 /// What molds say.
 impl State {
     fn mold_ready(self, fleet: &mut Fleet, now: Instant, generation: Generation, plan: Plan) -> Self {
@@ -249,7 +335,7 @@ impl State {
                 self.mold_lost(fleet, now, generation, reason.by(cause), verdict)
             }
             MoldState::Ready { since } | MoldState::Unreachable { since, .. } => match self {
-                Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since, cause),
+                Self::Up(up) => up.ready_mold_lost(fleet, now, generation, since, cause).into(),
                 Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
             },
             MoldState::Retiring { .. } | MoldState::Killed => {
@@ -266,7 +352,7 @@ impl State {
         let Some(&mold) = fleet.molds.get(&generation) else { return self };
         fleet.kill_mold(generation);
         match (self, mold.ready_since()) {
-            (Self::Up(up), Some(since)) => up.ready_mold_lost(fleet, now, generation, since, why.cause),
+            (Self::Up(up), Some(since)) => up.ready_mold_lost(fleet, now, generation, since, why.cause).into(),
             (state, None) if mold.boots() => {
                 state.mold_lost(fleet, now, generation, why, Verdict::MoldFails { said: true })
             }
@@ -409,7 +495,7 @@ impl State {
 
     fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: Failure) -> Self {
         match self {
-            Self::Up(up) => up.boot_failed(fleet, now, worker, why),
+            Self::Up(up) => up.boot_failed(fleet, now, worker, why).into(),
             Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         }
     }
@@ -440,126 +526,48 @@ impl State {
         for (generation, _) in molds {
             self = self.mold_unfit(fleet, now, generation, FailureReason::MoldBootTimeout.into());
         }
-        self.expire_preflight(fleet, now)
+        if fleet.expire_preflight(now) {
+            self = self.not_replaced(fleet, now, FailureReason::PreflightTimeout.into());
+        }
+        self
     }
 
     /// Brings about what the state wants: processes started, retired, and the next state when its time has come.
     pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> Self {
         loop {
-            let again;
-            (self, again) = match self {
-                Self::Up(up) => up.settle(fleet, now),
-                Self::Stopping(stop) => (stop.settle(fleet, now), false),
-                Self::New { .. } | Self::FirstMold { .. } | Self::Over => (self, false),
-            };
-            if !again {
-                if !matches!(self, Self::Over) {
-                    self.tend_admin(fleet, now);
+            let put_off;
+            (self, put_off) = match self {
+                Self::Up(up) => {
+                    let (up, put_off) = up.settle(fleet, now);
+                    (Self::Up(up), put_off)
                 }
-                return self;
-            }
+                Self::Stopping(stop) => (stop.settle(fleet, now).map_or(Self::Over, Self::Stopping), None),
+                Self::New { .. } | Self::FirstMold { .. } | Self::Over => (self, None),
+            };
+            let Some(events) = put_off else { break };
+            self = events.into_iter().fold(self, |state, event| state.on(fleet, now, event));
         }
+        if !matches!(self, Self::Over) {
+            self.tend_admin(fleet, now);
+        }
+        self
     }
-}
 
-/// Whether an event asks for something that a boot puts off and a stop refuses.
-fn asks_for_change(event: Event) -> bool {
-    match event {
-        Event::Reload { .. } | Event::Upgrade { .. } => true,
-        Event::Signal(signal) => match signal {
-            Signal::Hup | Signal::Usr2 | Signal::Ttin | Signal::Ttou | Signal::Winch { .. } => true,
-            Signal::Quit | Signal::Term | Signal::Int | Signal::Usr1 => false,
-        },
-        Event::Unit { .. }
-        | Event::Start
-        | Event::Stop { .. }
-        | Event::MoldConfigured { .. }
-        | Event::MoldReady { .. }
-        | Event::MoldFailed { .. }
-        | Event::MoldUnfit { .. }
-        | Event::MoldUnreachable { .. }
-        | Event::MoldExited { .. }
-        | Event::WorkerReady { .. }
-        | Event::WorkerBootFailed { .. }
-        | Event::ForkFailed { .. }
-        | Event::WorkerLeaves { .. }
-        | Event::WorkerLied { .. }
-        | Event::WorkerUnreachable { .. }
-        | Event::WorkerExited { .. }
-        | Event::RequestOverdue { .. }
-        | Event::SuccessorStarted
-        | Event::SuccessorReady { .. }
-        | Event::SuccessorExited { .. }
-        | Event::SuccessorFailed { .. }
-        | Event::AdminWanted { .. }
-        | Event::AdminFailed
-        | Event::AdminExited { .. }
-        | Event::HandedOver
-        | Event::OriginGone
-        | Event::PreflightPassed
-        | Event::PreflightFailed { .. }
-        | Event::NotReplaced { .. }
-        | Event::Replaced
-        | Event::Tick => false,
+    /// Starts or stops the admin process. Of two masters, the one that serves speaks for the service.
+    fn tend_admin(&self, fleet: &mut Fleet, now: Instant) {
+        let serves = matches!(self, Self::Up(_)) && fleet.any(Worker::serves);
+        let another_speaks = fleet.unit.origin || fleet.successor.serves();
+        if let Some(action) = fleet.admin.tend(now, serves || !another_speaks) {
+            fleet.emit(action);
+        }
     }
 }
 
 /// What is told in the round in which the exit was decided: only requests are answered.
 fn over(fleet: &mut Fleet, event: Event) -> State {
-    refuse(fleet, event, FailureReason::Stopping.into());
+    fleet.refuse(event, FailureReason::Stopping.into());
     if let Event::Stop { ticket, .. } = event {
         fleet.emit(Action::Outcome { ticket, result: Ok(()) });
     }
     State::Over
-}
-
-/// Answers the ticket of a request that will not be looked at.
-pub(crate) fn refuse(fleet: &mut Fleet, event: Event, why: Failure) {
-    if let Event::Reload { ticket } | Event::Upgrade { ticket, .. } = event {
-        fleet.emit(Action::Outcome { ticket, result: Err(why) });
-    }
-}
-
-fn request_overdue(fleet: &mut Fleet, id: WorkerId) {
-    let Some(worker) = fleet.workers.get(&id) else { return };
-    match worker.state {
-        WorkerState::Serving { .. }
-        | WorkerState::Unreachable { .. }
-        | WorkerState::Retiring { .. }
-        | WorkerState::Abandoned { .. }
-        | WorkerState::Quitting { .. } => fleet.kill(id, KillReason::RequestTimeout),
-        WorkerState::Booting { .. } | WorkerState::Killed { .. } => {}
-    }
-}
-
-/// One that is about to die closes its socket too, a moment before: time tells.
-fn worker_unreachable(fleet: &mut Fleet, now: Instant, id: WorkerId) {
-    let Some(worker) = fleet.workers.get_mut(&id) else { return };
-    let deadline = now + LAST_BREATH;
-    match worker.state {
-        WorkerState::Booting { deadline: earlier } => {
-            worker.state = WorkerState::Unreachable { ready_since: None, deadline: deadline.min(earlier) };
-        }
-        WorkerState::Serving { since } => {
-            worker.state = WorkerState::Unreachable { ready_since: Some(since), deadline };
-        }
-        // It may not have heard what it was asked for.
-        WorkerState::Retiring { deadline, overdue, .. } => fleet.send_away(id, deadline, overdue),
-        // These leave, or are killed when their time is over.
-        WorkerState::Unreachable { .. }
-        | WorkerState::Abandoned { .. }
-        | WorkerState::Quitting { .. }
-        | WorkerState::Killed { .. } => {}
-    }
-}
-
-/// As with workers. One that boots has a deadline, which comes sooner now.
-fn mold_unreachable(fleet: &mut Fleet, now: Instant, generation: Generation) {
-    let Some(mold) = fleet.molds.get_mut(&generation) else { return };
-    let soon = now + LAST_BREATH;
-    match &mut mold.state {
-        MoldState::Starting { deadline } | MoldState::Loading { deadline, .. } => *deadline = soon.min(*deadline),
-        MoldState::Ready { since } => mold.state = MoldState::Unreachable { since: *since, deadline: soon },
-        MoldState::Unreachable { .. } | MoldState::Retiring { .. } | MoldState::Killed => {}
-    }
 }

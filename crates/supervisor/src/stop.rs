@@ -10,8 +10,8 @@ use core::time::Duration;
 use crate::action::{Action, Fact, Failure, FailureReason, KillReason};
 use crate::event::Event;
 use crate::fleet::Fleet;
+use crate::line::Line;
 use crate::mold::Mold;
-use crate::state::{State, refuse};
 use crate::time::Instant;
 use crate::types::{Generation, Plan, Ticket};
 use crate::unit::{FAILED, Parting, RESTART};
@@ -64,37 +64,29 @@ enum Stage {
     Quick,
 }
 
-impl State {
-    /// A stop was asked for.
-    pub(crate) fn stop(self, fleet: &mut Fleet, now: Instant, graceful: bool, ticket: Option<Ticket>) -> Self {
-        let (held, plan, generation) = match self {
-            Self::New { held } | Self::FirstMold { held, .. } => (held, None, None),
-            Self::Up(up) => {
-                let (plan, generation) = (up.line.plan, up.line.generation);
-                (up.give_up(fleet, FailureReason::Stopping.into()), Some(plan), Some(generation))
-            }
-            Self::Stopping(mut stop) => {
-                stop.tickets.extend(ticket);
-                stop.ask(fleet, now, graceful);
-                return Self::Stopping(stop);
-            }
-            Self::Over => return Self::Over,
-        };
-        let mut stop = Stop::begin(fleet, now, held, FailureReason::Stopping.into());
-        stop.plan = plan.unwrap_or(Plan { term_quick: fleet.config.term_quick, ..Plan::default() });
-        stop.generation = generation;
-        stop.tickets.extend(ticket);
+impl Stop {
+    /// A stop was asked for. `line`: the one that workers came from, if there was any.
+    pub(crate) fn asked(
+        fleet: &mut Fleet,
+        now: Instant,
+        held: Vec<Event>,
+        line: Option<Line>,
+        graceful: bool,
+        ticket: Option<Ticket>,
+    ) -> Self {
+        let mut stop = Self::begin(fleet, now, held, FailureReason::Stopping.into());
+        let unknown = Plan { term_quick: fleet.config.term_quick, ..Plan::default() };
+        stop.plan = line.map_or(unknown, |line| line.plan);
+        stop.generation = line.map(|line| line.generation);
         stop.stage = Stage::Delaying { until: now + stop.plan.shutdown_delay };
         if graceful {
             let delay = if stop.has_to_wait(fleet, now) { stop.plan.shutdown_delay } else { Duration::ZERO };
             fleet.log(Fact::StopStarted { graceful, delay });
         }
-        stop.ask(fleet, now, graceful);
-        Self::Stopping(stop)
+        stop.ask(fleet, now, graceful, ticket);
+        stop
     }
-}
 
-impl Stop {
     /// The first boot failed: tears everything down.
     pub(crate) fn boot_failed(
         fleet: &mut Fleet,
@@ -113,9 +105,9 @@ impl Stop {
     /// What every stop begins with: nothing boots any more, and nothing that boots is awaited.
     fn begin(fleet: &mut Fleet, now: Instant, held: Vec<Event>, why: Failure) -> Self {
         for event in held {
-            refuse(fleet, event, why);
+            fleet.refuse(event, why);
         }
-        fleet.part();
+        fleet.unit.part(fleet.successor.serves());
         fleet.leave_successor();
         let booting: Vec<_> = fleet.molds.iter().filter(|(_, mold)| mold.boots()).map(|(id, _)| *id).collect();
         for generation in booting {
@@ -157,7 +149,8 @@ impl Stop {
     }
 
     /// Asked for (again): only a quick stop after a graceful one changes anything.
-    fn ask(&mut self, fleet: &mut Fleet, now: Instant, graceful: bool) {
+    pub(crate) fn ask(&mut self, fleet: &mut Fleet, now: Instant, graceful: bool, ticket: Option<Ticket>) {
+        self.tickets.extend(ticket);
         if graceful || self.stage == Stage::Quick {
             return;
         }
@@ -224,8 +217,9 @@ impl Stop {
         }
     }
 
-    /// Goes on as far as the processes allow. Molds stay until the last worker is gone: they run `after_worker_exit`.
-    pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> State {
+    /// Goes on as far as the processes allow; `None` when nothing is left. Molds stay until the last worker is gone: they run
+    /// `after_worker_exit`.
+    pub(crate) fn settle(mut self, fleet: &mut Fleet, now: Instant) -> Option<Self> {
         if self.delays() && !self.has_to_wait(fleet, now) {
             self.drain(fleet, now);
         }
@@ -233,7 +227,7 @@ impl Stop {
             fleet.withdraw_takers(true);
         }
         if !fleet.workers.is_empty() {
-            return State::Stopping(self);
+            return Some(self);
         }
         let idle = |mold: &Mold| mold.ready_since().is_some();
         let molds: Vec<_> = fleet.molds.iter().filter(|(_, mold)| idle(mold)).map(|(id, _)| *id).collect();
@@ -241,11 +235,11 @@ impl Stop {
             fleet.retire_mold(now, generation);
         }
         if !fleet.molds.is_empty() {
-            return State::Stopping(self);
+            return Some(self);
         }
         fleet.answer(&mut self.tickets, Ok(()));
         let status = match fleet.unit.parting {
-            Some(Parting::EndsUnit) if fleet.successor.runs() => return State::Stopping(self),
+            Some(Parting::EndsUnit) if fleet.successor.runs() => return Some(self),
             Some(Parting::EndsUnit | Parting::Alone) | None => self.status(),
             // When the new master has taken over, the status has no effect. When it dies in this very moment, unnoticed, the
             // status says that the unit is not as it should be.
@@ -255,6 +249,6 @@ impl Stop {
             }
         };
         fleet.emit(Action::Exit { code: status });
-        State::Over
+        None
     }
 }

@@ -7,11 +7,11 @@ use crate::action::Action;
 use crate::event::Event;
 use crate::fleet::Fleet;
 use crate::state::State;
+use crate::successor::Successor;
 use crate::time::Instant;
 use crate::types::{Config, Generation, SlotId, WorkerId};
 use crate::unit::{Parting, Told};
 use crate::up::Course;
-use crate::upgrade::Successor;
 use crate::worker::Worker;
 
 /// The master's decisions.
@@ -245,7 +245,15 @@ impl Supervisor {
 
     /// What the service manager is to be told of the unit.
     pub fn told(&self) -> Told {
-        Told::of(self.phase(), self.hands_over())
+        match self.phase() {
+            Phase::New | Phase::Booting => Told::Starting,
+            // The old workers only finish: what was asked for is done.
+            Phase::Serving | Phase::Draining => Told::Ready,
+            Phase::Preparing | Phase::Rolling => Told::Reloading,
+            // STOPPING could never be taken back.
+            Phase::Delaying | Phase::Stopping | Phase::Over if self.hands_over() => Told::Ready,
+            Phase::Delaying | Phase::Stopping | Phase::Over => Told::Stopping,
+        }
     }
 
     /// Whether load balancers should send requests here.

@@ -9,7 +9,6 @@ use crate::event::Event;
 use crate::fleet::Fleet;
 use crate::line::{Line, Source};
 use crate::scale::Scale;
-use crate::state::State;
 use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
 use crate::types::{CauseId, Generation, Plan, Ticket};
@@ -54,6 +53,15 @@ pub(crate) enum Course {
     Rolling(Roll),
     /// Each slot is served by the new line; the old workers finish.
     Draining(Drain),
+}
+
+/// What becomes of a server when one of its processes has failed.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It goes on.
+    Up(Up),
+    /// The first boot has failed.
+    Stopping(Stop),
 }
 
 /// A roll that can still fail.
@@ -119,6 +127,35 @@ impl Up {
         Vec::new()
     }
 
+    /// Changes the number of workers. The workers follow when the event has been handled.
+    pub(crate) fn scale(mut self, fleet: &mut Fleet, scale: Scale) -> Self {
+        match scale {
+            Scale::OneMore => self.winched = false,
+            Scale::OneLess => {}
+            Scale::None => {
+                self.winched = true;
+                fleet.log(Fact::WinchStarted);
+            }
+        }
+        let before = self.target;
+        self.target = scale.of(before);
+        match &mut self.course {
+            // The reload goes back to the configured number; what comes after it was asked for counts from there.
+            Course::Preparing { scales, .. } => scales.push(scale),
+            // A roll that fails goes back to the number before it, but not behind the operator's back: neither to workers
+            // that were sent away, nor to none when the signal has left the new code some.
+            Course::Rolling(roll) => {
+                let least = u32::from(roll.old_target > 0 && self.target > 0);
+                roll.old_target = scale.of(roll.old_target).max(least);
+            }
+            Course::FirstFork { .. } | Course::Steady | Course::Draining(_) => {}
+        }
+        if self.target != before {
+            fleet.emit(Action::WorkerProcesses { count: self.target });
+        }
+        self
+    }
+
     /// A worker became ready.
     pub(crate) fn worker_ready(&mut self) {
         match &mut self.course {
@@ -156,16 +193,16 @@ impl Up {
     }
 
     /// A worker did not boot.
-    pub(crate) fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: Failure) -> State {
+    pub(crate) fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: Failure) -> Next {
         // One of a line that is being replaced, or was rolled back, says nothing about this line.
         if worker.edition != self.line.edition {
-            return State::Up(self);
+            return Next::Up(self);
         }
         match self.course {
             Course::FirstFork { held, any_ready: false } => {
-                return State::Stopping(Stop::boot_failed(fleet, now, held, why, Verdict::BootFailed(FAILED)));
+                return Next::Stopping(Stop::boot_failed(fleet, now, held, why, Verdict::BootFailed(FAILED)));
             }
-            Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, why)),
+            Course::Rolling(_) => return Next::Up(self.roll_back(fleet, now, why)),
             Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}
         }
         let slot = worker.slot;
@@ -173,7 +210,7 @@ impl Up {
         let delay = back_off.boot_failed(now, &mut fleet.dice);
         fleet.back_offs.insert(slot, back_off);
         fleet.log(Fact::BackOff { slot, failures: back_off.failures, delay });
-        State::Up(self)
+        Next::Up(self)
     }
 }
 
@@ -251,15 +288,15 @@ impl Up {
         generation: Generation,
         since: Instant,
         cause: CauseId,
-    ) -> State {
+    ) -> Next {
         let why = FailureReason::MoldExited.by(cause);
         if self.line.source == Source::Ready && self.line.generation == generation {
             self.line.source = Source::Lost;
             match self.course {
                 Course::FirstFork { held, any_ready: false } => {
-                    return State::Stopping(Stop::boot_failed(fleet, now, held, why, Verdict::BootFailed(FAILED)));
+                    return Next::Stopping(Stop::boot_failed(fleet, now, held, why, Verdict::BootFailed(FAILED)));
                 }
-                Course::Rolling(_) => return State::Up(self.roll_back(fleet, now, why)),
+                Course::Rolling(_) => return Next::Up(self.roll_back(fleet, now, why)),
                 Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}
             }
             fleet.log(Fact::MoldLost { generation });
@@ -275,6 +312,6 @@ impl Up {
             roll.old.source = Source::Lost;
             fleet.log(Fact::MoldLost { generation });
         }
-        State::Up(self)
+        Next::Up(self)
     }
 }

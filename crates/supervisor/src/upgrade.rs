@@ -8,53 +8,9 @@ use core::mem;
 
 use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::fleet::Fleet;
-use crate::in_place::InPlace;
-use crate::state::State;
-use crate::time::Instant;
+use crate::successor::{Awaited, Successor};
 use crate::types::{CauseId, Ticket};
 use crate::unit::Parting;
-
-/// The new master program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Successor {
-    /// There is none.
-    Absent,
-    /// It was asked for and does not run yet.
-    Preparing(Awaited),
-    /// It runs and does not serve yet.
-    Booting(Awaited),
-    /// It serves.
-    Serving {
-        /// Whether its workers take connections that ours give away.
-        takes_over: bool,
-    },
-    /// There is none: a program is to take this one's place.
-    InPlace(InPlace),
-}
-
-/// What waits for a new master to serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Awaited {
-    /// The requests for it.
-    tickets: Vec<Ticket>,
-    /// Whether a SIGQUIT waits for it.
-    quit_deferred: bool,
-}
-
-impl Successor {
-    /// Whether it is there as a process.
-    pub(crate) fn runs(&self) -> bool {
-        match self {
-            Self::Booting(_) | Self::Serving { .. } => true,
-            Self::Absent | Self::Preparing(_) | Self::InPlace(_) => false,
-        }
-    }
-
-    /// Whether its workers take connections that ours give away.
-    pub(crate) fn takes_over(&self) -> bool {
-        matches!(self, Self::Serving { takes_over: true })
-    }
-}
 
 impl Fleet {
     /// Starts a successor, unless there is one.
@@ -104,6 +60,34 @@ impl Fleet {
         }
     }
 
+    /// The successor serves. Returns whether a SIGQUIT has waited for that.
+    pub(crate) fn successor_ready(&mut self, takes_over: bool) -> bool {
+        match mem::replace(&mut self.successor, Successor::Serving { takes_over }) {
+            other @ (Successor::Absent | Successor::Preparing(_) | Successor::InPlace(_)) => {
+                self.successor = other;
+                false
+            }
+            Successor::Serving { .. } => false,
+            Successor::Booting(Awaited { mut tickets, quit_deferred }) => {
+                self.log(Fact::SuccessorReady);
+                self.answer(&mut tickets, Ok(()));
+                quit_deferred
+            }
+        }
+    }
+
+    /// The unit is to end: the new master does not start, or is stopped.
+    pub(crate) fn stop_successor(&mut self, quick: bool) {
+        match self.successor {
+            Successor::Absent | Successor::InPlace(_) => {}
+            Successor::Preparing(_) => {
+                self.emit(Action::ForgetSuccessor);
+                self.successor_gone(FailureReason::SuccessorFailed.into());
+            }
+            Successor::Booting(_) | Successor::Serving { .. } => self.emit(Action::StopSuccessor { quick }),
+        }
+    }
+
     /// The successor is gone, or was never there.
     pub(crate) fn successor_gone(&mut self, why: Failure) {
         match mem::replace(&mut self.successor, Successor::Absent) {
@@ -133,23 +117,5 @@ impl Fleet {
         };
         self.answer(&mut waiting, Err(FailureReason::Stopping.into()));
         self.leave_in_place();
-    }
-}
-
-impl State {
-    /// The successor serves.
-    pub(crate) fn successor_ready(self, fleet: &mut Fleet, now: Instant, takes_over: bool) -> Self {
-        match mem::replace(&mut fleet.successor, Successor::Serving { takes_over }) {
-            other @ (Successor::Absent | Successor::Preparing(_) | Successor::InPlace(_)) => {
-                fleet.successor = other;
-                self
-            }
-            Successor::Serving { .. } => self,
-            Successor::Booting(Awaited { mut tickets, quit_deferred }) => {
-                fleet.log(Fact::SuccessorReady);
-                fleet.answer(&mut tickets, Ok(()));
-                if quit_deferred { self.stop(fleet, now, true, None) } else { self }
-            }
-        }
     }
 }
