@@ -14,6 +14,9 @@ pub(crate) enum Error {
     /// The master that is meant is not there, or is none.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
+    /// The installation, or what a program before this one has left.
+    #[error(transparent)]
+    Master(#[from] master::Error),
     /// A call of the system.
     #[error(transparent)]
     System(#[from] sys::Error),

@@ -52,11 +52,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let persona = std::env::args_os().next().map_or(Persona::Licorne, |program| Persona::of(&program));
-    let done = master::guard(|| dispatch(persona, &arguments).map_err(|error| error.chain()));
-    match done {
+    match master::guard(|| dispatch(persona, &arguments)) {
         Ok(code) => ExitCode::from(code),
-        Err(text) => {
-            complain(text);
+        Err(error) => {
+            complain(error.chain());
             ExitCode::FAILURE
         }
     }

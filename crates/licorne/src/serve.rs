@@ -26,7 +26,7 @@ pub(crate) fn run(persona: Persona, arguments: &[String]) -> Result<u8, Error> {
         Asked::Help(before, ruby) => (usage(persona), before, ruby),
         Asked::Version(before, ruby) => (format!("{}\n", persona.version()), before, ruby),
         Asked::Server(options, ruby) => {
-            return Ok(master::run(*options, Runtime::find(ruby).map_err(Error::Said)?));
+            return Ok(master::run(*options, Runtime::find(ruby).map_err(master::Error::from)?));
         }
     };
     let status = if before.is_empty() { 0 } else { evaluate(&before, ruby)? };
@@ -65,7 +65,7 @@ fn evaluate(options: &[RubyOption], ruby: Option<OsString>) -> Result<u8, Error>
 /// Says to the master that runs whether this program could take its place with this command line.
 pub(crate) fn preflight(persona: Persona, arguments: &[String]) -> u8 {
     let trouble = match read(persona, arguments) {
-        Ok(Asked::Server(_, ruby)) => Runtime::find(ruby).err(),
+        Ok(Asked::Server(_, ruby)) => Runtime::find(ruby).err().map(|error| sys::chain(&error)),
         Ok(Asked::Help(..) | Asked::Version(..)) => Some("the command line asks for no server".to_string()),
         Err(error) => Some(error.chain()),
     };
@@ -117,7 +117,7 @@ fn read(persona: Persona, arguments: &[String]) -> Result<Asked, Error> {
         return Err(Usage::Count(options.application.rackup).into());
     }
     if options.daemonize || asks_for_background(&options.application.rackup, persona) {
-        options.daemonize().map_err(Error::Said)?;
+        options.daemonize().map_err(master::Error::from)?;
     }
     Ok(Asked::Server(Box::new(options), ruby))
 }

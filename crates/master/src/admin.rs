@@ -23,6 +23,19 @@ use crate::signals;
 /// The exit status of one that cannot have its address.
 const NO_ADDRESS: i32 = 3;
 
+/// Why it does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("there is no such place")]
+    NoPlace,
+    #[error("admin_listen={listen}")]
+    NotStarted { listen: String, source: Box<Error> },
+    #[error(transparent)]
+    Pair(#[from] std::io::Error),
+    #[error(transparent)]
+    System(#[from] sys::Error),
+}
+
 /// The process, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Admin {
@@ -91,9 +104,10 @@ impl Admin {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(crate) fn start(&mut self, number: AdminPlace, user: Option<&User>) -> Result<u32, String> {
-        let place = self.place(number).ok_or("there is no such place")?;
-        let running = start(place, user).map_err(|text| format!("admin_listen={}: {text}", place.listen))?;
+    pub(crate) fn start(&mut self, number: AdminPlace, user: Option<&User>) -> Result<u32, Error> {
+        let place = self.place(number).ok_or(Error::NoPlace)?;
+        let failed = |error| Error::NotStarted { listen: place.listen.clone(), source: Box::new(error) };
+        let running = start(place, user).map_err(failed)?;
         let pid = running.pid;
         self.running = Some(running);
         Ok(pid)
@@ -113,9 +127,9 @@ impl Admin {
     }
 }
 
-fn start(place: &Place, user: Option<&User>) -> Result<Running, String> {
-    let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
-    let ours = ClaimStream::of(ours).map_err(|error| error.chain())?;
+fn start(place: &Place, user: Option<&User>) -> Result<Running, Error> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let ours = ClaimStream::of(ours)?;
     let mut program = Program::new("/proc/self/exe");
     program.arguments = vec!["admin".into(), "--with-parent".into(), "--listen".into(), place.listen.as_str().into()];
     program.arguments.extend(place.hosts.iter().flat_map(|host| ["--host".into(), host.into()]));
@@ -124,6 +138,6 @@ fn start(place: &Place, user: Option<&User>) -> Result<Running, String> {
     }
     program.unset = environment::PRIVATE.iter().map(Into::into).collect();
     program.inherit = vec![(theirs.as_fd(), 0)];
-    let pid = program.spawn().map_err(|error| error.chain())?;
+    let pid = program.spawn()?;
     Ok(Running { pid, questions: Some(ours) })
 }

@@ -1,7 +1,7 @@
 //! What an upgrade in place carries from one program to the next: descriptors by their numbers, and paths as bytes.
 
 use std::ffi::OsString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,6 @@ use wire::state::Bytes;
 
 /// Gives each descriptor the number under which the next program has it.
 pub(crate) type Number<'a> = dyn FnMut(BorrowedFd<'_>) -> sys::Result<i32> + 'a;
-
-/// Takes the descriptor of this number.
-///
-/// # Errors
-/// There is none.
-pub(crate) fn adopt(number: i32) -> Result<OwnedFd, String> {
-    sys::image::adopt(number).map_err(|error| error.chain())
-}
 
 pub(crate) fn bytes(path: &Path) -> Bytes {
     Bytes(path.as_os_str().as_bytes().to_vec())

@@ -7,11 +7,13 @@ use wire::ToMold;
 
 use crate::children::registry::Who;
 use crate::control::protocol::Answer;
+use crate::error::Error;
 use crate::log::files::Whose;
 use crate::master::Master;
 use crate::owners::Owners;
 use crate::report::facts::{self, Names};
 use crate::signals;
+use crate::upgrade;
 use crate::upgrade::environment;
 use crate::upgrade::execution::{self, command_line};
 use crate::upgrade::replacement::{Passed, Replacement};
@@ -125,7 +127,12 @@ impl Master {
     fn start_mold(&mut self, generation: Generation) {
         let Owners { children, config, sockets, report, .. } = &mut self.owners;
         let boot = config.boot(generation.0, &sockets.inherited.names(), &report.log);
-        if let Err(text) = boot.and_then(|boot| children.start_mold(generation, &boot, config.pid_file.path())) {
+        let started = boot.map_err(Error::from).and_then(|boot| {
+            children.start_mold(generation, &boot, config.pid_file.path())?;
+            Ok(())
+        });
+        if let Err(error) = started {
+            let text = sys::chain(&error);
             report.log.error(format_args!("cannot start a mold: {text}"));
             let cause = report.causes.note(text);
             self.event(Event::MoldExited { generation, status: None, cause });
@@ -145,8 +152,8 @@ impl Master {
 
     fn fork(&mut self, worker: WorkerId, slot: SlotId, generation: Generation) {
         let Owners { children, sockets, report, .. } = &mut self.owners;
-        if let Err(text) = children.fork(worker, slot, generation, sockets.queue.ends()) {
-            let cause = report.causes.note(text);
+        if let Err(error) = children.fork(worker, slot, generation, sockets.queue.ends()) {
+            let cause = report.causes.note(sys::chain(&error));
             self.event(Event::ForkFailed { worker, cause });
         }
     }
@@ -192,8 +199,8 @@ impl Master {
         let Owners { admin, children, config, report, .. } = &mut self.owners;
         match admin.start(place, config.user()) {
             Ok(pid) => children.register(pid, Who::Admin),
-            Err(text) => {
-                report.log.error(text);
+            Err(error) => {
+                report.log.error(sys::chain(&error));
                 self.event(Event::AdminFailed);
             }
         }
@@ -234,11 +241,13 @@ impl Master {
 impl Master {
     /// Moves the pid file out of the way and asks the mold to run `before_exec`.
     fn start_successor(&mut self) {
-        if let Err(text) = self.owners.config.find_start() {
+        if let Err(error) = self.owners.config.find_start() {
+            let text = sys::chain(&error);
             self.owners.report.log.error(format_args!("cannot start a new master: {text}"));
             return self.successor_failed(text);
         }
-        if let Err(text) = self.owners.put_names_aside() {
+        if let Err(error) = self.owners.put_names_aside() {
+            let text = sys::chain(&error);
             self.owners.report.log.error(&text);
             return self.successor_failed(text);
         }
@@ -276,7 +285,8 @@ impl Master {
                 self.owners.show_title("master (old)");
                 self.event(Event::SuccessorStarted);
             }
-            Err(text) => {
+            Err(error) => {
+                let text = sys::chain(&error);
                 self.owners.report.log.error(&text);
                 self.owners.upgrade.successor = Successor::None;
                 self.owners.take_names_back();
@@ -285,7 +295,7 @@ impl Master {
         }
     }
 
-    fn spawn_successor(&mut self, told: &str) -> Result<Successor, String> {
+    fn spawn_successor(&mut self, told: &str) -> Result<Successor, upgrade::Error> {
         let next = self.owners.next_program(told)?;
         let Owners { sockets, service_manager, children, report, .. } = &mut self.owners;
         // In a unit it is the service manager's child from the beginning: of a main process that is not its own child
@@ -338,24 +348,23 @@ impl Master {
 
     /// Runs the new program with the environment that `before_exec` left behind.
     fn start_preflight(&mut self, told: &str) {
-        if let Err(text) = self.spawn_preflight(told) {
-            self.preflight_failed(text);
+        if let Err(error) = self.spawn_preflight(told) {
+            self.preflight_failed(&error);
         }
     }
 
-    fn spawn_preflight(&mut self, told: &str) -> Result<(), String> {
+    fn spawn_preflight(&mut self, told: &str) -> Result<(), upgrade::Error> {
         let next = self.owners.next_program(told)?;
         // What it gets to read is what it would be handed, but for the numbers of descriptors.
         let state = self.owners.save(&self.core, &mut |fd| Ok(std::os::fd::AsRawFd::as_raw_fd(&fd)), &[])?;
-        let state = state.encode().map_err(|error| error.to_string())?;
-        let pid = self.owners.upgrade.replacement.start_preflight(next, &state)?;
+        let pid = self.owners.upgrade.replacement.start_preflight(next, &state.encode()?)?;
         self.owners.children.register(pid, Who::Preflight);
         Ok(())
     }
 
-    pub(crate) fn preflight_failed(&mut self, text: String) {
+    pub(crate) fn preflight_failed(&mut self, error: &upgrade::Error) {
         self.owners.upgrade.replacement = Replacement::None;
-        let cause = self.owners.report.causes.note(text);
+        let cause = self.owners.report.causes.note(sys::chain(error));
         self.event(Event::PreflightFailed { cause });
     }
 
@@ -386,9 +395,9 @@ impl Master {
         let unheard: Vec<Signal> = unheard.filter(|signal| *signal != Signal::Chld).collect();
         self.collect_again = true;
         let error = match held {
-            Ok(_) => execution::execute(next, &self.owners.config.options, |number| {
+            Ok(_) => sys::chain(&execution::execute(next, &self.owners.config.options, |number| {
                 self.owners.save(&self.core, number, &unheard)
-            }),
+            })),
             Err(ref error) => error.chain(),
         };
         drop(held);

@@ -15,6 +15,7 @@
 //! | `upgrade` | the masters before and after this one, and the program that is executed in this one's place |
 //! | `service_manager` | what a service manager is told, and the sockets that it keeps |
 //! | `admin` | the process that answers health checks |
+//! | `error` | why a master cannot begin, or cannot do what new settings want |
 //! | `children` | who each child is; of molds and workers the processes, channels and seats, what they may say when, and their ends |
 //! | `sockets` | the sockets that are listened on, those that the process was started with, and the queue of the workers |
 //! | `config` | the command line, the settings that hold, and the release directory that follows a symbolic link |
@@ -33,6 +34,7 @@ pub mod control;
 mod deadlines;
 mod dispatch;
 mod environment;
+mod error;
 mod log;
 mod master;
 mod owners;
@@ -46,6 +48,7 @@ mod upgrade;
 pub use config::options::{Application, Options, RubyOption};
 pub use config::revision;
 pub use config::runtime::Runtime;
+pub use error::Error;
 pub use run::run;
 pub use upgrade::preflight::{SWITCH as PREFLIGHT, answer as preflight};
 pub use upgrade::way_back::guard;

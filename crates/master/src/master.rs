@@ -5,7 +5,8 @@ use sys::process::{Ending, Exited};
 use sys::signals::Signal;
 use wire::{FromMold, ToMold};
 
-use crate::children::hearing::{ENDLESS, MoldNews, Turns, WorkerNews, hear_mold, hear_worker};
+use crate::children::error::Lie;
+use crate::children::hearing::{MoldNews, Turns, WorkerNews, hear_mold, hear_worker};
 use crate::children::mold::{Mold, MoldStage};
 use crate::children::post_mortem::{self, OomKills};
 use crate::children::registry::Who;
@@ -15,11 +16,13 @@ use crate::config::owner::Config;
 use crate::config::runtime::Runtime;
 use crate::control::protocol::Request;
 use crate::deadlines::Watched;
+use crate::error::Error;
 use crate::log::files::Whose;
 use crate::log::lines::Log;
 use crate::owners::Owners;
 use crate::service_manager::owner::ServiceManager;
 use crate::sockets::inherited::{Announced, Inherited};
+use crate::upgrade;
 use crate::upgrade::replacement::Replacement;
 use crate::upgrade::succession::{Origin, OriginNews};
 use crate::upgrade::successor::{Successor, SuccessorNews};
@@ -41,7 +44,7 @@ impl Master {
     ///
     /// # Errors
     /// It cannot start: the text says why.
-    pub(crate) fn new(options: Options, runtime: Runtime, announced: &Announced) -> Result<Self, String> {
+    pub(crate) fn new(options: Options, runtime: Runtime, announced: &Announced) -> Result<Self, Error> {
         let inherited = Inherited::adopt(announced, &Log::default())?;
         Self::begin(options, runtime, inherited)
     }
@@ -50,9 +53,9 @@ impl Master {
     ///
     /// # Errors
     /// It cannot start: the text says why.
-    pub(crate) fn begin(options: Options, runtime: Runtime, inherited: Inherited) -> Result<Self, String> {
+    pub(crate) fn begin(options: Options, runtime: Runtime, inherited: Inherited) -> Result<Self, Error> {
         let config = Config::of(options, runtime);
-        let mut owners = Owners::begin(config, inherited).map_err(|error| error.chain())?;
+        let mut owners = Owners::begin(config, inherited)?;
         owners.upgrade.origin = Origin::from_environment();
         owners.service_manager = ServiceManager::from_environment(owners.upgrade.origin.lives(), &owners.report.log);
         // Now, before anything can move: this is where Bundler has pinned the environment to.
@@ -67,14 +70,14 @@ impl Master {
     ///
     /// # Errors
     /// It is not all there.
-    pub(crate) fn load(options: Options, runtime: Runtime, handed: &Handed) -> Result<Self, String> {
+    pub(crate) fn load(options: Options, runtime: Runtime, handed: &Handed) -> Result<Self, Error> {
         if handed.pid != sys::process::own_pid() {
-            return Err(format!("the state is for process {}", handed.pid));
+            return Err(Error::OtherProcess(handed.pid));
         }
         let options = Options { directory: crate::carried::path(&handed.directory), ..options };
         sys::image::set_name(&options.program_name());
         let config = options.of_supervisor(handed.started_ns);
-        let core = Supervisor::restore(config, handed.decisions.clone()).map_err(|error| error.to_string())?;
+        let core = Supervisor::restore(config, handed.decisions.clone())?;
         let owners = Owners::load(options, runtime, handed, &core)?;
         Ok(Self::of(core, owners))
     }
@@ -294,7 +297,7 @@ impl Master {
             match news {
                 MoldNews::Said(message) => self.mold_said(generation, message),
                 MoldNews::Closed => self.event(Event::MoldUnreachable { generation }),
-                MoldNews::Lied(what) => self.mold_lied(generation, &what),
+                MoldNews::Lied(lie) => self.mold_lied(generation, &lie),
             }
         }
     }
@@ -343,13 +346,13 @@ impl Master {
     /// A mold has said what means nothing.
     fn mold_talks(&mut self, generation: Generation) {
         if self.owners.children.mold_mut(generation).is_some_and(|mold| mold.link.is_idle_talk()) {
-            self.mold_lied(generation, ENDLESS);
+            self.mold_lied(generation, &Lie::Endless);
         }
     }
 
-    fn mold_lied(&mut self, generation: Generation, what: &str) {
+    fn mold_lied(&mut self, generation: Generation, lie: &Lie) {
         let Some(pid) = self.owners.children.ignore_mold(generation) else { return };
-        let text = format!("mold gen={generation} pid={pid} broke the protocol: {what}");
+        let text = format!("mold gen={generation} pid={pid} broke the protocol: {}", sys::chain(lie));
         self.owners.report.log.error(format_args!("{text}; killing it"));
         let cause = self.owners.report.causes.note(text);
         self.event(Event::MoldUnfit { generation, cause });
@@ -360,15 +363,15 @@ impl Master {
         match self.prepare(generation, told) {
             Ok(_) if self.owners.config.begins_anew() => self.exit = Some(0),
             Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
-            Err(text) => {
+            Err(error) => {
                 self.owners.refuse_mold(generation);
-                let cause = self.owners.report.causes.note(text);
+                let cause = self.owners.report.causes.note(sys::chain(&error));
                 self.event(Event::MoldFailed { generation, said: true, cause });
             }
         }
     }
 
-    fn prepare(&mut self, generation: Generation, told: &str) -> Result<supervisor::Plan, String> {
+    fn prepare(&mut self, generation: Generation, told: &str) -> Result<supervisor::Plan, Error> {
         let settings = self.owners.read(generation, told)?;
         if self.owners.config.begins_anew() {
             return Ok(self.owners.config.plan(&settings));
@@ -398,7 +401,7 @@ impl Master {
                 }
                 WorkerNews::Leaves => self.event(Event::WorkerLeaves { worker }),
                 WorkerNews::Closed => self.worker_closed(worker),
-                WorkerNews::Lied(what) => self.worker_lied(worker, &what),
+                WorkerNews::Lied(lie) => self.worker_lied(worker, &lie),
             }
         }
     }
@@ -417,13 +420,13 @@ impl Master {
     }
 
     /// A worker has said what is not its to say. One that is not there yet finds its socket closed, and leaves.
-    fn worker_lied(&mut self, id: WorkerId, what: &str) {
+    fn worker_lied(&mut self, id: WorkerId, lie: &Lie) {
         let Owners { children, report, .. } = &mut self.owners;
         let in_request = children.is_in_request(id);
         let (Some(known), Some(worker)) = (self.core.worker(id), children.worker_mut(id)) else { return };
         worker.link.ignore();
         let pid = worker.pid().map_or_else(|| "?".to_string(), |pid| pid.to_string());
-        report.log.error(format_args!("worker={} PID:{pid} broke the protocol: {what}", known.slot));
+        report.log.error(format_args!("worker={} PID:{pid} broke the protocol: {}", known.slot, sys::chain(lie)));
         if worker.pid().is_none() {
             return self.worker_closed(id);
         }
@@ -471,7 +474,7 @@ impl Master {
             }
             Some(Who::Preflight) => match self.owners.upgrade.replacement.judge(exited) {
                 Some(Ok(())) => self.event(Event::PreflightPassed),
-                Some(Err(text)) => self.preflight_failed(text),
+                Some(Err(error)) => self.preflight_failed(&error),
                 None => {}
             },
             // A stranger: reaping it is all there is to do.
@@ -498,7 +501,7 @@ impl Master {
             self.execute_successor("");
         }
         if is_current && matches!(self.owners.upgrade.replacement, Replacement::Preparing) {
-            self.preflight_failed("the mold died while it ran before_exec".to_string());
+            self.preflight_failed(&upgrade::Error::MoldDied);
         }
         self.event(Event::MoldExited { generation, status, cause });
     }

@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use supervisor::{Generation, Plan, Snapshot, Supervisor, WorkerId};
+use sys::image::adopt;
 use sys::memory::Shared;
 use sys::signals::{Delivered, Signal, Signals};
 use wire::ToMold;
 use wire::state::{self, State};
 
 use crate::admin::Admin;
-use crate::carried::{Number, adopt, bytes, path, paths};
+use crate::carried::{Number, bytes, path, paths};
 use crate::children::mold::{MoldStage, Starter};
 use crate::children::post_mortem::OomKills;
 use crate::children::registry::Children;
@@ -27,6 +28,7 @@ use crate::config::settings::Settings;
 use crate::control::protocol::Answer;
 use crate::control::server::ControlServer;
 use crate::deadlines::Deadlines;
+use crate::error::Error;
 use crate::log::files;
 use crate::log::lines::Log;
 use crate::report::owner::Report;
@@ -42,6 +44,7 @@ use crate::sockets::queue::Queue;
 use crate::upgrade::environment::{self, NextProgram};
 use crate::upgrade::execution::way_back;
 use crate::upgrade::owner::Upgrade;
+use crate::{config, upgrade};
 
 /// What the master holds.
 pub(crate) struct Owners {
@@ -95,13 +98,13 @@ impl Owners {
         runtime: Runtime,
         handed: &State<Snapshot>,
         supervisor: &Supervisor,
-    ) -> Result<Self, String> {
-        let scoreboard = Shared::map(adopt(handed.scoreboard)?).map_err(|error| error.chain())?;
+    ) -> Result<Self, Error> {
+        let scoreboard = Shared::map(adopt(handed.scoreboard)?)?;
         let (sockets, all) = Sockets::load(&handed.listeners, &handed.listens_on, Queue::load(handed.queue)?)?;
         let settings = Settings::parse_older(&handed.settings)?;
         let anchors = Anchors::from_seen(paths(&handed.places), paths(&handed.configured_places));
         let pid_file = PidFile::at(handed.pid_path.as_ref().map(path));
-        let signals = Signals::listen().map_err(|error| error.chain())?;
+        let signals = Signals::listen()?;
         let mut children = Children::none(scoreboard);
         // Which of the releases serves: the place that the directory has led to last.
         let (start, configured) = anchors.seen();
@@ -192,7 +195,7 @@ impl Owners {
     ///
     /// # Errors
     /// They are no settings.
-    pub(crate) fn read(&mut self, generation: Generation, told: &str) -> Result<Settings, String> {
+    pub(crate) fn read(&mut self, generation: Generation, told: &str) -> Result<Settings, config::Error> {
         let settings = match self.children.mold(generation).map(|mold| mold.starter) {
             Some(Starter::Former) => Settings::parse_older(told)?,
             Some(Starter::Present) | None => Settings::parse(told)?,
@@ -208,7 +211,7 @@ impl Owners {
     ///
     /// # Errors
     /// Something cannot be had: the text names it.
-    pub(crate) fn prepare(&mut self, settings: &Settings, heard: &mut Vec<Delivered>) -> Result<Listeners, String> {
+    pub(crate) fn prepare(&mut self, settings: &Settings, heard: &mut Vec<Delivered>) -> Result<Listeners, Error> {
         let first = self.config.settings.is_none();
         if first {
             self.enter(settings)?;
@@ -219,11 +222,11 @@ impl Owners {
         // A server that serves never waits.
         let mut wait = |seconds: f64| wait_unless_stopped(signals, seconds, heard);
         let wait: Option<Wait<'_>> = if first { Some(&mut wait) } else { None };
-        sockets.prepare(settings, &present, &report.log, wait)
+        Ok(sockets.prepare(settings, &present, &report.log, wait)?)
     }
 
     /// What the first settings change at once, before anything else can fail: directory and standard streams.
-    fn enter(&mut self, settings: &Settings) -> Result<(), String> {
+    fn enter(&mut self, settings: &Settings) -> Result<(), Error> {
         let Self { config, report, sockets, .. } = self;
         config.enter(settings)?;
         files::redirect(config.streams(settings))?;
@@ -232,7 +235,7 @@ impl Owners {
         Ok(())
     }
 
-    fn prepare_pid_file(&mut self, settings: &Settings, first: bool) -> Result<(), String> {
+    fn prepare_pid_file(&mut self, settings: &Settings, first: bool) -> Result<(), Error> {
         let Some(path) = settings.pid() else { return Ok(()) };
         if first {
             self.config.pid_file.write(path, settings.user.as_ref())?;
@@ -240,7 +243,7 @@ impl Owners {
         } else if self.upgrade.successor.pid().is_none()
             && let Some(pid) = sys::pidfile::holder(path, sys::process::own_pid())
         {
-            return Err(format!("Already running on PID:{pid} (or pid={} is stale)", path.display()));
+            return Err(sys::Error::AlreadyRunning { pid, path: path.to_path_buf() }.into());
         }
         Ok(())
     }
@@ -361,7 +364,7 @@ impl Owners {
     ///
     /// # Errors
     /// The pid file cannot be moved.
-    pub(crate) fn put_names_aside(&mut self) -> Result<(), String> {
+    pub(crate) fn put_names_aside(&mut self) -> Result<(), config::Error> {
         let Self { config, control, children, report, .. } = self;
         let user = config.settings.as_ref().and_then(|settings| settings.user.as_ref());
         if config.pid_file.put_aside(user)? {
@@ -395,7 +398,7 @@ impl Owners {
     ///
     /// # Errors
     /// Its directory is gone, or the hook has failed.
-    pub(crate) fn next_program(&mut self, told: &str) -> Result<NextProgram, String> {
+    pub(crate) fn next_program(&mut self, told: &str) -> Result<NextProgram, upgrade::Error> {
         let start: Start = self.config.find_start()?;
         let path = self.config.next_program(&start.moves);
         let variables = environment::of_next(told, &start, &self.report.log)?;
@@ -412,9 +415,9 @@ impl Owners {
         supervisor: &Supervisor,
         number: &mut Number<'_>,
         unheard: &[Signal],
-    ) -> Result<State<Snapshot>, String> {
-        let decisions = supervisor.snapshot().ok_or("something else goes on")?;
-        self.state(supervisor, decisions, number, unheard).map_err(|error| error.chain())
+    ) -> Result<State<Snapshot>, upgrade::Error> {
+        let decisions = supervisor.snapshot().ok_or(upgrade::Error::Busy)?;
+        Ok(self.state(supervisor, decisions, number, unheard)?)
     }
 
     fn state(

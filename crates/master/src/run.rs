@@ -5,6 +5,7 @@ use sys::stdio::complain;
 
 use crate::config::options::Options;
 use crate::config::runtime::Runtime;
+use crate::error::Error;
 use crate::log::lines::{LAST_WORDS_NS, Log};
 use crate::master::Master;
 use crate::owners::Owners;
@@ -29,9 +30,9 @@ fn serve(options: Options, runtime: Runtime) -> u8 {
                 master.resume(&handed);
                 return master.go_on();
             }
-            Err(text) => return give_up(&text),
+            Err(error) => return give_up(&error),
         },
-        Err(text) => return give_up(&text),
+        Err(error) => return give_up(&error),
     }
     // A second master of an upgrade is in the background already: forking again would lose the first one's sight of it.
     let upgraded = std::env::var("UNICORN_FD").is_ok_and(|fds| !fds.is_empty());
@@ -52,7 +53,7 @@ fn serve(options: Options, runtime: Runtime) -> u8 {
                 status => status,
             }
         }
-        Err(text) => refuse(&text, reporter),
+        Err(error) => refuse(&sys::chain(&error), reporter),
     }
 }
 
@@ -70,9 +71,10 @@ fn launched(answer: Result<u32, String>) -> u8 {
 }
 
 /// What the program before this one held cannot be taken over: that one has to go on.
-fn give_up(text: &str) -> u8 {
-    way_back::go_back(text);
-    refuse(text, None)
+fn give_up(error: &Error) -> u8 {
+    let text = sys::chain(error);
+    way_back::go_back(&text);
+    refuse(&text, None)
 }
 
 fn refuse(text: &str, reporter: Option<Reporter>) -> u8 {
@@ -98,7 +100,7 @@ fn begin_anew(master: Master) -> u8 {
                 master.owners.report.launcher = Some(reporter);
                 master.serve()
             }
-            Err(text) => refuse(&text, Some(reporter)),
+            Err(error) => refuse(&sys::chain(&error), Some(reporter)),
         },
         Err(error) => refuse(&error.chain(), None),
     }

@@ -5,10 +5,11 @@
 
 use sys::pidfd::Child;
 use sys::process::Exited;
-use wire::{DecodeError, FromMold, FromWorker, Message};
+use wire::{FromMold, FromWorker, Message};
 
 use supervisor::{Generation, WorkerId};
 
+use crate::children::error::Lie;
 use crate::children::link::Heard;
 use crate::children::registry::Children;
 use crate::children::worker::Process;
@@ -16,8 +17,6 @@ use crate::log::lines::Log;
 
 /// How many messages of one child are heard before others have their turn.
 const AT_ONCE: usize = 64;
-/// What a child has broken the protocol with that talks and talks.
-pub(crate) const ENDLESS: &str = "messages without end";
 
 /// What was heard of a mold.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub(crate) enum MoldNews {
     /// It has closed its end.
     Closed,
     /// It says what is not its to say.
-    Lied(String),
+    Lied(Lie),
 }
 
 /// What was heard of a worker.
@@ -40,7 +39,7 @@ pub(crate) enum WorkerNews {
     /// It has closed its end.
     Closed,
     /// It says what is not its to say.
-    Lied(String),
+    Lied(Lie),
 }
 
 /// Whose turn it is among the children of one kind.
@@ -87,8 +86,8 @@ pub(crate) fn hear_mold(children: &mut Children, turns: &mut Turns<Generation>) 
                 continue;
             }
             Heard::Message(message, _) if mold.accept(&message) => MoldNews::Said(message),
-            Heard::Message(message, _) => MoldNews::Lied(unexpected(&message)),
-            Heard::Stranger if mold.link.is_idle_talk() => MoldNews::Lied(ENDLESS.to_string()),
+            Heard::Message(message, _) => MoldNews::Lied(Lie::Unexpected(message.kind())),
+            Heard::Stranger if mold.link.is_idle_talk() => MoldNews::Lied(Lie::Endless),
             Heard::Stranger => continue,
             Heard::End => MoldNews::Closed,
             Heard::Lie(what) => MoldNews::Lied(what),
@@ -116,9 +115,9 @@ pub(crate) fn hear_worker(
                 continue;
             }
             // A worker never has much to say.
-            Heard::Message(..) | Heard::Stranger if worker.link.is_idle_talk() => WorkerNews::Lied(ENDLESS.to_string()),
+            Heard::Message(..) | Heard::Stranger if worker.link.is_idle_talk() => WorkerNews::Lied(Lie::Endless),
             Heard::Stranger => continue,
-            Heard::Message(message, _) if !worker.accept(&message) => WorkerNews::Lied(unexpected(&message)),
+            Heard::Message(message, _) if !worker.accept(&message) => WorkerNews::Lied(Lie::Unexpected(message.kind())),
             Heard::Message(FromWorker::Forked, sender) => match announced(children, sender, reaped) {
                 Ok(process) => {
                     children.announce(id, process, log);
@@ -139,18 +138,13 @@ pub(crate) fn hear_worker(
 
 /// A worker that announces itself names no process: the one that has sent this is meant, which has to be a child of this one
 /// that is nothing else yet.
-fn announced(children: &Children, sender: u32, reaped: &[Exited]) -> Result<Process, String> {
+fn announced(children: &Children, sender: u32, reaped: &[Exited]) -> Result<Process, Lie> {
     if children.who(sender).is_some() {
-        return Err(format!("PID:{sender} is something else already"));
+        return Err(Lie::Known(sender));
     }
     match Child::of(sender) {
         Some(child) => Ok(Process::Born(child)),
         None if reaped.iter().any(|exited| exited.pid == sender) => Ok(Process::Gone(sender)),
-        None => Err(format!("PID:{sender} is no child of this process")),
+        None => Err(Lie::Stranger(sender)),
     }
-}
-
-/// Its kind, and not what is in it: that may be long, and is the application's word.
-fn unexpected(message: &impl Message) -> String {
-    DecodeError::Kind(message.kind()).to_string()
 }

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use sys::channel::Channel;
 use sys::claims::{Claim, Claims};
+use sys::image::adopt;
 use wire::{MAX_MESSAGE_BYTES, Message};
 
-use crate::carried::adopt;
+use crate::children::error::Lie;
 
 /// How many messages that mean nothing a child may send in its life. An honest one sends a few: that it leaves, when it was
 /// told so twice; an answer that is not awaited any more.
@@ -45,7 +46,7 @@ pub(crate) enum Heard<In> {
     /// The child closed its end; the link is closed.
     End,
     /// What is no message of this child; nothing more is heard.
-    Lie(String),
+    Lie(Lie),
 }
 
 impl<In: Message, Out: Message> Link<In, Out> {
@@ -63,9 +64,9 @@ impl<In: Message, Out: Message> Link<In, Out> {
     ///
     /// # Errors
     /// There is no such descriptor.
-    pub(crate) fn load(control: Option<i32>) -> Result<Self, String> {
+    pub(crate) fn load(control: Option<i32>) -> sys::Result<Self> {
         let Some(channel) = control.map(adopt).transpose()?.map(Channel::from_fd) else { return Ok(Self::closed()) };
-        Self::new(channel).map_err(|error| error.chain())
+        Self::new(channel)
     }
 
     /// Whether the child has closed its end.
@@ -105,15 +106,15 @@ impl<In: Message, Out: Message> Link<In, Out> {
             Ok(Claim::Message(_, sender)) if from.is_some_and(|known| known != sender) => return Heard::Stranger,
             Ok(Claim::Message(bytes, sender)) => match In::decode(&bytes) {
                 Ok(message) => return Heard::Message(message, sender),
-                Err(error) => format!("{error} ({} bytes)", bytes.len()),
+                Err(error) => Lie::NoMessage { error, bytes: bytes.len() },
             },
             Ok(Claim::End) => {
                 self.socket = Socket::Closed;
                 return Heard::End;
             }
-            Ok(Claim::Descriptors) => "message with descriptors".to_string(),
-            Ok(Claim::TooLong(bytes)) => format!("message of {bytes} bytes"),
-            Err(error) => error.chain(),
+            Ok(Claim::Descriptors) => Lie::Descriptors,
+            Ok(Claim::TooLong(bytes)) => Lie::TooLong(bytes),
+            Err(error) => error.into(),
         };
         self.ignore();
         Heard::Lie(lie)
@@ -151,9 +152,7 @@ mod tests {
         theirs.send(&FromMold::Settings { json: String::new() }.encode(), &[]).unwrap();
         theirs.send(&FromWorker::Forked.encode(), &[]).unwrap();
         let heard = [link.hear(None), link.hear(None)];
-        assert!(
-            matches!(&heard, [Heard::Lie(what), Heard::Nothing] if what == "unexpected message of kind 11 (6 bytes)"),
-            "{heard:?}"
-        );
+        let told = "unexpected message of kind 11 (6 bytes)";
+        assert!(matches!(&heard, [Heard::Lie(what), Heard::Nothing] if what.to_string() == told), "{heard:?}");
     }
 }

@@ -5,6 +5,7 @@
 //! any time: see [`worker::Worker::accept`] and [`mold::Mold::accept`]. What is not its to say at all is no message to it
 //! ([`link`]).
 
+pub(crate) mod error;
 pub(crate) mod hearing;
 pub(crate) mod link;
 pub(crate) mod mold;
@@ -13,3 +14,5 @@ pub(crate) mod registry;
 pub(crate) mod seats;
 pub(crate) mod spawn;
 pub(crate) mod worker;
+
+pub(crate) use error::Error;

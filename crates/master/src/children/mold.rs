@@ -9,6 +9,7 @@ use sys::channel::Channel;
 use wire::{FromMold, ToMold, state};
 
 use crate::carried::Number;
+use crate::children::error::Error;
 use crate::children::link::Link;
 use crate::config::revision::Release;
 use crate::config::settings::Settings;
@@ -82,7 +83,7 @@ impl Mold {
         seat: usize,
         control: &Channel,
         queue: [BorrowedFd<'_>; 2],
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Error> {
         let proxy =
             |bound: &Rc<Bound>| self.settings.as_ref().map_or_else(String::new, |settings| bound.proxy(settings));
         let message = ToMold::Fork {
@@ -95,7 +96,7 @@ impl Mold {
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![control.as_fd()];
         descriptors.extend(queue);
         descriptors.extend(self.listeners.iter().map(|bound| bound.socket.as_fd()));
-        if self.link.send(&message, &descriptors) { Ok(()) } else { Err("the mold does not answer") }
+        if self.link.send(&message, &descriptors) { Ok(()) } else { Err(Error::MoldSilent) }
     }
 
     /// Whether it may say this now, and notes how far it has come by that.
@@ -153,7 +154,7 @@ impl Mold {
     ///
     /// # Errors
     /// Something of it is missing.
-    pub(crate) fn load(mold: &state::Mold, sockets: &Listeners, place: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn load(mold: &state::Mold, sockets: &Listeners, place: Option<&Path>) -> Result<Self, Error> {
         let settings = mold.settings.as_deref().map(Settings::parse_older).transpose()?;
         let user = settings.as_ref().and_then(|settings| settings.user.as_ref());
         Ok(Self {

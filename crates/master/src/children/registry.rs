@@ -16,6 +16,7 @@ use sys::signals::Signal;
 use wire::{ToMold, ToWorker, state};
 
 use crate::carried::Number;
+use crate::children::error::Error;
 use crate::children::link::Link;
 use crate::children::mold::{Mold, MoldStage};
 use crate::children::post_mortem::{self, OomKills};
@@ -101,16 +102,16 @@ impl Children {
     /// Starts the mold of this generation.
     ///
     /// # Errors
-    /// No process can be made: the text says why.
+    /// No process can be made.
     pub(crate) fn start_mold(
         &mut self,
         generation: Generation,
         boot: &Boot,
         pid_file: Option<&Path>,
-    ) -> Result<(), String> {
-        let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
-        let link = Link::new(ours).map_err(|error| error.chain())?;
-        let pid = spawn::start_mold(boot, &theirs).map_err(|error| error.chain())?;
+    ) -> sys::Result<()> {
+        let (ours, theirs) = Channel::pair()?;
+        let link = Link::new(ours)?;
+        let pid = spawn::start_mold(boot, &theirs)?;
         link.send(&ToMold::Boot { json: boot.json.clone() }, &[self.seats.as_fd()]);
         if let Some(path) = pid_file {
             link.send(&ToMold::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
@@ -201,14 +202,14 @@ impl Children {
         slot: SlotId,
         generation: Generation,
         queue: [BorrowedFd<'_>; 2],
-    ) -> Result<(), String> {
-        let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
-        let link = Link::new(ours).map_err(|error| error.chain())?;
+    ) -> Result<(), Error> {
+        let (ours, theirs) = Channel::pair()?;
+        let link = Link::new(ours)?;
         let seat = self.seats.take(slot, generation)?;
-        let mold = self.molds.get(&generation).ok_or("the mold is gone");
-        if let Err(text) = mold.and_then(|mold| mold.ask_for_worker(slot, generation, seat, &theirs, queue)) {
+        let mold = self.molds.get(&generation).ok_or(Error::MoldGone);
+        if let Err(error) = mold.and_then(|mold| mold.ask_for_worker(slot, generation, seat, &theirs, queue)) {
             self.seats.free(seat);
-            return Err(text.to_string());
+            return Err(error);
         }
         let process = Process::Unborn { waiting: None };
         self.add_worker(id, Worker { process, link, seat, stage: WorkerStage::Booting });
@@ -332,7 +333,7 @@ impl Children {
         molds: &[state::Mold],
         sockets: &Listeners,
         place: Option<&Path>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Error> {
         for mold in molds {
             self.add_mold(Generation(mold.generation), Mold::load(mold, sockets, place)?);
         }
@@ -347,10 +348,10 @@ impl Children {
         &mut self,
         workers: &[state::Worker],
         decided: impl Fn(WorkerId) -> Option<&'a supervisor::Worker>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Error> {
         for worker in workers {
             let id = WorkerId(worker.id);
-            let is_killed = decided(id).ok_or("a worker about which nothing is decided")?.killed().is_some();
+            let is_killed = decided(id).ok_or(Error::Undecided)?.killed().is_some();
             let loaded = Worker::load(worker, is_killed)?;
             self.seats.keep(loaded.seat)?;
             self.add_worker(id, loaded);
@@ -402,6 +403,6 @@ mod tests {
         children.seat(id).unwrap().begin_request(1, b"GET", b"/");
         children.seat(id).unwrap().end_request(2, scoreboard::State::Idle);
         assert_eq!(children.remove_worker(id), Some(1), "requests are not lost with the worker");
-        assert_eq!(children.seats.take(slot, generation), Ok(seat), "it is free again");
+        assert_eq!(children.seats.take(slot, generation).unwrap(), seat, "it is free again");
     }
 }

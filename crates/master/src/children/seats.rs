@@ -7,6 +7,8 @@ use scoreboard::Seat;
 use supervisor::{Generation, SlotId};
 use sys::memory::Shared;
 
+use crate::children::error::Error;
+
 /// One for each worker that lives or is asked for.
 pub(crate) struct Seats {
     scoreboard: Shared,
@@ -30,9 +32,9 @@ impl Seats {
     }
 
     /// Takes a free one for a worker, and returns its number.
-    pub(crate) fn take(&mut self, slot: SlotId, generation: Generation) -> Result<usize, &'static str> {
-        let number = self.taken.iter().position(|taken| !taken).ok_or("the scoreboard is full")?;
-        let seat = scoreboard::seat(self.scoreboard.words(), number).ok_or("the scoreboard is too small")?;
+    pub(crate) fn take(&mut self, slot: SlotId, generation: Generation) -> Result<usize, Error> {
+        let number = self.taken.iter().position(|taken| !taken).ok_or(Error::Full)?;
+        let seat = scoreboard::seat(self.scoreboard.words(), number).ok_or(Error::TooSmall)?;
         seat.assign(slot.0, generation.0);
         scoreboard::note_in_use(self.scoreboard.words(), number);
         self.taken[number] = true;
@@ -40,8 +42,8 @@ impl Seats {
     }
 
     /// Takes note of one that a worker has already.
-    pub(crate) fn keep(&mut self, number: usize) -> Result<(), &'static str> {
-        *self.taken.get_mut(number).ok_or("a worker without a seat")? = true;
+    pub(crate) fn keep(&mut self, number: usize) -> Result<(), Error> {
+        *self.taken.get_mut(number).ok_or(Error::NoSeat)? = true;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use sys::signals::Signal;
 use wire::{FromWorker, ToWorker, state};
 
 use crate::carried::Number;
+use crate::children::error::Error;
 use crate::children::link::Link;
 use crate::log::lines::Log;
 
@@ -133,10 +134,10 @@ impl Worker {
     ///
     /// # Errors
     /// Something of it is missing.
-    pub(crate) fn load(worker: &state::Worker, is_killed: bool) -> Result<Self, String> {
+    pub(crate) fn load(worker: &state::Worker, is_killed: bool) -> Result<Self, Error> {
         let process = match worker.pid {
             Some(pid) => {
-                let child = Child::of(pid).ok_or_else(|| format!("worker {pid} is no child"))?;
+                let child = Child::of(pid).ok_or(Error::NoChild(pid))?;
                 if is_killed { Process::Killed(child) } else { Process::Born(child) }
             }
             None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },

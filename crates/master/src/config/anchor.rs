@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::error::Error;
 use crate::config::release::Move;
 
 /// The directories that a release may be known by.
@@ -32,7 +33,7 @@ impl Anchors {
     ///
     /// # Errors
     /// The one that counts, which is the configured one if there is one, leads nowhere: the text names it.
-    pub(crate) fn resolve(&mut self, start: &Path, configured: Option<&Path>) -> Result<Vec<Move>, String> {
+    pub(crate) fn resolve(&mut self, start: &Path, configured: Option<&Path>) -> Result<Vec<Move>, Error> {
         let from_start = self.start.resolve(start);
         let Some(configured) = configured else { return from_start };
         let mut moves = self.configured.resolve(configured)?;
@@ -52,10 +53,10 @@ impl Anchor {
     ///
     /// # Errors
     /// It leads nowhere: the text names the directory.
-    fn resolve(&mut self, name: &Path) -> Result<Vec<Move>, String> {
-        let real = std::fs::canonicalize(name).map_err(|error| vanished(name, &error))?;
+    fn resolve(&mut self, name: &Path) -> Result<Vec<Move>, Error> {
+        let real = std::fs::canonicalize(name).map_err(|why| vanished(name, why))?;
         if !real.is_dir() {
-            return Err(format!("{} is no directory", real.display()));
+            return Err(Error::NoDirectory(real));
         }
         let moves = self.seen.iter().filter_map(|old| Move::between(old, &real)).collect();
         if !self.seen.contains(&real) {
@@ -65,9 +66,10 @@ impl Anchor {
     }
 }
 
-fn vanished(name: &Path, error: &std::io::Error) -> String {
+fn vanished(name: &Path, why: std::io::Error) -> Error {
+    let link = name.to_path_buf();
     match std::fs::read_link(name) {
-        Ok(target) => format!("the directory {} is gone: {} leads there ({error})", target.display(), name.display()),
-        Err(_) => format!("the directory {} is gone ({error})", name.display()),
+        Ok(target) => Error::LeadsNowhere { target, link, why },
+        Err(_) => Error::DirectoryGone { name: link, why },
     }
 }

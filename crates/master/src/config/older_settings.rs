@@ -4,18 +4,19 @@
 use directives::{Directive, Kind, TABLE};
 use serde_json::{Map, Value, json};
 
+use crate::config::error::Error;
+
 /// Completes the settings that a mold has told.
 ///
 /// # Errors
 /// They are no settings.
-pub(crate) fn complete(told: &str) -> Result<String, String> {
-    let mut told: Map<String, Value> =
-        serde_json::from_str(told).map_err(|error| format!("settings are no JSON: {error}"))?;
+pub(crate) fn complete(told: &str) -> Result<String, Error> {
+    let mut told: Map<String, Value> = serde_json::from_str(told).map_err(Error::NoJson)?;
     for directive in TABLE {
         told.entry(directive.name).or_insert_with(|| silent(directive));
     }
     for listener in told.get_mut("listeners").and_then(Value::as_array_mut).into_iter().flatten() {
-        complete_listener(listener.as_object_mut().ok_or("a listener is no object")?);
+        complete_listener(listener.as_object_mut().ok_or(Error::NoListener)?);
     }
     Ok(Value::Object(told).to_string())
 }
@@ -76,7 +77,7 @@ mod tests {
 
     #[test]
     fn settings_of_the_first_molds_are_completed() {
-        assert_eq!(Settings::parse(FIRST).unwrap_err(), "listeners: missing field `resolved`");
+        assert_eq!(Settings::parse(FIRST).unwrap_err().to_string(), "listeners: missing field `resolved`");
         let settings = Settings::parse(&complete(FIRST).unwrap()).unwrap();
         let processes = &settings.processes;
         assert_eq!((processes.worker_processes, processes.timeout), (2, Duration::from_secs(30)));
@@ -88,7 +89,7 @@ mod tests {
             (first.options.backlog, first.options.tcp_nopush, first.options.delay),
             (Some(64), Some(false), 0.5)
         );
-        assert_eq!(second.address().map(|address| address.to_string()), Ok("127.0.0.1:8081".to_string()));
+        assert_eq!(second.address().unwrap().to_string(), "127.0.0.1:8081");
         assert_eq!((second.options.tcp_defer_accept, second.proxy.as_deref()), (0, Some("any")));
         assert_eq!((third.options.umask, third.options.tries, third.options.delay), (0o77, 5, 1.0));
         assert_eq!(first.explain("no"), "u.rb:3: listen \"8080\": no");
@@ -106,6 +107,6 @@ mod tests {
     #[test]
     fn complete_settings_stay_as_they_are() {
         let once = complete(FIRST).unwrap();
-        assert_eq!(complete(&once), Ok(once));
+        assert_eq!(complete(&once).unwrap(), once);
     }
 }

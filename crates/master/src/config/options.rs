@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::config::error::Error;
+
 /// Where `unicorn_rails -D` has its pid file when nothing else is said.
 const RAILS_PID: &str = "tmp/pids/unicorn.pid";
 
@@ -74,9 +76,9 @@ impl Options {
     ///
     /// # Errors
     /// That would end the container.
-    pub fn daemonize(&mut self) -> Result<(), String> {
+    pub fn daemonize(&mut self) -> Result<(), Error> {
         if sys::process::own_pid() == 1 {
-            return Err("-D: this is process 1, with which the container would end: leave -D away".to_string());
+            return Err(Error::ContainerEnds);
         }
         self.daemonize = true;
         if self.rails {

@@ -9,6 +9,7 @@ use supervisor::{Generation, Plan, Way};
 use sys::user::User;
 
 use crate::config::anchor::Anchors;
+use crate::config::error::Error;
 use crate::config::options::Options;
 use crate::config::pid_file::PidFile;
 use crate::config::release::{self, Move};
@@ -179,7 +180,7 @@ impl Config {
     ///
     /// # Errors
     /// That would end the container.
-    pub(crate) fn go_to_background(&mut self, settings: &Settings, is_successor: bool) -> Result<(), String> {
+    pub(crate) fn go_to_background(&mut self, settings: &Settings, is_successor: bool) -> Result<(), Error> {
         if settings.daemonize && !self.options.daemonize {
             self.options.daemonize()?;
             if !is_successor {
@@ -193,9 +194,10 @@ impl Config {
     ///
     /// # Errors
     /// There is no way there: the text names it.
-    pub(crate) fn enter(&mut self, settings: &Settings) -> Result<(), String> {
+    pub(crate) fn enter(&mut self, settings: &Settings) -> Result<(), Error> {
         if let Some(directory) = settings.working_directory() {
-            std::env::set_current_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+            let failed = |source| Error::NotEntered { path: directory.to_path_buf(), source };
+            std::env::set_current_dir(directory).map_err(failed)?;
         }
         self.entry = Entry::Entered;
         Ok(())
@@ -230,7 +232,7 @@ impl Config {
     ///
     /// # Errors
     /// It leads nowhere: the text names it.
-    pub(crate) fn find_start(&mut self) -> Result<Start, String> {
+    pub(crate) fn find_start(&mut self) -> Result<Start, Error> {
         let configured = self.settings.as_ref().and_then(|settings| settings.working_directory());
         let moves = self.anchors.resolve(&self.options.directory, configured)?;
         Ok(Start { directory: configured.unwrap_or(&self.options.directory).to_path_buf(), moves })
@@ -240,7 +242,7 @@ impl Config {
     ///
     /// # Errors
     /// The directory or the gem's files are gone.
-    pub(crate) fn boot(&mut self, generation: u32, inherited: &[String], log: &Log) -> Result<Boot, String> {
+    pub(crate) fn boot(&mut self, generation: u32, inherited: &[String], log: &Log) -> Result<Boot, Error> {
         let Start { directory, moves } = self.find_start()?;
         let load_path = self.runtime.load_path_after(&moves)?;
         let own =

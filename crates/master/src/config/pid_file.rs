@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sys::user::User;
 
+use crate::config::error::Error;
 use crate::log::lines::Log;
 
 /// Where this master's pid file is now, if it has one.
@@ -28,9 +29,8 @@ impl PidFile {
     ///
     /// # Errors
     /// It is that of another process that runs, or cannot be written: in Ruby's words.
-    pub(crate) fn write(&mut self, path: &Path, user: Option<&User>) -> Result<(), String> {
-        sys::pidfile::write(path, sys::process::own_pid(), user)
-            .map_err(|error| format!("{} (ArgumentError)", error.chain()))?;
+    pub(crate) fn write(&mut self, path: &Path, user: Option<&User>) -> Result<(), Error> {
+        sys::pidfile::write(path, sys::process::own_pid(), user).map_err(Error::PidFile)?;
         self.path = Some(path.to_path_buf());
         Ok(())
     }
@@ -59,14 +59,12 @@ impl PidFile {
     ///
     /// # Errors
     /// There is another old master, or the file cannot be moved: in Unicorn's words.
-    pub(crate) fn put_aside(&mut self, user: Option<&User>) -> Result<bool, String> {
+    pub(crate) fn put_aside(&mut self, user: Option<&User>) -> Result<bool, Error> {
         let Some(path) = &self.path else { return Ok(false) };
         let old = oldbin(path);
         sys::pidfile::rename(path, &old, sys::process::own_pid(), user).map_err(|error| match error {
-            sys::Error::AlreadyRunning { pid, .. } => {
-                format!("old PID:{pid} running with existing pid={}, refusing rexec", old.display())
-            }
-            other => format!("error writing pid={} {}", old.display(), other.chain()),
+            sys::Error::AlreadyRunning { pid, .. } => Error::OldMaster { pid, path: old.clone() },
+            why => Error::PidFileNotMoved { path: old.clone(), why },
         })?;
         self.path = Some(old);
         Ok(true)
@@ -81,8 +79,8 @@ impl PidFile {
                 self.path = Some(plain);
                 true
             }
-            Err(error) => {
-                log.error(format_args!("error writing pid={} {}", plain.display(), error.chain()));
+            Err(why) => {
+                log.error(Error::PidFileNotMoved { path: plain, why });
                 false
             }
         }

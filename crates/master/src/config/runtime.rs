@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::config::error::Error;
 use crate::config::release::{self, Move};
 use crate::environment;
 
@@ -28,8 +29,8 @@ impl Runtime {
     ///
     /// # Errors
     /// They are not there: the text says what was looked for, and how to build it.
-    pub fn find(ruby: Option<OsString>) -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|error| format!("cannot tell where this program is: {error}"))?;
+    pub fn find(ruby: Option<OsString>) -> Result<Self, Error> {
+        let program = std::env::current_exe().map_err(Error::Program)?;
         let home = program.parent().unwrap_or(Path::new("/"));
         // The gem's own start script names the Ruby that it runs on.
         let ruby = ruby.or_else(|| std::env::var_os(environment::RUBY)).unwrap_or_else(|| "ruby".into());
@@ -45,13 +46,10 @@ impl Runtime {
                 if built.join(EXTENSION).is_file() {
                     return Ok(Self { ruby, load_path: vec![lib, built] });
                 }
-                return Err(format!(
-                    "the native extension is not built: {} is missing (in a checkout, run `make build`)",
-                    built.join(EXTENSION).display()
-                ));
+                return Err(Error::NotBuilt(built.join(EXTENSION)));
             }
         }
-        Err(format!("the files of the gem ({ENTRY}) are nowhere near {}", program.display()))
+        Err(Error::NoGem { entry: ENTRY, program })
     }
 
     /// The load path after these moves of the release: a gem that is installed within the release
@@ -59,13 +57,11 @@ impl Runtime {
     ///
     /// # Errors
     /// The gem's files are gone, and not in the new release either: the text names the directory.
-    pub(crate) fn load_path_after(&self, moves: &[Move]) -> Result<Vec<PathBuf>, String> {
+    pub(crate) fn load_path_after(&self, moves: &[Move]) -> Result<Vec<PathBuf>, Error> {
         let present = |path: &PathBuf| {
             let followed = || release::follow(path, moves).filter(|path| path.is_dir());
             let found = if path.is_dir() { Some(path.clone()) } else { followed() };
-            found.ok_or_else(|| {
-                format!("the files of this version of the gem are gone: {} (an upgrade brings another)", path.display())
-            })
+            found.ok_or_else(|| Error::GemGone(path.clone()))
         };
         self.load_path.iter().map(present).collect()
     }

@@ -2,6 +2,7 @@
 //!
 //! Values were checked by the DSL against the table of directives; what does not fit here is a bug, and is said so.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use directives::{Asked, Configuration, Listener, ListenerOptions, Processes, System, TermSignal, UserIds};
@@ -10,6 +11,7 @@ use serde_json::Value;
 use sys::listener::{Address, Options};
 use sys::user::User;
 
+use crate::config::error::Error;
 use crate::config::older_settings;
 use crate::deadlines::Limits;
 
@@ -52,8 +54,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn new(Listener { asked, options }: Listener) -> Result<Self, String> {
-        let wanted = socket_options(&options).map_err(|error| format!("listen {}: {error}", asked.address))?;
+    fn new(Listener { asked, options }: Listener) -> Result<Self, Error> {
+        let wanted = socket_options(&asked.address, &options)?;
         Ok(Self { asked, proxy: options.proxy_protocol, options: wanted })
     }
 
@@ -66,17 +68,15 @@ impl Wanted {
     ///
     /// # Errors
     /// In Ruby's words: the host is unknown, or that is no address.
-    pub(crate) fn address(&self) -> Result<Address, String> {
+    pub(crate) fn address(&self) -> Result<Address, Error> {
         match &self.asked.unresolved {
-            Some(error) => Err(error.clone()),
-            None => {
-                Address::parse(self.asked.resolved.as_deref().unwrap_or(self.text())).map_err(|error| error.as_ruby())
-            }
+            Some(error) => Err(Error::Unresolved(error.clone())),
+            None => Address::parse(self.asked.resolved.as_deref().unwrap_or(self.text())).map_err(Error::Address),
         }
     }
 
     /// Says of an error where the listener was asked for, and how addresses are written if that is what is wrong.
-    pub(crate) fn explain(&self, error: &str) -> String {
+    pub(crate) fn explain(&self, error: impl Display) -> String {
         let hint = if self.address().is_err() && self.asked.unresolved.is_none() { self.hint() } else { String::new() };
         match &self.asked.place {
             Some(place) => format!("{place}: listen {:?}: {error}{hint}", self.text()),
@@ -105,10 +105,9 @@ impl Settings {
     ///
     /// # Errors
     /// What is missing or of the wrong type.
-    pub(crate) fn parse(json: &str) -> Result<Self, String> {
-        let told: Value = serde_json::from_str(json).map_err(|error| format!("settings are no JSON: {error}"))?;
-        let Configuration { settings, findings } =
-            Configuration::deserialize(told).map_err(|error| error.to_string())?;
+    pub(crate) fn parse(json: &str) -> Result<Self, Error> {
+        let told: Value = serde_json::from_str(json).map_err(Error::NoJson)?;
+        let Configuration { settings, findings } = Configuration::deserialize(told)?;
         Ok(Self {
             processes: settings.processes,
             system: settings.system,
@@ -125,7 +124,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::parse`], but what that program had no word for may be missing.
-    pub(crate) fn parse_older(json: &str) -> Result<Self, String> {
+    pub(crate) fn parse_older(json: &str) -> Result<Self, Error> {
         Self::parse(&older_settings::complete(json)?)
     }
 
@@ -177,13 +176,14 @@ impl Settings {
     }
 }
 
-/// What the system has to know of a listener's options.
+/// What the system has to know of the options of a listener at this address.
 ///
 /// # Errors
 /// A number that is out of range.
-fn socket_options(options: &ListenerOptions) -> Result<Options, String> {
-    let int = |name: &str, number: i64| i32::try_from(number).map_err(|_| format!("{name}={number} is out of range"));
-    let optional = |name: &str, number: Option<i64>| number.map(|number| int(name, number)).transpose();
+fn socket_options(address: &str, options: &ListenerOptions) -> Result<Options, Error> {
+    let out_of_range = |name, number| Error::OutOfRange { address: address.to_string(), name, number };
+    let int = |name, number: i64| i32::try_from(number).map_err(|_| out_of_range(name, number));
+    let optional = |name, number: Option<i64>| number.map(|number| int(name, number)).transpose();
     Ok(Options {
         backlog: optional("backlog", options.backlog)?,
         rcvbuf: optional("rcvbuf", options.rcvbuf)?,
@@ -201,7 +201,7 @@ fn socket_options(options: &ListenerOptions) -> Result<Options, String> {
 
 /// The options of a listener that the configuration gives none.
 pub(crate) fn unasked() -> Options {
-    socket_options(&ListenerOptions::default()).expect("the table's defaults are in range")
+    socket_options("", &ListenerOptions::default()).expect("the table's defaults are in range")
 }
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
     use std::time::Duration;
 
     /// Reads what is told, and of all else what a mold tells of a silent configuration.
-    fn parse(part: &str) -> Result<Settings, String> {
+    fn parse(part: &str) -> Result<Settings, Error> {
         let mut told = serde_json::json!({
             "listeners": [], "custom_logger": false, "daemonize": false, "user_ids": null,
             "start_ctx": { "program_path": null },
@@ -222,12 +222,12 @@ mod tests {
 
     #[test]
     fn a_mold_of_this_program_tells_everything() {
-        assert_eq!(Settings::parse("{}").unwrap_err(), "missing field `worker_processes`");
+        assert_eq!(Settings::parse("{}").unwrap_err().to_string(), "missing field `worker_processes`");
         let told = parse("{}").unwrap().told;
         assert!(Settings::parse(&told).is_ok());
         let mut told: Value = serde_json::from_str(&told).unwrap();
         told.as_object_mut().unwrap().remove("header_timeout");
-        assert_eq!(Settings::parse(&told.to_string()).unwrap_err(), "missing field `header_timeout`");
+        assert_eq!(Settings::parse(&told.to_string()).unwrap_err().to_string(), "missing field `header_timeout`");
     }
 
     #[test]
@@ -261,7 +261,8 @@ mod tests {
         let json = r#"{"listeners":[{"address":"a.invalid:80","resolved":"192.0.2.1:80"},
             {"address":"b.invalid:80","unresolved":"getaddrinfo: no such host (SocketError)"},{"address":"8080"}]}"#;
         let settings = parse(json).unwrap();
-        let found: Vec<_> = settings.listeners.iter().map(|wanted| wanted.address().map(|a| a.to_string())).collect();
+        let address = |wanted: &Wanted| wanted.address().map(|a| a.to_string()).map_err(|error| error.to_string());
+        let found: Vec<_> = settings.listeners.iter().map(address).collect();
         let unknown = "getaddrinfo: no such host (SocketError)".to_string();
         assert_eq!(found, [Ok("192.0.2.1:80".to_string()), Err(unknown), Ok("0.0.0.0:8080".to_string())]);
     }
@@ -292,6 +293,6 @@ mod tests {
         assert_eq!((first.backlog, first.tcp_defer_accept, first.tries), (Some(16), 0, -1));
         assert_eq!((second.umask, second.backlog), (0o77, None));
         let error = parse(r#"{"listeners":[{"address":"8080","backlog":99999999999}]}"#).unwrap_err();
-        assert_eq!(error, "listen 8080: backlog=99999999999 is out of range");
+        assert_eq!(error.to_string(), "listen 8080: backlog=99999999999 is out of range");
     }
 }

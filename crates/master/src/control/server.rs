@@ -4,12 +4,13 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use supervisor::Ticket;
+use sys::image::adopt;
 use sys::line_server::{Client, LineServer, Reply, TooLong};
 use sys::peer::Peer;
 use sys::user::User;
 use wire::state;
 
-use crate::carried::{self, Number, adopt};
+use crate::carried::{self, Number};
 use crate::control::protocol::{Answer, Request};
 
 /// The longest request, in bytes; all of ours are far shorter.
@@ -38,15 +39,15 @@ impl ControlServer {
     ///
     /// # Errors
     /// One of them is not there.
-    pub(crate) fn load(control: Option<&state::Control>, tickets: u64, user: Option<User>) -> Result<Self, String> {
+    pub(crate) fn load(control: Option<&state::Control>, tickets: u64, user: Option<User>) -> sys::Result<Self> {
         let Some(control) = control else { return Ok(Self { server: None, tickets }) };
         let client = |client: &state::Client| {
             let stream = adopt(client.stream)?;
             let waits_for = client.waits_for.map(Ticket);
-            Client::adopt(stream, client.received.0.clone(), waits_for).map_err(|error| error.chain())
+            Client::adopt(stream, client.received.0.clone(), waits_for)
         };
         let (listener, path) = (adopt(control.socket)?, carried::path(&control.path));
-        let clients = control.clients.iter().map(client).collect::<Result<_, String>>()?;
+        let clients = control.clients.iter().map(client).collect::<sys::Result<_>>()?;
         let server = Some(LineServer::adopt(listener, path, clients, user, REQUEST_BYTES));
         Ok(Self { server, tickets })
     }

@@ -81,25 +81,33 @@ impl LogFiles {
     }
 }
 
+/// A file that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{directive}")]
+pub struct NotOpened {
+    directive: &'static str,
+    source: sys::Error,
+}
+
 /// Sends the standard streams to their files for the first time.
 ///
 /// # Errors
 /// One of them cannot be opened: the text names the directive.
-pub(crate) fn redirect(streams: Streams<'_>) -> Result<(), String> {
+pub(crate) fn redirect(streams: Streams<'_>) -> Result<(), NotOpened> {
     open(streams, sys::stdio::redirect)
 }
 
 /// Opens the files of this process anew. One that cannot be opened stays as it is.
 pub(crate) fn reopen(streams: Streams<'_>, log: &Log) {
-    if let Err(text) = open(streams, sys::stdio::reopen) {
-        log.error(format_args!("{text}; the log that was open stays"));
+    if let Err(error) = open(streams, sys::stdio::reopen) {
+        log.error(format_args!("{}; the log that was open stays", sys::chain(&error)));
     }
 }
 
-fn open(streams: Streams<'_>, how: impl Fn(Stream, &Path, Option<&User>) -> sys::Result<()>) -> Result<(), String> {
+fn open(streams: Streams<'_>, how: impl Fn(Stream, &Path, Option<&User>) -> sys::Result<()>) -> Result<(), NotOpened> {
     let null = streams.in_background.then(|| Path::new("/dev/null"));
-    let open = |name: &str, stream, path: Option<&Path>| match path.or(null) {
-        Some(path) => how(stream, path, streams.user).map_err(|error| format!("{name}: {}", error.chain())),
+    let open = |directive, stream, path: Option<&Path>| match path.or(null) {
+        Some(path) => how(stream, path, streams.user).map_err(|source| NotOpened { directive, source }),
         None => Ok(()),
     };
     let out = open("stdout_path", Stream::Out, streams.stdout);

@@ -13,6 +13,7 @@ use crate::config::settings;
 use crate::environment;
 use crate::log::lines::Log;
 use crate::sockets::bound::{Bound, Listeners};
+use crate::sockets::error::Error;
 
 /// What the names of sockets begin with that a master has put into the unit's store.
 const STORED: &str = "licorne/";
@@ -67,13 +68,14 @@ impl Inherited {
     ///
     /// # Errors
     /// A number that is no listening socket.
-    pub(crate) fn adopt(announced: &Announced, log: &Log) -> Result<Self, String> {
+    pub(crate) fn adopt(announced: &Announced, log: &Log) -> Result<Self, Error> {
         let mut inherited = Self::default();
         let handed_over = std::env::var("UNICORN_FD").unwrap_or_default();
         let names = std::env::var(environment::SOCKET_NAMES).unwrap_or_default();
         let mut names = names.split(':');
         for number in handed_over.split(',').filter(|text| !text.is_empty()) {
-            let fd = number.parse().map_err(|_| format!("UNICORN_FD={handed_over}: {number} is no number"))?;
+            let no_number = |_| Error::NoNumber { list: handed_over.clone(), number: number.to_string() };
+            let fd = number.parse().map_err(no_number)?;
             match names.next() {
                 Some(name) if !name.is_empty() => {
                     inherited.activated.push(adopt(fd, Some(name), log, &mut inherited.lines)?)
@@ -108,8 +110,8 @@ pub(crate) fn store_name(bound: &Bound) -> String {
     format!("{STORED}{}", bound.socket.name().replace(':', "_"))
 }
 
-fn adopt(fd: i32, activated_as: Option<&str>, log: &Log, lines: &mut Vec<String>) -> Result<Rc<Bound>, String> {
-    let socket = Listener::adopt(fd).map_err(|error| format!("{} (Errno::EBADF)", error.chain()))?;
+fn adopt(fd: i32, activated_as: Option<&str>, log: &Log, lines: &mut Vec<String>) -> Result<Rc<Bound>, Error> {
+    let socket = Listener::adopt(fd).map_err(Error::NoListener)?;
     match activated_as {
         Some(name) if name != NAMELESS => {
             lines.push(format!("inherited addr={} fd={fd} name={name}", socket.name()));

@@ -1,5 +1,6 @@
 //! Makes the list of sockets that a configuration asks for: those that are there are used again, others are bound.
 
+use std::fmt::Display;
 use std::rc::Rc;
 
 use sys::listener::{Address, Listener, Options, in_use};
@@ -7,6 +8,7 @@ use sys::listener::{Address, Listener, Options, in_use};
 use crate::config::settings::{BY_NAME, Settings};
 use crate::log::lines::Log;
 use crate::sockets::bound::{Bound, Listeners, add};
+use crate::sockets::error::Error;
 use crate::sockets::inherited::Inherited;
 use crate::sockets::orphans;
 
@@ -30,7 +32,7 @@ pub(crate) fn prepare(
     present: &[Rc<Bound>],
     log: &Log,
     mut wait: Option<Wait<'_>>,
-) -> Result<Listeners, String> {
+) -> Result<Listeners, Error> {
     let mut wanted: Listeners = inherited.activated.clone();
     // A configuration that names none means those that there are.
     if settings.listeners.is_empty() {
@@ -38,19 +40,22 @@ pub(crate) fn prepare(
     }
     for asked in &settings.listeners {
         let (text, options) = (asked.text(), &asked.options);
-        let explain = |error: String| asked.explain(&error);
+        let explain = |error: &dyn Display| Error::Listener(asked.explain(error));
         if let Some(name) = text.strip_prefix(BY_NAME) {
-            apply_by_name(name, options, inherited, log).map_err(explain)?;
+            apply_by_name(name, options, inherited, log).map_err(|error| explain(&error))?;
             continue;
         }
         let address = asked.address().map_err(|error| {
             log.fatal(format_args!("error adding listener addr={text}"));
-            explain(error)
+            explain(&error)
         })?;
         let known = present.iter().chain(&inherited.handed_over).chain(inherited.kept()).chain(&wanted);
         let bound = match known.into_iter().find(|bound| bound.serves(&address)) {
             Some(bound) => Rc::clone(bound),
-            None => Rc::new(bind(address, options, settings, log, &mut wait).map_err(explain)?),
+            None => {
+                let bound = bind(address, options, settings, log, &mut wait);
+                Rc::new(bound.map_err(|error| explain(&error.as_ruby()))?)
+            }
         };
         bound.apply(options, log);
         if options.rcvbuf.is_some() || options.sndbuf.is_some() {
@@ -63,17 +68,14 @@ pub(crate) fn prepare(
 }
 
 /// All sockets of the service manager are listened on anyway: what is left to do is to give them their options.
-fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log) -> Result<(), String> {
+fn apply_by_name(name: &str, options: &Options, inherited: &Inherited, log: &Log) -> Result<(), Error> {
     let named = |bound: &&Rc<Bound>| bound.activated_as.as_deref() == Some(name);
     let mut found = inherited.activated.iter().filter(named).peekable();
     if found.peek().is_none() {
         let names: Vec<&str> = inherited.activated.iter().filter_map(|bound| bound.activated_as.as_deref()).collect();
-        let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+        let passed = if names.is_empty() { "none".to_string() } else { names.join(", ") };
         log.fatal(format_args!("error adding listener addr={BY_NAME}{name}"));
-        return Err(format!(
-            "no socket named {name} was passed (passed: {names}); the name is the \
-             FileDescriptorName= of a socket unit (ArgumentError)"
-        ));
+        return Err(Error::NotPassed { name: name.to_string(), passed });
     }
     found.for_each(|bound| bound.apply(options, log));
     Ok(())
@@ -85,7 +87,7 @@ fn bind(
     settings: &Settings,
     log: &Log,
     wait: &mut Option<Wait<'_>>,
-) -> Result<Bound, String> {
+) -> sys::Result<Bound> {
     let mut left = options.tries;
     let options = &Options { backlog: Some(options.backlog.unwrap_or(directives::BACKLOG)), ..options.clone() };
     let mut patience = settings.processes.timeout.as_secs_f64();
@@ -109,22 +111,22 @@ fn bind(
                     }
                     patience -= ORPHANS_DELAY;
                     if !wait(ORPHANS_DELAY) {
-                        return Err(error.as_ruby());
+                        return Err(error);
                     }
                     continue;
                 }
                 log.error(format_args!("adding listener failed addr={address} (in use)"));
                 let tries = if left < 0 { "infinite".to_string() } else { (left - 1).max(0).to_string() };
-                let Some(wait) = wait.as_mut().filter(|_| left != 0) else { return Err(error.as_ruby()) };
+                let Some(wait) = wait.as_mut().filter(|_| left != 0) else { return Err(error) };
                 log.error(format_args!("retrying in {} seconds ({tries} tries left)", options.delay));
                 if !wait(options.delay) {
-                    return Err(error.as_ruby());
+                    return Err(error);
                 }
                 left -= i64::from(left > 0);
             }
             Err(error) => {
                 log.fatal(format_args!("error adding listener addr={address}"));
-                return Err(error.as_ruby());
+                return Err(error);
             }
         }
     }

@@ -3,13 +3,15 @@
 
 use std::rc::Rc;
 
+use sys::image::adopt;
 use sys::listener::{Address, Listener};
 use wire::state::{self, Origin};
 
-use crate::carried::{Number, adopt};
+use crate::carried::Number;
 use crate::config::settings::Settings;
 use crate::log::lines::Log;
 use crate::sockets::bound::{Bound, Listeners, add};
+use crate::sockets::error::Error;
 use crate::sockets::inherited::{Inherited, NAMELESS};
 use crate::sockets::listeners::{self, Wait};
 use crate::sockets::queue::Queue;
@@ -48,7 +50,7 @@ impl Sockets {
         present: &[Rc<Bound>],
         log: &Log,
         wait: Option<Wait<'_>>,
-    ) -> Result<Listeners, String> {
+    ) -> Result<Listeners, Error> {
         listeners::prepare(settings, &self.inherited, present, log, wait)
     }
 
@@ -134,11 +136,11 @@ impl Sockets {
     ///
     /// # Errors
     /// One of them is missing.
-    pub(crate) fn load(all: &[state::Listener], held: &[usize], queue: Queue) -> Result<(Self, Listeners), String> {
+    pub(crate) fn load(all: &[state::Listener], held: &[usize], queue: Queue) -> Result<(Self, Listeners), Error> {
         let (mut sockets, mut loaded) = (Self::of(Inherited::default(), queue), Listeners::new());
         for listener in all {
-            let socket = Listener::from_fd(adopt(listener.socket)?).map_err(|error| error.chain())?;
-            let asked = listener.asked.as_deref().map(Address::parse).transpose().map_err(|error| error.chain())?;
+            let socket = Listener::from_fd(adopt(listener.socket)?)?;
+            let asked = listener.asked.as_deref().map(Address::parse).transpose()?;
             let activated = listener.origin == Origin::Activated;
             let name = activated.then(|| listener.name.clone().unwrap_or_else(|| NAMELESS.to_string()));
             let bound = Rc::new(Bound::new(socket, asked, name));
@@ -163,7 +165,7 @@ pub(crate) fn places(some: &Listeners, all: &Listeners) -> Vec<usize> {
 ///
 /// # Errors
 /// One is missing.
-pub(crate) fn chosen(places: &[usize], all: &Listeners) -> Result<Listeners, String> {
-    let one = |place: &usize| all.get(*place).cloned().ok_or_else(|| "a listener is missing".to_string());
+pub(crate) fn chosen(places: &[usize], all: &Listeners) -> Result<Listeners, Error> {
+    let one = |place: &usize| all.get(*place).cloned().ok_or(Error::Missing);
     places.iter().map(one).collect()
 }

@@ -8,9 +8,10 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sys::channel::Channel;
+use sys::image::adopt;
 use wire::HANDOFF_VERSION;
 
-use crate::carried::{Number, adopt};
+use crate::carried::Number;
 use crate::environment;
 
 /// How much the queue holds: some thousands of idle connections, where the kernel allows it.
@@ -67,10 +68,10 @@ impl Queue {
     ///
     /// # Errors
     /// It is not there.
-    pub(crate) fn load(ends: Option<[i32; 2]>) -> Result<Self, String> {
+    pub(crate) fn load(ends: Option<[i32; 2]>) -> sys::Result<Self> {
         match ends {
             Some([receive, send]) => Ok(Self::of_ends(adopt(receive)?, adopt(send)?)),
-            None => Self::open().map_err(|error| error.chain()),
+            None => Self::open(),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::config::owner::{Start, log_followed};
 use crate::config::release;
 use crate::environment;
 use crate::log::lines::Log;
+use crate::upgrade::error::Error;
 
 /// How a program is called.
 #[derive(Debug)]
@@ -34,9 +35,9 @@ pub(crate) fn own() -> String {
 ///
 /// # Errors
 /// The hook has failed.
-pub(crate) fn of_next(told: &str, start: &Start, log: &Log) -> Result<Vec<(OsString, OsString)>, String> {
+pub(crate) fn of_next(told: &str, start: &Start, log: &Log) -> Result<Vec<(OsString, OsString)>, Error> {
     let Ok(Value::Object(told)) = serde_json::from_str(told) else {
-        return Err("before_exec failed, the new master was not started".to_string());
+        return Err(Error::Hook);
     };
     let inherited: Vec<(String, String)> = told
         .into_iter()

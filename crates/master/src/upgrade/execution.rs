@@ -10,6 +10,7 @@ use wire::state::{Bytes, State, WayBack};
 use crate::carried::Number;
 use crate::config::options::Options;
 use crate::environment;
+use crate::upgrade::error::Error;
 use crate::upgrade::preflight::variable;
 use crate::upgrade::replacement::Passed;
 
@@ -18,28 +19,27 @@ use crate::upgrade::replacement::Passed;
 pub(crate) fn execute(
     next: &Passed,
     options: &Options,
-    save: impl FnOnce(&mut Number<'_>) -> Result<State<supervisor::Snapshot>, String>,
-) -> String {
+    save: impl FnOnce(&mut Number<'_>) -> Result<State<supervisor::Snapshot>, Error>,
+) -> Error {
     let mut kept = Inheritance::default();
     let variables = match prepare(next, save, &mut kept) {
         Ok(variables) => variables,
-        Err(text) => return text,
+        Err(error) => return error,
     };
     let _back = match sys::image::enter(&next.place.directory) {
         Ok(back) => back,
-        Err(error) => return error.chain(),
+        Err(error) => return error.into(),
     };
-    next.image.execute(&command_line(&next.place.path, options), &variables).chain()
+    next.image.execute(&command_line(&next.place.path, options), &variables).into()
 }
 
 fn prepare(
     next: &Passed,
-    save: impl FnOnce(&mut Number<'_>) -> Result<State<supervisor::Snapshot>, String>,
+    save: impl FnOnce(&mut Number<'_>) -> Result<State<supervisor::Snapshot>, Error>,
     kept: &mut Inheritance,
-) -> Result<Vec<OsString>, String> {
-    let chain = |error: sys::Error| error.chain();
-    let own = Image::running().map_err(chain)?;
-    let program = kept.add(own.as_fd()).map_err(chain)?;
+) -> Result<Vec<OsString>, Error> {
+    let own = Image::running()?;
+    let program = kept.add(own.as_fd())?;
     let mut descriptors = Vec::new();
     let mut number = |fd: BorrowedFd<'_>| {
         let number = kept.add(fd)?;
@@ -49,9 +49,9 @@ fn prepare(
     let mut state = save(&mut number)?;
     state.way_back.program = program;
     state.way_back.descriptors = descriptors;
-    let bytes = state.encode().map_err(|error| error.to_string())?;
-    let memory = sys::memory::sealed("licorne-state", &bytes).map_err(chain)?;
-    let memory = kept.add(memory.as_fd()).map_err(chain)?;
+    let bytes = state.encode()?;
+    let memory = sys::memory::sealed("licorne-state", &bytes)?;
+    let memory = kept.add(memory.as_fd())?;
     let mut variables = next.environment.clone();
     variables.extend(own_variables());
     variables.push(format!("{}={memory}", environment::STATE).into());

@@ -11,6 +11,7 @@ use sys::image::Image;
 use wire::state::{Bytes, Preflight, State};
 
 use crate::environment;
+use crate::upgrade::error::Error;
 
 /// The first argument of a preflight. Whatever program does not know it refuses it.
 pub const SWITCH: &str = "--preflight";
@@ -23,22 +24,21 @@ pub(crate) const GREETING: &[u8] = b"preflight";
 pub fn answer(trouble: Option<String>) -> u8 {
     match try_answer(trouble) {
         Ok(()) => 0,
-        Err(text) => {
-            sys::stdio::complain(text);
+        Err(error) => {
+            sys::stdio::complain(sys::chain(&error));
             1
         }
     }
 }
 
-fn try_answer(trouble: Option<String>) -> Result<(), String> {
-    let chain = |error: sys::Error| error.chain();
+fn try_answer(trouble: Option<String>) -> Result<(), Error> {
     let channel = sys::spawn::inherited(CHANNEL_FD).map(Channel::from_fd);
-    let channel = channel.ok_or_else(|| format!("{SWITCH} is for the master, which looks at a new program with it"))?;
+    let channel = channel.ok_or(Error::NoMaster(SWITCH))?;
     let Ok(Received::Datagram(_, descriptors)) = channel.try_recv() else {
-        return Err("the master has sent no state".to_string());
+        return Err(Error::NoState);
     };
-    let state = descriptors.into_iter().next().ok_or("the master has sent no state")?;
-    let state = sys::memory::read_sealed(state).map_err(chain)?;
+    let state = descriptors.into_iter().next().ok_or(Error::NoState)?;
+    let state = sys::memory::read_sealed(state)?;
     let unreadable = || State::<supervisor::Snapshot>::decode(&state).err().map(|error| error.to_string());
     let answer = Preflight {
         program: env!("CARGO_PKG_VERSION").to_string(),
@@ -48,8 +48,8 @@ fn try_answer(trouble: Option<String>) -> Result<(), String> {
         environment: environment(),
         error: trouble.or_else(unreadable),
     };
-    let bytes = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
-    channel.send(&bytes, &[Image::running().map_err(chain)?.as_fd()]).map_err(chain)
+    let bytes = serde_json::to_vec(&answer)?;
+    Ok(channel.send(&bytes, &[Image::running()?.as_fd()])?)
 }
 
 /// The variables of this process that the program is to have, as start scripts left them.
@@ -69,30 +69,18 @@ pub(crate) fn variable(mut name: std::ffi::OsString, value: std::ffi::OsString) 
 ///
 /// # Errors
 /// Why not.
-pub(crate) fn check(answer: &Preflight) -> Result<(), String> {
-    let program = &answer.program;
+pub(crate) fn check(answer: &Preflight) -> Result<(), Error> {
+    let program = answer.program.clone();
     if !answer.state.contains(&wire::state::VERSION) {
-        return Err(format!(
-            "licorne {program} takes over state of versions {:?}, this one hands over version {}",
-            answer.state,
-            wire::state::VERSION
-        ));
+        return Err(Error::OtherState { program, reads: answer.state.clone() });
     }
     if answer.messages != wire::VERSION {
-        return Err(format!(
-            "licorne {program} speaks version {} with molds and workers, those that run speak version {}",
-            answer.messages,
-            wire::VERSION
-        ));
+        return Err(Error::OtherMessages { program, speaks: answer.messages });
     }
     if answer.scoreboard != scoreboard::LAYOUT {
-        return Err(format!(
-            "licorne {program} reads scoreboards of layout {}, this one is of layout {}",
-            answer.scoreboard,
-            scoreboard::LAYOUT
-        ));
+        return Err(Error::OtherScoreboard { program, reads: answer.scoreboard });
     }
-    answer.error.clone().map_or(Ok(()), Err)
+    answer.error.clone().map_or(Ok(()), |lack| Err(Error::Lacks(lack)))
 }
 
 #[cfg(test)]
@@ -109,8 +97,8 @@ mod tests {
             environment: Vec::new(),
             error: None,
         };
-        assert_eq!(check(&good()), Ok(()));
-        let refused = |answer: Preflight| check(&answer).unwrap_err();
+        assert!(check(&good()).is_ok());
+        let refused = |answer: Preflight| check(&answer).unwrap_err().to_string();
         let newer = refused(Preflight { state: vec![7, 8], ..good() });
         assert_eq!(newer, "licorne 9.9 takes over state of versions [7, 8], this one hands over version 1");
         assert!(refused(Preflight { messages: 9, ..good() }).contains("speaks version 9"));

@@ -22,6 +22,7 @@ use sys::spawn::Program;
 use wire::state::Preflight as Answer;
 
 use crate::upgrade::environment::NextProgram;
+use crate::upgrade::error::Error;
 use crate::upgrade::preflight::{self, CHANNEL_FD, SWITCH};
 
 /// The longest part of what a failed preflight printed that is told, in bytes.
@@ -71,38 +72,37 @@ impl Replacement {
     /// Starts the preflight of a program, which gets to read this `state`. Returns its process.
     ///
     /// # Errors
-    /// No process can be made: the text says why.
-    pub(crate) fn start_preflight(&mut self, next: NextProgram, state: &[u8]) -> Result<u32, String> {
-        let chain = |error: sys::Error| error.chain();
+    /// No process can be made.
+    pub(crate) fn start_preflight(&mut self, next: NextProgram, state: &[u8]) -> sys::Result<u32> {
         let mut program = Program::new(&next.path);
         program.arguments.push(SWITCH.into());
         program.arguments.extend(next.arguments);
         program.clear = true;
         program.set = next.variables;
         program.directory = Some(next.directory.clone());
-        let (ours, theirs) = Channel::pair().map_err(chain)?;
-        let state = sys::memory::sealed("licorne-state", state).map_err(chain)?;
-        ours.send(preflight::GREETING, &[state.as_fd()]).map_err(chain)?;
-        let output = sys::memory::scratch("licorne-preflight").map_err(chain)?;
+        let (ours, theirs) = Channel::pair()?;
+        let state = sys::memory::sealed("licorne-state", state)?;
+        ours.send(preflight::GREETING, &[state.as_fd()])?;
+        let output = sys::memory::scratch("licorne-preflight")?;
         program.inherit = vec![(output.as_fd(), 1), (output.as_fd(), 2), (theirs.as_fd(), CHANNEL_FD)];
-        let pid = program.spawn().map_err(chain)?;
+        let pid = program.spawn()?;
         let place = Place { path: next.path, directory: next.directory };
         *self = Self::Preflight { pid, channel: ours, output, place };
         Ok(pid)
     }
 
     /// The preflight has ended: what it said counts. Returns nothing when it is not awaited any more.
-    pub(crate) fn judge(&mut self, exited: Exited) -> Option<Result<(), String>> {
+    pub(crate) fn judge(&mut self, exited: Exited) -> Option<Result<(), Error>> {
         let Self::Preflight { channel, output, place, .. } = std::mem::take(self) else { return None };
         Some(match judge(exited, &channel, place) {
             Ok(passed) => {
                 *self = Self::Passed(passed);
                 Ok(())
             }
-            Err(text) => {
+            Err(why) => {
                 let printed = sys::memory::read_from_start(output, TOLD_BYTES).unwrap_or_default();
                 let printed = String::from_utf8_lossy(&printed).trim_end().to_string();
-                Err(if printed.is_empty() { text } else { format!("{text}\n{printed}") })
+                Err(if printed.is_empty() { why } else { Error::Printed { why: Box::new(why), printed } })
             }
         })
     }
@@ -136,21 +136,20 @@ impl Replacement {
 }
 
 /// Whether the program may take over, or why not.
-fn judge(exited: Exited, channel: &Channel, place: Place) -> Result<Passed, String> {
+fn judge(exited: Exited, channel: &Channel, place: Place) -> Result<Passed, Error> {
     let answer = match channel.try_recv() {
         Ok(Received::Datagram(bytes, descriptors)) => Some((bytes, descriptors)),
         Ok(Received::Empty | Received::End) | Err(_) => None,
     };
     match exited.ending() {
         Ending::Exit(0) => {}
-        Ending::Exit(code) => return Err(format!("it left with exit status {code}")),
-        Ending::Signal(number) => return Err(format!("it was ended by {}", sys::process::signal_name(number))),
+        Ending::Exit(code) => return Err(Error::Exited(code)),
+        Ending::Signal(number) => return Err(Error::Killed(sys::process::signal_name(number))),
     }
-    let (bytes, descriptors) = answer.ok_or("it is no program that knows of upgrades in place")?;
-    let answer: Answer =
-        serde_json::from_slice(&bytes).map_err(|error| format!("its answer is not understood: {error}"))?;
+    let (bytes, descriptors) = answer.ok_or(Error::Unknowing)?;
+    let answer: Answer = serde_json::from_slice(&bytes).map_err(Error::NotUnderstood)?;
     preflight::check(&answer)?;
-    let image = descriptors.into_iter().next().ok_or("it did not say which program it is")?;
+    let image = descriptors.into_iter().next().ok_or(Error::Nameless)?;
     let environment = answer.environment.into_iter().map(|variable| OsString::from_vec(variable.0)).collect();
     Ok(Passed { place, image: Image::from_fd(image), environment })
 }

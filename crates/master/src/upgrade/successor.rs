@@ -16,6 +16,7 @@ use crate::log::lines::Log;
 use crate::sockets::bound::Listeners;
 use crate::sockets::queue::Queue;
 use crate::upgrade::environment::NextProgram;
+use crate::upgrade::error::Error;
 use crate::upgrade::succession::{self, Said};
 
 /// The first descriptor number of a second master's listeners.
@@ -128,7 +129,7 @@ impl Successor {
     /// be this master's child.
     ///
     /// # Errors
-    /// No process can be made: the text says why.
+    /// No process can be made, or it died at once.
     pub(crate) fn start(
         next: NextProgram,
         listeners: &Listeners,
@@ -136,8 +137,8 @@ impl Successor {
         manager: Vec<(std::ffi::OsString, std::ffi::OsString)>,
         beside: bool,
         log: &Log,
-    ) -> Result<Self, String> {
-        let (ours, theirs) = Channel::pair().map_err(|error| error.chain())?;
+    ) -> Result<Self, Error> {
+        let (ours, theirs) = Channel::pair()?;
         let mut program = Program::new(&next.path);
         program.arguments = next.arguments;
         program.clear = true;
@@ -165,10 +166,9 @@ impl Successor {
             next.directory.display()
         ));
         program.directory = Some(next.directory);
-        let spawned = if beside { program.spawn_beside() } else { program.spawn() };
-        let pid = spawned.map_err(|error| error.chain())?;
+        let pid = if beside { program.spawn_beside()? } else { program.spawn()? };
         // Of one that is not a child of this master the end is learned from a handle.
-        let handle = if beside { Some(Pidfd::open(pid).ok_or("the new master died at once")?) } else { None };
+        let handle = if beside { Some(Pidfd::open(pid).ok_or(Error::DiedAtOnce)?) } else { None };
         Ok(Self::Running { pid, link: Some(ours), handle, failed: CauseId::NONE })
     }
 }

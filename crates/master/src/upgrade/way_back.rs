@@ -11,6 +11,7 @@ use wire::state::{Bytes, State, WayBack};
 
 use crate::carried::os_string;
 use crate::environment;
+use crate::error::Error;
 use crate::log::lines::Log;
 
 /// What the program before this one has left.
@@ -20,13 +21,13 @@ pub(crate) type Handed = State<supervisor::Snapshot>;
 /// over leads back to that one.
 ///
 /// # Errors
-/// Those of `run`.
-pub fn guard(run: impl FnOnce() -> Result<u8, String>) -> Result<u8, String> {
+/// Those of `run`, or the way back cannot be opened.
+pub fn guard<E: std::error::Error + From<Error>>(run: impl FnOnce() -> Result<u8, E>) -> Result<u8, E> {
     open_way_back()?;
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Err(text)) => {
-            go_back(&text);
-            Err(text)
+        Ok(Err(error)) => {
+            go_back(&sys::chain(&error));
+            Err(error)
         }
         Ok(done) => done,
         Err(panic) => {
@@ -44,18 +45,17 @@ pub(crate) fn go_back(why: &str) {
     }
 }
 
-fn open_way_back() -> Result<(), String> {
+fn open_way_back() -> Result<(), Error> {
     let Some(number) = state_number() else { return Ok(()) };
     // The program that is executed again has no other one to go back to.
     if std::env::var_os(way_back::REASON_VARIABLE).is_some() {
         return Ok(());
     }
-    let WayBack { program, arguments, environment, .. } =
-        WayBack::of_state(&read_state(number)?).map_err(|error| error.to_string())?;
-    let program = sys::image::adopt(program).map_err(|error| error.chain())?;
+    let WayBack { program, arguments, environment, .. } = WayBack::of_state(&read_state(number)?)?;
+    let program = sys::image::adopt(program)?;
     let mut variables = os_strings(environment);
     variables.push(format!("{}={number}", environment::STATE).into());
-    way_back::prepare(program, &os_strings(arguments), &variables).map_err(|error| error.chain())
+    Ok(way_back::prepare(program, &os_strings(arguments), &variables)?)
 }
 
 /// The descriptor of the state, if this program was executed in the place of another.
@@ -63,17 +63,17 @@ fn state_number() -> Option<i32> {
     std::env::var(environment::STATE).ok()?.parse().ok()
 }
 
-fn read_state(number: i32) -> Result<Vec<u8>, String> {
-    sys::image::adopt(number).and_then(sys::memory::read_sealed).map_err(|error| error.chain())
+fn read_state(number: i32) -> sys::Result<Vec<u8>> {
+    sys::image::adopt(number).and_then(sys::memory::read_sealed)
 }
 
 /// What the program before this one has left, if there was one.
 ///
 /// # Errors
 /// It is not understood.
-pub(crate) fn handed_over() -> Result<Option<Handed>, String> {
+pub(crate) fn handed_over() -> Result<Option<Handed>, Error> {
     let Some(number) = state_number() else { return Ok(None) };
-    State::decode(&read_state(number)?).map(Some).map_err(|error| error.to_string())
+    Ok(Some(State::decode(&read_state(number)?)?))
 }
 
 /// Everything is taken over: the way back is closed. Returns why the program that was executed before did not take over, if
