@@ -1,5 +1,5 @@
 //! What is next: which mode the worker is in, which connections are in line, and whose turn it is. Pure: it reads no clock
-//! clock and does no I/O.
+//! and does no I/O.
 //!
 //! A worker works in rounds: it serves the connections that epoll told of, then new connections, then it asks epoll
 //! again. Between any two requests the control socket is asked, if that was long ago: a worker hears its master at the

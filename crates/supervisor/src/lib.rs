@@ -2,7 +2,7 @@
 //!
 //! [`Supervisor`] takes in what happens ([`Event`]) and gives out what is to be done ([`Action`]). Boot, reload and its
 //! roll-back, crash loops, scaling, upgrade and stop are decided here and nowhere else, so that a simulator can try them
-//! (`tests/simulator.rs`): a virtual clock, random schedules of signals, deaths, slow and failing boots, and the laws of the
+//! (`tests/simulator`): a virtual clock, random schedules of signals, deaths, slow and failing boots, and the laws of the
 //! design checked after each step.
 //!
 //! ```text
