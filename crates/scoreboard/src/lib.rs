@@ -30,6 +30,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod histogram;
+
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
