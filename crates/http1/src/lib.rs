@@ -66,6 +66,7 @@ pub mod limits;
 pub mod proxy;
 pub mod reject;
 pub mod request;
+pub mod request_start;
 pub mod response;
 mod scan;
 pub mod span;
