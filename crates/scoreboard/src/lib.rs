@@ -23,6 +23,18 @@
 //!   16-63  request line      (at most 384 bytes, truncated)
 //! ```
 //!
+//! A seat may be a page of its own; then more words follow:
+//!
+//! ```text
+//! word 64-68 responses        (by the first digit of their status, 1xx to 5xx, ever)
+//!      69    received bytes   (of requests, heads included, ever)
+//!      70    sent bytes       (of responses, heads included, ever)
+//!      71    request id length
+//!      72-79 request id       (of the request that is being served, or was served last; at most 64 bytes)
+//!      80-   service time     (histogram, see `histogram`)
+//!     275-   queue time       (histogram)
+//! ```
+//!
 //! This crate maps nothing and takes no time: the caller passes the words and the clock.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -30,10 +42,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod board;
 pub mod histogram;
+mod totals;
+
+pub use totals::{CLASSES, Totals};
 
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use histogram::Histogram;
 
 /// The number of the layout above. It grows whenever a word changes its meaning.
 pub const LAYOUT: u32 = 1;
@@ -46,8 +65,19 @@ pub const BYTES: usize = (SEATS + 1) * SEAT_WORDS * 8;
 /// Behind the seats: how many of them are or were taken, the first ones. Written by the master.
 const IN_USE_WORD: usize = SEATS * SEAT_WORDS;
 
-const FATAL_WORDS: core::ops::Range<usize> = 14..16;
+/// Size of a seat that is a page of its own, in bytes.
+pub const PAGE_BYTES: usize = 4096;
+
+const FATAL_WORDS: Range<usize> = 14..16;
 const LINE_WORD: usize = 16;
+const RESPONSE_WORD: usize = 64;
+const RECEIVED_WORD: usize = 69;
+const SENT_WORD: usize = 70;
+const ID_LENGTH_WORD: usize = 71;
+const ID_WORDS: Range<usize> = 72..80;
+const SERVICE_WORDS: Range<usize> = 80..80 + histogram::WORDS;
+const QUEUE_WORDS: Range<usize> = SERVICE_WORDS.end..SERVICE_WORDS.end + histogram::WORDS;
+const _: () = assert!(QUEUE_WORDS.end * 8 <= PAGE_BYTES, "both histograms are in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -104,6 +134,21 @@ pub fn seat(page: &[AtomicU64], number: usize) -> Option<Seat<'_>> {
 }
 
 impl<'a> Seat<'a> {
+    /// The seat that these words are: a page of its own. `None` when they are fewer than a seat needs.
+    pub fn of_page(words: &'a [AtomicU64]) -> Option<Self> {
+        (words.len() * 8 >= PAGE_BYTES).then_some(Self(words))
+    }
+
+    /// How long requests were in the application; `None` on a seat that is no page of its own.
+    pub fn service(self) -> Option<Histogram<'a>> {
+        self.0.get(SERVICE_WORDS).and_then(Histogram::of)
+    }
+
+    /// How long requests waited before that; likewise.
+    pub fn queue(self) -> Option<Histogram<'a>> {
+        self.0.get(QUEUE_WORDS).and_then(Histogram::of)
+    }
+
     /// Where the worker notes what ends it. What the words say is `sys::fatal`'s.
     pub fn fatal_words(self) -> &'a [AtomicU64] {
         &self.0[FATAL_WORDS]
@@ -121,9 +166,8 @@ impl Seat<'_> {
 
     /// Clears the seat for a new process. The master calls it before the fork; `pid` is 0 until it is known.
     pub fn assign(&self, slot: u32, generation: u32) {
-        for word in 0..LINE_WORD {
-            self.store(word, 0);
-        }
+        let line = LINE_WORD..SEAT_WORDS;
+        (0..self.0.len()).filter(|word| !line.contains(word)).for_each(|word| self.store(word, 0));
         self.store(2, u64::from(generation) << 32 | u64::from(slot));
         self.store(0, State::Booting as u64);
     }
@@ -190,6 +234,9 @@ impl Seat<'_> {
         let took = now_ns.saturating_sub(self.load(3));
         self.store(5, self.load(5).wrapping_add(1));
         self.store(6, self.load(6).wrapping_add(took));
+        if let Some(service) = self.service() {
+            service.count(took);
+        }
         self.store(0, state as u64);
         self.0[3].store(0, Ordering::Release);
         took
@@ -263,6 +310,59 @@ impl Seat<'_> {
         self.store(8, self.load(8).wrapping_add(1));
     }
 
+    /// Responses by the first digit of their status, 1xx to 5xx, since the worker was forked.
+    pub fn responses(&self) -> [u64; CLASSES] {
+        core::array::from_fn(|class| self.counter(RESPONSE_WORD + class))
+    }
+
+    /// Bytes of requests since the worker was forked.
+    pub fn received_bytes(&self) -> u64 {
+        self.counter(RECEIVED_WORD)
+    }
+
+    /// Bytes of responses since the worker was forked.
+    pub fn sent_bytes(&self) -> u64 {
+        self.counter(SENT_WORD)
+    }
+
+    /// Counts a response with this status.
+    pub fn count_response(&self, status: u16) {
+        // Another first digit is no status: such a response counts for nothing but the request.
+        if let Some(class) = usize::from(status / 100).checked_sub(1).filter(|class| *class < CLASSES) {
+            self.count(RESPONSE_WORD + class, 1);
+        }
+    }
+
+    /// Counts bytes that were received and sent.
+    pub fn count_bytes(&self, received: u64, sent: u64) {
+        self.count(RECEIVED_WORD, received);
+        self.count(SENT_WORD, sent);
+    }
+
+    /// The id of the request that is being served, or was served last.
+    pub fn request_id(&self) -> Vec<u8> {
+        self.bytes(ID_WORDS.start, (self.counter(ID_LENGTH_WORD) as usize).min(ID_WORDS.len() * 8))
+    }
+
+    /// Notes the id of the request that is about to be served: at most 64 bytes of it.
+    pub fn set_request_id(&self, id: &[u8]) {
+        if self.0.len() >= ID_WORDS.end {
+            let length = self.write(ID_WORDS, id.iter());
+            self.store(ID_LENGTH_WORD, length as u64);
+        }
+    }
+
+    /// A word that seats of the older layout do not have: 0 there.
+    fn counter(&self, word: usize) -> u64 {
+        self.0.get(word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn count(&self, word: usize, more: u64) {
+        if let Some(word) = self.0.get(word) {
+            histogram::add(word, more);
+        }
+    }
+
     /// Since when the worker is ready (CLOCK_MONOTONIC, ns); 0 before.
     pub fn ready_since_ns(&self) -> u64 {
         self.load(9)
@@ -276,19 +376,28 @@ impl Seat<'_> {
 
     /// The request line that is being served, or was served last: method, blank, target, cut at [`LINE_BYTES`].
     pub fn request_line(&self) -> Vec<u8> {
-        let length = (self.load(10) as usize).min(LINE_BYTES);
-        let mut line = Vec::with_capacity(length.next_multiple_of(8));
-        for word in 0..length.div_ceil(8) {
-            line.extend_from_slice(&self.load(LINE_WORD + word).to_le_bytes());
-        }
-        line.truncate(length);
-        line
+        self.bytes(LINE_WORD, (self.load(10) as usize).min(LINE_BYTES))
     }
 
     fn write_line(&self, method: &[u8], target: &[u8]) -> usize {
-        let mut bytes = method.iter().chain(b" ").chain(target).take(LINE_BYTES);
+        self.write(LINE_WORD..SEAT_WORDS, method.iter().chain(b" ").chain(target))
+    }
+
+    /// So many bytes from this word on.
+    fn bytes(&self, first: usize, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length.next_multiple_of(8));
+        for word in 0..length.div_ceil(8) {
+            bytes.extend_from_slice(&self.counter(first + word).to_le_bytes());
+        }
+        bytes.truncate(length);
+        bytes
+    }
+
+    /// Writes bytes into these words, as many as find room, and returns how many.
+    fn write<'b>(&self, words: Range<usize>, bytes: impl Iterator<Item = &'b u8>) -> usize {
+        let mut bytes = bytes.take(words.len() * 8);
         let mut length = 0;
-        for word in LINE_WORD..SEAT_WORDS {
+        for word in words {
             let mut chunk = [0; 8];
             let mut filled = 0;
             for (place, byte) in chunk.iter_mut().zip(&mut bytes) {
@@ -345,6 +454,45 @@ mod tests {
         assert!(seat0.request_line().starts_with(b"POST xxx"));
         seat0.assign(0, 1);
         assert_eq!(seat0.request_line(), b"");
+    }
+
+    #[test]
+    fn a_page_counts_responses_bytes_and_times() {
+        let words: Vec<AtomicU64> = (0..PAGE_BYTES / 8).map(|_| AtomicU64::new(7)).collect();
+        let seat = Seat::of_page(&words).unwrap();
+        seat.assign(0, 1);
+        assert_eq!(Totals::of(seat), Totals::default());
+        for status in [101, 200, 204, 302, 404, 599, 600, 99, 0] {
+            seat.count_response(status);
+        }
+        seat.count_bytes(100, 2_000);
+        seat.queue().unwrap().count(30_000);
+        seat.set_request_id(b"c0ffee");
+        seat.begin_request(1_000_000, b"GET", b"/");
+        seat.end_request(6_000_000, State::Idle);
+        let totals = Totals::of(seat);
+        assert_eq!(totals.responses, [1, 2, 1, 1, 1]);
+        assert_eq!((totals.requests, totals.received_bytes, totals.sent_bytes), (1, 100, 2_000));
+        assert_eq!((totals.service.total(), totals.service.sum_ns()), (1, 5_000_000));
+        assert_eq!((totals.queue.total(), totals.queue.sum_ns()), (1, 30_000));
+        assert_eq!((seat.request_id(), seat.request_line()), (b"c0ffee".to_vec(), b"GET /".to_vec()));
+        let mut twice = totals.clone();
+        twice.add(&totals);
+        assert_eq!((twice.requests, twice.responses[1], twice.service.total()), (2, 4, 2));
+    }
+
+    #[test]
+    fn a_seat_of_the_older_layout_has_no_counts_and_takes_none() {
+        let page = page(1);
+        let seat0 = seat(&page, 0).unwrap();
+        seat0.assign(3, 4);
+        seat0.count_response(200);
+        seat0.count_bytes(1, 1);
+        seat0.set_request_id(b"c0ffee");
+        seat0.begin_request(1, b"GET", b"/");
+        seat0.end_request(2, State::Idle);
+        assert_eq!(Totals::of(seat0), Totals { requests: 1, busy_ns: 1, ..Totals::default() });
+        assert!(seat0.request_id().is_empty() && Seat::of_page(&page).is_none());
     }
 
     #[test]

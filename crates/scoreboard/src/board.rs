@@ -1,0 +1,158 @@
+//! What workers show each other: a board that all of them can write.
+//!
+//! ```text
+//! PLACES places of 8 words (one cache line each):
+//!   word 0  presence   (bit 0 serves, bit 1 sleeps, bit 2 full)
+//!        1  movement   (changes when the worker serves, takes or closes something)
+//! then     in use      (how many places are or were taken, the first ones)
+//! ```
+//!
+//! The master reads none of it, and no decision of the master depends on it: a worker that writes on a place of another
+//! can make workers offer each other connections in vain, and that is all. What the master goes by is on the seats.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::SEATS;
+
+/// Words of 64 bits of a place: one cache line, so that workers do not slow each other down.
+const PLACE_WORDS: usize = 8;
+/// Behind the places: how many of them are or were taken.
+const IN_USE_WORD: usize = SEATS * PLACE_WORDS;
+/// Size of the board in bytes.
+pub const BOARD_BYTES: usize = (IN_USE_WORD + PLACE_WORDS) * 8;
+
+const SERVES: u64 = 1;
+const SLEEPS: u64 = 2;
+const FULL: u64 = 4;
+
+/// The place of one worker on the board, of the same number as its seat.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a>(&'a [AtomicU64]);
+
+/// The place with this number. `None` when the board is smaller than that.
+pub fn place(board: &[AtomicU64], number: usize) -> Option<Place<'_>> {
+    let start = (number < SEATS).then(|| number * PLACE_WORDS)?;
+    board.get(start..start + PLACE_WORDS).map(Place)
+}
+
+/// The places that are or were taken, but for this one.
+pub fn others(board: &[AtomicU64], own: usize) -> impl Iterator<Item = Place<'_>> {
+    let in_use = board.get(IN_USE_WORD).map_or(0, |word| word.load(Ordering::Relaxed) as usize).min(SEATS);
+    (0..in_use).filter(move |number| *number != own).filter_map(|number| place(board, number))
+}
+
+impl Place<'_> {
+    /// Clears the place for a new worker, and notes that it is taken.
+    pub fn take(board: &[AtomicU64], number: usize) {
+        if let (Some(place), Some(in_use)) = (place(board, number), board.get(IN_USE_WORD)) {
+            place.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            in_use.fetch_max(number as u64 + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes whether the worker serves: no longer when it retires.
+    pub fn set_serving(self, serves: bool) {
+        self.set(SERVES, serves);
+    }
+
+    /// Notes that the worker begins, or ends, to wait for something to do.
+    pub fn set_asleep(self, asleep: bool) {
+        self.set(SLEEPS, asleep);
+    }
+
+    /// Notes whether the worker has no room for another connection.
+    pub fn set_full(self, full: bool) {
+        self.set(FULL, full);
+    }
+
+    /// Notes how many requests the worker has served and how many connections it has.
+    pub fn set_movement(self, requests: u64, connections: u64) {
+        self.0[1].store(requests.wrapping_mul(3).wrapping_add(connections), Ordering::Relaxed);
+    }
+
+    /// Whether the worker waits for something to do.
+    pub fn is_idle(self) -> bool {
+        self.presence() & (SERVES | SLEEPS) == SERVES | SLEEPS
+    }
+
+    /// Whether the worker could take a connection when it is done with what it does.
+    pub fn has_room(self) -> bool {
+        self.presence() & (SERVES | FULL) == SERVES
+    }
+
+    /// A number that changes when the worker serves, takes or closes something.
+    pub fn movement(self) -> u64 {
+        self.0[1].load(Ordering::Relaxed)
+    }
+
+    fn presence(self) -> u64 {
+        self.0[0].load(Ordering::Relaxed)
+    }
+
+    fn set(self, bit: u64, on: bool) {
+        let presence = self.presence();
+        self.0[0].store(if on { presence | bit } else { presence & !bit }, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn board() -> Vec<AtomicU64> {
+        (0..BOARD_BYTES / 8).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    #[test]
+    fn idle_workers_are_found_among_the_places_in_use() {
+        let board = board();
+        assert_eq!(others(&board, 0).count(), 0);
+        Place::take(&board, 4);
+        Place::take(&board, 2);
+        assert_eq!(others(&board, 2).count(), 4);
+        let place4 = place(&board, 4).unwrap();
+        place4.set_asleep(true);
+        assert!(!place4.is_idle());
+        place4.set_serving(true);
+        assert!(others(&board, 2).any(Place::is_idle));
+        assert!(!others(&board, 4).any(Place::is_idle));
+        place4.set_serving(false);
+        assert!(!place4.is_idle());
+    }
+
+    #[test]
+    fn a_worker_has_room_while_it_serves_and_is_not_full() {
+        let board = board();
+        Place::take(&board, 0);
+        let place = place(&board, 0).unwrap();
+        assert!(!place.has_room());
+        place.set_serving(true);
+        assert!(place.has_room());
+        place.set_full(true);
+        assert!(!place.has_room());
+        place.set_full(false);
+        assert!(place.has_room());
+    }
+
+    #[test]
+    fn movement_is_seen() {
+        let board = board();
+        let place = place(&board, 7).unwrap();
+        let seen: Vec<u64> = [(0, 0), (0, 1), (1, 1), (1, 0)]
+            .map(|(requests, connections)| {
+                place.set_movement(requests, connections);
+                place.movement()
+            })
+            .into();
+        assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "{seen:?}");
+    }
+
+    #[test]
+    fn there_is_no_place_beyond_the_board() {
+        let board = board();
+        assert!(place(&board[..8], 1).is_none() && place(&board, usize::MAX).is_none());
+        Place::take(&board, SEATS);
+        assert_eq!(others(&board, SEATS).count(), 0);
+    }
+}

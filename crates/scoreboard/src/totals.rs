@@ -1,0 +1,54 @@
+//! What one worker has done, or several together, gone ones included.
+
+use crate::Seat;
+use crate::histogram::Counts;
+
+/// How many classes of statuses there are: 1xx to 5xx.
+pub const CLASSES: usize = 5;
+
+/// Counts of a seat, or sums over seats. They are read while the worker writes: each is right, all together may be of
+/// slightly different moments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that were finished.
+    pub requests: u64,
+    /// Time in requests, in ns.
+    pub busy_ns: u64,
+    /// Responses by the first digit of their status, 1xx to 5xx.
+    pub responses: [u64; CLASSES],
+    /// Bytes of requests, heads included.
+    pub received_bytes: u64,
+    /// Bytes of responses, heads included.
+    pub sent_bytes: u64,
+    /// How long requests were in the application.
+    pub service: Counts,
+    /// How long requests waited before that.
+    pub queue: Counts,
+}
+
+impl Totals {
+    /// What is written on a seat.
+    pub fn of(seat: Seat<'_>) -> Self {
+        Self {
+            requests: seat.requests(),
+            busy_ns: seat.busy_ns(),
+            responses: seat.responses(),
+            received_bytes: seat.received_bytes(),
+            sent_bytes: seat.sent_bytes(),
+            service: seat.service().map(|histogram| histogram.counts()).unwrap_or_default(),
+            queue: seat.queue().map(|histogram| histogram.counts()).unwrap_or_default(),
+        }
+    }
+
+    /// Adds what another has done. What a worker says is a claim: a sum that it has made too large stays at its most.
+    pub fn add(&mut self, other: &Self) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.requests, other.requests);
+        add(&mut self.busy_ns, other.busy_ns);
+        self.responses.iter_mut().zip(other.responses).for_each(|(sum, more)| add(sum, more));
+        add(&mut self.received_bytes, other.received_bytes);
+        add(&mut self.sent_bytes, other.sent_bytes);
+        self.service.add(&other.service);
+        self.queue.add(&other.queue);
+    }
+}
