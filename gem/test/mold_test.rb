@@ -154,7 +154,7 @@ class MoldTest < Minitest::Test
     Process.kill(:KILL, worker.pid)
     assert_nil worker.wire.receive
     bind_when_free(port)
-    forked.each { |child| assert_empty files(child).grep(/scoreboard/) }
+    forked.each { |child| assert_empty files(child).grep(/board|seat/) }
   ensure
     forked.each { |child| Process.kill(:KILL, child) }
   end

@@ -120,13 +120,13 @@ const UNFIT: &[Unfit] = &[
         name: "is newer than the state",
         script: r#"echo '{"program":"9.0","state":[7],"messages":1,"scoreboard":1,"environment":[],"error":null}' >&3"#,
         mode: 0o755,
-        told: "licorne 9.0 takes over state of versions [7], this one hands over version 1",
+        told: "licorne 9.0 takes over state of versions [7], this one hands over version 2",
     },
     Unfit {
         name: "is older than the state",
         script: r#"echo '{"program":"0.0","state":[0],"messages":1,"scoreboard":1,"environment":[],"error":null}' >&3"#,
         mode: 0o755,
-        told: "licorne 0.0 takes over state of versions [0], this one hands over version 1",
+        told: "licorne 0.0 takes over state of versions [0], this one hands over version 2",
     },
 ];
 

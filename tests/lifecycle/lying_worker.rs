@@ -69,8 +69,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("queue-part-without-end", ""),
     ("queue-connections-that-linger", ""),
     ("queue-leftovers", ""),
-    ("a-seat-of-nonsense", ""),
-    ("a-scoreboard-that-is-cut", ""),
+    ("memory-of-nonsense", ""),
+    ("memory-of-ones", ""),
+    ("a-board-that-is-cut", ""),
     ("exit-255", "exit status 255"),
     ("exit-0", ""),
     ("a-signal", "SIGKILL"),
@@ -193,6 +194,24 @@ fn a_worker_that_closes_its_control_socket_finishes_its_request_and_is_replaced(
 #[test]
 fn a_worker_can_do_no_harm_to_others() {
     check_all(OTHERS, "");
+}
+
+#[test]
+fn a_worker_writes_on_no_seat_but_its_own() {
+    let liars = Liars::start(3);
+    let liar: u32 =
+        String::from_utf8(liars.server.get("/lie/memory-of-ones").body).expect("text").parse().expect("a pid");
+    let status = liars.server.ctl(["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
+    let workers = status["workers"].as_array().expect("a list");
+    assert_eq!(workers.len(), 3);
+    for worker in workers {
+        let of_liar = worker["pid"] == liar;
+        let requests = worker["requests"].as_u64().expect("a number");
+        assert_eq!(requests > 1_000_000, of_liar, "{status:#}");
+        assert!(of_liar || worker["request"].is_null(), "{status:#}");
+    }
+    liars.finish();
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! Request deadlines, read from the scoreboard.
+//! Request deadlines, read from the seats of the workers.
 //!
 //! No message and no timer belongs to a request. A worker that is idle when the master looks cannot have a request to
 //! report before the soft limit has passed, so the master looks again then: one wake-up per soft limit while nothing
 //! happens, and neither a report nor a kill ever comes late.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+
+use scoreboard::Seat;
 
 /// One worker to watch: its seat.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Watched<Id> {
+pub(crate) struct Watched<'a, Id> {
     pub(crate) id: Id,
-    pub(crate) seat: usize,
+    pub(crate) seat: Seat<'a>,
 }
 
 /// How long a request may last until its worker is asked for a report, and until its worker is killed. What the
@@ -40,7 +41,7 @@ pub(crate) struct Due<Id> {
 
 /// A look that comes this late means that the machine stood still, workers included.
 const STANDSTILL_NS: u64 = 1_000_000_000;
-/// The scoreboard is not looked at again sooner than after this time.
+/// The seats are not looked at again sooner than after this time.
 const SHORTEST_LOOK_NS: u64 = 1_000_000;
 
 /// The master's looks at its workers: when the next one is due, and what is forgiven when it comes late.
@@ -54,16 +55,15 @@ pub(crate) struct Deadlines {
 
 impl Deadlines {
     /// Finds what is due by now, and plans the next look.
-    pub(crate) fn look<Id: Copy>(
+    pub(crate) fn look<'a, Id: Copy>(
         &mut self,
-        page: &[AtomicU64],
-        workers: impl Iterator<Item = Watched<Id>>,
+        workers: impl Iterator<Item = Watched<'a, Id>>,
         limits: Limits,
         now_ns: u64,
     ) -> Due<Id> {
         // A stop can hit anywhere: what was planned tells of one that hit while the master was awake, too.
         self.pardon(self.next_ns.map_or(0, |planned| now_ns.saturating_sub(planned)), limits, now_ns);
-        let due = look(page, workers, limits, now_ns, self.pardon_until_ns);
+        let due = look(workers, limits, now_ns, self.pardon_until_ns);
         // What is due next is what workers say: one that moves its request's deadline all the time keeps nothing busy.
         self.next_ns = due.next_ns.map(|next| next.max(now_ns.saturating_add(SHORTEST_LOOK_NS)));
         due
@@ -80,9 +80,8 @@ impl Deadlines {
 }
 
 /// Finds the workers whose request has outlived a limit. Before `pardon_until_ns` none has outlived the hard one.
-fn look<Id: Copy>(
-    page: &[AtomicU64],
-    workers: impl Iterator<Item = Watched<Id>>,
+fn look<'a, Id: Copy>(
+    workers: impl Iterator<Item = Watched<'a, Id>>,
     limits: Limits,
     now_ns: u64,
     pardon_until_ns: u64,
@@ -90,7 +89,7 @@ fn look<Id: Copy>(
     let [soft, hard] = [limits.soft, limits.hard].map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
     let mut due = Due { reports: Vec::new(), overdue: Vec::new(), next_ns: None };
     for worker in workers {
-        let Some(seat) = scoreboard::seat(page, worker.seat) else { continue };
+        let seat = worker.seat;
         let next = if let Some(start) = seat.request_start_ns() {
             let extended = start.saturating_add(seat.extra_ms().saturating_mul(1_000_000));
             let (soft, hard) = (extended.saturating_add(soft), extended.saturating_add(hard).max(pardon_until_ns));
@@ -114,6 +113,7 @@ fn look<Id: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
 
     fn page() -> Vec<AtomicU64> {
         (0..2 * scoreboard::SEAT_WORDS).map(|_| AtomicU64::new(0)).collect()
@@ -123,8 +123,8 @@ mod tests {
     #[track_caller]
     fn check(page: &[AtomicU64], soft: u64, now: u64, reports: &[(char, u64)], overdue: &[char], next: u64, why: &str) {
         let limits = Limits { soft: Duration::from_nanos(soft), hard: Duration::from_nanos(100) };
-        let workers = [Watched { id: 'a', seat: 0 }, Watched { id: 'b', seat: 1 }].into_iter();
-        let due = look(page, workers, limits, now, 0);
+        let watched = |id, number| Watched { id, seat: scoreboard::seat(page, number).unwrap() };
+        let due = look([watched('a', 0), watched('b', 1)].into_iter(), limits, now, 0);
         let want = Due { reports: reports.to_vec(), overdue: overdue.to_vec(), next_ns: Some(next) };
         assert_eq!(due, want, "{why}");
     }
@@ -179,7 +179,7 @@ mod tests {
         let seat = scoreboard::seat(&page, 1).unwrap();
         let limits = Limits { soft: Duration::from_nanos(60), hard: Duration::from_nanos(100) };
         let check = |now, pardon_until, reports: &[(char, u64)], overdue: &[char], next: Option<u64>| {
-            let due = look(&page, std::iter::once(Watched { id: 'b', seat: 1 }), limits, now, pardon_until);
+            let due = look(std::iter::once(Watched { id: 'b', seat }), limits, now, pardon_until);
             assert_eq!(due, Due { reports: reports.to_vec(), overdue: overdue.to_vec(), next_ns: next }, "at {now}");
         };
         seat.begin_request(1_000, b"GET", b"/");
@@ -199,7 +199,7 @@ mod tests {
         let seat = scoreboard::seat(&page, 0).unwrap();
         let limits = Limits { soft: Duration::from_secs(8), hard: Duration::from_secs(10) };
         let mut looks = Deadlines::default();
-        let mut look = |now| looks.look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), limits, now);
+        let mut look = |now| looks.look(std::iter::once(Watched { id: 'a', seat }), limits, now);
         seat.begin_request(100 * SECOND, b"GET", b"/");
         assert_eq!(look(101 * SECOND).next_ns, Some(108 * SECOND));
         // Nothing ran for 20 s. The request was to be looked at 13 s ago; it gets its whole time.
@@ -218,17 +218,18 @@ mod tests {
         let mut looks = Deadlines::default();
         seat.begin_request(100 * SECOND, b"GET", b"/");
         let now = 108 * SECOND - 1;
-        looks.look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), limits, now);
+        looks.look(std::iter::once(Watched { id: 'a', seat }), limits, now);
         assert_eq!(looks.next_ns, Some(now + SHORTEST_LOOK_NS));
     }
 
     #[test]
     fn nothing_is_due_without_workers_and_never_without_limits() {
         let page = page();
-        let none = look(&page, std::iter::empty::<Watched<char>>(), Limits::NONE, 1, 0);
+        let none = look(std::iter::empty::<Watched<'_, char>>(), Limits::NONE, 1, 0);
         assert_eq!(none, Due { reports: vec![], overdue: vec![], next_ns: None });
-        scoreboard::seat(&page, 0).unwrap().begin_request(1, b"GET", b"/");
-        let due = look(&page, std::iter::once(Watched { id: 'a', seat: 0 }), Limits::NONE, u64::MAX - 1, 0);
+        let seat = scoreboard::seat(&page, 0).unwrap();
+        seat.begin_request(1, b"GET", b"/");
+        let due = look(std::iter::once(Watched { id: 'a', seat }), Limits::NONE, u64::MAX - 1, 0);
         assert_eq!(due, Due { reports: vec![], overdue: vec![], next_ns: Some(u64::MAX) });
     }
 }

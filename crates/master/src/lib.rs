@@ -22,7 +22,7 @@
 //! | `control` | the control socket, as both ends see it, and the master's end |
 //! | `log` | lines as Ruby's Logger writes them, and the files behind the standard streams |
 //! | `causes` | why things failed, in words |
-//! | `deadlines` | request deadlines, read from the scoreboard |
+//! | `deadlines` | request deadlines, read from the seats of the workers |
 //! | `carried`, `environment`, `signals` | descriptors and paths that an upgrade in place carries, variables that are for this process alone, signals to processes |
 
 mod admin;

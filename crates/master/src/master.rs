@@ -167,8 +167,8 @@ impl Master {
         let watched = children
             .workers()
             .filter(|(_, worker)| worker.is_ready() && !worker.is_killed())
-            .map(|(id, worker)| Watched { id, seat: worker.seat });
-        let due = deadlines.look(children.seats.words(), watched, config.limits(), sys::clock::monotonic_ns());
+            .map(|(id, worker)| Watched { id, seat: worker.seat.look() });
+        let due = deadlines.look(watched, config.limits(), sys::clock::monotonic_ns());
         for (worker, start_ns) in due.reports {
             children.ask_for_report(worker, start_ns, &report.log);
         }

@@ -7,8 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use supervisor::{Generation, Plan, Snapshot, Supervisor, WorkerId};
-use sys::image::adopt;
-use sys::memory::Shared;
 use sys::signals::{Delivered, Signal, Signals};
 use wire::ToMold;
 use wire::state::{self, State};
@@ -18,6 +16,7 @@ use crate::carried::{Number, bytes, path, paths};
 use crate::children::mold::{MoldStage, Starter};
 use crate::children::post_mortem::OomKills;
 use crate::children::registry::Children;
+use crate::children::seats::Seats;
 use crate::config::anchor::Anchors;
 use crate::config::options::Options;
 use crate::config::owner::{Config, Start};
@@ -69,7 +68,7 @@ impl Owners {
     pub(crate) fn begin(config: Config, inherited: Inherited) -> sys::Result<Self> {
         let signals = Signals::listen()?;
         sys::process::become_subreaper()?;
-        let children = Children::none(Shared::create(crate::sockets::orphans::SCOREBOARD, scoreboard::BYTES)?);
+        let children = Children::none(Seats::begin()?);
         Ok(Self::of(signals, children, config, Sockets::of(inherited, Queue::open()?), Report::begin()))
     }
 
@@ -99,13 +98,12 @@ impl Owners {
         handed: &State<Snapshot>,
         supervisor: &Supervisor,
     ) -> Result<Self, Error> {
-        let scoreboard = Shared::map(adopt(handed.scoreboard)?)?;
         let (sockets, all) = Sockets::load(&handed.listeners, &handed.listens_on, Queue::load(handed.queue)?)?;
         let settings = Settings::parse_older(&handed.settings)?;
         let anchors = Anchors::from_seen(paths(&handed.places), paths(&handed.configured_places));
         let pid_file = PidFile::at(handed.pid_path.as_ref().map(path));
         let signals = Signals::listen()?;
-        let mut children = Children::none(scoreboard);
+        let mut children = Children::none(Seats::load(handed.board, handed.scoreboard)?);
         // Which of the releases serves: the place that the directory has led to last.
         let (start, configured) = anchors.seen();
         children.load_molds(&handed.molds, &all, configured.last().or(start.last()).map(PathBuf::as_path))?;
@@ -429,6 +427,7 @@ impl Owners {
     ) -> sys::Result<State<Snapshot>> {
         let Self { children, config, sockets, control, .. } = self;
         let all = sockets.all(self.present_listeners());
+        let (board, scoreboard) = children.seats.save(number)?;
         let (places_of_start, configured_places) = config.anchors.seen();
         Ok(State {
             version: state::VERSION,
@@ -438,7 +437,8 @@ impl Owners {
             directory: bytes(&config.options.directory),
             places: places_of_start.iter().map(|path| bytes(path)).collect(),
             configured_places: configured_places.iter().map(|path| bytes(path)).collect(),
-            scoreboard: number(children.seats.as_fd())?,
+            scoreboard,
+            board: Some(board),
             queue: Some(sockets.queue.save(number)?),
             listeners: sockets.save(&all, number)?,
             listens_on: places(&sockets.listeners, &all),

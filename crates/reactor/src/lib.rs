@@ -43,7 +43,7 @@
 //! - Between two requests the control socket is asked when that was 10 ms ago or longer, whatever else there is to do: see
 //!   `schedule`.
 //! - A worker without room neither accepts nor closes a connection for a new one while another worker has room, as far
-//!   as the scoreboard knows.
+//!   as the board shows.
 //! - No deadline, no timer: without connections the timeout is infinite, but for a second after a burst (see `conn/heap`).
 #![forbid(unsafe_code)]
 

@@ -97,9 +97,9 @@ impl Reactor {
         Ok(())
     }
 
-    /// Tells where the other workers show what they do, and which seat is this one's.
-    pub fn watch_peers(&mut self, page: Arc<Shared>, seat: usize) {
-        self.acceptor.watch_peers(Peers::new(page, seat));
+    /// Tells where the other workers show what they do, and which place there is this one's.
+    pub fn watch_peers(&mut self, board: Arc<Shared>, own: usize) {
+        self.acceptor.watch_peers(Peers::new(board, own));
     }
 
     /// Watches a control socket; [`Turn::Control`] tells when it can be read.

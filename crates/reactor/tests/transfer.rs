@@ -16,7 +16,7 @@ use reactor::{After, Body, Leave, Notice, Responses, Settings, Turn};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use scoreboard::State;
+use scoreboard::board::{self, Place};
 use support::{Worker, ask, expect_ok, settings};
 use sys::memory::Shared;
 
@@ -310,18 +310,17 @@ fn connections_stay_in_the_queue_when_descriptors_run_out() {
 
 #[test]
 fn a_full_worker_leaves_new_connections_to_one_that_shows_room_but_not_for_ever() {
-    let page = Arc::new(Shared::create("test-scoreboard", scoreboard::BYTES).unwrap());
+    let board = Arc::new(Shared::create("test-board", board::BOARD_BYTES).unwrap());
     for number in 0..2 {
-        let seat = scoreboard::seat(page.words(), number).unwrap();
-        scoreboard::note_in_use(page.words(), number);
-        seat.assign(number as u32, 1);
-        seat.set_ready(1);
+        Place::take(board.words(), number);
     }
-    let other = scoreboard::seat(page.words(), 1).unwrap();
+    let other = board::place(board.words(), 1).unwrap();
+    other.set_serving(true);
+    let mut requests = 0;
     for (shows_room, serves) in [(true, true), (true, false), (false, false)] {
         other.set_full(!shows_room);
         let mut worker = Worker::new(settings(|settings| settings.connections = 2));
-        worker.reactor.watch_peers(Arc::clone(&page), 0);
+        worker.reactor.watch_peers(Arc::clone(&board), 0);
         let mut idle: Vec<_> = (0..2).map(|_| worker.connect()).collect();
         for client in &mut idle {
             ask(client, "/idle");
@@ -343,8 +342,8 @@ fn a_full_worker_leaves_new_connections_to_one_that_shows_room_but_not_for_ever(
                 turn => panic!("{turn:?}"),
             }
             if serves {
-                other.begin_request(1, b"GET", b"/");
-                other.end_request(2, State::Idle);
+                requests += 1;
+                other.set_movement(requests, 0);
             }
         };
         assert_eq!(served, !(shows_room && serves), "shows room: {shows_room}, serves: {serves}");

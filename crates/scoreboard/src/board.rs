@@ -45,9 +45,14 @@ impl Place<'_> {
     /// Clears the place for a new worker, and notes that it is taken.
     pub fn take(board: &[AtomicU64], number: usize) {
         if let (Some(place), Some(in_use)) = (place(board, number), board.get(IN_USE_WORD)) {
-            place.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            place.clear();
             in_use.fetch_max(number as u64 + 1, Ordering::Relaxed);
         }
+    }
+
+    /// Clears the place: its worker is no more.
+    pub fn clear(self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// Notes whether the worker serves: no longer when it retires.
@@ -119,6 +124,9 @@ mod tests {
         assert!(!others(&board, 4).any(Place::is_idle));
         place4.set_serving(false);
         assert!(!place4.is_idle());
+        place4.set_serving(true);
+        place4.clear();
+        assert!(!others(&board, 2).any(|place| place.is_idle() || place.has_room()), "its worker is no more");
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The meaning of each word of the page that master and workers share.
+//! The meaning of each word of the memory that master and workers share.
 //!
-//! The page is one `memfd`, mapped by the master and by every worker. It has [`SEATS`] seats of [`SEAT_WORDS`] words of
-//! 64 bits; one worker process writes one seat, with plain atomics, and all other processes only read it; the one word that
-//! the master writes is marked. The page survives the worker: that is how the master knows which request a dead worker served.
+//! Each worker has a seat: a page of its own, a `memfd` that is mapped by the master and by that worker alone. The worker
+//! writes it, with plain atomics, and the master reads it; the one word that the master writes is marked. The page survives
+//! the worker: that is how the master knows which request a dead worker served. What workers show each other is on the
+//! [`board`], which all of them map.
 //!
 //! ```text
 //! word  0  state             (State, as a number)
@@ -16,24 +17,22 @@
 //!       8  server errors     (responses of status 500 and above, ever)
 //!       9  ready since       (CLOCK_MONOTONIC, ns)
 //!      10  line length       (bytes of the request line that follow)
-//!      11  asleep            (1 = waits for something to do)
+//!      11                    (0)
 //!      12  report asked for  (the start of the request that the master wants a report of; the master writes it)
-//!      13  full              (1 = has no room for a connection more)
+//!      13                    (0)
 //!   14-15  fatal signal      (what the process noted of a signal that may end it; see `sys::fatal`)
 //!   16-63  request line      (at most 384 bytes, truncated)
+//!   64-68  responses         (by the first digit of their status, 1xx to 5xx, ever)
+//!      69  received bytes    (of requests, heads included, ever)
+//!      70  sent bytes        (of responses, heads included, ever)
+//!      71  request id length
+//!   72-79  request id        (of the request that is being served, or was served last; at most 64 bytes)
+//!   80-    service time      (histogram, see `histogram`)
+//!  275-    queue time        (histogram)
 //! ```
 //!
-//! A seat may be a page of its own; then more words follow:
-//!
-//! ```text
-//! word 64-68 responses        (by the first digit of their status, 1xx to 5xx, ever)
-//!      69    received bytes   (of requests, heads included, ever)
-//!      70    sent bytes       (of responses, heads included, ever)
-//!      71    request id length
-//!      72-79 request id       (of the request that is being served, or was served last; at most 64 bytes)
-//!      80-   service time     (histogram, see `histogram`)
-//!     275-   queue time       (histogram)
-//! ```
+//! In layout 1 all seats were in one memory, of [`SEATS`] seats of [`SEAT_WORDS`] words, behind which it says how many of
+//! them are in use. Workers of such a program live on there after an upgrade in place.
 //!
 //! This crate maps nothing and takes no time: the caller passes the words and the clock.
 #![no_std]
@@ -55,14 +54,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use histogram::Histogram;
 
 /// The number of the layout above. It grows whenever a word changes its meaning.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
+/// The number of the layout in which all seats were in one memory.
+pub const SHARED_LAYOUT: u32 = 1;
 /// How many workers may live at once, over all generations.
 pub const SEATS: usize = 1024;
-/// Words of 64 bits in a seat: eight cache lines.
+/// Words of 64 bits in a seat that shares its memory with others.
 pub const SEAT_WORDS: usize = 64;
-/// Size of the whole page in bytes.
-pub const BYTES: usize = (SEATS + 1) * SEAT_WORDS * 8;
-/// Behind the seats: how many of them are or were taken, the first ones. Written by the master.
+/// Behind such seats: how many of them are or were taken, the first ones. Written by the master.
 const IN_USE_WORD: usize = SEATS * SEAT_WORDS;
 
 /// Size of a seat that is a page of its own, in bytes.
@@ -109,25 +108,20 @@ impl State {
     }
 }
 
-/// One seat of the page. The worker that owns it calls the `set_*` and request methods; others only read.
-#[derive(Clone, Copy)]
+/// The seat of one worker, which calls the `set_*`, `count_*` and request methods; all others only read.
+#[derive(Clone, Copy, Debug)]
 pub struct Seat<'a>(&'a [AtomicU64]);
 
-/// How many seats are or were taken: no seat beyond them has to be looked at. 0 when the page does not say.
-pub fn seats_in_use(page: &[AtomicU64]) -> usize {
-    page.get(IN_USE_WORD).map_or(0, |word| word.load(Ordering::Relaxed) as usize).min(SEATS)
-}
-
-/// Notes that the seat with this number is taken.
+/// Notes that the seat with this number, of a memory that has all seats, is taken: workers of layout 1 look no further.
 pub fn note_in_use(page: &[AtomicU64], number: usize) {
     if let Some(word) = page.get(IN_USE_WORD) {
         word.fetch_max(number as u64 + 1, Ordering::Relaxed);
     }
 }
 
-/// The seat with this number.
+/// The seat with this number, of a memory that has all seats.
 ///
-/// Returns `None` when the page is smaller than that: a bug of the caller or a foreign descriptor.
+/// Returns `None` when the memory is smaller than that: a bug of the caller or a foreign descriptor.
 pub fn seat(page: &[AtomicU64], number: usize) -> Option<Seat<'_>> {
     let start = number.checked_mul(SEAT_WORDS)?;
     page.get(start..start.checked_add(SEAT_WORDS)?).map(Seat)
@@ -186,16 +180,6 @@ impl Seat<'_> {
     /// Sets what the worker is doing.
     pub fn set_state(&self, state: State) {
         self.store(0, state as u64);
-    }
-
-    /// Whether the worker waits for something to do.
-    pub fn is_idle(&self) -> bool {
-        self.load(11) != 0 && self.state() == State::Idle
-    }
-
-    /// Notes that the worker begins, or ends, to wait for something to do.
-    pub fn set_asleep(&self, asleep: bool) {
-        self.store(11, u64::from(asleep));
     }
 
     /// The worker's process id.
@@ -288,16 +272,6 @@ impl Seat<'_> {
     /// Sets how many connections are open now.
     pub fn set_connections(&self, count: u64) {
         self.store(7, count);
-    }
-
-    /// Whether the worker has no room for a connection more.
-    pub fn is_full(&self) -> bool {
-        self.load(13) != 0
-    }
-
-    /// Notes whether the worker has room for a connection more.
-    pub fn set_full(&self, full: bool) {
-        self.store(13, u64::from(full));
     }
 
     /// Responses of status 500 and above since the worker was forked.
@@ -493,22 +467,6 @@ mod tests {
         seat0.end_request(2, State::Idle);
         assert_eq!(Totals::of(seat0), Totals { requests: 1, busy_ns: 1, ..Totals::default() });
         assert!(seat0.request_id().is_empty() && Seat::of_page(&page).is_none());
-    }
-
-    #[test]
-    fn idle_workers_are_found_among_the_seats_in_use() {
-        let page = page(SEATS + 1);
-        assert_eq!(seats_in_use(&page), 0);
-        note_in_use(&page, 4);
-        note_in_use(&page, 2);
-        assert_eq!(seats_in_use(&page), 5);
-        let seat4 = seat(&page, 4).unwrap();
-        seat4.set_ready(1);
-        assert!(!seat4.is_idle());
-        seat4.set_asleep(true);
-        assert!(seat4.is_idle());
-        seat4.set_state(State::Retiring);
-        assert!(!seat4.is_idle());
     }
 
     #[test]

@@ -149,12 +149,12 @@ pub enum Event {
     WorkerExited {
         /// Which worker.
         worker: WorkerId,
-        /// Whether it had a request, as its seat of the scoreboard says. That is the worker's claim.
+        /// Whether it had a request, as its seat says. That is the worker's claim.
         in_request: bool,
         /// Why.
         cause: CauseId,
     },
-    /// A worker's request has outlived its deadline (the scoreboard says so). Whatever the worker was told, it is killed.
+    /// A worker's request has outlived its deadline (its seat says so). Whatever the worker was told, it is killed.
     RequestOverdue {
         /// Which worker.
         worker: WorkerId,

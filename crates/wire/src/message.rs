@@ -101,21 +101,23 @@ macro_rules! direction {
 direction! {
     /// What the master says to a mold.
     ToMold {
-        /// What to boot, as a JSON object (`master::config::options` writes it). Attached: the scoreboard.
+        /// What to boot, as a JSON object (`master::config::options` writes it). Attached: the board of the
+        /// workers.
         1 Boot {
             /// The JSON text.
             json: String,
         },
         /// The settings were applied (paths writable, listeners bound): load the application if it is to be preloaded.
         2 Proceed,
-        /// Fork one worker. Attached: the worker's control socket, the two ends of the queue between workers (the one to
-        /// receive from first), then one listener for each name.
+        /// Fork one worker. Attached: the worker's control socket, its seat, the two ends of the queue between workers (the
+        /// one to receive from first), then one listener for each name. A mold of a program of layout 1 gets no seat here:
+        /// it has all of them.
         3 Fork {
             /// The worker number that hooks see as `worker.nr`.
             slot: u32,
             /// The generation of code that the mold holds.
             generation: u32,
-            /// Which cell of the scoreboard the worker writes.
+            /// The number of its seat, which is that of its place on the board.
             seat: u32,
             /// The listeners' names, as `LISTENERS` and the logs show them.
             names: Vec<String>,

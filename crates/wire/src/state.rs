@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the state that this program writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The versions that it reads.
-pub const READABLE: [u32; 1] = [1];
+pub const READABLE: [u32; 2] = [1, 2];
 
 /// The state of a master. `D` is what its decisions depend on, `supervisor::Snapshot`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +33,12 @@ pub struct State<D> {
     pub places: Vec<Bytes>,
     /// Where `working_directory` has led.
     pub configured_places: Vec<Bytes>,
-    /// The scoreboard.
-    pub scoreboard: i32,
+    /// The memory that has the seats of layout 1, while a mold or a worker of a program of that layout lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scoreboard: Option<i32>,
+    /// The board of the workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board: Option<i32>,
     /// The ends of the queue between workers, the one to receive from first. Programs that speak the same messages
     /// ([`Preflight::messages`]) speak the same in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +146,9 @@ pub struct Mold {
     pub listens_on: Vec<usize>,
     /// Whether it has said why it leaves.
     pub failed: bool,
+    /// The layout of the seats that its workers have.
+    #[serde(default = "first_layout")]
+    pub layout: u32,
 }
 
 /// A worker process.
@@ -157,8 +164,11 @@ pub struct Worker {
     pub slot: u32,
     /// Its generation.
     pub generation: u32,
-    /// Its seat in the scoreboard.
+    /// The number of its seat.
     pub seat: usize,
+    /// The page that is its seat; without it the seat is in [`State::scoreboard`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<i32>,
     /// Whether it has reported ready.
     pub ready: bool,
     /// A signal that it gets when its process id is known, by name.
@@ -174,12 +184,27 @@ pub struct Preflight {
     pub state: Vec<u32>,
     /// The version of the messages that it speaks with molds and workers.
     pub messages: u8,
-    /// The layout of the scoreboard that it reads.
+    /// The first layout of seats that it reads: programs that know no other look at nothing else.
     pub scoreboard: u32,
+    /// The layouts that it reads; empty: that one.
+    #[serde(default)]
+    pub layouts: Vec<u32>,
     /// Its variables as its own start scripts have left them, `NAME=value`.
     pub environment: Vec<Bytes>,
     /// Why it cannot take over, if it cannot.
     pub error: Option<String>,
+}
+
+/// The layout of seats before there was a word for it.
+fn first_layout() -> u32 {
+    1
+}
+
+impl Preflight {
+    /// Whether the program reads seats of this layout.
+    pub fn reads_layout(&self, layout: u32) -> bool {
+        self.scoreboard == layout || self.layouts.contains(&layout)
+    }
 }
 
 /// Bytes that are text nearly always: paths, arguments, variables.

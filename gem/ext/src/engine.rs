@@ -62,7 +62,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
 impl Engine {
     fn new(ruby: &Ruby, arguments: RHash) -> Result<Self, Error> {
         let control: Obj<Control> = arguments.fetch(ruby.to_symbol("control"))?;
-        let scoreboard: i32 = arguments.fetch(ruby.to_symbol("scoreboard"))?;
+        let board: i32 = arguments.fetch(ruby.to_symbol("board"))?;
+        let page: i32 = arguments.fetch(ruby.to_symbol("page"))?;
         let seat: usize = arguments.fetch(ruby.to_symbol("seat"))?;
         let told: RHash = arguments.fetch(ruby.to_symbol("settings"))?;
         let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
@@ -77,8 +78,8 @@ impl Engine {
         if let Some(control) = reactor.control() {
             ffi::keep_from_children(control.as_raw_fd());
         }
-        let seat = WorkerSeat::take(ruby, scoreboard, seat)?;
-        reactor.watch_peers(seat.page(), seat.number());
+        let seat = WorkerSeat::take(ruby, page, board, seat)?;
+        reactor.watch_peers(seat.board(), seat.number());
         let trusted = trusted_proxies(ruby, application.trusted_proxies.as_deref())?;
         let empty_input = ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value();
         let keep_underscores = !application.drop_underscore_headers;
@@ -164,6 +165,7 @@ impl Engine {
             seat.set_pid(std::process::id());
             seat.set_ready(monotonic_ns());
         });
+        core.seat.place().set_serving(true);
         let control = this.control.get(ruby);
         control.send(ruby, &FromWorker::Ready)?;
         let mut happened = Events::default();
@@ -195,6 +197,7 @@ impl Engine {
 fn retire(core: &Core, leave: Leave) {
     core.reactor().retire(leave);
     core.seat.look(|seat| seat.set_state(State::Retiring));
+    core.seat.place().set_serving(false);
 }
 
 /// Waits for events: with the interpreter's lock while there is no need to sleep, without it to sleep.
@@ -203,16 +206,18 @@ fn wait(core: &Core, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(
         let reactor = core.reactor();
         (reactor.connections() as u64, reactor.is_full())
     };
+    let place = core.seat.place();
     core.seat.look(|seat| {
         seat.set_connections(connections);
-        seat.set_full(full);
+        place.set_movement(seat.requests(), connections);
     });
+    place.set_full(full);
     if timeout_ms == Some(0) {
         core.poller.wait(happened, timeout_ms);
     } else {
-        core.seat.look(|seat| seat.set_asleep(true));
+        place.set_asleep(true);
         let waited = protect(|rb| rb.without_lock(&core.waker, || core.poller.wait(happened, timeout_ms)));
-        core.seat.look(|seat| seat.set_asleep(false));
+        place.set_asleep(false);
         waited?;
     }
     core.reactor().absorb(happened);

@@ -12,7 +12,7 @@
 //! | `fork` | this process, or a child that the application forked |
 //! | `control`, `logs`, `directives` | what molds and workers need besides the engine |
 //! | `request/` | the env of a request |
-//! | `seat`, `core` | the worker's seat of the scoreboard; what the objects of the engine share |
+//! | `seat`, `core` | the worker's seat, and its place on the board; what the objects of the engine share |
 //! | `exchange`, `response/` | a request that is being served; from what the application returned to bytes |
 //! | `rack/` | the objects in an env that reach back to the connection: input, hijack, early hints |
 //! | `serve` | one request: env, application, response, and what comes afterwards |
@@ -49,7 +49,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
     fork::define(native)?;
-    native.define_module_function("note_fatal_signals", function!(note_fatal_signals, 2))?;
+    native.define_module_function("note_fatal_signals", function!(seat::note_fatal_signals, 1))?;
     native.define_module_function("printable_lines", function!(printable_lines, 1))?;
     directives::define(native)?;
     logs::define(native)?;
@@ -60,17 +60,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
 
 fn set_cloexec(ruby: &Ruby, number: i32) -> Result<(), Error> {
     ffi::set_cloexec(number).map_err(|error| system_error(ruby, "fcntl", &error))
-}
-
-/// Has this process, a worker, note in its seat of the scoreboard which signal ends it, and where that came from.
-fn note_fatal_signals(ruby: &Ruby, scoreboard: i32, seat: usize) -> Result<(), Error> {
-    let page = ffi::duplicate_descriptor(scoreboard).map_err(|error| system_error(ruby, "scoreboard", &error))?;
-    let failed = |error: sys::Error| Error::new(ruby.exception_io_error(), error.chain());
-    let page = sys::memory::Shared::map(page).map_err(failed)?.leak();
-    match scoreboard::seat(page, seat) {
-        Some(seat) => sys::fatal::note(seat.fatal_words()).map_err(failed),
-        None => Err(Error::new(ruby.exception_arg_error(), format!("the scoreboard has no seat {seat}"))),
-    }
 }
 
 /// Without what a terminal would act upon, and in UTF-8 whatever it was.

@@ -1,51 +1,59 @@
-//! The worker's seat of the scoreboard.
+//! The worker's seat, where it notes what it does for the master, and its place on the board, where it shows it to others.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use magnus::{Error, Ruby};
 use scoreboard::Seat;
+use scoreboard::board::{self, Place};
 use sys::memory::Shared;
 
 use crate::error::system_error;
 use crate::ffi;
 
-/// The scoreboard, and which seat is this worker's.
+/// The seat and the place of this worker.
 pub(crate) struct WorkerSeat {
-    page: Arc<Shared>,
+    page: &'static [AtomicU64],
+    board: Arc<Shared>,
     number: usize,
-    /// The start of the request that was reported last, on the clock of the scoreboard.
+    /// The start of the request that was reported last, on the clock of the seat.
     reported_ns: Cell<u64>,
 }
 
 impl WorkerSeat {
-    /// Takes a seat of the scoreboard that a descriptor leads to. Children that the application forks lose it.
+    /// Takes the seat that one descriptor leads to, and a place on the board that another leads to. Children that the
+    /// application forks lose the board.
     ///
     /// # Errors
-    /// It is no scoreboard, or has no such seat.
-    pub(crate) fn take(ruby: &Ruby, scoreboard: i32, number: usize) -> Result<Self, Error> {
-        let page = ffi::duplicate_descriptor(scoreboard).map_err(|error| system_error(ruby, "scoreboard", &error))?;
-        let page = Shared::map(page).map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))?;
-        if scoreboard::seat(page.words(), number).is_none() {
-            return Err(Error::new(ruby.exception_arg_error(), format!("the scoreboard has no seat {number}")));
+    /// They are none.
+    pub(crate) fn take(ruby: &Ruby, page: i32, board: i32, number: usize) -> Result<Self, Error> {
+        let page = map(ruby, "seat", page)?.leak();
+        let board = map(ruby, "board", board)?;
+        if Seat::of_page(page).is_none() || board::place(board.words(), number).is_none() {
+            return Err(Error::new(ruby.exception_arg_error(), format!("there is no seat {number}")));
         }
-        ffi::keep_from_children(page.as_fd().as_raw_fd());
-        Ok(Self { page: Arc::new(page), number, reported_ns: Cell::new(0) })
+        ffi::keep_from_children(board.as_fd().as_raw_fd());
+        Ok(Self { page, board: Arc::new(board), number, reported_ns: Cell::new(0) })
     }
 
-    pub(crate) fn page(&self) -> Arc<Shared> {
-        Arc::clone(&self.page)
+    pub(crate) fn board(&self) -> Arc<Shared> {
+        Arc::clone(&self.board)
     }
 
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// Looks at it.
+    /// Looks at the seat.
     pub(crate) fn look<T>(&self, look: impl FnOnce(Seat<'_>) -> T) -> T {
-        let seat = scoreboard::seat(self.page.words(), self.number);
-        look(seat.expect("the page has this seat: take() looked"))
+        look(Seat::of_page(self.page).expect("this is a seat: take() looked"))
+    }
+
+    /// The place on the board.
+    pub(crate) fn place(&self) -> Place<'_> {
+        board::place(self.board.words(), self.number).expect("the board has this place: take() looked")
     }
 
     /// Returns when the running request began, if the master wants a report of it that was not made before.
@@ -55,5 +63,21 @@ impl WorkerSeat {
             let wanted = seat.report_asked_ns() == start && self.reported_ns.replace(start) != start;
             wanted.then_some(start)
         })
+    }
+}
+
+/// Maps the shared memory that a descriptor leads to, which stays open.
+fn map(ruby: &Ruby, name: &str, number: i32) -> Result<Shared, Error> {
+    let fd = ffi::duplicate_descriptor(number).map_err(|error| system_error(ruby, name, &error))?;
+    Shared::map(fd).map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))
+}
+
+/// Has this process, a worker, note in its seat which signal ends it, and where that came from.
+pub(crate) fn note_fatal_signals(ruby: &Ruby, page: i32) -> Result<(), Error> {
+    match Seat::of_page(map(ruby, "seat", page)?.leak()) {
+        Some(seat) => {
+            sys::fatal::note(seat.fatal_words()).map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))
+        }
+        None => Err(Error::new(ruby.exception_arg_error(), "this is no seat")),
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn serve(
     outcome
 }
 
-/// Notes on the scoreboard what begins.
+/// Notes on the seat what begins.
 fn begin(core: &Core, token: Token) -> Option<Asked> {
     let now_ns = monotonic_ns();
     let mut reactor = core.reactor();
@@ -78,6 +78,7 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     core.seat.look(|seat| {
         let (head, buffer) = (request.head, request.buffer);
         seat.set_connections(connections);
+        core.seat.place().set_movement(seat.requests(), connections);
         seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
     });
     Some(Asked::by(request.head, active.keeps_alive()))

@@ -18,10 +18,10 @@ module Licorne
     # Replaces this process, a forked worker, by a fresh Ruby that becomes the same worker.
     def fresh_worker(inheritance)
       state = { boot: inheritance.boot.to_h, nr: inheritance.worker.nr, seat: inheritance.seat,
-                control: inheritance.control.fileno, scoreboard: inheritance.scoreboard,
+                control: inheritance.control.fileno, board: inheritance.board, page: inheritance.page,
                 queue: inheritance.queue, listeners: inheritance.listeners, pid: inheritance.server.pid,
                 worker_processes: inheritance.server.worker_processes }
-      fds = [state[:control], state[:scoreboard], *state[:queue], *state[:listeners].map(&:first)]
+      fds = [state[:control], state[:board], state[:page], *state[:queue], *state[:listeners].map(&:first)]
       fds = fds.to_h { |fd| [fd, fd] }
       ENV[VARIABLE] = [Marshal.dump(state)].pack("m0")
       exec(RbConfig.ruby, *load_path, "-r", "licorne/mold", "-e", "Licorne::Mold.start", **fds)
@@ -31,7 +31,7 @@ module Licorne
     def resume
       state = Marshal.load(ENV.delete(VARIABLE).unpack1("m0"))
       control = Native::Control.new(state[:control])
-      [state[:scoreboard], *state[:queue], *state[:listeners].map(&:first)].each { |fd| Native.set_cloexec(fd) }
+      [state[:board], state[:page], *state[:queue], *state[:listeners].map(&:first)].each { |fd| Native.set_cloexec(fd) }
       Signals.deaf
       prepare(state, control)
     end
@@ -95,8 +95,8 @@ module Licorne
       server.listener_names = state[:listeners].map { |_, name,| name }
       WorkerProcess.new(WorkerProcess::Inheritance.new(
         boot: boot, configurator: prepared.configurator, settings: prepared.settings, server: server,
-        worker: Worker.new(state[:nr]), control: control, scoreboard: state[:scoreboard], seat: state[:seat],
-        queue: state[:queue], listeners: state[:listeners], app: prepared.app
+        worker: Worker.new(state[:nr]), control: control, app: prepared.app,
+        **state.slice(:board, :page, :seat, :queue, :listeners)
       ))
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
       control.failed(Failure.text(e))

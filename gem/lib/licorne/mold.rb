@@ -65,8 +65,8 @@ module Licorne
     def boot
       first = receive
       @boot = Boot.from(first[:json])
-      @scoreboard = first[:fds].first
-      Native.keep_from_children([@control.fileno, @scoreboard])
+      @board = first[:fds].first
+      Native.keep_from_children([@control.fileno, @board])
       @prepared = Preparation.new(@boot)
       @prepared.evaluate
       @server = @prepared.server
@@ -149,17 +149,17 @@ module Licorne
     # Returns the worker in the new process, nil in the mold.
     def fork_worker(message)
       control = Native::Control.new(message[:fds].first)
-      queue = message[:fds][1, 2]
-      listeners = message[:fds].drop(3).zip(message[:names], message[:proxies])
+      page, *queue = message[:fds][1, 3]
+      listeners = message[:fds].drop(4).zip(message[:names], message[:proxies])
       Native.keep_from_children(message[:fds])
       worker = Worker.new(message[:slot])
       @server.listener_names = message[:names]
       if before_fork(worker) && double_fork(worker, control)
-        return become_worker(worker, control, queue, listeners, message)
+        return become_worker(worker, control, page, queue, listeners, message)
       end
 
       control.close
-      [*queue, *listeners.map(&:first)].each { |fd| IO.for_fd(fd).close }
+      message[:fds].drop(1).each { |fd| IO.for_fd(fd).close }
       nil
     end
 
@@ -187,12 +187,12 @@ module Licorne
       false
     end
 
-    def become_worker(worker, control, queue, listeners, message)
+    def become_worker(worker, control, page, queue, listeners, message) # rubocop:disable Metrics/ParameterLists
       @control.close
       inheritance = WorkerProcess::Inheritance.new(
         boot: @boot, configurator: @prepared.configurator, settings: @prepared.settings, server: @server,
-        worker: worker, control: control, scoreboard: @scoreboard, seat: message[:seat], queue: queue,
-        listeners: listeners, app: @prepared.app
+        worker: worker, control: control, board: @board, page: page, seat: message[:seat],
+        queue: queue, listeners: listeners, app: @prepared.app
       )
       Exec.fresh_worker(inheritance) if @prepared.settings["worker_exec"]
       WorkerProcess.new(inheritance)

@@ -9,9 +9,10 @@ require "licorne/timeout_report"
 module Licorne
   # The main of a worker, from the fork to its end.
   class WorkerProcess
-    # What a mold hands to the worker that it forks. `queue` are the ends of the queue between workers, `listeners` are
-    # triples of descriptor, name and version of the PROXY protocol; `app` is nil unless it was preloaded.
-    Inheritance = Struct.new(:boot, :configurator, :settings, :server, :worker, :control, :scoreboard, :seat,
+    # What a mold hands to the worker that it forks. `board` is what all workers share, `page` the worker's own seat,
+    # whose number is `seat`; `queue` are the ends of the queue between workers, `listeners` are triples of descriptor,
+    # name and version of the PROXY protocol; `app` is nil unless it was preloaded.
+    Inheritance = Struct.new(:boot, :configurator, :settings, :server, :worker, :control, :board, :page, :seat,
                              :queue, :listeners, :app, keyword_init: true)
 
     def initialize(inheritance)
@@ -57,8 +58,8 @@ module Licorne
 
     def prepare
       install_traps
-      Native.note_fatal_signals(@inheritance.scoreboard, @inheritance.seat)
-      Native.keep_from_children([@control.fileno, @inheritance.scoreboard, *@inheritance.queue,
+      Native.note_fatal_signals(@inheritance.page)
+      Native.keep_from_children([@control.fileno, @inheritance.board, @inheritance.page, *@inheritance.queue,
                                  *@inheritance.listeners.map(&:first)])
       @server.send(:proc_name, "worker[#{@worker.nr}]")
       Server::START_CTX.clear
@@ -95,8 +96,9 @@ module Licorne
     end
 
     def build_engine
-      engine = Native::Engine.new(control: @control, scoreboard: @inheritance.scoreboard, seat: @inheritance.seat,
+      engine = Native::Engine.new(control: @control, **@inheritance.to_h.slice(:board, :page, :seat),
                                   settings: engine_settings, env: RackEnv::DEFAULTS, reasons: reasons)
+      IO.for_fd(@inheritance.page).close
       engine.join_queue(*@inheritance.queue)
       @inheritance.listeners.each { |fd, name, proxy| engine.add_listener(fd, name, proxy) }
       @server.own_listeners.each { |socket, name, proxy| engine.add_listener(socket.fileno, name, proxy) }

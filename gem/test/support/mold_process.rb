@@ -5,7 +5,8 @@ require "support/wire"
 # A real mold, with the test in the place of its master. Workers become children of the test process's nearest
 # subreaper, so they are watched through their control sockets: the end of one is the end of its worker.
 class MoldProcess
-  SCOREBOARD_BYTES = 1024 * 512
+  BOARD_BYTES = 1025 * 64
+  PAGE_BYTES = 4096
   Child = Struct.new(:wire, :pid)
 
   attr_reader :pid, :wire
@@ -17,11 +18,11 @@ class MoldProcess
     @wire, theirs = Wire.pair
     start(theirs)
     theirs.close
-    @scoreboard = sealed_memory
+    @board = sealed_memory("board", BOARD_BYTES)
     @queue = Socket.pair(:UNIX, :SEQPACKET)
     defaults = { generation: 4, program: "licorne", argv: %w[-c u.rb], program_path: "/usr/bin/licorne",
                  cwd: directory, config_file: "u.rb", rackup: "config.ru" }
-    @wire.send(:boot, [@scoreboard], json: defaults.merge(boot))
+    @wire.send(:boot, [@board], json: defaults.merge(boot))
   end
 
   # Lets it apply its settings, and waits until it is ready. Returns the settings.
@@ -35,10 +36,11 @@ class MoldProcess
   # Has a worker forked that serves these listeners. Returns it once it has announced itself.
   def fork(slot, listeners = [])
     ours, theirs = Wire.pair
-    @wire.send(:fork, [theirs, *@queue, *listeners], slot: slot, generation: 4, seat: slot,
-                                                     names: listeners.map { |socket| name_of(socket) },
-                                                     proxies: listeners.map { "" })
-    theirs.close
+    page = sealed_memory("seat", PAGE_BYTES)
+    @wire.send(:fork, [theirs, page, *@queue, *listeners], slot: slot, generation: 4, seat: slot,
+                                                           names: listeners.map { |socket| name_of(socket) },
+                                                           proxies: listeners.map { "" })
+    [theirs, page].each(&:close)
     @workers << ours
     ours.expect(:forked)
     Child.new(ours, ours.sender)
@@ -59,7 +61,7 @@ class MoldProcess
   def stop
     [@wire, *@workers].each(&:close)
     wait if @pid
-    [@scoreboard, *@queue].each(&:close)
+    [@board, *@queue].each(&:close)
   end
 
   private
@@ -72,11 +74,11 @@ class MoldProcess
   end
 
   # See memfd_create(2), number 319 on x86-64 and 279 on arm64, and F_ADD_SEALS.
-  def sealed_memory
+  def sealed_memory(name, bytes)
     number = RUBY_PLATFORM.start_with?("aarch64") ? 279 : 319
-    memory = IO.for_fd(syscall(number, +"scoreboard", 2)) # MFD_ALLOW_SEALING
+    memory = IO.for_fd(syscall(number, +name, 2)) # MFD_ALLOW_SEALING
     memory.close_on_exec = true
-    File.truncate("/proc/self/fd/#{memory.fileno}", SCOREBOARD_BYTES)
+    File.truncate("/proc/self/fd/#{memory.fileno}", bytes)
     memory.fcntl(1033, 2 | 4) # F_SEAL_SHRINK | F_SEAL_GROW
     memory
   end

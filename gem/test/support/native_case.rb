@@ -32,7 +32,8 @@ class NativeServer
     end
   end
 
-  PAGE_BYTES = 1024 * 64 * 8
+  PAGE_BYTES = 4096
+  BOARD_BYTES = 1025 * 64
   ENV_TEMPLATE = { "rack.errors" => $stderr, "rack.multithread" => false, "rack.multiprocess" => true,
                    "rack.run_once" => false, "SCRIPT_NAME" => "", "rack.version" => [1, 2],
                    "SERVER_SOFTWARE" => "Licorne" }.freeze
@@ -54,7 +55,8 @@ class NativeServer
     @port = @listener.addr[1] unless path
     @wire, theirs = Wire.pair
     @log, log = IO.pipe
-    @page = memory
+    @page = memory(PAGE_BYTES)
+    @board = memory(BOARD_BYTES)
     # The end of a test is the death of the master: it waits for no client.
     settings = { **DEFAULTS, "keepalive_linger" => 0, **settings }
     @pid = fork { child(theirs, log, settings, ENV_TEMPLATE.merge(env), app) }
@@ -73,7 +75,7 @@ class NativeServer
   def release
     stop unless @log.closed?
     @clients.each(&:close)
-    @page.close
+    [@page, @board].each(&:close)
   end
 
   # The listener is the server's alone from now on.
@@ -115,9 +117,9 @@ class NativeServer
   private
 
   # See memfd_create(2), number 319 on x86-64, and F_ADD_SEALS.
-  def memory
+  def memory(bytes)
     file = File.for_fd(syscall(319, +"seat", 3), "r+b")
-    file.truncate(PAGE_BYTES)
+    file.truncate(bytes)
     file.fcntl(1033, 2 | 4)
     file
   end
@@ -142,9 +144,9 @@ class NativeServer
     ALL.flat_map { |server| [server.wire, server.log, server.listener] }.each(&:close)
     [@wire, @log].each(&:close)
     [theirs, @listener].each { |io| io.autoclose = false }
-    Licorne::Native.keep_from_children([theirs.fileno, @page.fileno, @listener.fileno])
+    Licorne::Native.keep_from_children([theirs.fileno, @page.fileno, @board.fileno, @listener.fileno])
     engine = Licorne::Native::Engine.new(control: Licorne::Native::Control.new(theirs.fileno), settings: settings,
-                                         scoreboard: @page.fileno, seat: 0, env: env)
+                                         page: @page.fileno, board: @board.fileno, seat: 0, env: env)
     engine.add_listener(@listener.fileno, "test")
     trap("QUIT") { engine.retire }
     outcome = engine.run(under_pressure(app), Events.new(log))

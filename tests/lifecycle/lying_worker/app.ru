@@ -1,6 +1,7 @@
 # An application that lies to the master and to its colleagues, with what any application has: numbers of descriptors.
 # frozen_string_literal: true
 
+require "fiddle"
 require "socket"
 
 # What a worker can say and do.
@@ -29,9 +30,24 @@ module Liar
     sockets.select { |socket| socket.getsockopt(:SOCKET, :TYPE).int == Socket::SOCK_SEQPACKET }
   end
 
-  def scoreboard
+  def board
     number, = descriptors.find { |_, path| path.include?("licorne-scoreboard") }
     IO.for_fd(number, "r+b", autoclose: false)
+  end
+
+  # What of memory that is shared with others this process has mapped: addresses and sizes.
+  def mappings
+    shared = File.readlines("/proc/self/maps").grep(/ rw-s .*memfd:licorne/)
+    shared.map { |line| line[/\A\S+/].split("-").map(&:hex) }.map { |start, stop| [start, stop - start] }
+  end
+
+  # Through each descriptor and each mapping that there is.
+  def write_everywhere(byte)
+    descriptors.select { |_, path| path.include?("memfd:licorne") }.each_key do |number|
+      memory = IO.for_fd(number, "r+b", autoclose: false)
+      memory.pwrite(byte * memory.stat.size, 0)
+    end
+    mappings.each { |start, bytes| Fiddle::Pointer.new(start)[0, bytes] = byte * bytes }
   end
 
   def message(kind, fields = "", version: VERSION)
@@ -148,15 +164,11 @@ module Liar
     "queue-part-without-end" => lambda {
       give handoff(unsent: "\2\1" + [2**63, 2**63].pack("Q<Q<")), UNIXSocket.pair.first, File.open("/dev/zero")
     },
-    # On the scoreboard: its own seat, and how many seats are in use.
-    "a-seat-of-nonsense" => lambda {
-      board = scoreboard
-      seat = (0...1024).find { |number| board.pread(16, number * 512).unpack("Q<2")[1] == Process.pid }
-      board.pwrite("\xff".b * 512, seat * 512)
-      board.pwrite("\xff".b * 8, 1024 * 512)
-    },
-    "a-scoreboard-that-is-cut" => lambda {
-      [-> { scoreboard.truncate(0) }, -> { scoreboard.pwrite("x", 1025 * 512) }].each do |deed|
+    # On its own seat and on the board, where others look.
+    "memory-of-nonsense" => -> { write_everywhere("\xff".b) },
+    "memory-of-ones" => -> { write_everywhere("\x01".b) },
+    "a-board-that-is-cut" => lambda {
+      [-> { board.truncate(0) }, -> { board.pwrite("x", 1025 * 64) }].each do |deed|
         deed.call
       rescue SystemCallError
         next

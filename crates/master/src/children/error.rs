@@ -8,10 +8,14 @@ use crate::{config, sockets};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// For a worker that is asked for.
-    #[error("the scoreboard is full")]
+    #[error("all seats are taken")]
     Full,
-    #[error("the scoreboard is too small")]
+    #[error("the memory of a seat is too small")]
     TooSmall,
+    #[error("seats of layout {0}")]
+    UnknownLayout(u32),
+    #[error("the seats of this mold are gone")]
+    SeatsGone,
     #[error("the mold is gone")]
     MoldGone,
     #[error("the mold does not answer")]

@@ -11,6 +11,7 @@ use wire::{FromMold, ToMold, state};
 use crate::carried::Number;
 use crate::children::error::Error;
 use crate::children::link::Link;
+use crate::children::seats::{Layout, Seat};
 use crate::config::revision::Release;
 use crate::config::settings::Settings;
 use crate::sockets::bound::{Bound, Listeners};
@@ -23,6 +24,8 @@ pub(crate) struct Mold {
     pub(crate) link: Link<FromMold, ToMold>,
     pub(crate) stage: MoldStage,
     pub(crate) starter: Starter,
+    /// Where its workers have their seats.
+    pub(crate) layout: Layout,
     /// How often it was asked to reopen its logs and has not answered.
     pub(crate) reopening: u32,
     /// What it answered, once it has evaluated the configuration.
@@ -65,6 +68,7 @@ impl Mold {
             link,
             stage: MoldStage::Starting,
             starter: Starter::Present,
+            layout: Layout::Pages,
             reopening: 0,
             settings: None,
             listeners: Listeners::new(),
@@ -72,7 +76,7 @@ impl Mold {
         }
     }
 
-    /// Asks it for a worker that has this end of its control socket, and these of the queue.
+    /// Asks it for a worker that has this seat, this end of its control socket, and these of the queue.
     ///
     /// # Errors
     /// It does not answer.
@@ -80,7 +84,7 @@ impl Mold {
         &self,
         slot: SlotId,
         generation: Generation,
-        seat: usize,
+        seat: &Seat,
         control: &Channel,
         queue: [BorrowedFd<'_>; 2],
     ) -> Result<(), Error> {
@@ -89,11 +93,12 @@ impl Mold {
         let message = ToMold::Fork {
             slot: slot.0,
             generation: generation.0,
-            seat: u32::try_from(seat).unwrap_or(u32::MAX),
+            seat: u32::try_from(seat.number()).unwrap_or(u32::MAX),
             names: self.listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
             proxies: self.listeners.iter().map(proxy).collect(),
         };
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![control.as_fd()];
+        descriptors.extend(seat.page());
         descriptors.extend(queue);
         descriptors.extend(self.listeners.iter().map(|bound| bound.socket.as_fd()));
         if self.link.send(&message, &descriptors) { Ok(()) } else { Err(Error::MoldSilent) }
@@ -146,6 +151,7 @@ impl Mold {
             settings: self.settings.as_ref().map(|settings| settings.told.clone()),
             listens_on: places(&self.listeners, sockets),
             failed: self.stage == MoldStage::Failed,
+            layout: self.layout.number(),
         })
     }
 
@@ -167,6 +173,7 @@ impl Mold {
                 Some(_) => MoldStage::Configured,
             },
             starter: Starter::Former,
+            layout: Layout::numbered(mold.layout)?,
             reopening: 0,
             release: place.map(|place| Release::at(place, user)).unwrap_or_default(),
             settings,
@@ -187,6 +194,7 @@ mod tests {
             link: Link::closed(),
             stage,
             starter: Starter::Present,
+            layout: Layout::Pages,
             reopening: 1,
             settings: None,
             listeners: Listeners::new(),

@@ -45,15 +45,14 @@ pub(crate) fn mold(exited: Exited, kills: &mut OomKills) -> String {
     exited.ruby_inspect()
 }
 
-/// What a worker died of and was doing, when something other than its own end took it. `decided` is known of it, `seat` is
-/// written about it.
+/// What a worker died of and was doing, when something other than its own end took it. `decided` is known of it.
 pub(crate) fn worker(
     exited: Exited,
     decided: &supervisor::Worker,
     worker: &Worker,
-    seat: &scoreboard::Seat<'_>,
     kills: &mut OomKills,
 ) -> Option<String> {
+    let seat = worker.seat.look();
     let left = exited.ending() == Ending::Exit(0);
     let is_told_to_quit = matches!(decided.state, WorkerState::Quitting { .. });
     // `exit!` in a request loses it, unless the master has told the worker to leave at once.

@@ -4,13 +4,12 @@
 //! is done with: processes, channels, seats.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use supervisor::{Generation, SlotId, WorkerId};
 use sys::channel::Channel;
-use sys::memory::Shared;
 use sys::process::Exited;
 use sys::signals::Signal;
 use wire::{ToMold, ToWorker, state};
@@ -20,7 +19,7 @@ use crate::children::error::Error;
 use crate::children::link::Link;
 use crate::children::mold::{Mold, MoldStage};
 use crate::children::post_mortem::{self, OomKills};
-use crate::children::seats::Seats;
+use crate::children::seats::{Layout, Seats};
 use crate::children::spawn;
 use crate::children::worker::{Process, Worker, WorkerStage};
 use crate::config::owner::Boot;
@@ -55,9 +54,9 @@ pub(crate) struct Children {
 
 impl Children {
     /// None yet.
-    pub(crate) fn none(scoreboard: Shared) -> Self {
+    pub(crate) fn none(seats: Seats) -> Self {
         let (known, molds, workers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { known, molds, workers, seats: Seats::of(scoreboard), oom_kills: OomKills::now() }
+        Self { known, molds, workers, seats, oom_kills: OomKills::now() }
     }
 
     /// What this process is, if it is a known child.
@@ -112,7 +111,7 @@ impl Children {
         let (ours, theirs) = Channel::pair()?;
         let link = Link::new(ours)?;
         let pid = spawn::start_mold(boot, &theirs)?;
-        link.send(&ToMold::Boot { json: boot.json.clone() }, &[self.seats.as_fd()]);
+        link.send(&ToMold::Boot { json: boot.json.clone() }, &[self.seats.board()]);
         if let Some(path) = pid_file {
             link.send(&ToMold::PidPath { path: path.to_string_lossy().into_owned() }, &[]);
         }
@@ -128,7 +127,9 @@ impl Children {
 
     /// A mold was reaped.
     pub(crate) fn remove_mold(&mut self, generation: Generation) -> Option<Mold> {
-        self.molds.remove(&generation)
+        let mold = self.molds.remove(&generation);
+        self.leave_former_seats();
+        mold
     }
 
     /// Tells the mold of this generation. Returns whether there is one that takes it.
@@ -205,10 +206,10 @@ impl Children {
     ) -> Result<(), Error> {
         let (ours, theirs) = Channel::pair()?;
         let link = Link::new(ours)?;
-        let seat = self.seats.take(slot, generation)?;
-        let mold = self.molds.get(&generation).ok_or(Error::MoldGone);
-        if let Err(error) = mold.and_then(|mold| mold.ask_for_worker(slot, generation, seat, &theirs, queue)) {
-            self.seats.free(seat);
+        let mold = self.molds.get(&generation).ok_or(Error::MoldGone)?;
+        let seat = self.seats.take(slot, generation, mold.layout)?;
+        if let Err(error) = mold.ask_for_worker(slot, generation, &seat, &theirs, queue) {
+            self.seats.free(&seat);
             return Err(error);
         }
         let process = Process::Unborn { waiting: None };
@@ -238,13 +239,21 @@ impl Children {
 
     /// A worker was reaped, or never came to be: frees its seat. Returns how many requests it has served.
     pub(crate) fn remove_worker(&mut self, id: WorkerId) -> Option<u64> {
-        let worker = self.workers.remove(&id)?;
-        Some(self.seats.free(worker.seat))
+        let requests = self.seats.free(&self.workers.remove(&id)?.seat);
+        self.leave_former_seats();
+        Some(requests)
+    }
+
+    /// The seats of a program before this one are let go with its last mold and worker.
+    fn leave_former_seats(&mut self) {
+        if self.molds.values().all(|mold| mold.layout != Layout::Shared) {
+            self.seats.leave_shared();
+        }
     }
 
     /// What is written on the seat of this worker.
     pub(crate) fn seat(&self, id: WorkerId) -> Option<scoreboard::Seat<'_>> {
-        self.seats.seat(self.worker(id)?.seat)
+        self.worker(id).map(|worker| worker.seat.look())
     }
 
     /// Whether a worker is in a request, as its seat says.
@@ -296,7 +305,7 @@ impl Children {
     /// What a worker died of, when something other than its own end took it. `decided` is known of it.
     pub(crate) fn post_mortem(&mut self, id: WorkerId, decided: &supervisor::Worker, exited: Exited) -> Option<String> {
         let worker = self.workers.get(&id)?;
-        post_mortem::worker(exited, decided, worker, &self.seats.seat(worker.seat)?, &mut self.oom_kills)
+        post_mortem::worker(exited, decided, worker, &mut self.oom_kills)
     }
 }
 
@@ -352,9 +361,8 @@ impl Children {
         for worker in workers {
             let id = WorkerId(worker.id);
             let is_killed = decided(id).ok_or(Error::Undecided)?.killed().is_some();
-            let loaded = Worker::load(worker, is_killed)?;
-            self.seats.keep(loaded.seat)?;
-            self.add_worker(id, loaded);
+            let seat = self.seats.keep(worker)?;
+            self.add_worker(id, Worker::load(worker, seat, is_killed)?);
         }
         Ok(())
     }
@@ -366,7 +374,7 @@ mod tests {
     use sys::pidfd::Child;
 
     fn children() -> Children {
-        Children::none(Shared::create("test-scoreboard", scoreboard::BYTES).unwrap())
+        Children::none(Seats::begin().unwrap())
     }
 
     #[test]
@@ -383,11 +391,12 @@ mod tests {
     fn a_worker_is_known_from_its_announcement_on_and_has_a_seat_from_the_start() {
         let mut children = children();
         let (id, slot, generation) = (WorkerId(1), SlotId(0), Generation(1));
-        let seat = children.seats.take(slot, generation).unwrap();
+        let seat = children.seats.take(slot, generation, Layout::Pages).unwrap();
+        let number = seat.number();
         let process = Process::Unborn { waiting: None };
         children.add_worker(id, Worker { process, link: Link::closed(), seat, stage: WorkerStage::Booting });
         assert_eq!(children.seat(id).unwrap().generation(), 1);
-        assert_ne!(children.seats.take(slot, generation).unwrap(), seat, "it is taken");
+        assert_ne!(children.seats.take(slot, generation, Layout::Pages).unwrap().number(), number, "it is taken");
 
         let mut process = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = process.id();
@@ -403,6 +412,7 @@ mod tests {
         children.seat(id).unwrap().begin_request(1, b"GET", b"/");
         children.seat(id).unwrap().end_request(2, scoreboard::State::Idle);
         assert_eq!(children.remove_worker(id), Some(1), "requests are not lost with the worker");
-        assert_eq!(children.seats.take(slot, generation).unwrap(), seat, "it is free again");
+        let next = children.seats.take(slot, generation, Layout::Pages).unwrap();
+        assert_eq!(next.number(), number, "it is free again");
     }
 }

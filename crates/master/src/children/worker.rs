@@ -8,6 +8,7 @@ use wire::{FromWorker, ToWorker, state};
 use crate::carried::Number;
 use crate::children::error::Error;
 use crate::children::link::Link;
+use crate::children::seats::Seat;
 use crate::log::lines::Log;
 
 /// A worker process.
@@ -15,8 +16,7 @@ use crate::log::lines::Log;
 pub(crate) struct Worker {
     pub(crate) process: Process,
     pub(crate) link: Link<FromWorker, ToWorker>,
-    /// Its seat in the scoreboard.
-    pub(crate) seat: usize,
+    pub(crate) seat: Seat,
     pub(crate) stage: WorkerStage,
 }
 
@@ -118,10 +118,11 @@ impl Worker {
         Ok(state::Worker {
             id: id.0,
             pid: self.pid(),
-            control: self.link.readable().map(number).transpose()?,
+            control: self.link.readable().map(&mut *number).transpose()?,
             slot: decided.slot.0,
             generation: decided.generation.0,
-            seat: self.seat,
+            seat: self.seat.number(),
+            page: self.seat.page().map(&mut *number).transpose()?,
             ready: self.is_ready(),
             waiting: match self.process {
                 Process::Unborn { waiting } => waiting.map(|signal| signal.name().to_string()),
@@ -130,11 +131,11 @@ impl Worker {
         })
     }
 
-    /// Takes one that the program before this one had.
+    /// Takes one that the program before this one had, with its seat.
     ///
     /// # Errors
     /// Something of it is missing.
-    pub(crate) fn load(worker: &state::Worker, is_killed: bool) -> Result<Self, Error> {
+    pub(crate) fn load(worker: &state::Worker, seat: Seat, is_killed: bool) -> Result<Self, Error> {
         let process = match worker.pid {
             Some(pid) => {
                 let child = Child::of(pid).ok_or(Error::NoChild(pid))?;
@@ -143,7 +144,7 @@ impl Worker {
             None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },
         };
         let stage = if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting };
-        Ok(Self { process, link: Link::load(worker.control)?, seat: worker.seat, stage })
+        Ok(Self { process, link: Link::load(worker.control)?, seat, stage })
     }
 }
 
@@ -154,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_worker_says_each_thing_in_its_time() {
-        let worker = |process, stage| Worker { process, link: Link::closed(), seat: 0, stage };
+        let worker =
+            |process, stage| Worker { process, link: Link::closed(), seat: Seat::with_page(0).unwrap(), stage };
         let everything =
             [FromWorker::Ready, FromWorker::Failed { text: String::new() }, FromWorker::Forked, FromWorker::Leaving];
         let unborn = || Process::Unborn { waiting: None };

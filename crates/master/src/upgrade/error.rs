@@ -46,7 +46,10 @@ pub(crate) enum Error {
         wire::VERSION
     )]
     OtherMessages { program: String, speaks: u8 },
-    #[error("licorne {program} reads scoreboards of layout {reads}, this one is of layout {}", scoreboard::LAYOUT)]
+    #[error(
+        "licorne {program} reads seats of layout {reads}, those of the workers that run are of layout {}",
+        scoreboard::LAYOUT
+    )]
     OtherScoreboard { program: String, reads: u32 },
     /// What the new program says that it lacks.
     #[error("{0}")]

@@ -44,7 +44,8 @@ fn try_answer(trouble: Option<String>) -> Result<(), Error> {
         program: env!("CARGO_PKG_VERSION").to_string(),
         state: wire::state::READABLE.to_vec(),
         messages: wire::VERSION,
-        scoreboard: scoreboard::LAYOUT,
+        scoreboard: scoreboard::SHARED_LAYOUT,
+        layouts: vec![scoreboard::SHARED_LAYOUT, scoreboard::LAYOUT],
         environment: environment(),
         error: trouble.or_else(unreadable),
     };
@@ -77,7 +78,7 @@ pub(crate) fn check(answer: &Preflight) -> Result<(), Error> {
     if answer.messages != wire::VERSION {
         return Err(Error::OtherMessages { program, speaks: answer.messages });
     }
-    if answer.scoreboard != scoreboard::LAYOUT {
+    if !answer.reads_layout(scoreboard::LAYOUT) {
         return Err(Error::OtherScoreboard { program, reads: answer.scoreboard });
     }
     answer.error.clone().map_or(Ok(()), |lack| Err(Error::Lacks(lack)))
@@ -93,16 +94,17 @@ mod tests {
             program: "9.9".to_string(),
             state: vec![wire::state::VERSION, 99],
             messages: wire::VERSION,
-            scoreboard: scoreboard::LAYOUT,
+            scoreboard: scoreboard::SHARED_LAYOUT,
+            layouts: vec![scoreboard::SHARED_LAYOUT, scoreboard::LAYOUT],
             environment: Vec::new(),
             error: None,
         };
         assert!(check(&good()).is_ok());
         let refused = |answer: Preflight| check(&answer).unwrap_err().to_string();
         let newer = refused(Preflight { state: vec![7, 8], ..good() });
-        assert_eq!(newer, "licorne 9.9 takes over state of versions [7, 8], this one hands over version 1");
+        assert_eq!(newer, "licorne 9.9 takes over state of versions [7, 8], this one hands over version 2");
         assert!(refused(Preflight { messages: 9, ..good() }).contains("speaks version 9"));
-        assert!(refused(Preflight { scoreboard: 9, ..good() }).contains("layout 9"));
+        assert!(refused(Preflight { scoreboard: 9, layouts: Vec::new(), ..good() }).contains("layout 9"));
         assert_eq!(refused(Preflight { error: Some("no gem".to_string()), ..good() }), "no gem");
     }
 }

@@ -273,7 +273,7 @@ impl World {
             Next::WorkerDies(id, clean) => self.worker_dies(id, clean),
             Next::Request(id) => self.request(id),
             Next::RequestEnds(id, number) => self.request_ends(id, number),
-            // The scoreboard is looked at again by the next program.
+            // The seats are looked at again by the next program.
             Next::Overdue(id, number) if self.missed.is_some() => {
                 self.after(Duration::from_millis(1), Next::Overdue(id, number));
             }
