@@ -6,6 +6,8 @@
 
 /// Digits that a number of seconds since 1970 has: until November 2286.
 const DIGITS_OF_SECONDS: usize = 10;
+/// A request that was received longer ago is none: an hour.
+const LONGEST_NS: u64 = 3_600_000_000_000;
 /// Digits that count behind the whole seconds: nanoseconds.
 const DIGITS_BEHIND: usize = 9;
 
@@ -33,9 +35,30 @@ pub fn parse(value: &[u8]) -> Option<u64> {
     })
 }
 
+/// How long ago that was at `now_ns` since 1970. `None` when it is no moment, is still to come (by a clock that goes
+/// before), or is longer ago than a request can wait.
+pub fn age_ns(value: &[u8], now_ns: u64) -> Option<u64> {
+    now_ns.checked_sub(parse(value)?).filter(|age| *age <= LONGEST_NS)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{age_ns, parse};
+
+    #[test]
+    fn a_moment_that_is_to_come_or_hours_ago_has_no_age() {
+        const NOW: u64 = 1_512_379_167_574_000_000;
+        for (text, age) in [
+            ("t=1512379167.574", Some(0)),
+            ("t=1512379167.324", Some(250_000_000)),
+            ("t=1512375567.574", Some(3_600_000_000_000)),
+            ("t=1512375567.573", None),
+            ("t=1512379167.575", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(age_ns(text.as_bytes(), NOW), age, "{text}");
+        }
+    }
 
     #[test]
     fn every_form_of_a_moment_is_the_same_moment() {

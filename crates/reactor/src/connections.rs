@@ -15,6 +15,15 @@ use crate::transfer::{Queue, RETRY_MS};
 
 const SCRATCH_BYTES: usize = 16 * 1024;
 
+/// Bytes of requests and of responses, heads included. Those that were kept for a slow client count as sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Of requests.
+    pub received_bytes: u64,
+    /// Of responses.
+    pub sent_bytes: u64,
+}
+
 /// The connections of a worker, and what is needed to go on with them.
 #[derive(Debug)]
 pub(crate) struct Connections {
@@ -26,6 +35,8 @@ pub(crate) struct Connections {
     pub(crate) notices: Notices,
     pub(crate) pool: Pool,
     pub(crate) date: HttpDate,
+    /// How many bytes of requests came and of responses went since that was asked last.
+    pub(crate) traffic: Traffic,
     /// The connection whose request was handed out.
     pub(crate) serving: Option<Token>,
     scratch: Vec<u8>,
@@ -45,6 +56,7 @@ impl Connections {
             notices: Notices::default(),
             pool: Pool::default(),
             date: HttpDate::default(),
+            traffic: Traffic::default(),
             serving: None,
             scratch: vec![0; SCRATCH_BYTES],
         })
@@ -193,6 +205,7 @@ impl Connections {
     pub(crate) fn send(&mut self, token: Token, parts: &[&[u8]], last: bool) -> Result<(), Errno> {
         let connection = self.table.get_mut(token).ok_or(Errno::PIPE)?;
         connection.send(parts, last, self.settings.responses)?;
+        self.traffic.sent_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         if let Some(error) = connection.outbox.take_trouble() {
             self.notices.add(Notice::CannotStoreResponse(error));
         }

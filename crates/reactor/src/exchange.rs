@@ -86,7 +86,9 @@ impl<'a> ActiveRequest<'a> {
     pub fn read_body(&mut self, out: &mut Vec<u8>) -> Result<Read, Fault> {
         let settings = &self.connections.settings;
         let Some(connection) = self.connections.table.get_mut(self.token) else { return Err(Fault::Gone) };
+        let before = out.len();
         let read = connection.read_body(out, &settings.requests.limits)?;
+        self.connections.traffic.received_bytes += (out.len() - before) as u64;
         let now = now_ms();
         if connection.begin_body() {
             connection.pace.restart(Patience::Body, now);
@@ -130,7 +132,9 @@ impl<'a> ActiveRequest<'a> {
     /// As [`ActiveRequest::send`], or the file is shorter than that.
     pub fn send_file(&mut self, file: File, offset: u64, bytes: u64) -> Result<(), Errno> {
         let connection = self.connection_mut()?;
-        connection.outbox.send_file(connection.fd.as_fd(), file, offset, bytes)
+        connection.outbox.send_file(connection.fd.as_fd(), file, offset, bytes)?;
+        self.connections.traffic.sent_bytes += bytes;
+        Ok(())
     }
 
     /// Sends what the socket takes now. Returns the bytes that are still held in memory for this client.

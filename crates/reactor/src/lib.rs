@@ -63,6 +63,7 @@ mod transfer;
 pub use conn::{
     After, Body, Fault, Memory, Peer, Proxied, Rates, Read, Requests, Responses, SharedMemory, unnamed_file,
 };
+pub use connections::Traffic;
 pub use date::HttpDate;
 pub use exchange::{ActiveRequest, Request};
 pub use helper::{Access, SharedReactor};

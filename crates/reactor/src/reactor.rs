@@ -11,10 +11,10 @@ use sys::memory::Shared;
 use crate::accept::Acceptor;
 use crate::conn::Patience;
 use crate::conn::heap::Trim;
-use crate::connections::{Connections, now_ms};
+use crate::connections::{Connections, Traffic, now_ms};
 use crate::exchange::ActiveRequest;
 use crate::notices::Notice;
-use crate::schedule::{Driver, Mode, Next, Rest};
+use crate::schedule::{Driver, Mode, Moment, Next, Rest};
 use crate::settings::Settings;
 use crate::table::{Events, Poller, Source, Token, is_readable};
 use crate::transfer::{Peers, Queue, RETRY_MS};
@@ -155,6 +155,16 @@ impl Reactor {
         self.connections.schedule.note_time(now_ns);
     }
 
+    /// Returns how long the request that [`Turn::Request`] announced has waited, at the time that was noted last.
+    pub fn waited_ns(&self) -> u64 {
+        self.connections.schedule.waited_ns()
+    }
+
+    /// Takes how many bytes came and went since this was asked last.
+    pub fn take_traffic(&mut self) -> Traffic {
+        std::mem::take(&mut self.connections.traffic)
+    }
+
     /// Decides what to do next. Never blocks.
     pub fn turn(&mut self) -> Turn {
         loop {
@@ -167,7 +177,8 @@ impl Reactor {
                 }
                 Next::Known(token) => {
                     if self.connections.look_at(token) && !self.is_better_served_elsewhere(token) {
-                        return self.hand_out(token);
+                        let asked = self.connections.schedule.asked();
+                        return self.hand_out(token, asked);
                     }
                 }
                 Next::Timers { now_ms, silent_until_ms } => {
@@ -179,7 +190,7 @@ impl Reactor {
                     if let Some(token) = self.acceptor.let_in(&mut self.connections) {
                         self.connections.schedule.let_in();
                         if self.connections.look_at(token) {
-                            return self.hand_out(token);
+                            return self.hand_out(token, Moment::Now);
                         }
                     } else if let Some(turn) = self.rest() {
                         return turn;
@@ -195,9 +206,16 @@ impl Reactor {
         self.connections.schedule.is_round_long() && self.acceptor.is_peer_idle() && self.connections.transfer(token)
     }
 
-    fn hand_out(&mut self, token: Token) -> Turn {
-        self.connections.schedule.serve();
-        self.connections.serving = Some(token);
+    /// Hands out a complete request, which has waited since then, or since the helper saw it.
+    fn hand_out(&mut self, token: Token, ready: Moment) -> Turn {
+        let connections = &mut self.connections;
+        let mut seen_ns = None;
+        if let Some(connection) = connections.table.get_mut(token) {
+            connections.traffic.received_bytes += connection.request_bytes();
+            seen_ns = connection.ready_ns.take();
+        }
+        connections.schedule.serve(seen_ns.map_or(ready, Moment::At));
+        connections.serving = Some(token);
         Turn::Request(token)
     }
 
@@ -205,7 +223,7 @@ impl Reactor {
     fn rest(&mut self) -> Option<Turn> {
         match self.connections.schedule.rest(self.connections.len()) {
             Rest::Leave => match self.last_in_queue() {
-                Some(token) => self.connections.look_at(token).then(|| self.hand_out(token)),
+                Some(token) => self.connections.look_at(token).then(|| self.hand_out(token, Moment::Now)),
                 None => Some(Turn::Retired),
             },
             Rest::Ask => Some(Turn::Wait(Some(0))),
@@ -362,6 +380,7 @@ impl Reactor {
     pub(crate) fn drive(&mut self, goes_on: impl Fn() -> bool) -> Option<u64> {
         let connections = &mut self.connections;
         let mut ready = 0;
+        let began_ns = sys::clock::monotonic_ns();
         for _ in 0..connections.schedule.in_line() {
             if !goes_on() {
                 return Some(0);
@@ -370,6 +389,9 @@ impl Reactor {
             if connections.look_at(token) && !connections.transfer(token) {
                 connections.line_up(token);
                 ready += 1;
+                if let Some(connection) = connections.table.get_mut(token) {
+                    connection.ready_ns.get_or_insert(began_ns);
+                }
             }
         }
         let now = now_ms();

@@ -80,7 +80,7 @@ enum Stage {
 
 /// When something happened. The clock is looked at later, if at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
+pub(crate) enum Moment {
     /// Since the clock was looked at last.
     Now,
     At(u64),
@@ -127,6 +127,8 @@ pub(crate) struct Schedule<T> {
     asked: Moment,
     /// A request was served since then, so that bytes may have come of which epoll did not tell yet.
     served: bool,
+    /// Since when the request that was handed out last could have been served.
+    ready: Moment,
     /// The last moment that was noted.
     now_ns: u64,
     /// When timers were looked at.
@@ -146,6 +148,7 @@ impl<T> Schedule<T> {
             hearing: Hearing::Due,
             asked: Moment::Now,
             served: false,
+            ready: Moment::Now,
             now_ns: 0,
             timers_ns: 0,
             silent_until_ns: 0,
@@ -265,9 +268,20 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// A request was handed out.
-    pub(crate) fn serve(&mut self) {
+    /// A request was handed out that could have been served since then.
+    pub(crate) fn serve(&mut self, ready: Moment) {
         self.served = true;
+        self.ready = ready;
+    }
+
+    /// Returns how long the request that was handed out last has waited, at the moment that was noted last.
+    pub(crate) fn waited_ns(&self) -> u64 {
+        self.ready.age_ns(self.now_ns)
+    }
+
+    /// Returns when epoll was asked: what it told of has waited at least since then.
+    pub(crate) fn asked(&self) -> Moment {
+        self.asked
     }
 
     /// Tells whether epoll told of everything that came: nothing was served since it was asked.
@@ -374,7 +388,7 @@ mod tests {
 
         /// Serves a request, as the caller does it: the clock is read at its beginning and at its end.
         fn serve(&mut self, request_ns: u64) {
-            self.schedule.serve();
+            self.schedule.serve(Moment::Now);
             self.schedule.note_time(self.now_ns);
             if let Some(said_ns) = self.said_ns {
                 assert!(self.now_ns - said_ns < HEARING_NS + MS, "not heard for {} ns", self.now_ns - said_ns);
@@ -410,6 +424,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_request_waits_for_those_of_its_round_that_are_served_before_it() {
+        let mut schedule = Schedule::<u32>::new();
+        line_up(&mut schedule, 2);
+        schedule.note_time(10 * MS);
+        schedule.begin_round(false, true);
+        for (begin_ms, waited_ms) in [(20, 0), (25, 5)] {
+            let ready = schedule.asked();
+            schedule.serve(ready);
+            schedule.note_time(begin_ms * MS);
+            assert_eq!(schedule.waited_ns(), waited_ms * MS);
+            schedule.note_time(begin_ms * MS + 5 * MS);
+        }
+        schedule.serve(Moment::Now);
+        schedule.note_time(90 * MS);
+        assert_eq!(schedule.waited_ns(), 0, "it came just now");
     }
 
     /// Lines up so many connections.

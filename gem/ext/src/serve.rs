@@ -63,7 +63,11 @@ pub(crate) fn serve(
     reactor.note_time(now_ns);
     let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
     core.current.end();
-    core.seat.look(|seat| seat.end_request(now_ns, state));
+    let traffic = reactor.take_traffic();
+    core.seat.look(|seat| {
+        seat.count_bytes(traffic.received_bytes, traffic.sent_bytes);
+        seat.end_request(now_ns, state);
+    });
     outcome
 }
 
@@ -72,13 +76,17 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     let now_ns = monotonic_ns();
     let mut reactor = core.reactor();
     reactor.note_time(now_ns);
-    let connections = reactor.connections() as u64;
+    let (connections, waited_ns) = (reactor.connections() as u64, reactor.waited_ns());
     let active = reactor.active(token);
     let request = active.request()?;
+    let waited_ns = core.template.waited_since_proxy_ns(&request).unwrap_or(waited_ns);
     core.seat.look(|seat| {
         let (head, buffer) = (request.head, request.buffer);
         seat.set_connections(connections);
         core.seat.place().set_movement(seat.requests(), connections);
+        if let Some(queue) = seat.queue() {
+            queue.count(waited_ns);
+        }
         seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
     });
     Some(Asked::by(request.head, active.keeps_alive()))
@@ -178,7 +186,10 @@ fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
         let mut reactor = exchange.core.reactor();
         match fault {
             Fault::Gone => reactor.active(exchange.token).finish(After::Abort),
-            Fault::Refused(status) => reactor.active(exchange.token).refuse(status),
+            Fault::Refused(status) => {
+                reactor.active(exchange.token).refuse(status);
+                exchange.core.seat.look(|seat| seat.count_response(status));
+            }
         }
         return Ended::Failed(exception);
     }
@@ -191,6 +202,7 @@ fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
         let mut reactor = exchange.core.reactor();
         let mut response = Vec::with_capacity(160);
         write_error(&mut response, 500, reactor.date());
+        exchange.core.seat.look(|seat| seat.count_response(500));
         let mut active = reactor.active(exchange.token);
         let after = match active.send(&[&response]) {
             Ok(()) => After::Close,

@@ -111,7 +111,7 @@ class NativeServer
   # The words of the seat.
   def seat
     @page.rewind
-    @page.read(64 * 8).unpack("Q<64")
+    @page.read(PAGE_BYTES).unpack("Q<*")
   end
 
   private

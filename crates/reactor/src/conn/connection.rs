@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) pace: Pace,
     /// It has had a response.
     pub(crate) served: bool,
+    /// Since when its complete request waits for the worker, where that was seen (CLOCK_MONOTONIC, ns).
+    pub(crate) ready_ns: Option<u64>,
     /// How many requests in a row were there before the response to the one before was out.
     pub(crate) pipelined: u32,
 }
@@ -56,6 +58,7 @@ impl Connection {
             outbox: Outbox::default(),
             pace: Pace::default(),
             served: false,
+            ready_ns: None,
             pipelined: 0,
         }
     }
@@ -300,6 +303,12 @@ impl Connection {
             Phase::Complete(Content::Apart(Body::File { bytes, .. })) => *bytes,
             _ => 0,
         }
+    }
+
+    /// Returns the number of bytes of the complete request, as far as they are known: of a body that the application reads
+    /// itself none are.
+    pub(crate) fn request_bytes(&self) -> u64 {
+        self.intake.as_ref().map_or(0, |intake| intake.parser.head().len as u64) + self.body_bytes()
     }
 
     /// Tells whether something may come behind the request that was served: the client means to go on, or its body may

@@ -1,9 +1,11 @@
 //! The Rack env of a request: a copy of what all requests have alike, and what this one says.
 
 use std::cell::RefCell;
+use std::time::SystemTime;
 
 use http1::forwarded::{Trusted, is_forwarding};
 use http1::request::{Field, KnownName, Scheme, Version};
+use http1::request_start;
 use magnus::{Error, RClass, RHash, Ruby, Value, prelude::*};
 use reactor::{Peer, Proxied, Request};
 
@@ -116,6 +118,18 @@ impl Template {
             rb.set(env, *key, *object);
         }
         env
+    }
+
+    /// Returns how long ago a proxy received the request, if one says so that is believed: a trusted one, or one on a UNIX
+    /// socket. Only then the wall clock is looked at.
+    pub(crate) fn waited_since_proxy_ns(&self, request: &Request<'_>) -> Option<u64> {
+        let Request { head, buffer, peer, .. } = request;
+        let is_start = |field: &&Field| field.name.of(buffer).eq_ignore_ascii_case(b"x-request-start");
+        let field = head.fields.iter().find(is_start)?;
+        let trusted = self.trusted.as_ref().map_or(peer.is_local(), |proxies| proxies.includes(peer.ip()));
+        let since_1970 = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
+        let now_ns = since_1970().filter(|_| trusted).and_then(|now| u64::try_from(now.as_nanos()).ok())?;
+        request_start::age_ns(field.value.of(buffer), now_ns)
     }
 
     /// Lends what `build` needs to write in; owned by the caller, since `build` may be left by a jump.

@@ -85,9 +85,12 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
     if let Some(after) = after {
         exchange.core.reactor().active(exchange.token).finish(after);
     }
-    if answer.code >= 500 {
-        exchange.core.seat.look(|seat| seat.count_server_error());
-    }
+    exchange.core.seat.look(|seat| {
+        seat.count_response(answer.code);
+        if answer.code >= 500 {
+            seat.count_server_error();
+        }
+    });
     for (name, why) in bad {
         let text = format!("response field {} dropped: {why}", String::from_utf8_lossy(&name));
         report_text(exchange.ruby, exchange.events, text);

@@ -1,0 +1,87 @@
+# frozen_string_literal: true
+
+require "support/native_case"
+
+# What a worker counts on its seat: responses, bytes, and how long requests took and waited.
+class NativeCountsTest < NativeCase
+  BUCKETS = 194
+  SERVICE = 80
+  QUEUE = SERVICE + BUCKETS + 1
+  SECOND = 1_000_000_000
+
+  # How many durations a histogram has, and their sum in ns.
+  def histogram(server, first)
+    *buckets, sum = server.seat[first, BUCKETS + 1]
+    [buckets.sum, sum]
+  end
+
+  def test_responses_are_counted_by_class_and_bytes_with_their_heads
+    server = serve { |env| [Integer(env["PATH_INFO"][1..]), {}, ["12345"]] }
+    post = "POST /201 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nxyz"
+    requests = [post, *%w[/200 /404 /503].map { |path| head("GET #{path}", []) }]
+    answers = requests.map { |request| exchange(server, request) }
+    server.stop
+    words = server.seat
+    assert_equal [0, 2, 0, 1, 1], words[64, 5]
+    assert_equal [requests.sum(&:bytesize), answers.sum(&:bytesize)], words[69, 2]
+    assert_equal [4, words[6]], histogram(server, SERVICE)
+  end
+
+  def test_bytes_of_files_and_of_bodies_that_are_read_while_they_arrive_are_counted
+    server = serve(settings: { "request_buffering" => false }) do |env|
+      env["rack.input"].read
+      [200, { "Content-Length" => File.size(__FILE__).to_s }, File.open(__FILE__)]
+    end
+    answer = post(server, "x" * 100_000)
+    server.stop
+    received, sent = server.seat[69, 2]
+    assert_includes 100_000..100_200, received
+    assert_equal answer.bytesize, sent
+  end
+
+  def test_an_application_that_raises_counts_for_a_5xx
+    server = serve { |_| raise "no" }
+    get(server)
+    server.stop
+    assert_equal [0, 0, 0, 0, 1], server.seat[64, 5]
+  end
+
+  def test_a_proxy_on_a_unix_socket_says_when_the_request_came
+    directory = Dir.mktmpdir
+    server = serve(path: "#{directory}/socket") { |_| [200, {}, []] }
+    seconds = Process.clock_gettime(Process::CLOCK_REALTIME) - 100
+    get(server, "/", "X-Request-Start: t=#{format('%<seconds>.3f', seconds: seconds)}")
+    get(server, "/", "X-Request-Start: #{((seconds + 50) * 1000).floor}")
+    [seconds + 10_000, seconds - 10_000, "soon"].each { |moment| get(server, "/", "X-Request-Start: #{moment}") }
+    server.stop
+    count, sum = histogram(server, QUEUE)
+    assert_equal 5, count
+    assert_includes 150..200, sum / SECOND
+  ensure
+    FileUtils.remove_entry(directory)
+  end
+
+  def test_other_clients_do_not_say_when_a_request_came
+    server = serve { |_| [200, {}, []] }
+    get(server, "/", "X-Request-Start: #{Process.clock_gettime(Process::CLOCK_REALTIME) - 1_000}")
+    trusting = serve(settings: { "trusted_proxies" => ["127.0.0.1"] }) { |_| [200, {}, []] }
+    get(trusting, "/", "X-Request-Start: #{Process.clock_gettime(Process::CLOCK_REALTIME) - 1_000}")
+    [server, trusting].each(&:stop)
+    assert_operator histogram(server, QUEUE).last, :<, 500 * SECOND
+    assert_operator histogram(trusting, QUEUE).last, :>, 500 * SECOND
+  end
+
+  def test_requests_wait_for_those_that_are_served_before_them
+    server = serve { |_| [200, {}, [sleep(0.05).to_s]] }
+    clients = Array.new(3) { server.connect }
+    clients.each { |client| client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n") }
+    clients.each { |client| response(client) }
+    server.suspended { clients.each { |client| client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n") } }
+    clients.each { |client| response(client) }
+    server.stop
+    count, sum = histogram(server, QUEUE)
+    assert_equal 6, count
+    # Of those three that came at once one waited for one other, and one for two. The helper notes it when it looks first.
+    assert_operator sum, :>=, 2 * 50_000_000
+  end
+end
