@@ -1,6 +1,7 @@
 //! A server from its first boot to its last exit: reloads, upgrades, deaths, and what its user and its workers may do to it. One file per promise.
 
 mod boot;
+mod counts;
 mod daemon;
 mod deaths;
 mod in_place;

@@ -1,9 +1,11 @@
 //! Promise: `/livez`, `/readyz`, `/status` and `/metrics` are answered however busy the workers are, and `/readyz` fails
 //! before anything else does.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 use testkit::output::Mark;
-use testkit::process::{Watch, signal};
+use testkit::process::{Watch, run, signal};
 use testkit::{Builder, Connection, Endpoint, Gate, Request, Response, Server, procfs};
 
 const LISTEN: &str = "admin_listen File.join(ENV.fetch('TEST_DIR'), 'admin.sock')";
@@ -47,6 +49,21 @@ fn health_is_told_while_every_worker_is_busy() {
     assert!(metrics.contains("licorne_workers{state=\"busy\"} 1\n"), "{metrics}");
     assert_eq!(ask(&server, "/nowhere").status, 404);
     assert_eq!(gate.release(held).status, 200);
+    server.stop();
+}
+
+#[test]
+fn metrics_are_valid_for_promtool() {
+    let mut server = builder().workers(1).start();
+    assert_eq!(server.get("/").status, 200);
+    server.write("metrics", &ask(&server, "/metrics").text());
+    let mut promtool = Command::new("sh");
+    promtool.args(["-c", "promtool check metrics < \"$0\""]).arg(server.file("metrics"));
+    let finished = run(&mut promtool, testkit::patience());
+    let said = [finished.stdout.as_str(), &finished.stderr].concat();
+    // The old name of a counter, which stays for a release.
+    let old = "licorne_worker_busy_milliseconds_total use base unit \"seconds\" instead of \"milliseconds\"";
+    assert_eq!(said.trim(), old, "{finished:#?}");
     server.stop();
 }
 

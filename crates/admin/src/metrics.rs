@@ -30,7 +30,12 @@ pub(crate) fn text(status: &Value) -> String {
     for (name, field, kind, help) in [
         ("licorne_worker_requests_total", "requests", "counter", "Requests that this worker has answered."),
         ("licorne_worker_errors_total", "server_errors", "counter", "Responses of this worker with a status of 5xx."),
-        ("licorne_worker_busy_milliseconds_total", "busy_ms", "counter", "Time that this worker spent in requests."),
+        (
+            "licorne_worker_busy_milliseconds_total",
+            "busy_ms",
+            "counter",
+            "Deprecated: see licorne_request_service_seconds_sum.",
+        ),
         ("licorne_worker_connections", "connections", "gauge", "Connections that this worker holds."),
     ] {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -43,7 +48,37 @@ pub(crate) fn text(status: &Value) -> String {
             );
         }
     }
+    work(&mut text, &status["totals"]);
     text
+}
+
+/// What all workers have done, in base units.
+fn work(text: &mut String, totals: &Value) {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let name = "licorne_responses_total";
+    let _ = writeln!(text, "# HELP {name} Responses by the first digit of their status.\n# TYPE {name} counter");
+    for class in ["1xx", "2xx", "3xx", "4xx", "5xx"] {
+        let _ = writeln!(text, "{name}{{class=\"{class}\"}} {}", number(&totals["responses"][class]));
+    }
+    for (name, help, field) in [
+        ("licorne_requests_total", "Requests that were answered.", "requests"),
+        ("licorne_request_bytes_total", "Bytes of requests, heads included.", "received_bytes"),
+        ("licorne_response_bytes_total", "Bytes of responses, heads included.", "sent_bytes"),
+    ] {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}", number(&totals[field]));
+    }
+    for (name, help, times) in [
+        ("licorne_request_service_seconds", "How long requests were in the application.", &totals["service"]),
+        ("licorne_request_queue_seconds", "How long requests waited for a worker.", &totals["queue"]),
+    ] {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+        for below in times["below"].as_array().into_iter().flatten() {
+            let seconds = number(&below[0]) as f64 / 1e9;
+            let _ = writeln!(text, "{name}_bucket{{le=\"{seconds}\"}} {}", number(&below[1]));
+        }
+        let (count, sum) = (number(&times["count"]), times["sum_ms"].as_f64().unwrap_or(0.0) / 1e3);
+        let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +94,10 @@ mod tests {
                   "busy_ms": 40, "connections": 3 },
                 { "slot": 1, "generation": 3, "pid": 10, "state": "idle", "requests": 7 },
             ],
+            "totals": {
+                "requests": 12, "responses": { "2xx": 11, "5xx": 1 }, "received_bytes": 1_200, "sent_bytes": 34_000,
+                "service": { "count": 12, "sum_ms": 40.5, "below": [[16_384, 0], [32_768, 9]] },
+            },
         });
         let text = text(&status);
         for line in [
@@ -67,6 +106,14 @@ mod tests {
             "licorne_workers{state=\"booting\"} 0",
             "licorne_worker_requests_total{slot=\"1\",generation=\"3\",pid=\"10\"} 7",
             "licorne_worker_connections{slot=\"0\",generation=\"3\",pid=\"9\"} 3",
+            "licorne_responses_total{class=\"2xx\"} 11",
+            "licorne_responses_total{class=\"4xx\"} 0",
+            "licorne_requests_total 12",
+            "licorne_response_bytes_total 34000",
+            "licorne_request_service_seconds_bucket{le=\"0.000032768\"} 9",
+            "licorne_request_service_seconds_bucket{le=\"+Inf\"} 12",
+            "licorne_request_service_seconds_sum 0.0405",
+            "licorne_request_queue_seconds_count 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_none() {
+    fn values_in_other_forms_are_no_moment() {
         let others = [
             "",
             "t=",

@@ -65,6 +65,7 @@ fn table(status: &Value) -> String {
             trouble["slot"], trouble["failures"]
         ));
     }
+    text.push_str(&totals(&status["totals"]));
     text.push_str("worker  gen      pid  state      requests  errors  connections  request\n");
     for worker in status["workers"].as_array().into_iter().flatten() {
         let request = match worker["request"]["line"].as_str() {
@@ -81,6 +82,24 @@ fn table(status: &Value) -> String {
             text_of(&worker["server_errors"]),
             text_of(&worker["connections"]),
         ));
+    }
+    text
+}
+
+/// What all workers have done, those that are no more included.
+fn totals(totals: &Value) -> String {
+    let Some(requests) = totals["requests"].as_u64() else { return String::new() };
+    let classes = ["2xx", "3xx", "4xx", "5xx"].map(|class| format!("{class} {}", totals["responses"][class]));
+    let times = |name: &str| {
+        let times = &totals[name];
+        let shares = [("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms")];
+        let told = shares
+            .map(|(share, field)| times[field].as_f64().map_or_else(String::new, |ms| format!(" {share} {ms} ms")));
+        format!("{name}{}", told.concat())
+    };
+    let mut text = format!("{requests} requests: {}\n", classes.join(", "));
+    if requests > 0 {
+        text.push_str(&format!("{}, {}\n", times("service"), times("queue")));
     }
     text
 }
@@ -145,6 +164,10 @@ mod tests {
             "version": "0.1.0", "pid": 7, "phase": "serving", "generation": 2, "uptime_s": 61,
             "listeners": ["0.0.0.0:8080"], "roll": null,
             "troubles": [{ "slot": 1, "failures": 3, "next_try_ms": 1250 }],
+            "totals": {
+                "requests": 12, "responses": { "1xx": 0, "2xx": 11, "3xx": 0, "4xx": 0, "5xx": 1 },
+                "service": { "p50_ms": 1.5, "p95_ms": 20.25, "p99_ms": 31.0 }, "queue": { "p50_ms": 0.008 },
+            },
             "workers": [
                 { "slot": 0, "generation": 2, "pid": 9, "state": "busy", "requests": 5, "server_errors": 1,
                   "connections": 3, "request": { "line": "GET /slow", "age_ms": 1200 } },
@@ -154,6 +177,8 @@ mod tests {
             table(&status),
             "licorne 0.1.0 pid=7 serving generation=2 uptime=61s\nlistening on 0.0.0.0:8080\n\
              worker=1 failed 3 times in a row, next try in 1.2 s\n\
+             12 requests: 2xx 11, 3xx 0, 4xx 0, 5xx 1\n\
+             service p50 1.5 ms p95 20.25 ms p99 31 ms, queue p50 0.008 ms\n\
              worker  gen      pid  state      requests  errors  connections  request\n     \
              0    2        9  busy              5       1            3  GET /slow (1200 ms)\n"
         );

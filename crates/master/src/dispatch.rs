@@ -179,7 +179,7 @@ impl Master {
     /// worker finds its socket closed, and leaves before it has begun anything.
     fn give_up_unborn(&mut self, id: WorkerId) {
         let Some(&supervisor::Worker { slot, generation, .. }) = self.core.worker(id) else { return };
-        self.owners.forget_worker(id);
+        self.owners.children.remove_worker(id);
         let text = format!("worker={slot} gen={generation} is not awaited any more: it was not forked");
         self.owners.report.log.error(&text);
         let cause = self.owners.report.causes.note(text);

@@ -328,7 +328,7 @@ impl Master {
             FromMold::ForkFailed { slot, text } => match self.awaited_from(generation, SlotId(slot)) {
                 Some(worker) => {
                     let cause = self.worker_failed(worker, text);
-                    self.owners.forget_worker(worker);
+                    self.owners.children.remove_worker(worker);
                     self.event(Event::ForkFailed { worker, cause });
                 }
                 None => self.mold_talks(generation),
@@ -411,7 +411,7 @@ impl Master {
     fn worker_closed(&mut self, id: WorkerId) {
         match self.owners.children.worker(id).map(|worker| &worker.process) {
             Some(Process::Unborn { .. }) => {
-                self.owners.forget_worker(id);
+                self.owners.children.remove_worker(id);
                 self.event(Event::ForkFailed { worker: id, cause: CauseId::NONE });
             }
             Some(Process::Born(_) | Process::Killed(_)) => self.event(Event::WorkerUnreachable { worker: id }),
@@ -514,7 +514,7 @@ impl Master {
         }
         let in_request = children.is_in_request(id);
         let supervisor::Worker { slot, generation, .. } = known;
-        self.owners.forget_worker(id);
+        self.owners.children.remove_worker(id);
         let text = format!("worker={slot} ended while booting: {}", exited.ruby_inspect());
         let cause = self.note_of_booting(id, text);
         // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.

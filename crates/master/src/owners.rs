@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use supervisor::{Generation, Plan, Snapshot, Supervisor, WorkerId};
+use supervisor::{Generation, Plan, Snapshot, Supervisor};
 use sys::signals::{Delivered, Signal, Signals};
 use wire::ToMold;
 use wire::state::{self, State};
@@ -14,6 +14,7 @@ use wire::state::{self, State};
 use crate::admin::Admin;
 use crate::carried::{Number, bytes, path, paths};
 use crate::children::mold::{MoldStage, Starter};
+use crate::children::past;
 use crate::children::post_mortem::OomKills;
 use crate::children::registry::Children;
 use crate::children::seats::Seats;
@@ -109,10 +110,11 @@ impl Owners {
         children.load_molds(&handed.molds, &all, configured.last().or(start.last()).map(PathBuf::as_path))?;
         children.load_workers(&handed.workers, |id| supervisor.worker(id))?;
         children.oom_kills = OomKills::load(handed.oom_kills);
+        children.past = past::load(handed.requests, &handed.totals)?;
         let mut report = Report::begin();
         report.started_ns = handed.started_ns;
         report.log.set_forward(settings.custom_logger);
-        let service_manager = ServiceManager::load(&all, handed.requests, &report.log);
+        let service_manager = ServiceManager::load(&all, &report.log);
         let control = ControlServer::load(handed.control.as_ref(), handed.last_ticket, settings.user.clone())?;
         let config = Config::load(options, runtime, settings, anchors, pid_file);
         let owners = Self::of(signals, children, config, sockets, report);
@@ -146,13 +148,6 @@ impl Owners {
             if !sent {
                 Log::write(severity, &text);
             }
-        }
-    }
-
-    /// Frees the seat of a worker that is no more.
-    pub(crate) fn forget_worker(&mut self, id: WorkerId) {
-        if let Some(requests) = self.children.remove_worker(id) {
-            self.service_manager.past.add_requests(requests);
         }
     }
 
@@ -450,7 +445,8 @@ impl Owners {
             workers: children.save_workers(supervisor.workers(), number)?,
             signals: unheard.iter().map(|signal| signal.name().to_string()).collect(),
             oom_kills: children.oom_kills.save(),
-            requests: self.service_manager.past.requests(),
+            requests: children.past.requests,
+            totals: past::save(&children.past),
             decisions,
         })
     }

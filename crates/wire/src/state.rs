@@ -66,8 +66,37 @@ pub struct State<D> {
     /// Requests served by workers that are no more.
     #[serde(default)]
     pub requests: u64,
+    /// What else those workers have done.
+    #[serde(default)]
+    pub totals: Totals,
     /// What the decisions depend on.
     pub decisions: D,
+}
+
+/// What workers have done that are no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Time in requests.
+    pub busy_ns: u64,
+    /// Responses by the first digit of their status, 1xx to 5xx.
+    pub responses: [u64; 5],
+    /// Bytes of requests.
+    pub received_bytes: u64,
+    /// Bytes of responses.
+    pub sent_bytes: u64,
+    /// How long requests were in the application.
+    pub service: Durations,
+    /// How long requests waited before that.
+    pub queue: Durations,
+}
+
+/// Durations, counted in the buckets of `scoreboard::histogram`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durations {
+    /// The buckets that are not empty: number and count.
+    pub buckets: Vec<(usize, u64)>,
+    /// All durations together.
+    pub sum_ns: u64,
 }
 
 /// How to execute the program before this one again.

@@ -25,6 +25,8 @@ pub enum Error {
     NoChild(u32),
     #[error("a worker without a seat")]
     NoSeat,
+    #[error("a histogram with other buckets")]
+    OtherBuckets,
     #[error("a worker about which nothing is decided")]
     Undecided,
     #[error(transparent)]

@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod hearing;
 pub(crate) mod link;
 pub(crate) mod mold;
+pub(crate) mod past;
 pub(crate) mod post_mortem;
 pub(crate) mod registry;
 pub(crate) mod seats;

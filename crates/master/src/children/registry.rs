@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
+use scoreboard::Totals;
 use supervisor::{Generation, SlotId, WorkerId};
 use sys::channel::Channel;
 use sys::process::Exited;
@@ -49,6 +50,8 @@ pub(crate) struct Children {
     molds: BTreeMap<Generation, Mold>,
     workers: BTreeMap<WorkerId, Worker>,
     pub(crate) seats: Seats,
+    /// What workers have done that are no more.
+    pub(crate) past: Totals,
     pub(crate) oom_kills: OomKills,
 }
 
@@ -56,7 +59,7 @@ impl Children {
     /// None yet.
     pub(crate) fn none(seats: Seats) -> Self {
         let (known, molds, workers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { known, molds, workers, seats, oom_kills: OomKills::now() }
+        Self { known, molds, workers, seats, past: Totals::default(), oom_kills: OomKills::now() }
     }
 
     /// What this process is, if it is a known child.
@@ -237,11 +240,18 @@ impl Children {
         }
     }
 
-    /// A worker was reaped, or never came to be: frees its seat. Returns how many requests it has served.
-    pub(crate) fn remove_worker(&mut self, id: WorkerId) -> Option<u64> {
-        let requests = self.seats.free(&self.workers.remove(&id)?.seat);
+    /// A worker was reaped, or never came to be: frees its seat, and keeps what it has done.
+    pub(crate) fn remove_worker(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        self.past.add(&self.seats.free(&worker.seat));
         self.leave_former_seats();
-        Some(requests)
+    }
+
+    /// What all workers have done, those that are no more included.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = self.past.clone();
+        self.workers.values().for_each(|worker| totals.add(&Totals::of(worker.seat.look())));
+        totals
     }
 
     /// The seats of a program before this one are let go with its last mold and worker.
@@ -411,7 +421,9 @@ mod tests {
         assert_eq!(children.forget(pid), Some(Who::Worker(id)));
         children.seat(id).unwrap().begin_request(1, b"GET", b"/");
         children.seat(id).unwrap().end_request(2, scoreboard::State::Idle);
-        assert_eq!(children.remove_worker(id), Some(1), "requests are not lost with the worker");
+        assert_eq!(children.totals().requests, 1);
+        children.remove_worker(id);
+        assert_eq!((children.past.requests, children.totals().requests), (1, 1), "they are not lost with the worker");
         let next = children.seats.take(slot, generation, Layout::Pages).unwrap();
         assert_eq!(next.number(), number, "it is free again");
     }

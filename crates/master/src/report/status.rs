@@ -1,11 +1,13 @@
 //! The state of the server as JSON, for `licorne status`.
 
+use scoreboard::Totals;
 use serde_json::{Value, json};
 use supervisor::{Phase, Supervisor, WorkerState};
 
 use crate::children::registry::Children;
 use crate::children::worker::Worker;
 use crate::report::owner::Report;
+use crate::report::work;
 use crate::sockets::bound::Listeners;
 
 /// What the state is read from.
@@ -23,8 +25,8 @@ impl Status<'_> {
     /// `listeners` (names), `release` (`directory`, `revision` or null, `warning` when `current` leads elsewhere, or null;
     /// null without a mold), `last_reload` (`generation`, `age_s`, `failure` or null; null when there was none), `roll`
     /// (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`), `troubles` (slots
-    /// whose workers do not boot: `slot`, `failures` in a row, `next_try_ms`) and `workers` (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, and `request` with
-    /// `line` and `age_ms` while one is served).
+    /// whose workers do not boot: `slot`, `failures` in a row, `next_try_ms`) and `workers` (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, `request` with
+    /// `line` and `age_ms` while one is served, and what [`work::of_worker`] tells), and `totals` ([`work::of_all`]).
     pub(crate) fn to_json(&self) -> Value {
         let now = sys::clock::monotonic_ns();
         let current = self.supervisor.generation();
@@ -56,6 +58,7 @@ impl Status<'_> {
             "molds": molds,
             "troubles": self.supervisor.troubles().map(trouble).collect::<Vec<_>>(),
             "workers": workers,
+            "totals": work::of_all(&self.children.totals()),
         })
     }
 
@@ -84,7 +87,7 @@ impl Status<'_> {
             WorkerState::Retiring { .. } => "retiring",
             WorkerState::Abandoned { .. } | WorkerState::Quitting { .. } | WorkerState::Killed { .. } => "leaving",
         };
-        json!({
+        let mut told = json!({
             "slot": worker.slot.0,
             "generation": worker.generation.0,
             "pid": self.children.worker(id).and_then(Worker::pid),
@@ -94,6 +97,10 @@ impl Status<'_> {
             "server_errors": seat.map_or(0, |seat| seat.server_errors()),
             "connections": seat.map_or(0, |seat| seat.connections()),
             "request": request,
-        })
+        });
+        if let (Some(seat), Some(told)) = (seat, told.as_object_mut()) {
+            told.extend(work::of_worker(&Totals::of(seat)));
+        }
+        told
     }
 }

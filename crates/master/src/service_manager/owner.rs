@@ -75,11 +75,10 @@ impl ServiceManager {
         }
     }
 
-    /// The manager of the program before this one, which has stored its `sockets` there, and counted these requests.
-    pub(crate) fn load(sockets: &Listeners, requests: u64, log: &Log) -> Self {
+    /// The manager of the program before this one, which has stored its `sockets` there.
+    pub(crate) fn load(sockets: &Listeners, log: &Log) -> Self {
         let mut manager = Self::from_environment(false, log);
         manager.store.stored_already(sockets);
-        manager.past.add_requests(requests);
         manager
     }
 

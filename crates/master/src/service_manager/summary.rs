@@ -9,8 +9,6 @@ use crate::children::registry::Children;
 /// What has happened and is told of.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
-    /// Requests served by workers that are no more.
-    requests: u64,
     /// Why the last reload failed, if it did.
     reload_failure: Option<String>,
     /// Why the first boot failed, if it did.
@@ -18,16 +16,6 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// Adds what a worker that is no more has served.
-    pub(crate) fn add_requests(&mut self, count: u64) {
-        self.requests = self.requests.saturating_add(count);
-    }
-
-    /// What workers that are no more have served.
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests
-    }
-
     /// Remembers how a reload ended, if that is what this fact tells.
     pub(crate) fn note(&mut self, fact: Fact, causes: &Causes) {
         match fact {
@@ -70,7 +58,7 @@ impl Present<'_> {
             return failure.clone();
         }
         let (mut serving, mut busy) = (0, 0);
-        let mut requests = past.requests;
+        let mut requests = self.children.past.requests;
         for (id, worker) in self.supervisor.workers() {
             let seat = self.children.seat(id);
             requests = requests.saturating_add(seat.map_or(0, |seat| seat.requests()));

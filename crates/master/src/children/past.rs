@@ -1,0 +1,61 @@
+//! What workers have done that are no more: it survives them, reloads, and an upgrade in place.
+
+use scoreboard::Totals;
+use scoreboard::histogram::Counts;
+use wire::state::{self, Durations};
+
+use crate::children::error::Error;
+
+/// What the next program is told, but for the number of requests.
+pub(crate) fn save(totals: &Totals) -> state::Totals {
+    let durations = |counts: &Counts| Durations { buckets: counts.told().collect(), sum_ns: counts.sum_ns() };
+    state::Totals {
+        busy_ns: totals.busy_ns,
+        responses: totals.responses,
+        received_bytes: totals.received_bytes,
+        sent_bytes: totals.sent_bytes,
+        service: durations(&totals.service),
+        queue: durations(&totals.queue),
+    }
+}
+
+/// What the program before this one has told, and the number of requests.
+///
+/// # Errors
+/// Its histograms have other buckets.
+pub(crate) fn load(requests: u64, told: &state::Totals) -> Result<Totals, Error> {
+    let counts = |durations: &Durations| {
+        let counts = Counts::heard(durations.buckets.iter().copied(), durations.sum_ns);
+        counts.ok_or(Error::OtherBuckets)
+    };
+    Ok(Totals {
+        requests,
+        busy_ns: told.busy_ns,
+        responses: told.responses,
+        received_bytes: told.received_bytes,
+        sent_bytes: told.sent_bytes,
+        service: counts(&told.service)?,
+        queue: counts(&told.queue)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_survive_the_way_through_the_state() {
+        let totals = Totals {
+            requests: 5,
+            busy_ns: 6,
+            responses: [0, 4, 0, 0, 1],
+            received_bytes: 700,
+            sent_bytes: 80_000,
+            service: Counts::heard([(0, 2), (17, 3)], 9_000_000).unwrap(),
+            queue: Counts::default(),
+        };
+        assert_eq!(load(5, &save(&totals)).unwrap(), totals);
+        let foreign = Durations { buckets: vec![(9_999, 1)], sum_ns: 0 };
+        assert!(load(0, &state::Totals { queue: foreign, ..state::Totals::default() }).is_err());
+    }
+}

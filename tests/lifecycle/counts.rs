@@ -1,0 +1,70 @@
+//! Promise: what the workers have done is counted once, and told in status, whatever becomes of the workers and of the
+//! master's program.
+
+use rustix::process::Signal;
+use serde_json::Value;
+use testkit::process::signal;
+use testkit::{App, Request, Server};
+
+const APP: &str = r#"
+run lambda { |env|
+  raise "no" if env["PATH_INFO"] == "/raise"
+  [Integer(env["PATH_INFO"][1..]), {}, ["0123456789"]]
+}
+"#;
+
+/// What status tells of all workers.
+#[track_caller]
+fn totals(server: &Server) -> Value {
+    let finished = server.ctl(["status", "--json"]);
+    let mut status: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    status["totals"].take()
+}
+
+/// A count, once it is this: a worker notes a response when its client has it already.
+#[track_caller]
+fn wait_for_requests(server: &Server, count: u64) -> Value {
+    server.eventually(&format!("{count} requests"), || {
+        let totals = totals(server);
+        let times = [&totals["service"]["count"], &totals["queue"]["count"]];
+        (totals["requests"] == count && times.iter().all(|times| **times == count)).then_some(totals)
+    })
+}
+
+#[test]
+fn counts_survive_a_death_a_reload_and_an_upgrade_in_place() {
+    let mut server = Server::builder().app(App::rackup(APP)).workers(2).config("upgrade :in_place").start();
+    for path in ["/200", "/204", "/302", "/404", "/raise"] {
+        server.get(path);
+    }
+    let before = wait_for_requests(&server, 5);
+    assert_eq!(before["responses"], serde_json::json!({ "1xx": 0, "2xx": 2, "3xx": 1, "4xx": 1, "5xx": 1 }));
+    assert!(before["received_bytes"].as_u64() > Some(100) && before["sent_bytes"].as_u64() > Some(200), "{before:#}");
+    assert!(before["service"]["p99_ms"].is_f64() && before["queue"]["p50_ms"].is_f64(), "{before:#}");
+
+    for worker in server.workers() {
+        let mark = server.mark();
+        signal(worker.pid, Signal::KILL).expect("it lives");
+        server.wait_for(mark, &format!("worker={} ready", worker.number));
+    }
+    assert_eq!(wait_for_requests(&server, 5), before, "the workers are others");
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    assert_eq!(server.ctl(["upgrade", "--wait"]).code(), 0);
+    assert_eq!(wait_for_requests(&server, 5), before, "the program is another");
+    server.get("/200");
+    assert_eq!(wait_for_requests(&server, 6)["responses"]["2xx"], 3);
+    server.stop();
+}
+
+#[test]
+fn the_queue_time_is_that_of_a_proxy_that_is_believed() {
+    let config = "trusted_proxies '127.0.0.1'";
+    let mut server = Server::builder().app(App::rackup(APP)).workers(1).config(config).start();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later than 1970");
+    let start = format!("t={:.3}", now.as_secs_f64() - 20.0);
+    server.request(Request::get("/200").field("X-Request-Start", &start).close());
+    let queue = wait_for_requests(&server, 1)["queue"].take();
+    assert!(queue["p50_ms"].as_f64() > Some(17_000.0), "{queue:#}");
+    assert!(queue["sum_ms"].as_f64() >= Some(19_999.0), "{queue:#}");
+    server.stop();
+}
