@@ -4,7 +4,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::process::signal;
-use testkit::{App, Request, Server};
+use testkit::{App, Connection, Gate, Request, Server};
 
 const APP: &str = r#"
 run lambda { |env|
@@ -53,6 +53,27 @@ fn counts_survive_a_death_a_reload_and_an_upgrade_in_place() {
     assert_eq!(wait_for_requests(&server, 5), before, "the program is another");
     server.get("/200");
     assert_eq!(wait_for_requests(&server, 6)["responses"]["2xx"], 3);
+    server.stop();
+}
+
+#[test]
+fn connections_that_wait_for_a_worker_are_told_for_each_listener() {
+    let mut server = Server::builder().workers(1).unix_listeners(1).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    let waiting: Vec<Connection> = [0, 1, 1]
+        .map(|listener| Connection::connect(&server.endpoints()[listener], testkit::patience()).expect("there is room"))
+        .into();
+    let backlogs = |server: &Server| -> Vec<Value> {
+        let status: Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+        status["backlogs"].as_array().expect("a list").clone()
+    };
+    let told = backlogs(&server);
+    assert_eq!(told.iter().map(|told| told["waiting"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2)], "{told:#?}");
+    assert!(told.iter().all(|told| told["limit"].as_u64() > Some(1)), "{told:#?}");
+    assert_eq!(gate.release(held).status, 200);
+    server.eventually("an empty backlog", || backlogs(&server).iter().all(|told| told["waiting"] == 0).then_some(()));
+    drop(waiting);
     server.stop();
 }
 

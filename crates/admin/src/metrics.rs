@@ -48,8 +48,29 @@ pub(crate) fn text(status: &Value) -> String {
             );
         }
     }
+    backlogs(&mut text, &status["backlogs"]);
     work(&mut text, &status["totals"]);
     text
+}
+
+/// What waits in each listener.
+fn backlogs(text: &mut String, backlogs: &Value) {
+    for (name, help, field) in [
+        ("licorne_backlog_connections", "Connections that wait to be accepted, by listener.", "waiting"),
+        ("licorne_backlog_limit_connections", "How many connections may wait, by listener.", "limit"),
+    ] {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for backlog in backlogs.as_array().into_iter().flatten() {
+            if let (Some(listener), Some(count)) = (backlog["listener"].as_str(), backlog[field].as_u64()) {
+                let _ = writeln!(text, "{name}{{listener=\"{}\"}} {count}", label(listener));
+            }
+        }
+    }
+}
+
+/// A value of a label, with what has a meaning there escaped.
+fn label(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// What all workers have done, in base units.
@@ -94,6 +115,10 @@ mod tests {
                   "busy_ms": 40, "connections": 3 },
                 { "slot": 1, "generation": 3, "pid": 10, "state": "idle", "requests": 7 },
             ],
+            "backlogs": [
+                { "listener": "0.0.0.0:80", "waiting": 3, "limit": 1024 },
+                { "listener": "/a \"b\"\\\n", "waiting": 0, "limit": null },
+            ],
             "totals": {
                 "requests": 12, "responses": { "2xx": 11, "5xx": 1 }, "received_bytes": 1_200, "sent_bytes": 34_000,
                 "service": { "count": 12, "sum_ms": 40.5, "below": [[16_384, 0], [32_768, 9]] },
@@ -108,6 +133,9 @@ mod tests {
             "licorne_worker_connections{slot=\"0\",generation=\"3\",pid=\"9\"} 3",
             "licorne_responses_total{class=\"2xx\"} 11",
             "licorne_responses_total{class=\"4xx\"} 0",
+            "licorne_backlog_connections{listener=\"0.0.0.0:80\"} 3",
+            "licorne_backlog_limit_connections{listener=\"0.0.0.0:80\"} 1024",
+            r#"licorne_backlog_connections{listener="/a \"b\"\\\n"} 0"#,
             "licorne_requests_total 12",
             "licorne_response_bytes_total 34000",
             "licorne_request_service_seconds_bucket{le=\"0.000032768\"} 9",

@@ -65,6 +65,12 @@ fn table(status: &Value) -> String {
             trouble["slot"], trouble["failures"]
         ));
     }
+    for backlog in status["backlogs"].as_array().into_iter().flatten() {
+        if let Some(waiting) = backlog["waiting"].as_u64().filter(|waiting| *waiting > 0) {
+            let (limit, listener) = (&backlog["limit"], text_of(&backlog["listener"]));
+            text.push_str(&format!("{waiting} connections of at most {limit} wait at {listener}\n"));
+        }
+    }
     text.push_str(&totals(&status["totals"]));
     text.push_str("worker  gen      pid  state      requests  errors  connections  request\n");
     for worker in status["workers"].as_array().into_iter().flatten() {
@@ -164,6 +170,7 @@ mod tests {
             "version": "0.1.0", "pid": 7, "phase": "serving", "generation": 2, "uptime_s": 61,
             "listeners": ["0.0.0.0:8080"], "roll": null,
             "troubles": [{ "slot": 1, "failures": 3, "next_try_ms": 1250 }],
+            "backlogs": [{ "listener": "0.0.0.0:8080", "waiting": 3, "limit": 1024 }, { "waiting": 0 }],
             "totals": {
                 "requests": 12, "responses": { "1xx": 0, "2xx": 11, "3xx": 0, "4xx": 0, "5xx": 1 },
                 "service": { "p50_ms": 1.5, "p95_ms": 20.25, "p99_ms": 31.0 }, "queue": { "p50_ms": 0.008 },
@@ -177,6 +184,7 @@ mod tests {
             table(&status),
             "licorne 0.1.0 pid=7 serving generation=2 uptime=61s\nlistening on 0.0.0.0:8080\n\
              worker=1 failed 3 times in a row, next try in 1.2 s\n\
+             3 connections of at most 1024 wait at 0.0.0.0:8080\n\
              12 requests: 2xx 11, 3xx 0, 4xx 0, 5xx 1\n\
              service p50 1.5 ms p95 20.25 ms p99 31 ms, queue p50 0.008 ms\n\
              worker  gen      pid  state      requests  errors  connections  request\n     \

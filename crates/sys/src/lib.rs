@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod accept_gate;
+pub mod backlog;
 pub mod channel;
 pub mod claims;
 pub mod clock;

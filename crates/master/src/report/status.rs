@@ -1,5 +1,8 @@
 //! The state of the server as JSON, for `licorne status`.
 
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
 use scoreboard::Totals;
 use serde_json::{Value, json};
 use supervisor::{Phase, Supervisor, WorkerState};
@@ -8,7 +11,7 @@ use crate::children::registry::Children;
 use crate::children::worker::Worker;
 use crate::report::owner::Report;
 use crate::report::work;
-use crate::sockets::bound::Listeners;
+use crate::sockets::bound::{Bound, Listeners};
 
 /// What the state is read from.
 pub(crate) struct Status<'a> {
@@ -22,7 +25,8 @@ pub(crate) struct Status<'a> {
 
 impl Status<'_> {
     /// Shape: `pid`, `version`, `phase` (`winched` after SIGWINCH), `generation`, `worker_processes`, `ready`, `uptime_s`,
-    /// `listeners` (names), `release` (`directory`, `revision` or null, `warning` when `current` leads elsewhere, or null;
+    /// `listeners` (names), `backlogs` (of each `listener`: how many connections are `waiting` to be accepted, and the
+    /// `limit`; null where the kernel does not tell), `release` (`directory`, `revision` or null, `warning` when `current` leads elsewhere, or null;
     /// null without a mold), `last_reload` (`generation`, `age_s`, `failure` or null; null when there was none), `roll`
     /// (`done` of `total`, or null), `successor` (pid or null), `molds` (`generation`, `pid`), `troubles` (slots
     /// whose workers do not boot: `slot`, `failures` in a row, `next_try_ms`) and `workers` (`slot`, `generation`, `pid`, `state`, `requests`, `busy_ms`, `server_errors`, `connections`, `request` with
@@ -51,6 +55,7 @@ impl Status<'_> {
             "worker_processes": self.supervisor.worker_processes(),
             "uptime_s": now.saturating_sub(self.report.started_ns) / 1_000_000_000,
             "listeners": self.listeners.iter().map(|bound| bound.socket.name()).collect::<Vec<_>>(),
+            "backlogs": self.listeners.iter().map(backlog).collect::<Vec<_>>(),
             "release": current.and_then(|generation| self.children.mold(generation)).map(|mold| mold.release.status()),
             "last_reload": self.report.last_reload.as_ref().map(|last| last.status(now)),
             "roll": self.supervisor.roll_progress().map(|(done, total)| json!({ "done": done, "total": total })),
@@ -103,4 +108,11 @@ impl Status<'_> {
         }
         told
     }
+}
+
+/// What waits in a listener, as the kernel tells it now.
+fn backlog(bound: &Rc<Bound>) -> Value {
+    let backlog = sys::backlog::of(bound.socket.as_fd());
+    let (waiting, limit) = (backlog.map(|backlog| backlog.waiting), backlog.map(|backlog| backlog.limit));
+    json!({ "listener": bound.socket.name(), "waiting": waiting, "limit": limit })
 }
