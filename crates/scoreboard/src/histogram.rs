@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_worker_invents_does_not_make_sums_wrap() {
+    fn invented_counts_do_not_make_sums_wrap() {
         let mut sum = Counts::heard([(3, u64::MAX), (4, 1)], u64::MAX).unwrap();
         sum.add(&counts([20_000, 1_000]));
         assert_eq!((sum.total(), sum.sum_ns()), (u64::MAX, u64::MAX));

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_socket_has_no_backlog() {
+    fn a_file_has_no_backlog() {
         assert_eq!(of(std::fs::File::open("/dev/null").unwrap().as_fd()), None);
         assert_eq!(queue(&[0; 40], 0), None);
         assert_eq!(queue(&[], 7), None);
