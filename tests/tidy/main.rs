@@ -16,7 +16,7 @@ use testkit::program::repository;
 use drawing::Uses;
 
 /// Crates that do no I/O.
-const CORES: &[&str] = &["http1", "wire", "scoreboard", "directives", "supervisor", "herder"];
+const CORES: &[&str] = &["http1", "wire", "scoreboard", "facts", "directives", "supervisor", "herder"];
 
 /// Crates whose modules ARCHITECTURE.md draws.
 const DRAWN: &[&str] = &["licorne", "herd", "admin", "master", "supervisor", "reactor", "http1", "licorne_ext"];
@@ -24,9 +24,14 @@ const DRAWN: &[&str] = &["licorne", "herd", "admin", "master", "supervisor", "re
 /// A struct with more fields is several things.
 const MOST_FIELDS: usize = 14;
 
-/// Records of what lies outside, with a field for each part of that: the head of a request, and the state file, which
-/// programs before this one read.
-const RECORDS: &[&str] = &["crates/http1/src/request/head.rs: Head", "crates/wire/src/state.rs: State"];
+/// Records of what lies outside, with a field for each part of that: the head of a request, the state file, which programs
+/// before this one read, and the status, which users' programs read.
+const RECORDS: &[&str] = &[
+    "crates/facts/src/process.rs: Worker",
+    "crates/facts/src/status.rs: Status",
+    "crates/http1/src/request/head.rs: Head",
+    "crates/wire/src/state.rs: State",
+];
 
 /// Files longer than this are split.
 const MOST_LINES: usize = 600;

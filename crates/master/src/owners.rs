@@ -32,7 +32,7 @@ use crate::error::Error;
 use crate::log::files;
 use crate::log::lines::Log;
 use crate::report::owner::Report;
-use crate::report::status::Status;
+use crate::report::status::Sources;
 use crate::service_manager::owner::ServiceManager;
 use crate::service_manager::summary::Present;
 use crate::signals::wait_unless_stopped;
@@ -156,11 +156,14 @@ impl Owners {
         self.sockets.present(self.children.molds().map(|(_, mold)| &mold.listeners))
     }
 
-    /// The state of the server as JSON.
+    /// The state of the server.
     pub(crate) fn status(&self, supervisor: &Supervisor) -> Answer {
-        let Self { children, sockets, report, upgrade, .. } = self;
+        let Self { children, sockets, report, upgrade, service_manager, .. } = self;
         let (listeners, successor) = (&sockets.listeners, upgrade.successor.pid());
-        Answer::Status(Status { supervisor, children, listeners, report, successor }.to_json())
+        let summary = Present { supervisor, children, successor }.summary(&service_manager.past);
+        let status = Sources { supervisor, children, listeners, report, successor, summary }.status();
+        // Nothing in it is a thing that JSON has no word for.
+        Answer::Status(serde_json::to_value(status).unwrap_or_default())
     }
 
     /// Tells the service manager what has changed.

@@ -8,6 +8,33 @@ pub fn monotonic_ns() -> u64 {
     t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
 }
 
+/// A moment on both clocks, so that those of the one can be told by the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    monotonic_ns: u64,
+    unix_ns: u64,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn now() -> Self {
+        let wall = clock_gettime(ClockId::Realtime);
+        let unix_ns = wall.tv_sec.cast_unsigned() * 1_000_000_000 + wall.tv_nsec.cast_unsigned();
+        Self { monotonic_ns: monotonic_ns(), unix_ns }
+    }
+
+    /// By `CLOCK_MONOTONIC`, in nanoseconds.
+    pub fn monotonic_ns(self) -> u64 {
+        self.monotonic_ns
+    }
+
+    /// When the monotonic clock stood at `at_ns`, in seconds of Unix time, to the millisecond.
+    pub fn unix_s(self, at_ns: u64) -> f64 {
+        let unix_ns = (self.unix_ns + at_ns).saturating_sub(self.monotonic_ns);
+        (unix_ns / 1_000_000) as f64 / 1e3
+    }
+}
+
 /// Local time as Ruby's Logger writes it, `2026-11-21T19:07:36.281788`, without a zone. See localtime_r(3).
 pub fn local_timestamp() -> String {
     let now = clock_gettime(ClockId::Realtime);
@@ -26,4 +53,19 @@ pub fn local_timestamp() -> String {
         tm.tm_sec,
         now.tv_nsec / 1000
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_of_the_monotonic_clock_are_told_in_unix_time() {
+        let now = Moment { monotonic_ns: 60_000_000_000, unix_ns: 1_764_363_000_123_456_789 };
+        assert_eq!(now.unix_s(60_000_000_000), 1_764_363_000.123);
+        assert_eq!(now.unix_s(0), 1_764_362_940.123);
+        assert_eq!(now.unix_s(61_000_000_000), 1_764_363_001.123);
+        let early = Moment { monotonic_ns: u64::MAX / 2, unix_ns: 5 };
+        assert_eq!(early.unix_s(0), 0.0, "a wall clock that stands before the boot");
+    }
 }

@@ -200,6 +200,9 @@ pub struct Worker {
     pub page: Option<i32>,
     /// Whether it has reported ready.
     pub ready: bool,
+    /// When, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_ns: Option<u64>,
     /// A signal that it gets when its process id is known, by name.
     pub waiting: Option<String>,
 }

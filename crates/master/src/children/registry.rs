@@ -22,7 +22,7 @@ use crate::children::mold::{Mold, MoldStage};
 use crate::children::post_mortem::{self, OomKills};
 use crate::children::seats::{Layout, Seats};
 use crate::children::spawn;
-use crate::children::worker::{Process, Worker, WorkerStage};
+use crate::children::worker::{Process, Worker};
 use crate::config::owner::Boot;
 use crate::log::lines::Log;
 use crate::signals;
@@ -216,7 +216,7 @@ impl Children {
             return Err(error);
         }
         let process = Process::Unborn { waiting: None };
-        self.add_worker(id, Worker { process, link, seat, stage: WorkerStage::Booting });
+        self.add_worker(id, Worker::booting(process, link, seat));
         Ok(())
     }
 
@@ -404,7 +404,7 @@ mod tests {
         let seat = children.seats.take(slot, generation, Layout::Pages).unwrap();
         let number = seat.number();
         let process = Process::Unborn { waiting: None };
-        children.add_worker(id, Worker { process, link: Link::closed(), seat, stage: WorkerStage::Booting });
+        children.add_worker(id, Worker::booting(process, Link::closed(), seat));
         assert_eq!(children.seat(id).unwrap().generation(), 1);
         assert_ne!(children.seats.take(slot, generation, Layout::Pages).unwrap().number(), number, "it is taken");
 

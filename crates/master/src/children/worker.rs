@@ -18,6 +18,8 @@ pub(crate) struct Worker {
     pub(crate) link: Link<FromWorker, ToWorker>,
     pub(crate) seat: Seat,
     pub(crate) stage: WorkerStage,
+    /// When it was heard to be ready (CLOCK_MONOTONIC, ns).
+    ready_ns: Option<u64>,
 }
 
 /// How far a worker has come, as far as it has said.
@@ -48,6 +50,11 @@ pub(crate) enum Process {
 }
 
 impl Worker {
+    /// One that boots.
+    pub(crate) fn booting(process: Process, link: Link<FromWorker, ToWorker>, seat: Seat) -> Self {
+        Self { process, link, seat, stage: WorkerStage::Booting, ready_ns: None }
+    }
+
     /// Its process id, once it is known.
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.process {
@@ -63,7 +70,10 @@ impl Worker {
         let boots = !unborn && self.stage == WorkerStage::Booting;
         match message {
             FromWorker::Forked => return unborn,
-            FromWorker::Ready if boots => self.stage = WorkerStage::Ready,
+            FromWorker::Ready if boots => {
+                self.stage = WorkerStage::Ready;
+                self.ready_ns = Some(sys::clock::monotonic_ns());
+            }
             FromWorker::Failed { .. } if boots => self.stage = WorkerStage::Failed,
             FromWorker::Ready | FromWorker::Failed { .. } => return false,
             // It says so as often as it is told to.
@@ -75,6 +85,11 @@ impl Worker {
     /// Whether it has reported ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.stage == WorkerStage::Ready
+    }
+
+    /// When it was heard to be ready (CLOCK_MONOTONIC, ns), if it was, and if this is known.
+    pub(crate) fn ready_ns(&self) -> Option<u64> {
+        self.ready_ns
     }
 
     /// Whether the master has killed it.
@@ -124,6 +139,7 @@ impl Worker {
             seat: self.seat.number(),
             page: self.seat.page().map(&mut *number).transpose()?,
             ready: self.is_ready(),
+            ready_ns: self.ready_ns,
             waiting: match self.process {
                 Process::Unborn { waiting } => waiting.map(|signal| signal.name().to_string()),
                 Process::Born(_) | Process::Killed(_) | Process::Gone(_) => None,
@@ -144,7 +160,7 @@ impl Worker {
             None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },
         };
         let stage = if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting };
-        Ok(Self { process, link: Link::load(worker.control)?, seat, stage })
+        Ok(Self { process, link: Link::load(worker.control)?, seat, stage, ready_ns: worker.ready_ns })
     }
 }
 
@@ -156,7 +172,7 @@ mod tests {
     #[test]
     fn a_worker_says_each_thing_in_its_time() {
         let worker =
-            |process, stage| Worker { process, link: Link::closed(), seat: Seat::with_page(0).unwrap(), stage };
+            |process, stage| Worker { stage, ..Worker::booting(process, Link::closed(), Seat::with_page(0).unwrap()) };
         let everything =
             [FromWorker::Ready, FromWorker::Failed { text: String::new() }, FromWorker::Forked, FromWorker::Leaving];
         let unborn = || Process::Unborn { waiting: None };
@@ -170,5 +186,6 @@ mod tests {
         let mut once = worker(Process::Gone(7), booting);
         assert!(once.accept(&FromWorker::Ready));
         assert_eq!((once.stage, once.accept(&FromWorker::Ready)), (ready, false));
+        assert!(once.ready_ns().is_some());
     }
 }

@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
 use sys::user::User;
 
 /// No revision is longer: SHA-256 in hexadecimal has 64 digits, `git describe` some words.
@@ -49,9 +48,13 @@ impl Release {
         Some(format!("{link} leads to {there}, but {} serves", self.directory.display()))
     }
 
-    /// The release as `licorne status` has it.
-    pub(crate) fn status(&self) -> Value {
-        json!({ "directory": self.directory.to_string_lossy(), "revision": self.revision, "warning": self.warning() })
+    /// The release as the status tells it.
+    pub(crate) fn told(&self) -> facts::Release {
+        facts::Release {
+            directory: self.directory.to_string_lossy().into_owned(),
+            revision: self.revision.clone(),
+            warning: self.warning(),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! How the last reload went.
 
-use serde_json::{Value, json};
 use supervisor::Generation;
 
 /// How a reload went.
@@ -18,9 +17,12 @@ impl LastReload {
         Self { generation, ended_ns: sys::clock::monotonic_ns(), failure: failure.map(str::to_string) }
     }
 
-    /// As `licorne status` has it.
-    pub(crate) fn status(&self, now_ns: u64) -> Value {
-        let age_s = now_ns.saturating_sub(self.ended_ns) / 1_000_000_000;
-        json!({ "generation": self.generation.0, "age_s": age_s, "failure": self.failure })
+    /// As the status tells it.
+    pub(crate) fn told(&self, now_ns: u64) -> facts::LastReload {
+        facts::LastReload {
+            generation: self.generation.0,
+            age_s: now_ns.saturating_sub(self.ended_ns) / 1_000_000_000,
+            failure: self.failure.clone(),
+        }
     }
 }

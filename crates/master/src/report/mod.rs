@@ -4,4 +4,4 @@ pub(crate) mod facts;
 pub(crate) mod last_reload;
 pub(crate) mod owner;
 pub(crate) mod status;
-pub(crate) mod work;
+pub(crate) mod workers;

@@ -1,0 +1,30 @@
+//! What the master tells of the server: the status, and the deaths, field by field.
+//!
+//! One set of facts: the master writes it; `licorne status`, the admin process and its metrics read it. It crosses
+//! versions: a field that is not known is ignored, one that is missing has its default, and a word that is not known reads
+//! as `unknown`. A field never changes its meaning: then [`SCHEMA`] grows. docs/status.md and docs/status.schema.json are
+//! printed from here.
+//!
+//! This crate measures nothing and takes no time.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod death;
+mod process;
+mod reload;
+#[cfg(test)]
+mod schema;
+mod status;
+mod work;
+
+pub use death::{Cause, Death, Deaths, Doing, Kind};
+pub use process::{Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
+pub use reload::{LastReload, Reload, Reloads};
+pub use status::{Backlog, Phase, Release, Roll, Status, Trouble};
+pub use work::{Distribution, Durations, Responses, Totals};
+
+/// The version of the status. It grows when a field changes its meaning or goes away, not when one is added.
+pub const SCHEMA: u32 = 1;

@@ -1,0 +1,166 @@
+//! The whole status.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::death::Deaths;
+use crate::process::{MemoryOfAll, Mold, Worker};
+use crate::reload::{LastReload, Reloads};
+use crate::work::Totals;
+
+/// The state of the server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Status {
+    /// The version of these fields. It grows when one changes its meaning or goes away, not when one is added.
+    pub schema: u32,
+    /// The version of the program.
+    pub version: String,
+    /// The master's process id.
+    pub pid: u32,
+    /// What the server is doing, in one word.
+    pub phase: Phase,
+    /// The same in a sentence for people, which programs do not parse.
+    pub summary: String,
+    /// Whether new requests are welcome, as `/readyz` tells.
+    pub ready: bool,
+    /// The generation that serves; null before the first one does.
+    pub generation: Option<u32>,
+    /// How many workers are wanted.
+    pub worker_processes: u32,
+    /// When the server was started (Unix time in seconds).
+    pub started_at: f64,
+    /// How long ago that is.
+    pub uptime_s: u64,
+    /// For how long no worker was idle, in all; null when that is not counted.
+    pub saturated_s: Option<f64>,
+    /// The addresses that the server listens on.
+    pub listeners: Vec<String>,
+    /// What waits at each of them.
+    pub backlogs: Vec<Backlog>,
+    /// The release that serves; null without a mold.
+    pub release: Option<Release>,
+    /// How the last reload went; null when there was none.
+    pub last_reload: Option<LastReload>,
+    /// How many reloads there were, and how the last ones went.
+    pub reloads: Reloads,
+    /// How far the workers are replaced; null when they are not being replaced.
+    pub roll: Option<Roll>,
+    /// The process id of the new master of an upgrade with two; null without one.
+    pub successor: Option<u32>,
+    /// The molds.
+    pub molds: Vec<Mold>,
+    /// The slots whose workers do not boot.
+    pub troubles: Vec<Trouble>,
+    /// The workers, by slot and generation.
+    pub workers: Vec<Worker>,
+    /// What all workers have done since the server was started, those that are no more included.
+    pub totals: Totals,
+    /// The memory of the master and of each generation.
+    pub memory: MemoryOfAll,
+    /// How many deaths there were.
+    pub deaths: Deaths,
+}
+
+/// What the server is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Nothing yet.
+    New,
+    /// The first boot.
+    Booting,
+    /// Serving, and nothing else.
+    Serving,
+    /// Serving, while the next generation boots.
+    Preparing,
+    /// Serving, while workers are replaced slot by slot.
+    Rolling,
+    /// The new generation serves; old workers finish.
+    Draining,
+    /// A graceful stop was asked for, and `shutdown_delay` runs.
+    Delaying,
+    /// Stopping.
+    Stopping,
+    /// No workers, after `SIGWINCH`.
+    Winched,
+    /// Nothing is left to be done.
+    Over,
+    /// A word of a later version.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl Phase {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Booting => "booting",
+            Self::Serving => "serving",
+            Self::Preparing => "preparing",
+            Self::Rolling => "rolling",
+            Self::Draining => "draining",
+            Self::Delaying => "delaying",
+            Self::Stopping => "stopping",
+            Self::Winched => "winched",
+            Self::Over => "over",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What waits at a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Backlog {
+    /// Its address.
+    pub listener: String,
+    /// How many connections wait in the kernel to be accepted; null where it does not tell.
+    pub waiting: Option<u64>,
+    /// How many may wait.
+    pub limit: Option<u64>,
+}
+
+/// A release of the application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Release {
+    /// Its directory.
+    pub directory: String,
+    /// Its revision, where a file or the repository there tells one.
+    pub revision: Option<String>,
+    /// That `current` leads elsewhere, if it does.
+    pub warning: Option<String>,
+}
+
+/// How far workers are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Roll {
+    /// Slots that the new generation serves.
+    pub done: u32,
+    /// Slots in all.
+    pub total: u32,
+}
+
+/// A slot whose workers do not boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Trouble {
+    /// The slot.
+    pub slot: u32,
+    /// How often it failed in a row.
+    pub failures: u32,
+    /// When the next try is.
+    pub next_try_ms: u64,
+}

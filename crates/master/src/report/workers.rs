@@ -1,0 +1,66 @@
+//! The workers, as the facts that are told of them.
+
+use facts::{Durations, Request, Responses, State, Worker};
+use scoreboard::Totals;
+use supervisor::{Supervisor, WorkerId, WorkerState};
+use sys::clock::Moment;
+
+use crate::children;
+use crate::children::registry::Children;
+
+/// All workers, by slot and generation.
+pub(crate) fn told(supervisor: &Supervisor, children: &Children, now: Moment) -> Vec<Worker> {
+    let mut decided: Vec<_> = supervisor.workers().collect();
+    decided.sort_by_key(|(id, worker)| (worker.slot, worker.generation, *id));
+    decided.into_iter().map(|(id, decided)| worker(children, id, decided, now)).collect()
+}
+
+fn worker(children: &Children, id: WorkerId, decided: &supervisor::Worker, now: Moment) -> Worker {
+    let mut told = Worker { slot: decided.slot.0, generation: decided.generation.0, ..Worker::default() };
+    if let Some(worker) = children.worker(id) {
+        told.pid = worker.pid();
+        told.ready_at = worker.ready_ns().map(|ns| now.unix_s(ns));
+        told.request = request(worker, now);
+        fill(&mut told, worker);
+    }
+    told.state = state(decided, told.request.is_some());
+    told
+}
+
+/// What the worker has noted of its work.
+fn fill(told: &mut Worker, worker: &children::worker::Worker) {
+    let seat = worker.seat.look();
+    let done = Totals::of(seat);
+    told.requests = done.requests;
+    told.busy_ms = done.busy_ns / 1_000_000;
+    told.server_errors = seat.server_errors();
+    told.connections = seat.connections();
+    told.responses = Responses::from(done.responses);
+    told.received_bytes = done.received_bytes;
+    told.sent_bytes = done.sent_bytes;
+    told.service = Durations::from(&done.service);
+    told.queue = Durations::from(&done.queue);
+}
+
+fn request(worker: &children::worker::Worker, now: Moment) -> Option<Request> {
+    let seat = worker.seat.look();
+    let start_ns = seat.request_start_ns()?;
+    let id = seat.request_id();
+    Some(Request {
+        line: String::from_utf8_lossy(&seat.request_line()).into_owned(),
+        age_ms: now.monotonic_ns().saturating_sub(start_ns) / 1_000_000,
+        id: (!id.is_empty()).then(|| String::from_utf8_lossy(&id).into_owned()),
+    })
+}
+
+fn state(decided: &supervisor::Worker, in_request: bool) -> State {
+    match decided.state {
+        WorkerState::Booting { .. } | WorkerState::Unreachable { ready_since: None, .. } => State::Booting,
+        WorkerState::Serving { .. } | WorkerState::Unreachable { ready_since: Some(_), .. } if in_request => {
+            State::Busy
+        }
+        WorkerState::Serving { .. } | WorkerState::Unreachable { .. } => State::Idle,
+        WorkerState::Retiring { .. } => State::Retiring,
+        WorkerState::Abandoned { .. } | WorkerState::Quitting { .. } | WorkerState::Killed { .. } => State::Leaving,
+    }
+}
