@@ -44,6 +44,11 @@ impl Control {
         self.server.readable()
     }
 
+    /// Descriptors to poll for writing.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.server.writable()
+    }
+
     /// How many nanoseconds to wait at most, if a client may wait outside that is not watched.
     pub(crate) fn longest_wait_ns(&self) -> Option<u64> {
         self.server.longest_wait_ns()

@@ -196,7 +196,8 @@ impl Shell {
         let end_of_handles = readers.len();
         readers.extend(self.reloading.iter().filter_map(|reloading| reloading.output.readable()));
         readers.extend(self.control.iter().flat_map(Control::readable));
-        let Ok(ready) = sys::poll::wait(&readers, &[], left) else { return };
+        let writers: Vec<BorrowedFd<'_>> = self.control.iter().flat_map(Control::writable).collect();
+        let Ok(ready) = sys::poll::wait(&readers, &writers, left) else { return };
         let exited = ready.get(handles..end_of_handles).unwrap_or_default().contains(&true);
         self.look |= exited;
         if let Some(watch) = &self.pid_files {

@@ -195,7 +195,7 @@ impl Master {
         let until = [deadline, deadlines.next_ns, service_manager.next_ns()].into_iter().flatten().min();
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
         let left = left.into_iter().chain(control.longest_wait_ns()).min();
-        if let Err(error) = sys::poll::wait(&self.owners.fds(), &[], left) {
+        if let Err(error) = sys::poll::wait(&self.owners.fds(), &control.writable(), left) {
             report.log.error(format_args!("master loop error: {}", error.chain()));
         }
         until.map_or(0, |until| sys::clock::monotonic_ns().saturating_sub(until.max(now)))

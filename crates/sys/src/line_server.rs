@@ -1,8 +1,10 @@
 //! A UNIX socket for commands: a client sends one line, may wait for the outcome, and gets lines as the answer.
 //!
-//! Nothing here waits or grows without bound: lines and the number of clients have a limit; a client that does not take its
-//! answer at once loses it with the connection; and when descriptors run out, waiting clients do not make the loop spin. Only root and this process's own user are heard.
+//! Nothing here waits or grows without bound: lines and the number of clients have a limit; what a client does not take
+//! at once of its answers waits for it, up to [`UNSENT_BYTES`]; and when descriptors run out, waiting clients do not make the
+//! loop spin. Only root and this process's own user are heard.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -17,6 +19,8 @@ use crate::{Error, Result, runtime_directory, safe_open};
 
 /// How many clients may be connected at once; a further one replaces the oldest.
 const CLIENTS: usize = 64;
+/// How much of its answers may wait for a client; one that leaves more is dropped.
+pub const UNSENT_BYTES: usize = 32 << 20;
 
 /// The socket and the clients that are connected to it. `T` names the outcome that a client waits for.
 #[derive(Debug)]
@@ -38,6 +42,10 @@ pub struct Client<T> {
     peer: Peer,
     received: Vec<u8>,
     waits_for: Option<T>,
+    /// What it has not taken yet of its answers.
+    unsent: VecDeque<u8>,
+    /// It had its last answer: when it has taken the rest, its connection is closed.
+    leaves: bool,
 }
 
 /// What becomes of a client whose line was heard.
@@ -118,15 +126,21 @@ impl<T: Copy + PartialEq> LineServer<T> {
         self.listener.as_fd()
     }
 
-    /// The connected clients, the oldest first.
-    pub fn clients(&self) -> &[Client<T>] {
-        &self.clients
+    /// The connected clients, the oldest first; not those for which a part of an answer waits.
+    pub fn clients(&self) -> impl Iterator<Item = &Client<T>> {
+        self.clients.iter().filter(|client| client.unsent.is_empty())
     }
 
-    /// Descriptors to poll.
+    /// Descriptors to poll for reading.
     pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let listener = self.gate.watched(&self.listener).into_iter();
-        listener.chain(self.clients.iter().map(|client| client.stream.as_fd()))
+        let heard = self.clients.iter().filter(|client| !client.leaves);
+        listener.chain(heard.map(|client| client.stream.as_fd()))
+    }
+
+    /// Descriptors to poll for writing.
+    pub fn writable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.clients.iter().filter(|client| !client.unsent.is_empty()).map(|client| client.stream.as_fd())
     }
 
     /// How many nanoseconds to wait at most, if a client may wait outside that is not watched.
@@ -134,7 +148,8 @@ impl<T: Copy + PartialEq> LineServer<T> {
         self.gate.longest_wait_ns()
     }
 
-    /// Accepts new clients and reads what they say. Each line is handed to `hear`, which tells what becomes of its client.
+    /// Accepts new clients, reads what they say, and sends what waits for them. Each line is handed to `hear`, which tells
+    /// what becomes of its client.
     pub fn take(&mut self, mut hear: impl FnMut(std::result::Result<&[u8], TooLong>, Peer) -> Reply<T>) {
         while let Some(stream) = self.gate.accept(&self.listener) {
             // In a directory of the application's user the socket belongs to that user, which gives it no right to command.
@@ -145,10 +160,16 @@ impl<T: Copy + PartialEq> LineServer<T> {
             if self.clients.len() >= CLIENTS {
                 self.clients.remove(0);
             }
-            self.clients.push(Client { stream: stream.into(), peer, received: Vec::new(), waits_for: None });
+            self.clients.push(Client::new(stream.into(), peer));
         }
         let longest = self.longest;
         self.clients.retain_mut(|client| {
+            if !client.flush() {
+                return false;
+            }
+            if client.leaves {
+                return true;
+            }
             let line = match client.read(longest) {
                 Heard::Nothing => return true,
                 Heard::End => return false,
@@ -160,22 +181,21 @@ impl<T: Copy + PartialEq> LineServer<T> {
                     client.waits_for = Some(outcome);
                     true
                 }
-                Reply::Last(answer) => {
-                    client.write(&answer);
-                    false
-                }
+                Reply::Last(answer) => client.write(&answer, true),
             }
         });
     }
 
     /// Answers the client that waits for `outcome`; after the last answer its connection is closed.
     pub fn answer(&mut self, outcome: T, answer: &[u8], is_last: bool) {
-        self.clients.retain_mut(|client| client.waits_for != Some(outcome) || (client.write(answer) && !is_last));
+        let others = |client: &Client<T>| client.waits_for != Some(outcome) || client.leaves;
+        self.clients.retain_mut(|client| others(client) || client.write(answer, is_last));
     }
 
     /// Tells all clients that wait.
     pub fn tell_waiting(&mut self, line: &[u8]) {
-        self.clients.retain_mut(|client| client.waits_for.is_none() || client.write(line));
+        let others = |client: &Client<T>| client.waits_for.is_none() || client.leaves;
+        self.clients.retain_mut(|client| others(client) || client.write(line, false));
     }
 }
 
@@ -187,13 +207,17 @@ enum Heard {
 }
 
 impl<T: Copy> Client<T> {
+    fn new(stream: UnixStream, peer: Peer) -> Self {
+        Self { stream, peer, received: Vec::new(), waits_for: None, unsent: VecDeque::new(), leaves: false }
+    }
+
     /// A client of another program, with what it had said and what it waits for.
     ///
     /// # Errors
     /// It is no connection.
     pub fn adopt(stream: OwnedFd, received: Vec<u8>, waits_for: Option<T>) -> Result<Self> {
         let peer = Peer::of(&stream)?;
-        Ok(Self { stream: stream.into(), peer, received, waits_for })
+        Ok(Self { received, waits_for, ..Self::new(stream.into(), peer) })
     }
 
     /// Its connection.
@@ -232,9 +256,23 @@ impl<T: Copy> Client<T> {
         }
     }
 
-    /// A client that does not take its few lines is not worth a buffer: false drops it.
-    fn write(&mut self, line: &[u8]) -> bool {
-        self.stream.write_all(line).is_ok()
+    /// Writes what the client takes at once, and keeps the rest. False when there is nothing more to do with it.
+    fn write(&mut self, line: &[u8], is_last: bool) -> bool {
+        self.leaves |= is_last;
+        self.unsent.extend(line);
+        self.flush()
+    }
+
+    /// Writes what is left and the client takes. False when there is nothing more to do with it.
+    fn flush(&mut self) -> bool {
+        while !self.unsent.is_empty() {
+            match self.stream.write(self.unsent.as_slices().0) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock && self.unsent.len() <= UNSENT_BYTES,
+            }
+        }
+        !self.leaves
     }
 }
 
@@ -290,12 +328,42 @@ mod tests {
         assert_eq!(take(&mut server), ["status", "too long"]);
         clients.push(UnixStream::connect(&path).unwrap());
         assert!(take(&mut server).is_empty());
-        assert_eq!(server.clients().len(), CLIENTS);
+        assert_eq!(server.clients().count(), CLIENTS);
         assert_eq!(clients[0].read(&mut [0]).unwrap(), 0, "the oldest is gone");
         server.answer(1, b"done\n", true);
         let mut answer = String::new();
         clients[2].read_to_string(&mut answer).unwrap();
-        assert_eq!((answer.as_str(), server.clients().len()), ("done\n", CLIENTS - 1));
+        assert_eq!((answer.as_str(), server.clients().count()), ("done\n", CLIENTS - 1));
+        server.remove();
+    }
+    #[test]
+    fn a_client_that_takes_a_long_answer_slowly_gets_all_of_it() {
+        let path = std::env::temp_dir().join(format!("licorne-long-lines-{}.sock", std::process::id()));
+        let mut server = LineServer::bind(&path, None, 100).unwrap();
+        let mut slow = UnixStream::connect(&path).unwrap();
+        slow.write_all(b"everything\n").unwrap();
+        assert_eq!(take(&mut server), ["everything"]);
+        let long = "x".repeat(4 << 20) + "\n";
+        server.answer(1, long.as_bytes(), true);
+        assert_eq!((server.writable().count(), server.clients().count()), (1, 0));
+        assert_eq!(server.readable().count(), 1, "nothing more is heard of it");
+        server.answer(1, b"more\n", true);
+        server.tell_waiting(b"more\n");
+        slow.set_nonblocking(true).unwrap();
+        let mut answer = Vec::new();
+        loop {
+            match slow.read_to_end(&mut answer) {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            assert!(take(&mut server).is_empty());
+        }
+        assert_eq!((answer.len(), server.writable().count()), (long.len(), 0));
+        let mut endless = UnixStream::connect(&path).unwrap();
+        endless.write_all(b"everything\n").unwrap();
+        assert_eq!(take(&mut server), ["everything"]);
+        (0..20).for_each(|_| server.answer(1, long.as_bytes(), false));
+        assert_eq!(server.writable().count(), 0, "a client that takes nothing does not fill the memory");
         server.remove();
     }
 }

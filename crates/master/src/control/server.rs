@@ -66,7 +66,7 @@ impl ControlServer {
                 waits_for: client.waits_for().map(|ticket| ticket.0),
             })
         };
-        let clients = server.clients().iter().map(client).collect::<sys::Result<_>>()?;
+        let clients = server.clients().map(client).collect::<sys::Result<_>>()?;
         Ok(Some(state::Control { socket, path: carried::bytes(server.path()), clients }))
     }
 
@@ -95,6 +95,11 @@ impl ControlServer {
     /// Descriptors to poll.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.server.iter().flat_map(LineServer::readable)
+    }
+
+    /// Descriptors to poll for writing.
+    pub(crate) fn writable(&self) -> Vec<BorrowedFd<'_>> {
+        self.server.iter().flat_map(LineServer::writable).collect()
     }
 
     /// How many nanoseconds to wait at most, if a client may wait outside that is not watched.
