@@ -253,7 +253,7 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__admin)
-            opts="-l -P -v -h --listen --host --control --pid-file --pid --verbose --help"
+            opts="-l -P -v -h --listen --host --show-queries --control --pid-file --pid --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

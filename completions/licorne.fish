@@ -84,6 +84,7 @@ complete -c licorne -n "__fish_licorne_using_subcommand admin" -l host -d 'a hos
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand admin" -l show-queries -d 'show the query strings of requests'
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand init" -l name -d 'the name of the service' -r

@@ -53,6 +53,27 @@ fn health_is_told_while_every_worker_is_busy() {
 }
 
 #[test]
+fn query_strings_are_shown_only_when_the_configuration_says_so() {
+    let mut server = builder().workers(1).start();
+    let mut gate = Gate::new(&server);
+    let request = || Request::get("/wait?token=secret");
+    let line = || {
+        let status: serde_json::Value = serde_json::from_str(&ask(&server, "/status").text()).expect("JSON");
+        status["workers"][0]["request"]["line"].as_str().map(str::to_string)
+    };
+    let held = gate.hold_request(&server, request());
+    assert_eq!(line().as_deref(), Some("GET /wait"));
+    assert_eq!(gate.release(held).status, 200);
+    server.append_config("admin_show_queries true");
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    let held = gate.hold_request(&server, request());
+    let shown = || line().filter(|line| line == "GET /wait?token=secret").map(drop);
+    server.eventually("the admin process that shows it", shown);
+    assert_eq!(gate.release(held).status, 200);
+    server.stop();
+}
+
+#[test]
 fn metrics_are_valid_for_promtool() {
     let mut server = builder().workers(1).start();
     assert_eq!(server.get("/").status, 200);

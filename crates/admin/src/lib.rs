@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`answer`] | path and status in, response out; no I/O |
 //! | [`hosts`] | the names by which it may be asked; no I/O |
+//! | `queries` | hides the query strings of requests; no I/O |
 //! | `metrics` | the status as Prometheus text |
 //! | `source` | the master, asked one question at a time |
 //! | `server` | the loop: connections in, responses out |
@@ -15,6 +16,7 @@
 pub mod answer;
 pub mod hosts;
 mod metrics;
+mod queries;
 mod server;
 mod source;
 

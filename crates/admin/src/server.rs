@@ -44,6 +44,8 @@ pub struct Options {
     pub application_user: Option<String>,
     /// Names of this machine that clients may ask by.
     pub hosts: Vec<String>,
+    /// Whether query strings of requests are shown.
+    pub show_queries: bool,
 }
 
 /// Serves until the master is gone. Returns the exit status, 3 when the address cannot be had.
@@ -71,7 +73,8 @@ pub fn run(options: &Options) -> Result<u8, String> {
     } else {
         Hosts::new(&options.listen, sys::process::host_name(), &options.hosts)
     };
-    let mut source = Source::new(options.master.clone()).map_err(|error| format!("standard input: {error}"))?;
+    let mut source = Source::new(options.master.clone(), options.show_queries)
+        .map_err(|error| format!("standard input: {error}"))?;
     source.ask(Instant::now());
     let (mut gate, mut clients) = (AcceptGate::default(), Vec::<Client>::new());
     let mut leave_at = None;
@@ -363,7 +366,7 @@ mod tests {
     use super::*;
 
     fn no_master() -> Source {
-        Source::new(Master::Socket("/nonexistent".into())).unwrap()
+        Source::new(Master::Socket("/nonexistent".into()), false).unwrap()
     }
 
     #[test]

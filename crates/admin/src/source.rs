@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::queries;
+
 /// How long the master may take to answer before it counts as dead.
 const MASTER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long after one question the next is asked at the soonest.
@@ -31,6 +33,7 @@ pub enum Master {
 #[derive(Debug)]
 pub(crate) struct Source {
     master: Master,
+    show_queries: bool,
     /// The pair with the parent. `None` when it has ended.
     parent: Option<UnixStream>,
     question: Option<Question>,
@@ -61,7 +64,7 @@ pub(crate) struct Answer {
 impl Source {
     /// # Errors
     /// Standard input is not open.
-    pub(crate) fn new(master: Master) -> std::io::Result<Self> {
+    pub(crate) fn new(master: Master, show_queries: bool) -> std::io::Result<Self> {
         let parent = match &master {
             Master::Socket(_) => None,
             Master::Parent => {
@@ -70,7 +73,7 @@ impl Source {
                 Some(stream)
             }
         };
-        Ok(Self { master, parent, question: None, asked: 0, asked_at: None, last: None })
+        Ok(Self { master, show_queries, parent, question: None, asked: 0, asked_at: None, last: None })
     }
 
     /// The number of the question whose answer a client that asks now has to wait for. A question that is under way was asked
@@ -164,7 +167,10 @@ impl Source {
         let received = self.question.as_ref().map(|question| question.received.as_slice()).unwrap_or_default();
         let mut status = serde_json::from_slice(received).ok();
         let is_one = status.as_mut().and_then(Value::as_object_mut).is_some_and(|map| map.remove("answer").is_some());
-        let status = status.filter(|_| is_one);
+        let mut status = status.filter(|_| is_one);
+        if !self.show_queries {
+            status.as_mut().map(queries::hide);
+        }
         if status.is_some() {
             self.last.clone_from(&status);
         }

@@ -154,6 +154,12 @@ directives! {
              answers, by a name that leads here (DNS rebinding). Addresses, names without a dot, the machine's own name and the \
              one in `admin_listen` are always accepted, and on a UNIX socket every name.",
         );
+        admin_show_queries: bool = licorne(
+            Kind::Boolean,
+            Default::Bool(false),
+            "Show the query strings of requests at `admin_listen`. By default `/status` and the page show paths alone: query \
+             strings hold tokens, addresses and what people search for.",
+        );
         control: Option<String> = licorne(
             Kind::Path { optional: true },
             Default::Described("`PID.sock` in a directory of Licorne's"),

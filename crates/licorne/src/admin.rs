@@ -12,6 +12,9 @@ pub(crate) struct Admin {
     /// a host name that clients may use (repeatable)
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
+    /// show the query strings of requests
+    #[arg(long)]
+    show_queries: bool,
     #[command(flatten)]
     which: Which,
 }
@@ -26,8 +29,9 @@ impl Admin {
             Ok(master) => admin::Master::Socket(master.socket().to_path_buf()),
             Err(status) => return Ok(status),
         };
-        let Self { listen, host: hosts, .. } = self;
-        admin::run(&admin::Options { listen, master, application_user: None, hosts }).map_err(Error::Said)
+        let Self { listen, host: hosts, show_queries, .. } = self;
+        let options = admin::Options { listen, master, application_user: None, hosts, show_queries };
+        admin::run(&options).map_err(Error::Said)
     }
 }
 
@@ -41,16 +45,18 @@ pub(crate) fn run_with_parent(arguments: &[String]) -> Option<Result<u8, Error>>
         return None;
     }
     let (mut listen, mut hosts, mut application_user) = (String::new(), Vec::new(), None);
+    let mut show_queries = false;
     for pair in rest.chunks(2) {
         let [option, value] = pair else { return None };
         let value = value.clone();
         match option.as_str() {
             "--listen" => listen = value,
             "--host" => hosts.push(value),
+            "--show-queries" => show_queries = value == "true",
             "--application-user" => application_user = Some(value),
             _ => return None,
         }
     }
-    let options = admin::Options { listen, master: admin::Master::Parent, application_user, hosts };
+    let options = admin::Options { listen, master: admin::Master::Parent, application_user, hosts, show_queries };
     Some(admin::run(&options).map_err(Error::Said))
 }

@@ -133,6 +133,9 @@ fn start(place: &Place, user: Option<&User>) -> Result<Running, Error> {
     let mut program = Program::new("/proc/self/exe");
     program.arguments = vec!["admin".into(), "--with-parent".into(), "--listen".into(), place.listen.as_str().into()];
     program.arguments.extend(place.hosts.iter().flat_map(|host| ["--host".into(), host.into()]));
+    if place.show_queries {
+        program.arguments.extend(["--show-queries".into(), "true".into()]);
+    }
     if let Some(user) = user {
         program.arguments.extend(["--application-user".into(), user.name.as_str().into()]);
     }

@@ -32,8 +32,15 @@ impl Gate {
     #[must_use]
     #[track_caller]
     pub fn hold(&mut self, server: &Server) -> Held {
+        self.hold_request(server, Request::get("/wait"))
+    }
+
+    /// The same for this request, whose path is `/wait`.
+    #[must_use]
+    #[track_caller]
+    pub fn hold_request(&mut self, server: &Server, request: Request) -> Held {
         let mut connection = server.connect();
-        connection.send(Request::get("/wait").close().bytes());
+        connection.send(request.close().bytes());
         let told = self.told.line(crate::patience()).expect("no worker took the request");
         let worker = told.strip_prefix("waiting ").and_then(|pid| pid.parse().ok());
         Held { connection, worker: worker.unwrap_or_else(|| panic!("the application told {told:?}")) }

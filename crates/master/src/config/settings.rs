@@ -42,6 +42,7 @@ pub(crate) const BY_NAME: &str = "systemd:";
 pub(crate) struct Place {
     pub(crate) listen: String,
     pub(crate) hosts: Vec<String>,
+    pub(crate) show_queries: bool,
 }
 
 /// A listener that the configuration asks for.
@@ -150,8 +151,9 @@ impl Settings {
 
     /// Where health and metrics are answered, and by which names.
     pub(crate) fn admin(&self) -> Option<Place> {
-        let System { admin_listen, admin_hosts, .. } = &self.system;
-        admin_listen.clone().map(|listen| Place { listen, hosts: admin_hosts.clone() })
+        let System { admin_listen, admin_hosts, admin_show_queries, .. } = &self.system;
+        let place = |listen| Place { listen, hosts: admin_hosts.clone(), show_queries: *admin_show_queries };
+        admin_listen.clone().map(place)
     }
 
     /// How long a request may last. Of a short `timeout`, half at most is left to its end.
