@@ -14,6 +14,7 @@
 //! Which program is tested: see [`program::path`].
 
 pub mod apps;
+pub mod browser;
 pub mod dice;
 pub mod fifo;
 pub mod front;
@@ -37,6 +38,7 @@ pub mod upgrade;
 use std::time::Duration;
 
 pub use apps::App;
+pub use browser::Browser;
 pub use front::Front;
 pub use gate::Gate;
 pub use herd::Herded;
