@@ -20,6 +20,7 @@ Gem::Specification.new do |spec|
     Dir[
       "Cargo.{toml,lock}", "README.md", "CHANGELOG.md", "LICENSE-*",
       "crates/{#{crates.join(",")}}/{Cargo.toml,src/**/*.rs}",
+      "crates/admin/src/page/*", # what the page is put together from
       "deploy/**/*", # what `licorne init` prints
       "man/*", "completions/*",
       "sig/**/*.rbs", # where tools look for a gem's signatures

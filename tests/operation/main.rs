@@ -10,3 +10,4 @@ mod gem_install;
 mod harness;
 mod machines;
 mod migrating;
+mod page;

@@ -1,37 +1,30 @@
 //! The loop. One request per connection, a few connections at a time, each with a deadline: no client can keep it busy.
+//!
+//! While clients look on at `/events`, the master is asked once a second; otherwise nothing wakes this process up.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use http1::Limits;
-use http1::request::HeadParser;
 use sys::accept_gate::AcceptGate;
 use sys::listener::{Address, Listener};
 use sys::stdio::complain;
 use sys::user::User;
 
-use crate::answer::{Asked, Response, asked};
+use crate::client::{Client, Stream};
+use crate::events::{self, Events};
 use crate::hosts::Hosts;
-use crate::source::{Answer, Master, Source};
+use crate::listen::{become_nobody, bind, own_parent, tidy_up};
+use crate::source::{self, About, Heard, Master, Source};
 
-/// Users that own nothing, in the order in which they are tried.
-const USERS: [&str; 3] = ["nobody", "daemon", "bin"];
-/// The longest head that is read, in bytes.
-const HEAD_BYTES: usize = 8192;
 /// More clients at once push out the one that has taken longest to ask.
 const CLIENTS: usize = 256;
-/// How long a client may take to ask, and after that until it has its answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// More clients do not look on at once.
+const LOOKERS: usize = 16;
 /// How long to go on when the pipe to the master has ended while it answers still: it has executed a new program in its
 /// place, which starts an admin process of its own.
 const OVERLAP: Duration = Duration::from_secs(2);
 /// The exit status when the address cannot be had.
 const NO_ADDRESS: u8 = 3;
-/// How long another admin process may still hold the address.
-const BIND_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to serve.
 #[derive(Clone, Debug)]
@@ -75,41 +68,31 @@ pub fn run(options: &Options) -> Result<u8, String> {
     };
     let mut source = Source::new(options.master.clone(), options.show_queries)
         .map_err(|error| format!("standard input: {error}"))?;
-    source.ask(Instant::now());
+    let mut events = Events::new(format!("{:x}", events::now_ms()));
+    source.ask(About::Status, Instant::now());
     let (mut gate, mut clients) = (AcceptGate::default(), Vec::<Client>::new());
     let mut leave_at = None;
     loop {
-        let is_awaited = clients.iter().any(Client::waits);
-        let mut readers: Vec<BorrowedFd<'_>> = source.readable().into_iter().collect();
-        readers.extend(gate.watched(&listener).filter(|_| has_room(&clients)));
-        let before_clients = readers.len();
-        readers.extend(clients.iter().filter(|client| client.asks()).map(|client| client.stream.as_fd()));
-        let takers: Vec<_> =
-            clients.iter().filter(|client| client.takes()).map(|client| client.stream.as_fd()).collect();
-        let leaving = leave_at.filter(|_| clients.is_empty());
-        let deadlines = clients.iter().map(|client| client.deadline).chain(leaving).chain(source.deadline(is_awaited));
-        let left = deadlines.min().map(|at| at.saturating_duration_since(Instant::now()));
-        let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
-        let left = left.into_iter().chain(gate.longest_wait_ns()).min();
-        let ready = sys::poll::wait(&readers, &takers, left).map_err(|error| error.chain())?;
-        let (readable, writable) = ready.split_at(readers.len());
-        let (mut readable, mut writable) = (readable.iter().skip(before_clients), writable.iter());
-        clients.retain_mut(|client| {
-            let ready = match client.state {
-                State::Asking(_) => readable.next(),
-                State::Taking(_) => writable.next(),
-                State::Waiting(..) => None,
-            };
-            ready != Some(&true) || client.serve(&source, &hosts)
-        });
+        serve(&mut clients, &listener, &mut gate, &source, &hosts, leave_at)?;
         accept(&listener, &mut gate, &mut clients, &source, &hosts);
-        if clients.iter().any(Client::waits) {
-            source.ask(Instant::now());
+        admit(&mut clients);
+        let pause = pause(&clients);
+        if pause.is_some_and(|pause| source.may_be_asked(pause, Instant::now())) {
+            let is_awaited = clients.iter().any(Client::waits);
+            let about = if !is_awaited && events.wants_deaths() { About::Deaths } else { About::Status };
+            source.ask(about, Instant::now());
         }
-        while let Some(answer) = source.hear(Instant::now()) {
-            clients.retain_mut(|client| client.hear(&answer));
+        while let Some(heard) = source.hear(Instant::now()) {
+            match heard {
+                Heard::Status(answer) => {
+                    events.hear(&answer, Instant::now());
+                    clients.retain_mut(|client| client.hear(&answer));
+                }
+                Heard::Deaths(deaths) => events.hear_deaths(deaths),
+            }
         }
-        clients.retain(|client| Instant::now() < client.deadline);
+        clients.retain_mut(|client| client.tell(&events));
+        clients.retain(|client| client.deadline().is_none_or(|at| Instant::now() < at));
         if leave_at.is_none() && source.has_ended() {
             leave_at = Some(Instant::now() + OVERLAP);
         }
@@ -118,12 +101,49 @@ pub fn run(options: &Options) -> Result<u8, String> {
                 tidy_up(&address);
                 return Ok(0);
             }
-            // The clients that had come by now have their answers.
-            if Instant::now() >= at && clients.is_empty() {
+            // The clients that had come by now have their answers; those that look on connect to the next process.
+            if Instant::now() >= at && clients.iter().all(Client::looks) {
                 return Ok(0);
             }
         }
     }
+}
+
+/// How soon after one question the clients need the next, if they do.
+fn pause(clients: &[Client]) -> Option<Duration> {
+    let waits = clients.iter().any(Client::waits).then_some(source::PAUSE);
+    waits.or_else(|| clients.iter().any(Client::looks).then_some(events::PAUSE))
+}
+
+/// Waits until something can be done, and does what clients can.
+fn serve(
+    clients: &mut Vec<Client>,
+    listener: &Listener,
+    gate: &mut AcceptGate,
+    source: &Source,
+    hosts: &Hosts,
+    leave_at: Option<Instant>,
+) -> Result<(), String> {
+    let mut readers: Vec<BorrowedFd<'_>> = source.readable().into_iter().collect();
+    readers.extend(gate.watched(listener).filter(|_| has_room(clients)));
+    let before_clients = readers.len();
+    readers.extend(clients.iter().filter(|client| client.is_read()).map(|client| client.stream.as_fd()));
+    let writers: Vec<_> =
+        clients.iter().filter(|client| client.is_written()).map(|client| client.stream.as_fd()).collect();
+    let leaving = leave_at.filter(|_| clients.iter().all(Client::looks));
+    let deadlines = clients.iter().filter_map(Client::deadline).chain(leaving).chain(source.deadline(pause(clients)));
+    let left = deadlines.min().map(|at| at.saturating_duration_since(Instant::now()));
+    let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
+    let left = left.into_iter().chain(gate.longest_wait_ns()).min();
+    let ready = sys::poll::wait(&readers, &writers, left).map_err(|error| error.chain())?;
+    let (readable, writable) = ready.split_at(readers.len());
+    let (mut readable, mut writable) = (readable.iter().skip(before_clients), writable.iter());
+    clients.retain_mut(|client| {
+        let can_read = client.is_read() && readable.next() == Some(&true);
+        let can_write = client.is_written() && writable.next() == Some(&true);
+        !(can_read || can_write) || client.serve(source, hosts)
+    });
+    Ok(())
 }
 
 fn without_address(listen: &str, why: &str) -> u8 {
@@ -131,132 +151,26 @@ fn without_address(listen: &str, why: &str) -> u8 {
     NO_ADDRESS
 }
 
-fn own_parent() -> Option<u32> {
-    sys::table::process(sys::process::own_pid()).map(|process| process.parent)
-}
-
-/// Gives root's rights up for those of a user that neither is root nor runs the application.
-fn become_nobody(application: Option<u32>) -> Result<(), String> {
-    if sys::process::own_uid() != 0 {
-        return Ok(());
-    }
-    let fits = |user: &User| user.uid != 0 && Some(user.uid) != application;
-    let user = USERS.iter().filter_map(|name| User::look_up(name, None)).find(fits);
-    let user = user.ok_or_else(|| format!("there is no user to run as (looked for {})", USERS.join(", ")))?;
-    user.become_it().map_err(|error| error.chain())
-}
-
-/// Takes the address back, unless it is another's by now.
-fn tidy_up(address: &Address) {
-    if let Address::Unix(path) = address
-        && sys::listener::listening_process(path) == Some(sys::process::own_pid())
-    {
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-/// Whether the one that listens there has the same parent: then it is about to leave, and this one takes its place.
-fn is_predecessor(path: &Path) -> bool {
-    let parent = |pid| sys::table::process(pid).map(|process| process.parent);
-    let other = sys::listener::listening_process(path).and_then(parent);
-    other.is_some() && other == parent(sys::process::own_pid())
-}
-
-/// Binds beside another admin process (TCP) or in its place, else waits until the process that listens there has gone.
-fn bind(address: &Address, user: Option<&User>) -> Result<Listener, String> {
-    let options = sys::listener::Options {
-        reuseport: true,
-        tcp_defer_accept: 0,
-        backlog: Some(128),
-        ..sys::listener::Options::default()
-    };
-    let deadline = Instant::now() + BIND_PATIENCE;
-    let mut told = false;
-    loop {
-        match Listener::bind_as(user, address, &options) {
-            Ok(listener) => return Ok(listener),
-            Err(error) if sys::listener::in_use(&error) && Instant::now() < deadline => {
-                if let Address::Unix(path) = address
-                    && is_predecessor(path)
-                    && let Ok(listener) = Listener::replace(user, path, &options)
-                {
-                    return Ok(listener);
-                }
-                if !std::mem::replace(&mut told, true) {
-                    let seconds = BIND_PATIENCE.as_secs();
-                    complain(format_args!(
-                        "licorne admin: {address} is in use by another process: trying for {seconds} s; until then nothing \
-                         answers health checks"
-                    ));
-                }
-                sys::poll::wait(&[], &[], Some(100_000_000)).map_err(|error| error.chain())?;
-            }
-            Err(error) => return Err(error.chain()),
-        }
-    }
-}
-
-struct Client {
-    stream: Stream,
-    state: State,
-    deadline: Instant,
-}
-
-enum State {
-    /// It asks; this much of the head is there.
-    Asking(Box<Asking>),
-    /// It waits for the master's answer to the question of this number.
-    Waiting(Asked, u64),
-    /// It has this much of its answer still to take.
-    Taking(Vec<u8>),
-}
-
-/// A head that is not whole yet.
-#[derive(Default)]
-struct Asking {
-    received: Vec<u8>,
-    parser: HeadParser,
-}
-
-enum Stream {
-    Tcp(std::net::TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        }
-    }
-
-    #[cfg(test)]
-    fn peer(&self) -> Option<std::net::SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr().ok(),
-            Self::Unix(_) => None,
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-}
-
-/// Whether one more client can be let in: those that wait for the master's answer keep their places.
+/// Whether one more client can be let in: those that wait for the master's answer, and those that look on, keep their
+/// places.
 fn has_room(clients: &[Client]) -> bool {
-    clients.len() < CLIENTS || clients.iter().any(|client| !client.waits())
+    clients.len() < CLIENTS || clients.iter().any(|client| client.asks() || client.takes())
+}
+
+/// Lets those look on that want to, as many as may.
+fn admit(clients: &mut Vec<Client>) {
+    let mut places = LOOKERS.saturating_sub(clients.iter().filter(|client| client.looks()).count());
+    clients.retain_mut(|client| {
+        if !client.comes() {
+            return true;
+        }
+        if places == 0 {
+            return client.refuse();
+        }
+        places -= 1;
+        client.admit();
+        true
+    });
 }
 
 /// Lets clients in, at most as many as there are places for in one round: the clients inside have their turn as well.
@@ -272,7 +186,7 @@ fn accept(listener: &Listener, gate: &mut AcceptGate, clients: &mut Vec<Client>,
             let oldest = clients.iter().position(Client::asks).or_else(|| clients.iter().position(Client::takes));
             oldest.map(|place| clients.remove(place));
         }
-        let mut client = Client { stream, state: State::Asking(Box::default()), deadline: Instant::now() + PATIENCE };
+        let mut client = Client::new(stream);
         // Most have asked by now: a flood of silent ones behind them pushes none of these out.
         if client.serve(source, hosts) {
             clients.push(client);
@@ -280,120 +194,15 @@ fn accept(listener: &Listener, gate: &mut AcceptGate, clients: &mut Vec<Client>,
     }
 }
 
-impl Client {
-    /// Whether it has not asked yet, and is read from.
-    fn asks(&self) -> bool {
-        matches!(self.state, State::Asking(_))
-    }
-
-    /// Whether it needs the master's answer.
-    fn waits(&self) -> bool {
-        matches!(self.state, State::Waiting(..))
-    }
-
-    /// Whether it is written to.
-    fn takes(&self) -> bool {
-        matches!(self.state, State::Taking(_))
-    }
-
-    /// Reads, or writes, what can be without waiting. Returns whether the connection is still needed.
-    fn serve(&mut self, source: &Source, hosts: &Hosts) -> bool {
-        if let State::Asking(asking) = &mut self.state {
-            match asking.hear(&mut self.stream, hosts) {
-                Ok(None) => return true,
-                Ok(Some(Ok(asked))) => {
-                    self.state = State::Waiting(asked, source.next());
-                    self.deadline = Instant::now() + PATIENCE;
-                    return true;
-                }
-                Ok(Some(Err(response))) => {
-                    self.state = State::Taking(response.bytes(asking.received.starts_with(b"HEAD ")));
-                }
-                Err(_) => return false,
-            }
-        }
-        self.give()
-    }
-
-    /// Takes the master's answer, if that is the one it waits for. Returns whether the connection is still needed.
-    fn hear(&mut self, answer: &Answer) -> bool {
-        match &self.state {
-            State::Waiting(asked, number) if *number <= answer.number => {
-                self.state = State::Taking(Response::to(asked, answer.status.as_ref()).bytes(asked.head_only));
-                self.give()
-            }
-            _ => true,
-        }
-    }
-
-    /// Writes what can be without waiting. Returns whether more is left.
-    fn give(&mut self) -> bool {
-        let State::Taking(left) = &mut self.state else { return true };
-        while !left.is_empty() {
-            match self.stream.write(left) {
-                Ok(count) => drop(left.drain(..count)),
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
-            }
-        }
-        false
-    }
-}
-
-impl Asking {
-    /// Reads what is there. Returns what is asked, or what is answered at once, when that can be told.
-    fn hear(&mut self, stream: &mut Stream, hosts: &Hosts) -> std::io::Result<Option<Result<Asked, Response>>> {
-        let limits = Limits { section: HEAD_BYTES, ..Limits::default() };
-        let mut buffer = [0; 1024];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                // What follows a head, were it the end of all that the client sends, changes nothing.
-                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            match self.parser.parse(&self.received, &limits) {
-                Ok(None) => {}
-                Ok(Some(head)) => return Ok(Some(asked(head, &self.received, hosts))),
-                Err(reject) => return Ok(Some(Err(Response::refused(reject)))),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
+    use crate::source::Answer;
 
     fn no_master() -> Source {
         Source::new(Master::Socket("/nonexistent".into()), false).unwrap()
-    }
-
-    #[test]
-    fn an_answer_that_fits_no_buffer_is_taken_piece_by_piece() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let answer: Vec<u8> = (0..4_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
-        let state = State::Taking(answer.clone());
-        let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
-        let (mut taken, mut piece) = (Vec::new(), vec![0; 100_000]);
-        while client.serve(&no_master(), &Hosts::default()) {
-            let count = theirs.read(&mut piece).unwrap();
-            taken.extend_from_slice(&piece[..count]);
-        }
-        drop(client);
-        theirs.read_to_end(&mut taken).unwrap();
-        assert!(taken == answer, "{} of {} bytes arrived", taken.len(), answer.len());
-    }
-
-    #[test]
-    fn a_head_without_end_is_not_read_for_ever() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        theirs.write_all(&[b'x'; HEAD_BYTES + 2048]).unwrap();
-        let state = State::Asking(Box::default());
-        let mut client = Client { stream: Stream::Unix(ours), state, deadline: Instant::now() + PATIENCE };
-        assert!(!client.serve(&no_master(), &Hosts::default()));
     }
 
     #[test]
@@ -503,5 +312,25 @@ mod tests {
         let mut text = String::new();
         crowd.theirs[0].read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+    }
+
+    #[test]
+    fn more_clients_than_may_look_on_are_told_so_and_the_others_keep_their_places() {
+        let mut crowd = Crowd::new();
+        let first = crowd.connect("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        for _ in 0..LOOKERS {
+            crowd.connect("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        }
+        crowd.accept();
+        admit(&mut crowd.clients);
+        assert_eq!(crowd.clients.iter().filter(|client| client.looks()).count(), LOOKERS);
+        let mut text = String::new();
+        crowd.theirs[LOOKERS].read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\r\nRetry-After: 5\r\n"), "{text}");
+        crowd.flood(2 * CLIENTS, "G");
+        assert!(crowd.has(first));
+        assert_eq!(pause(&crowd.clients), Some(events::PAUSE));
+        crowd.clients.retain(|client| !client.looks());
+        assert_eq!(pause(&crowd.clients), None, "nothing wakes up for clients that only ask");
     }
 }

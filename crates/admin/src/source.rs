@@ -16,7 +16,7 @@ use crate::queries;
 /// How long the master may take to answer before it counts as dead.
 const MASTER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long after one question the next is asked at the soonest.
-const PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// No status is longer, in bytes.
 const ANSWER_BYTES: usize = 64 << 20;
 
@@ -43,9 +43,18 @@ pub(crate) struct Source {
     last: Option<Value>,
 }
 
+/// What the master can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Status,
+    /// The last deaths, which the status counts.
+    Deaths,
+}
+
 /// A question that is not answered yet.
 #[derive(Debug)]
 struct Question {
+    about: About,
     /// `None`: it is asked on the pair.
     stream: Option<UnixStream>,
     received: Vec<u8>,
@@ -53,6 +62,14 @@ struct Question {
 }
 
 /// The end of a question.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Status(Answer),
+    /// A list, the newest first; `None` when the master does not tell them.
+    Deaths(Option<Value>),
+}
+
+/// The end of a question for the status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The number of the question.
@@ -93,15 +110,20 @@ impl Source {
         matches!(self.master, Master::Parent) && self.parent.is_none()
     }
 
-    /// When to look again. `is_awaited`: some client waits for an answer.
-    pub(crate) fn deadline(&self, is_awaited: bool) -> Option<Instant> {
-        let pause = || self.asked_at.filter(|_| is_awaited).map(|at| at + PAUSE);
+    /// When to look again. `pause`: how soon after one question the next is needed, if it is.
+    pub(crate) fn deadline(&self, pause: Option<Duration>) -> Option<Instant> {
+        let pause = || Some(self.asked_at? + pause?);
         self.question.as_ref().map(|question| question.deadline).or_else(pause)
     }
 
+    /// Whether the last question is longer ago than this.
+    pub(crate) fn may_be_asked(&self, pause: Duration, now: Instant) -> bool {
+        self.asked_at.is_none_or(|at| now >= at + pause)
+    }
+
     /// Asks, unless a question is under way or was asked just now.
-    pub(crate) fn ask(&mut self, now: Instant) {
-        if self.question.is_some() || self.asked_at.is_some_and(|at| now < at + PAUSE) {
+    pub(crate) fn ask(&mut self, about: About, now: Instant) {
+        if self.question.is_some() || !self.may_be_asked(PAUSE, now) {
             return;
         }
         let stream = match &self.master {
@@ -119,15 +141,15 @@ impl Source {
         };
         if let Some(mut stream) = stream.as_ref().or(self.parent.as_ref()) {
             // What cannot be sent shows as an answer that does not come.
-            let _ = stream.write_all(b"{\"command\":\"status\"}\n");
+            let _ = stream.write_all(about.line());
         }
-        self.asked += 1;
+        self.asked += u64::from(about == About::Status);
         self.asked_at = Some(now);
-        self.question = Some(Question { stream, received: Vec::new(), deadline: now + MASTER_PATIENCE });
+        self.question = Some(Question { about, stream, received: Vec::new(), deadline: now + MASTER_PATIENCE });
     }
 
     /// Takes in what the master has said. Returns the answer, when it is whole or given up.
-    pub(crate) fn hear(&mut self, now: Instant) -> Option<Answer> {
+    pub(crate) fn hear(&mut self, now: Instant) -> Option<Heard> {
         let mut buffer = [0; 16_384];
         loop {
             let own = self.question.as_mut().and_then(|question| question.stream.as_mut());
@@ -156,28 +178,46 @@ impl Source {
                         self.parent = None;
                     }
                     // While a master executes another program it is what the old one said last.
-                    let last = self.last.clone().filter(|_| matches!(self.master, Master::Parent));
+                    let is_asked = self.question.as_ref().is_some_and(|question| question.about == About::Status);
+                    let last = self.last.clone().filter(|_| is_asked && matches!(self.master, Master::Parent));
                     return self.end(last);
                 }
             }
         }
     }
 
-    fn answered(&mut self) -> Option<Answer> {
-        let received = self.question.as_ref().map(|question| question.received.as_slice()).unwrap_or_default();
-        let mut status = serde_json::from_slice(received).ok();
-        let is_one = status.as_mut().and_then(Value::as_object_mut).is_some_and(|map| map.remove("answer").is_some());
-        let mut status = status.filter(|_| is_one);
+    fn answered(&mut self) -> Option<Heard> {
+        let question = self.question.as_ref()?;
+        let told: Option<Value> = serde_json::from_slice(&question.received).ok();
+        let mut told = match question.about {
+            About::Status => told.filter(|told| told["answer"] == "status").and_then(|mut told| {
+                told.as_object_mut()?.remove("answer");
+                Some(told)
+            }),
+            About::Deaths => told.map(|mut told| told["deaths"].take()).filter(Value::is_array),
+        };
         if !self.show_queries {
-            status.as_mut().map(queries::hide);
+            told.as_mut().map(queries::hide);
         }
-        if status.is_some() {
-            self.last.clone_from(&status);
+        if told.is_some() && question.about == About::Status {
+            self.last.clone_from(&told);
         }
-        self.end(status)
+        self.end(told)
     }
 
-    fn end(&mut self, status: Option<Value>) -> Option<Answer> {
-        self.question.take().map(|_| Answer { number: self.asked, status })
+    fn end(&mut self, told: Option<Value>) -> Option<Heard> {
+        self.question.take().map(|question| match question.about {
+            About::Status => Heard::Status(Answer { number: self.asked, status: told }),
+            About::Deaths => Heard::Deaths(told),
+        })
+    }
+}
+
+impl About {
+    fn line(self) -> &'static [u8] {
+        match self {
+            Self::Status => b"{\"command\":\"status\"}\n",
+            Self::Deaths => b"{\"command\":\"deaths\"}\n",
+        }
     }
 }

@@ -143,8 +143,8 @@ directives! {
         admin_listen: Option<String> = licorne(
             Kind::Address,
             Default::Unset,
-            "Where a separate process answers `/livez`, `/readyz`, `/status` and `/metrics`, however busy the workers are. If \
-             the master is root, that process runs as `nobody`, or as `daemon` or `bin` if the application runs as `nobody`.",
+            "Where a separate process answers `/livez`, `/readyz`, `/status` and `/metrics`, and shows a page at `/`, however busy \
+             the workers are. If the master is root, that process runs as `nobody`, or as `daemon` or `bin` if the application runs as `nobody`.",
         );
         admin_hosts: Vec<String> = licorne(
             Kind::Hosts,

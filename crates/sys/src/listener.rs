@@ -364,6 +364,13 @@ pub fn unlimit(connection: BorrowedFd<'_>) {
     let _ = sockopt::set_socket_timeout(connection, sockopt::Timeout::Recv, None);
 }
 
+/// Ends a connection whose peer has not confirmed what was sent to it for so long. See tcp(7), `TCP_USER_TIMEOUT`.
+pub fn give_up_after(connection: BorrowedFd<'_>, patience: std::time::Duration) {
+    // On a UNIX socket it fails; there the kernel knows at once when the peer is gone.
+    let ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    let _ = sockopt::set_tcp_user_timeout(connection, ms);
+}
+
 fn remove_stale(path: &Path) -> Result<()> {
     let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !meta.file_type().is_socket() {
