@@ -2,6 +2,7 @@
 //! may not do.
 
 mod drawing;
+mod log_lines;
 mod modules;
 mod source;
 mod words;
@@ -175,6 +176,22 @@ fn comments_and_names_are_in_plain_english() {
         offenders.extend(found.into_iter().map(|(line, what)| format!("{name}:{line}: {what}")));
     }
     check("comments and names are in plain English (design: the words)", offenders);
+}
+
+#[test]
+fn lines_of_the_log_are_explained() {
+    let mut written = BTreeSet::new();
+    for (extension, place) in [("rs", "crates/master/src"), ("rb", "gem/lib/licorne")] {
+        let place = repository().join(place);
+        // What stands in for other gems writes their lines.
+        let ours =
+            files(extension).into_iter().filter(|path| path.starts_with(&place) && !shown(path).contains("/compat/"));
+        ours.for_each(|path| written.extend(log_lines::of_code(extension, &text(&path))));
+    }
+    let explained = log_lines::of_document(&text(&repository().join("docs/logs.md")));
+    let shown = |(level, line): &(String, String)| format!("{level} {line}");
+    check("docs/logs.md explains each line of the log", written.difference(&explained).map(shown));
+    check("docs/logs.md explains no line that is not written", explained.difference(&written).map(shown));
 }
 
 /// `1.88.0` as numbers, the last of which may be missing.
