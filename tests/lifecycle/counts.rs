@@ -68,8 +68,11 @@ fn connections_that_wait_for_a_worker_are_told_for_each_listener() {
         let status: Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
         status["backlogs"].as_array().expect("a list").clone()
     };
-    let told = backlogs(&server);
-    assert_eq!(told.iter().map(|told| told["waiting"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2)], "{told:#?}");
+    let told = server.eventually("one connection that waits at the first listener, and two at the second", || {
+        let told = backlogs(&server);
+        let waiting: Vec<_> = told.iter().map(|told| told["waiting"].as_u64()).collect();
+        (waiting == [Some(1), Some(2)]).then_some(told)
+    });
     assert!(told.iter().all(|told| told["limit"].as_u64() > Some(1)), "{told:#?}");
     assert_eq!(gate.release(held).status, 200);
     server.eventually("an empty backlog", || backlogs(&server).iter().all(|told| told["waiting"] == 0).then_some(()));
