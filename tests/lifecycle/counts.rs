@@ -81,6 +81,33 @@ fn connections_that_wait_for_a_worker_are_told_for_each_listener() {
 }
 
 #[test]
+fn saturation_is_the_time_in_which_no_worker_was_idle() {
+    let mut server = Server::builder().workers(2).config("upgrade :in_place").start();
+    let mut gate = Gate::new(&server);
+    let saturated = |server: &Server| -> f64 {
+        let status: Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+        status["saturated_s"].as_f64().expect("a number")
+    };
+    let stands_still = |server: &Server| {
+        server.eventually("an idle worker", || {
+            let seen = saturated(server);
+            (saturated(server) == seen).then_some(seen)
+        })
+    };
+    let first = gate.hold(&server);
+    let before = stands_still(&server);
+    let second = gate.hold(&server);
+    server.eventually("time without an idle worker", || (saturated(&server) > before).then_some(()));
+    assert_eq!(gate.release(first).status, 200);
+    let after = stands_still(&server);
+    assert!(after > before, "{after} {before}");
+    assert_eq!(gate.release(second).status, 200);
+    assert_eq!(server.ctl(["upgrade", "--wait"]).code(), 0);
+    assert_eq!(stands_still(&server), after, "the program is another");
+    server.stop();
+}
+
+#[test]
 fn the_queue_time_is_that_of_a_proxy_that_is_believed() {
     let config = "trusted_proxies '127.0.0.1'";
     let mut server = Server::builder().app(App::rackup(APP)).workers(1).config(config).start();

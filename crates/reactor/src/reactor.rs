@@ -155,6 +155,11 @@ impl Reactor {
         self.connections.schedule.note_time(now_ns);
     }
 
+    /// The time that was noted last.
+    pub fn noted_ns(&self) -> u64 {
+        self.connections.schedule.noted_ns()
+    }
+
     /// Returns how long the request that [`Turn::Request`] announced has waited, at the time that was noted last.
     pub fn waited_ns(&self) -> u64 {
         self.connections.schedule.waited_ns()

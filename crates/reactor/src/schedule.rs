@@ -274,6 +274,11 @@ impl<T> Schedule<T> {
         self.ready = ready;
     }
 
+    /// The moment that was noted last.
+    pub(crate) fn noted_ns(&self) -> u64 {
+        self.now_ns
+    }
+
     /// Returns how long the request that was handed out last has waited, at the moment that was noted last.
     pub(crate) fn waited_ns(&self) -> u64 {
         self.ready.age_ns(self.now_ns)

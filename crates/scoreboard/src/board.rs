@@ -5,10 +5,12 @@
 //!   word 0  presence   (bit 0 serves, bit 1 sleeps, bit 2 full)
 //!        1  movement   (changes when the worker serves, takes or closes something)
 //! then     in use      (how many places are or were taken, the first ones)
+//!          saturated   (CLOCK_MONOTONIC, ns: no worker has been idle since then; 0 = one is)
+//!          saturation  (ns in which no worker was idle, ever)
 //! ```
 //!
-//! The master reads none of it, and no decision of the master depends on it: a worker that writes on a place of another
-//! can make workers offer each other connections in vain, and that is all. What the master goes by is on the seats.
+//! No decision of the master depends on it: a worker that writes on a place of another can make workers offer each other
+//! connections in vain, and spoil the time of saturation, which is only told. What the master goes by is on the seats.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +22,9 @@ const PLACE_WORDS: usize = 8;
 const IN_USE_WORD: usize = SEATS * PLACE_WORDS;
 /// Size of the board in bytes.
 pub const BOARD_BYTES: usize = (IN_USE_WORD + PLACE_WORDS) * 8;
+
+const SATURATED_WORD: usize = IN_USE_WORD + 1;
+const SATURATION_WORD: usize = IN_USE_WORD + 2;
 
 const SERVES: u64 = 1;
 const SLEEPS: u64 = 2;
@@ -39,6 +44,49 @@ pub fn place(board: &[AtomicU64], number: usize) -> Option<Place<'_>> {
 pub fn others(board: &[AtomicU64], own: usize) -> impl Iterator<Item = Place<'_>> {
     let in_use = board.get(IN_USE_WORD).map_or(0, |word| word.load(Ordering::Relaxed) as usize).min(SEATS);
     (0..in_use).filter(move |number| *number != own).filter_map(|number| place(board, number))
+}
+
+/// For how long no worker was idle. Workers note it when they begin a request and when they go to sleep, in plain loads
+/// unless it begins or ends: it costs nothing where it lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Saturation<'a> {
+    board: &'a [AtomicU64],
+    since: &'a AtomicU64,
+    total: &'a AtomicU64,
+}
+
+impl<'a> Saturation<'a> {
+    /// That of this board. `None` when the board is smaller than that.
+    pub fn of(board: &'a [AtomicU64]) -> Option<Self> {
+        Some(Self { board, since: board.get(SATURATED_WORD)?, total: board.get(SATURATION_WORD)? })
+    }
+
+    /// The worker with this place is busy now. Two that become busy at once may both take the other for idle: it is noted
+    /// with the next request then.
+    pub fn note_busy(self, own: usize, now_ns: u64) {
+        if self.since.load(Ordering::Relaxed) == 0 && !others(self.board, own).any(Place::is_idle) {
+            let _ = self.since.compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// A worker is idle now. It costs one load as long as that is nothing new.
+    pub fn note_idle(self, now_ns: u64) {
+        if self.since.load(Ordering::Relaxed) != 0 {
+            let since = self.since.swap(0, Ordering::Relaxed);
+            if since != 0 {
+                self.total.fetch_add(now_ns.saturating_sub(since), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How long it was in all, by now.
+    pub fn total_ns(self, now_ns: u64) -> u64 {
+        let lasting = match self.since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now_ns.saturating_sub(since),
+        };
+        self.total.load(Ordering::Relaxed).saturating_add(lasting)
+    }
 }
 
 impl Place<'_> {
@@ -157,8 +205,38 @@ mod tests {
     }
 
     #[test]
+    fn saturation_lasts_from_the_last_that_becomes_busy_to_the_first_that_becomes_idle() {
+        let board = board();
+        let saturation = Saturation::of(&board).unwrap();
+        let [one, two] = [0, 1].map(|number| {
+            Place::take(&board, number);
+            let place = place(&board, number).unwrap();
+            place.set_serving(true);
+            place.set_asleep(true);
+            place
+        });
+        one.set_asleep(false);
+        saturation.note_busy(0, 100);
+        assert_eq!(saturation.total_ns(150), 0, "the second is idle");
+        two.set_asleep(false);
+        saturation.note_busy(1, 200);
+        saturation.note_busy(1, 250);
+        assert_eq!(saturation.total_ns(260), 60);
+        one.set_asleep(true);
+        saturation.note_idle(300);
+        saturation.note_idle(400);
+        assert_eq!(saturation.total_ns(500), 100);
+        // One that retires is not idle when it sleeps.
+        one.set_serving(false);
+        saturation.note_busy(1, 600);
+        assert_eq!(saturation.total_ns(610), 110);
+        assert_eq!(saturation.total_ns(5), 100, "a clock that is behind takes nothing away");
+    }
+
+    #[test]
     fn there_is_no_place_beyond_the_board() {
         let board = board();
+        assert!(Saturation::of(&board[..8]).is_none());
         assert!(place(&board[..8], 1).is_none() && place(&board, usize::MAX).is_none());
         Place::take(&board, SEATS);
         assert_eq!(others(&board, SEATS).count(), 0);

@@ -202,9 +202,9 @@ fn retire(core: &Core, leave: Leave) {
 
 /// Waits for events: with the interpreter's lock while there is no need to sleep, without it to sleep.
 fn wait(core: &Core, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(), Escape> {
-    let (connections, full) = {
+    let (connections, full, now_ns) = {
         let reactor = core.reactor();
-        (reactor.connections() as u64, reactor.is_full())
+        (reactor.connections() as u64, reactor.is_full(), reactor.noted_ns())
     };
     let place = core.seat.place();
     core.seat.look(|seat| {
@@ -215,9 +215,9 @@ fn wait(core: &Core, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(
     if timeout_ms == Some(0) {
         core.poller.wait(happened, timeout_ms);
     } else {
-        place.set_asleep(true);
+        core.seat.set_asleep(true, now_ns);
         let waited = protect(|rb| rb.without_lock(&core.waker, || core.poller.wait(happened, timeout_ms)));
-        place.set_asleep(false);
+        core.seat.set_asleep(false, now_ns);
         waited?;
     }
     core.reactor().absorb(happened);

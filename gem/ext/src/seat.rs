@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use magnus::{Error, Ruby};
 use scoreboard::Seat;
-use scoreboard::board::{self, Place};
+use scoreboard::board::{self, Place, Saturation};
 use sys::memory::Shared;
 
 use crate::error::system_error;
@@ -31,7 +31,10 @@ impl WorkerSeat {
     pub(crate) fn take(ruby: &Ruby, page: i32, board: i32, number: usize) -> Result<Self, Error> {
         let page = map(ruby, "seat", page)?.leak();
         let board = map(ruby, "board", board)?;
-        if Seat::of_page(page).is_none() || board::place(board.words(), number).is_none() {
+        if Seat::of_page(page).is_none()
+            || board::place(board.words(), number).is_none()
+            || Saturation::of(board.words()).is_none()
+        {
             return Err(Error::new(ruby.exception_arg_error(), format!("there is no seat {number}")));
         }
         ffi::keep_from_children(board.as_fd().as_raw_fd());
@@ -54,6 +57,24 @@ impl WorkerSeat {
     /// The place on the board.
     pub(crate) fn place(&self) -> Place<'_> {
         board::place(self.board.words(), self.number).expect("the board has this place: take() looked")
+    }
+
+    /// Shows others, if it matters to them, that this worker is busy.
+    pub(crate) fn note_busy(&self, now_ns: u64) {
+        self.saturation().note_busy(self.number, now_ns);
+    }
+
+    /// Shows others that this worker sleeps, or does no more. `now_ns` need not be exact.
+    pub(crate) fn set_asleep(&self, asleep: bool, now_ns: u64) {
+        let place = self.place();
+        place.set_asleep(asleep);
+        if place.is_idle() {
+            self.saturation().note_idle(now_ns);
+        }
+    }
+
+    fn saturation(&self) -> Saturation<'_> {
+        Saturation::of(self.board.words()).expect("the board is whole: take() looked")
     }
 
     /// Returns when the running request began, if the master wants a report of it that was not made before.

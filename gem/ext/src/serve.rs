@@ -89,6 +89,7 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
         }
         seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
     });
+    core.seat.note_busy(now_ns);
     Some(Asked::by(request.head, active.keeps_alive()))
 }
 

@@ -254,6 +254,11 @@ impl Children {
         totals
     }
 
+    /// For how long no worker was idle since then: workers cannot have been so for longer.
+    pub(crate) fn saturated_ns(&self, now_ns: u64, started_ns: u64) -> u64 {
+        self.seats.saturated_ns(now_ns).min(now_ns.saturating_sub(started_ns))
+    }
+
     /// The seats of a program before this one are let go with its last mold and worker.
     fn leave_former_seats(&mut self) {
         if self.molds.values().all(|mold| mold.layout != Layout::Shared) {

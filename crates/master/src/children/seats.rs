@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use scoreboard::Totals;
-use scoreboard::board::{self, Place};
+use scoreboard::board::{self, Place, Saturation};
 use supervisor::{Generation, SlotId};
 use sys::memory::Shared;
 use wire::state;
@@ -107,7 +107,7 @@ impl Memory {
 
 /// Which seats are taken, and what all workers share.
 pub(crate) struct Seats {
-    /// This process writes there that a worker is no more, and reads nothing.
+    /// This process writes there that a worker is no more, and reads only what it tells: for how long no worker was idle.
     board: Shared,
     /// The seats of the workers of a program of layout 1.
     shared: Option<Rc<Shared>>,
@@ -143,6 +143,11 @@ impl Seats {
     /// The board, for molds.
     pub(crate) fn board(&self) -> BorrowedFd<'_> {
         self.board.as_fd()
+    }
+
+    /// For how long no worker was idle, as the workers have noted it.
+    pub(crate) fn saturated_ns(&self, now_ns: u64) -> u64 {
+        Saturation::of(self.board.words()).map_or(0, |saturation| saturation.total_ns(now_ns))
     }
 
     /// What the next program is told of the board, and of the seats in one memory.

@@ -35,6 +35,7 @@ impl Sources<'_> {
             failures: trouble.failures,
             next_try_ms: trouble.not_before.0.saturating_sub(now.monotonic_ns()) / 1_000_000,
         };
+        let saturated_ms = children.saturated_ns(now.monotonic_ns(), report.started_ns) / 1_000_000;
         Status {
             schema: facts::SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_string(),
@@ -46,7 +47,7 @@ impl Sources<'_> {
             worker_processes: supervisor.worker_processes(),
             started_at: now.unix_s(report.started_ns),
             uptime_s: now.monotonic_ns().saturating_sub(report.started_ns) / 1_000_000_000,
-            saturated_s: None,
+            saturated_s: Some(saturated_ms as f64 / 1e3),
             listeners: listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
             backlogs: listeners.iter().map(backlog).collect(),
             release: current.and_then(|generation| children.mold(generation)).map(|mold| mold.release.told()),
