@@ -2,6 +2,7 @@
 //! master's program.
 
 use rustix::process::Signal;
+use scoreboard::histogram::Counts;
 use serde_json::Value;
 use testkit::process::signal;
 use testkit::{App, Connection, Gate, Request, Server};
@@ -118,4 +119,49 @@ fn the_queue_time_is_that_of_a_proxy_that_is_believed() {
     assert!(queue["p50_ms"].as_f64() > Some(17_000.0), "{queue:#}");
     assert!(queue["sum_ms"].as_f64() >= Some(19_999.0), "{queue:#}");
     server.stop();
+}
+
+#[test]
+fn the_queue_time_of_an_overloaded_server_is_what_its_clients_measure() {
+    const CLIENTS: usize = 24;
+    const SERVICE_MS: f64 = 50.0;
+    let app = App::rackup("run ->(_) { sleep 0.05; [200, {}, []] }");
+    let server = Server::builder().app(app).workers(2).start();
+    for keep_alive in [false, true] {
+        let before = totals(&server);
+        let clients = || {
+            let address = server.endpoints()[0].clone();
+            std::thread::spawn(move || {
+                let mut kept = None;
+                let times = (0..3).map(|_| {
+                    let began = std::time::Instant::now();
+                    let connect = || Connection::connect(&address, testkit::patience()).expect("there is room");
+                    let mut connection = kept.take().unwrap_or_else(connect);
+                    let request = Request::get("/");
+                    let request = if keep_alive { request } else { request.close() };
+                    assert_eq!(connection.request(&request).status, 200);
+                    kept = keep_alive.then_some(connection);
+                    began.elapsed().as_secs_f64() * 1e3 - SERVICE_MS
+                });
+                times.collect::<Vec<f64>>()
+            })
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|_| clients()).collect();
+        let mut measured: Vec<f64> = clients.into_iter().flat_map(|client| client.join().expect("it ends")).collect();
+        measured.sort_by(f64::total_cmp);
+        let measured = measured[measured.len() * 95 / 100];
+        let count = before["requests"].as_u64().expect("a number") + 3 * CLIENTS as u64;
+        let [before, after] = [before, wait_for_requests(&server, count)].map(|totals| counts(&totals["queue"]));
+        let told = after.since(&before).percentile_ns(0.95).expect("it has counted") as f64 / 1e6;
+        assert!(
+            (0.85..1.15).contains(&(told / measured)),
+            "kept alive: {keep_alive}: {told} ms, {measured} ms measured"
+        );
+    }
+}
+
+/// What a histogram of the status counts.
+fn counts(times: &Value) -> Counts {
+    let buckets: Vec<(usize, u64)> = serde_json::from_value(times["buckets"].clone()).expect("buckets");
+    Counts::heard(buckets, 0).expect("known buckets")
 }

@@ -13,6 +13,7 @@ use crate::connections::{Connections, now_ms};
 use crate::notices::Notice;
 use crate::table::{Source, Table, Token, is_readable};
 use crate::transfer::{Arrival, Peers, Queue};
+use crate::waits::Origin;
 
 /// How long new connections are left alone when there is no room for them.
 const PAUSE_MS: u64 = 100;
@@ -148,7 +149,7 @@ impl Acceptor {
     }
 
     /// Takes a connection from a backlog or from another worker, in turns.
-    pub(crate) fn let_in(&mut self, connections: &mut Connections) -> Option<Token> {
+    pub(crate) fn let_in(&mut self, connections: &mut Connections) -> Option<(Token, Origin)> {
         if connections.schedule.is_queue_first() {
             self.take_from_queue(connections).or_else(|| self.accept(connections))
         } else {
@@ -157,8 +158,12 @@ impl Acceptor {
     }
 
     /// Accepts one connection from a listener that may have one.
-    fn accept(&mut self, connections: &mut Connections) -> Option<Token> {
-        if self.is_paused() || !self.listeners.iter().any(|listener| listener.ready) {
+    fn accept(&mut self, connections: &mut Connections) -> Option<(Token, Origin)> {
+        if self.is_paused() {
+            return None;
+        }
+        if !self.listeners.iter().any(|listener| listener.ready) {
+            connections.schedule.none_is_new();
             return None;
         }
         // No room is made for what is not there.
@@ -174,7 +179,7 @@ impl Acceptor {
                 Outcome::Connection(connection) => {
                     self.in_trouble = false;
                     connections.schedule.accepted(index);
-                    return Some(connections.table.insert(connection));
+                    return Some((connections.table.insert(connection), Origin::New));
                 }
                 Outcome::Empty => self.in_trouble = false,
                 Outcome::Nothing => {}
@@ -184,11 +189,14 @@ impl Acceptor {
                 }
             }
         }
+        if !self.listeners.iter().any(|listener| listener.ready) {
+            connections.schedule.none_is_new();
+        }
         None
     }
 
     /// Takes a connection from the queue.
-    pub(crate) fn take_from_queue(&mut self, connections: &mut Connections) -> Option<Token> {
+    pub(crate) fn take_from_queue(&mut self, connections: &mut Connections) -> Option<(Token, Origin)> {
         if connections.schedule.is_transferring() || self.is_paused() {
             return None;
         }
@@ -216,7 +224,7 @@ impl Acceptor {
             }
             Arrival::Connection(unpacked) => {
                 let connection = unpacked.into_connection(&mut connections.pool, &connections.settings.requests);
-                Some(connections.table.insert(connection))
+                Some((connections.table.insert(connection), Origin::Queue))
             }
             Arrival::Lost(text) => {
                 connections.notices.add(Notice::CannotTakeOver(text));

@@ -59,6 +59,7 @@ mod schedule;
 mod settings;
 mod table;
 mod transfer;
+mod waits;
 
 pub use conn::{
     After, Body, Fault, Memory, Peer, Proxied, Rates, Read, Requests, Responses, SharedMemory, unnamed_file,

@@ -14,10 +14,11 @@ use crate::conn::heap::Trim;
 use crate::connections::{Connections, Traffic, now_ms};
 use crate::exchange::ActiveRequest;
 use crate::notices::Notice;
-use crate::schedule::{Driver, Mode, Moment, Next, Rest};
+use crate::schedule::{Driver, Mode, Next, Rest};
 use crate::settings::Settings;
 use crate::table::{Events, Poller, Source, Token, is_readable};
 use crate::transfer::{Peers, Queue, RETRY_MS};
+use crate::waits::Origin;
 
 /// The most connections that are taken from one backlog; above net.core.somaxconn's default of 4,096 nothing waits.
 const BACKLOG: usize = 4_096;
@@ -161,8 +162,14 @@ impl Reactor {
     }
 
     /// Returns how long the request that [`Turn::Request`] announced has waited, at the time that was noted last.
-    pub fn waited_ns(&self) -> u64 {
-        self.connections.schedule.waited_ns()
+    pub fn waited_ns(&mut self) -> u64 {
+        let Connections { schedule, table, serving, .. } = &mut self.connections;
+        schedule.waited_ns(|| serving.and_then(|token| table.get(token)).and_then(|connection| connection.silence_ns()))
+    }
+
+    /// A wait for events has just ended at which the worker may have slept. Call it before [`Self::absorb`].
+    pub fn wake(&mut self, now_ns: u64) {
+        self.connections.schedule.wake(now_ns);
     }
 
     /// Takes how many bytes came and went since this was asked last.
@@ -182,8 +189,7 @@ impl Reactor {
                 }
                 Next::Known(token) => {
                     if self.connections.look_at(token) && !self.is_better_served_elsewhere(token) {
-                        let asked = self.connections.schedule.asked();
-                        return self.hand_out(token, asked);
+                        return self.hand_out(token, Origin::Told);
                     }
                 }
                 Next::Timers { now_ms, silent_until_ms } => {
@@ -192,10 +198,10 @@ impl Reactor {
                     }
                 }
                 Next::NewConnection => {
-                    if let Some(token) = self.acceptor.let_in(&mut self.connections) {
+                    if let Some((token, origin)) = self.acceptor.let_in(&mut self.connections) {
                         self.connections.schedule.let_in();
                         if self.connections.look_at(token) {
-                            return self.hand_out(token, Moment::Now);
+                            return self.hand_out(token, origin);
                         }
                     } else if let Some(turn) = self.rest() {
                         return turn;
@@ -211,15 +217,15 @@ impl Reactor {
         self.connections.schedule.is_round_long() && self.acceptor.is_peer_idle() && self.connections.transfer(token)
     }
 
-    /// Hands out a complete request, which has waited since then, or since the helper saw it.
-    fn hand_out(&mut self, token: Token, ready: Moment) -> Turn {
+    /// Hands out a complete request of a connection that comes from there.
+    fn hand_out(&mut self, token: Token, origin: Origin) -> Turn {
         let connections = &mut self.connections;
         let mut seen_ns = None;
         if let Some(connection) = connections.table.get_mut(token) {
             connections.traffic.received_bytes += connection.request_bytes();
             seen_ns = connection.ready_ns.take();
         }
-        connections.schedule.serve(seen_ns.map_or(ready, Moment::At));
+        connections.schedule.serve(origin, seen_ns);
         connections.serving = Some(token);
         Turn::Request(token)
     }
@@ -228,7 +234,7 @@ impl Reactor {
     fn rest(&mut self) -> Option<Turn> {
         match self.connections.schedule.rest(self.connections.len()) {
             Rest::Leave => match self.last_in_queue() {
-                Some(token) => self.connections.look_at(token).then(|| self.hand_out(token, Moment::Now)),
+                Some(token) => self.connections.look_at(token).then(|| self.hand_out(token, Origin::Queue)),
                 None => Some(Turn::Retired),
             },
             Rest::Ask => Some(Turn::Wait(Some(0))),
@@ -239,7 +245,7 @@ impl Reactor {
     /// Takes what others gave away before they learned that no other worker is left.
     fn last_in_queue(&mut self) -> Option<Token> {
         self.connections.queue.iter_mut().for_each(Queue::set_ready);
-        self.acceptor.take_from_queue(&mut self.connections)
+        self.acceptor.take_from_queue(&mut self.connections).map(|(token, _)| token)
     }
 
     /// Decides how long to wait, or closes those whose patience is over (`None`: look again).

@@ -10,6 +10,8 @@
 
 use std::collections::VecDeque;
 
+use crate::waits::{Moment, Origin, Waits};
+
 /// How many new connections are let in before the others are asked.
 const NEW_CONNECTIONS: u32 = 16;
 /// For how long at most; but one has its turn in each round.
@@ -78,23 +80,6 @@ enum Stage {
     NewConnections { left: u32, since: Moment },
 }
 
-/// When something happened. The clock is looked at later, if at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
-    /// Since the clock was looked at last.
-    Now,
-    At(u64),
-}
-
-impl Moment {
-    fn age_ns(self, now_ns: u64) -> u64 {
-        match self {
-            Self::Now => 0,
-            Self::At(at_ns) => now_ns.saturating_sub(at_ns),
-        }
-    }
-}
-
 /// When the master was listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hearing {
@@ -123,12 +108,9 @@ pub(crate) struct Schedule<T> {
     turns: Turns,
     stage: Stage,
     hearing: Hearing,
-    /// When epoll was asked.
-    asked: Moment,
-    /// A request was served since then, so that bytes may have come of which epoll did not tell yet.
+    waits: Waits,
+    /// A request was served since epoll was asked, so that bytes may have come of which epoll did not tell yet.
     served: bool,
-    /// Since when the request that was handed out last could have been served.
-    ready: Moment,
     /// The last moment that was noted.
     now_ns: u64,
     /// When timers were looked at.
@@ -146,9 +128,8 @@ impl<T> Schedule<T> {
             turns: Turns::default(),
             stage: Stage::Known { left: 0 },
             hearing: Hearing::Due,
-            asked: Moment::Now,
+            waits: Waits::new(),
             served: false,
-            ready: Moment::Now,
             now_ns: 0,
             timers_ns: 0,
             silent_until_ns: 0,
@@ -158,17 +139,12 @@ impl<T> Schedule<T> {
     /// Notes what time it is (CLOCK_MONOTONIC).
     pub(crate) fn note_time(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
-        let since_now = |moment: &mut Moment| {
-            if *moment == Moment::Now {
-                *moment = Moment::At(now_ns);
-            }
-        };
-        since_now(&mut self.asked);
+        self.waits.note_time(now_ns);
         if let Hearing::Silence(moment) = &mut self.hearing {
-            since_now(moment);
+            moment.note_time(now_ns);
         }
         if let Stage::NewConnections { since, .. } = &mut self.stage {
-            since_now(since);
+            since.note_time(now_ns);
         }
     }
 
@@ -193,7 +169,7 @@ impl<T> Schedule<T> {
             return;
         }
         self.stage = Stage::Known { left: self.line.len() };
-        self.asked = Moment::Now;
+        self.waits.ask();
         self.served = false;
         self.silent_until_ns = if complete { self.now_ns } else { 0 };
         self.hearing = if control || !complete { Hearing::Due } else { Hearing::Silence(Moment::Now) };
@@ -268,10 +244,21 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// A request was handed out that could have been served since then.
-    pub(crate) fn serve(&mut self, ready: Moment) {
+    /// The worker has waited for events, and this is the end of it: what comes now came now, if that was a sleep. Call it
+    /// before [`Self::begin_round`].
+    pub(crate) fn wake(&mut self, now_ns: u64) {
+        self.waits.wake(self.now_ns, now_ns);
+    }
+
+    /// No listener has a connection, as far as epoll or an accept told.
+    pub(crate) fn none_is_new(&mut self) {
+        self.waits.none_is_new();
+    }
+
+    /// A request was handed out, which the helper saw at that moment, if it did.
+    pub(crate) fn serve(&mut self, origin: Origin, seen_ns: Option<u64>) {
         self.served = true;
-        self.ready = ready;
+        self.waits.hand_out(origin, seen_ns);
     }
 
     /// The moment that was noted last.
@@ -279,14 +266,10 @@ impl<T> Schedule<T> {
         self.now_ns
     }
 
-    /// Returns how long the request that was handed out last has waited, at the moment that was noted last.
-    pub(crate) fn waited_ns(&self) -> u64 {
-        self.ready.age_ns(self.now_ns)
-    }
-
-    /// Returns when epoll was asked: what it told of has waited at least since then.
-    pub(crate) fn asked(&self) -> Moment {
-        self.asked
+    /// Returns how long the request that was handed out last has waited, at the moment that was noted last. `silence_ns`:
+    /// for how long no bytes have come on its connection, as the kernel knows it.
+    pub(crate) fn waited_ns(&mut self, silence_ns: impl FnOnce() -> Option<u64>) -> u64 {
+        self.waits.waited_ns(self.now_ns, silence_ns)
     }
 
     /// Tells whether epoll told of everything that came: nothing was served since it was asked.
@@ -296,7 +279,7 @@ impl<T> Schedule<T> {
 
     /// Tells whether those that are left of this round have waited for long.
     pub(crate) fn is_round_long(&self) -> bool {
-        self.asked.age_ns(self.now_ns) > LONG_ROUND_NS
+        self.waits.asked().age_ns(self.now_ns) > LONG_ROUND_NS
     }
 
     /// Returns which thread drives the connections.
@@ -393,7 +376,7 @@ mod tests {
 
         /// Serves a request, as the caller does it: the clock is read at its beginning and at its end.
         fn serve(&mut self, request_ns: u64) {
-            self.schedule.serve(Moment::Now);
+            self.schedule.serve(Origin::New, None);
             self.schedule.note_time(self.now_ns);
             if let Some(said_ns) = self.said_ns {
                 assert!(self.now_ns - said_ns < HEARING_NS + MS, "not heard for {} ns", self.now_ns - said_ns);
@@ -429,24 +412,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_request_waits_for_those_of_its_round_that_are_served_before_it() {
-        let mut schedule = Schedule::<u32>::new();
-        line_up(&mut schedule, 2);
-        schedule.note_time(10 * MS);
-        schedule.begin_round(false, true);
-        for (begin_ms, waited_ms) in [(20, 0), (25, 5)] {
-            let ready = schedule.asked();
-            schedule.serve(ready);
-            schedule.note_time(begin_ms * MS);
-            assert_eq!(schedule.waited_ns(), waited_ms * MS);
-            schedule.note_time(begin_ms * MS + 5 * MS);
-        }
-        schedule.serve(Moment::Now);
-        schedule.note_time(90 * MS);
-        assert_eq!(schedule.waited_ns(), 0, "it came just now");
     }
 
     /// Lines up so many connections.

@@ -3,11 +3,12 @@
 //! See tcp(7), `TCP_INFO` (of a listening socket `tcpi_unacked` is the length of its queue, and `tcpi_sacked` its limit),
 //! and sock_diag(7), `UDIAG_SHOW_RQLEN`. Nothing here waits: the kernel answers while it is asked.
 
-use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::libc;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, sockopt};
+
+use crate::tcp;
 
 /// The queue of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,20 +42,8 @@ pub fn of(socket: BorrowedFd<'_>) -> Option<Backlog> {
 }
 
 fn of_tcp(socket: BorrowedFd<'_>) -> Option<Backlog> {
-    // SAFETY: all zero is a valid tcp_info: it has numbers only.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut bytes = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
-    // SAFETY: the descriptor is open, and the kernel writes `bytes` bytes at most, the size of what is written to.
-    let outcome = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            std::ptr::from_mut(&mut info).cast(),
-            &mut bytes,
-        )
-    };
-    (outcome == 0).then_some(Backlog { waiting: info.tcpi_unacked, limit: info.tcpi_sacked })
+    let info = tcp::info(socket)?;
+    Some(Backlog { waiting: info.tcpi_unacked, limit: info.tcpi_sacked })
 }
 
 fn of_unix(socket: BorrowedFd<'_>) -> Option<Backlog> {

@@ -30,6 +30,7 @@ pub mod spawn;
 pub mod stderr;
 pub mod stdio;
 pub mod table;
+pub mod tcp;
 pub mod text;
 pub mod title;
 pub mod user;

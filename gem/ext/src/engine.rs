@@ -219,6 +219,7 @@ fn wait(core: &Core, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(
         let waited = protect(|rb| rb.without_lock(&core.waker, || core.poller.wait(happened, timeout_ms)));
         core.seat.set_asleep(false, now_ns);
         waited?;
+        core.reactor().wake(monotonic_ns());
     }
     core.reactor().absorb(happened);
     Ok(())

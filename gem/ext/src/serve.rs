@@ -76,10 +76,11 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
     let now_ns = monotonic_ns();
     let mut reactor = core.reactor();
     reactor.note_time(now_ns);
-    let (connections, waited_ns) = (reactor.connections() as u64, reactor.waited_ns());
+    let since_proxy_ns = core.template.waited_since_proxy_ns(&reactor.active(token).request()?);
+    let waited_ns = since_proxy_ns.unwrap_or_else(|| reactor.waited_ns());
+    let connections = reactor.connections() as u64;
     let active = reactor.active(token);
     let request = active.request()?;
-    let waited_ns = core.template.waited_since_proxy_ns(&request).unwrap_or(waited_ns);
     core.seat.look(|seat| {
         let (head, buffer) = (request.head, request.buffer);
         seat.set_connections(connections);

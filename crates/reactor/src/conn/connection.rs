@@ -63,6 +63,11 @@ impl Connection {
         }
     }
 
+    /// For how long no bytes have come, as the kernel knows it: of a UNIX socket it does not.
+    pub(crate) fn silence_ns(&self) -> Option<u64> {
+        self.peer.ip().and_then(|_| sys::tcp::silence_ns(self.fd.as_fd()))
+    }
+
     /// Reads until a request is complete or nothing more comes.
     pub(crate) fn read(&mut self, pool: &mut Pool, settings: &Requests) -> Progress {
         let mut intake = self.intake.take().unwrap_or_else(|| pool.take());

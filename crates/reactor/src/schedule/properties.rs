@@ -3,7 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Driver, HEARING_NS, Mode, Moment, NEW_CONNECTIONS, NEW_CONNECTIONS_NS, Next, Rest, Schedule, TIMERS_NS};
+use crate::waits::Origin;
+
+use super::{Driver, HEARING_NS, Mode, NEW_CONNECTIONS, NEW_CONNECTIONS_NS, Next, Rest, Schedule, TIMERS_NS};
 
 const MS: u64 = 1_000_000;
 /// How many decisions one run takes.
@@ -124,7 +126,7 @@ impl Worker {
 
     /// Serves a request, as the caller does it: the clock is read at its beginning and at its end.
     fn serve(&mut self) {
-        self.schedule.serve(Moment::Now);
+        self.schedule.serve(Origin::New, None);
         self.schedule.note_time(self.now_ns);
         if let Some((said_ns, _)) = self.said {
             assert!(self.now_ns - said_ns < HEARING_NS, "the master was not heard for {} ns", self.now_ns - said_ns);
