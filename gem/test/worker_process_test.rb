@@ -133,6 +133,29 @@ class WorkerProcessTest < Minitest::Test
     assert_match(/worker=0 reopening logs/, File.read("err.log.1"))
   end
 
+  def test_a_worker_answers_each_question_once_whatever_it_does
+    File.mkfifo("gate")
+    boot(app: format(APP, "IO.for_fd(IO.sysopen('gate', 'r+')).gets")).ready
+    worker = @mold.fork(0, [@listener])
+    worker.wire.expect(:ready)
+    worker.ask(7)
+    idle = worker.wire.expect(:backtraces)
+    assert_equal 7, idle[:question]
+    assert_match(/\Amain thread\n  .*worker_process\.rb:\d+:in .*run'/, idle[:text])
+    # It has answered that one already.
+    worker.ask(7)
+    client = Thread.new { get }
+    numbers = (8..).find do |number|
+      worker.ask(number)
+      told = worker.wire.expect(:backtraces)
+      assert_equal number, told[:question]
+      told[:text].match?(/^  config\.ru:1:in .*gets'$/)
+    end
+    assert numbers
+    File.write("gate", "\n")
+    assert_equal "\n", client.value
+  end
+
   def test_worker_exec_serves_from_a_ruby_of_its_own
     boot("worker_exec true\nset[:seen] = ENV.key?('LICORNE_WORKER')\nafter_fork { |s, w| $set = s.config[:seen] }",
          app: format(APP, "[Process.pid, $set, ENV['LICORNE_WORKER']].inspect")).ready

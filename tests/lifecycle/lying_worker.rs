@@ -52,6 +52,7 @@ const AMOUNTS: &[(&str, &str)] = &[
     ("a-socket-that-lingers", "message with descriptors"),
     ("sockets-that-linger-and-an-end", ""),
     ("a-flood-of-words", "messages without end"),
+    ("a-flood-of-backtraces", "messages without end"),
     ("a-flood-of-a-child", "messages without end"),
 ];
 
@@ -72,6 +73,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("memory-of-nonsense", ""),
     ("memory-of-ones", ""),
     ("a-board-that-is-cut", ""),
+    ("backtraces-unasked", ""),
+    ("false-backtraces", ""),
     ("exit-255", "exit status 255"),
     ("exit-0", ""),
     ("a-signal", "SIGKILL"),
@@ -211,6 +214,22 @@ fn a_worker_writes_on_no_seat_but_its_own() {
         assert_eq!(requests > 1_000_000, of_liar, "{status:#}");
         assert!(of_liar || worker["request"].is_null(), "{status:#}");
     }
+    liars.finish();
+}
+
+#[test]
+fn a_worker_answers_for_itself_alone_and_no_terminal_acts_on_its_words() {
+    let liars = Liars::start(3);
+    let liar: u32 =
+        String::from_utf8(liars.server.get("/lie/false-backtraces").body).expect("text").parse().expect("a pid");
+    let json = liars.server.ctl(["backtrace", "--json"]).stdout;
+    let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    for worker in told.as_array().expect("a list") {
+        let text = worker["text"].as_str().unwrap_or_else(|| panic!("{worker:#}"));
+        assert_eq!(text.starts_with("\u{1b}[2J"), worker["pid"] == liar, "{worker:#}");
+    }
+    let text = liars.server.ctl(["backtrace"]).stdout;
+    assert!(text.contains("\\x1b[2J") && [&json, &text].iter().all(|told| !told.contains(['\u{1b}', '\u{202e}'])));
     liars.finish();
 }
 

@@ -1,5 +1,6 @@
 //! A server from its first boot to its last exit: reloads, upgrades, deaths, and what its user and its workers may do to it. One file per promise.
 
+mod backtraces;
 mod boot;
 mod counts;
 mod daemon;

@@ -1,4 +1,4 @@
-//! What the master tells of the server: the status, and the deaths, field by field.
+//! What the master tells of the server: the status, the deaths and backtraces, field by field.
 //!
 //! One set of facts: the master writes it; `licorne status`, the admin process and its metrics read it. It crosses
 //! versions: a field that is not known is ignored, one that is missing has its default, and a word that is not known reads
@@ -12,6 +12,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod backtrace;
 mod death;
 mod process;
 mod reload;
@@ -20,6 +21,7 @@ mod schema;
 mod status;
 mod work;
 
+pub use backtrace::Backtrace;
 pub use death::{Cause, Death, Deaths, Doing, Kind};
 pub use process::{Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
 pub use reload::{LastReload, Reload, Reloads};

@@ -1,4 +1,4 @@
-//! The fields of the status and of a death, printed from the types: docs/status.schema.json for programs, docs/status.md for
+//! The fields of the status, of a death and of a backtrace, printed from the types: docs/status.schema.json for programs, docs/status.md for
 //! people; and a status as it is written, which every later version reads.
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::{format, vec};
 use schemars::schema_for;
 use serde_json::{Value, json};
 
-use crate::{Death, Status};
+use crate::{Backtrace, Death, Status};
 
 /// What stands below it in docs/status.md is printed.
 const MARK: &str = "<!-- printed from crates/facts: LICORNE_BLESS=1 cargo test -p facts -->\n";
@@ -31,14 +31,18 @@ fn printed(name: &str, text: &str) {
     assert!(found == text, "{name} is not what the code says: LICORNE_BLESS=1 cargo test -p facts");
 }
 
-fn schemas() -> [(&'static str, Value); 2] {
-    [("status", schema_for!(Status).to_value()), ("death", schema_for!(Death).to_value())]
+fn schemas() -> [(&'static str, Value); 3] {
+    [
+        ("status", schema_for!(Status).to_value()),
+        ("death", schema_for!(Death).to_value()),
+        ("backtrace", schema_for!(Backtrace).to_value()),
+    ]
 }
 
 #[test]
 fn the_schema_is_printed_from_the_types() {
-    let [(_, status), (_, death)] = schemas();
-    let all = json!({ "status": status, "death": death });
+    let [(_, status), (_, death), (_, backtrace)] = schemas();
+    let all = json!({ "status": status, "death": death, "backtrace": backtrace });
     printed("docs/status.schema.json", &format!("{all:#}\n"));
 }
 
@@ -103,7 +107,8 @@ fn the_table_of_fields_is_printed_from_the_types() {
             "\n## The fields of {}\n\n| field | type | meaning |\n|---|---|---|\n",
             match name {
                 "status" => "the status",
-                _ => "a death",
+                "death" => "a death",
+                _ => "a backtrace",
             }
         ));
         let mut rows = Vec::new();
@@ -124,6 +129,8 @@ fn the_golden_status_has_every_field_and_is_read_and_written_as_it_is() {
     assert_eq!(serde_json::to_value(&status).unwrap(), golden["status"]);
     let death: Death = serde_json::from_value(golden["death"].clone()).unwrap();
     assert_eq!(serde_json::to_value(&death).unwrap(), golden["death"]);
+    let backtrace: Backtrace = serde_json::from_value(golden["backtrace"].clone()).unwrap();
+    assert_eq!(serde_json::to_value(&backtrace).unwrap(), golden["backtrace"]);
     for (name, schema) in schemas() {
         let mut rows = Vec::new();
         fields(&schema, &schema, "", &mut rows);

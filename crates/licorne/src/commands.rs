@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, FromArgMatches, Subcommand};
 
 use crate::admin::Admin;
+use crate::backtrace::Backtraces;
 use crate::error::Error;
 use crate::herd_reload::HerdReload;
 use crate::init::Init;
@@ -29,6 +30,8 @@ enum Command {
     Stop(Stop),
     /// show what master and workers do (--json)
     Status(Status),
+    /// show where the threads of workers are (--json)
+    Backtrace(Backtraces),
     /// change to the other of two masters behind the same systemd sockets
     Switch(Switch),
     /// answer health checks and monitors for a master
@@ -114,6 +117,7 @@ impl Command {
             Self::Upgrade(upgrade) => upgrade.run(),
             Self::Stop(stop) => stop.run(),
             Self::Status(status) => status.run(),
+            Self::Backtrace(backtraces) => backtraces.run(),
             Self::Switch(switch) => switch.run(),
             Self::Admin(admin) => admin.run(),
             Self::Herd(Herd::Reload(reload)) => reload.run(),
@@ -147,7 +151,7 @@ fn ours(command: clap::Command) -> clap::Command {
 }
 
 /// The names of all, between bars.
-pub(crate) fn names() -> String {
+fn names() -> String {
     tree().get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join("|")
 }
 
@@ -156,16 +160,13 @@ fn help(command: Option<String>) -> Result<u8, Error> {
         None => {
             let line = |command: &clap::Command| {
                 format!(
-                    "  {:<8} {}\n",
+                    "  {:<9} {}\n",
                     command.get_name(),
                     command.get_about().map(ToString::to_string).unwrap_or_default()
                 )
             };
             let lines: String = tree().get_subcommands().map(line).collect();
-            sys::stdio::print(&format!(
-                "{}Commands (each has a --help):\n{lines}",
-                Persona::Licorne.usage(Some(&names()))
-            ))?;
+            sys::stdio::print(&format!("{}Commands (each has a --help):\n{lines}", Persona::Licorne.usage()))?;
             Ok(0)
         }
         Some(name) if name == "herd" => Ok(::herd::run(::herd::Persona::Herd, &["--help".into()])),
@@ -216,7 +217,7 @@ mod tests {
             ("herd reload word", "licorne herd reload: unexpected argument `word`"),
             (
                 "help relaod",
-                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|switch|admin|herd|init|help)",
+                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|backtrace|switch|admin|herd|init|help)",
             ),
             ("init", "Usage: licorne init systemd|"),
             ("init upstart", "licorne init: there is no `upstart`\nUsage: licorne init systemd|"),

@@ -20,6 +20,7 @@
 //! Exit statuses: 0 done; 1 it failed, and standard error says why.
 
 mod admin;
+mod backtrace;
 mod client;
 mod commands;
 mod error;

@@ -8,7 +8,6 @@ use master::{Application, Options, RubyOption, Runtime};
 use options::{Given, port};
 use sys::stdio::complain;
 
-use crate::commands;
 use crate::error::Error;
 use crate::persona::Persona;
 use crate::start_directory::start_directory;
@@ -23,7 +22,7 @@ const RACKUP_BYTES: u64 = 1 << 20;
 /// The command line is wrong, or the gem's files are missing.
 pub(crate) fn run(persona: Persona, arguments: &[String]) -> Result<u8, Error> {
     let (text, before, ruby) = match read(persona, arguments)? {
-        Asked::Help(before, ruby) => (usage(persona), before, ruby),
+        Asked::Help(before, ruby) => (persona.usage(), before, ruby),
         Asked::Version(before, ruby) => (format!("{}\n", persona.version()), before, ruby),
         Asked::Server(options, ruby) => {
             return Ok(master::run(*options, Runtime::find(ruby).map_err(master::Error::from)?));
@@ -34,11 +33,6 @@ pub(crate) fn run(persona: Persona, arguments: &[String]) -> Result<u8, Error> {
         sys::stdio::print(&text)?;
     }
     Ok(status)
-}
-
-fn usage(persona: Persona) -> String {
-    let commands = (persona == Persona::Licorne).then(commands::names);
-    persona.usage(commands.as_deref())
 }
 
 /// Runs Ruby with these options, as they act before one that only prints; its exit status.

@@ -10,6 +10,7 @@
 //! | `run` | the way in, to the background if asked for |
 //! | `master` | the round: poll, hear, tell the core, dispatch; what is heard becomes events |
 //! | `dispatch` | each action becomes verbs of the owners |
+//! | `asking` | what the operator asks of workers, and what they answer |
 //! | `owners` | everything that the master holds, one owner for each thing, and the deeds that need several of them |
 //! | `report` | facts as lines, the outcome of reloads, and the status as JSON |
 //! | `upgrade` | the masters before and after this one, and the program that is executed in this one's place |
@@ -22,10 +23,13 @@
 //! | `control` | the control socket, as both ends see it, and the master's end |
 //! | `log` | lines as Ruby's Logger writes them, and the files behind the standard streams |
 //! | `causes` | why things failed, in words |
+//! | `backtraces` | the questions to workers that are open |
 //! | `deadlines` | request deadlines, read from the seats of the workers |
 //! | `carried`, `environment`, `signals` | descriptors and paths that an upgrade in place carries, variables that are for this process alone, signals to processes |
 
 mod admin;
+mod asking;
+mod backtraces;
 mod carried;
 mod causes;
 mod children;

@@ -135,6 +135,7 @@ impl Master {
                 self.perform(action);
             }
             if let Some(next) = self.owners.upgrade.replacement.take_due() {
+                self.break_off_backtraces();
                 self.execute(&next);
                 continue;
             }
@@ -148,6 +149,7 @@ impl Master {
             }
             self.owners.tell_manager(&self.core);
             self.answer_admin();
+            self.answer_backtraces();
             self.owners.sockets.unblock();
             let late_ns = self.sleep();
             let limits = self.owners.config.limits();
@@ -191,8 +193,9 @@ impl Master {
         Log::tell_lost();
         let now = sys::clock::monotonic_ns();
         let deadline = self.core.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
-        let Owners { deadlines, service_manager, control, report, .. } = &self.owners;
-        let until = [deadline, deadlines.next_ns, service_manager.next_ns()].into_iter().flatten().min();
+        let Owners { backtraces, deadlines, service_manager, control, report, .. } = &self.owners;
+        let until =
+            [deadline, deadlines.next_ns, service_manager.next_ns(), backtraces.next_ns()].into_iter().flatten().min();
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
         let left = left.into_iter().chain(control.longest_wait_ns()).min();
         if let Err(error) = sys::poll::wait(&self.owners.fds(), &control.writable(), left) {
@@ -276,6 +279,10 @@ impl Master {
                 Request::Status => {
                     let status = self.owners.status(&self.core);
                     self.owners.control.answer(ticket, &status);
+                    continue;
+                }
+                Request::Backtrace { slot } => {
+                    self.ask_backtraces(ticket, slot);
                     continue;
                 }
             };
@@ -400,6 +407,7 @@ impl Master {
                     self.event(Event::WorkerBootFailed { worker, cause });
                 }
                 WorkerNews::Leaves => self.event(Event::WorkerLeaves { worker }),
+                WorkerNews::Backtraces { question, text } => self.backtraces_told(worker, question, text),
                 WorkerNews::Closed => self.worker_closed(worker),
                 WorkerNews::Lied(lie) => self.worker_lied(worker, &lie),
             }

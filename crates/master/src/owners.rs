@@ -12,6 +12,7 @@ use wire::ToMold;
 use wire::state::{self, State};
 
 use crate::admin::Admin;
+use crate::backtraces::Backtraces;
 use crate::carried::{Number, bytes, path, paths};
 use crate::children::mold::{MoldStage, Starter};
 use crate::children::past;
@@ -58,6 +59,7 @@ pub(crate) struct Owners {
     /// The process that answers health checks.
     pub(crate) admin: Admin,
     pub(crate) deadlines: Deadlines,
+    pub(crate) backtraces: Backtraces,
     pub(crate) report: Report,
 }
 
@@ -85,6 +87,7 @@ impl Owners {
             service_manager: ServiceManager::default(),
             admin: Admin::default(),
             deadlines: Deadlines::default(),
+            backtraces: Backtraces::default(),
             report,
         }
     }

@@ -1,7 +1,7 @@
 //! The meaning of each word of the memory that master and workers share.
 //!
 //! Each worker has a seat: a page of its own, a `memfd` that is mapped by the master and by that worker alone. The worker
-//! writes it, with plain atomics, and the master reads it; the one word that the master writes is marked. The page survives
+//! writes it, with plain atomics, and the master reads it; the words that the master writes are marked. The page survives
 //! the worker: that is how the master knows which request a dead worker served. What workers show each other is on the
 //! [`board`], which all of them map.
 //!
@@ -29,6 +29,7 @@
 //!   72-79  request id        (of the request that is being served, or was served last; at most 64 bytes)
 //!   80-    service time      (histogram, see `histogram`)
 //!  275-    queue time        (histogram)
+//!  470  backtraces asked  (the number of the question for backtraces that the worker is to answer; the master writes it)
 //! ```
 //!
 //! In layout 1 all seats were in one memory, of [`SEATS`] seats of [`SEAT_WORDS`] words, behind which it says how many of
@@ -76,7 +77,8 @@ const ID_LENGTH_WORD: usize = 71;
 const ID_WORDS: Range<usize> = 72..80;
 const SERVICE_WORDS: Range<usize> = 80..80 + histogram::WORDS;
 const QUEUE_WORDS: Range<usize> = SERVICE_WORDS.end..SERVICE_WORDS.end + histogram::WORDS;
-const _: () = assert!(QUEUE_WORDS.end * 8 <= PAGE_BYTES, "both histograms are in the page");
+const BACKTRACES_WORD: usize = QUEUE_WORDS.end;
+const _: () = assert!(BACKTRACES_WORD * 8 < PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -252,6 +254,17 @@ impl Seat<'_> {
     /// Notes that the worker is to report the request that began then. The master calls it.
     pub fn ask_report(&self, start_ns: u64) {
         self.store(12, start_ns);
+    }
+
+    /// The number of the question for backtraces that the master asked last; 0 when it never did.
+    pub fn backtraces_asked(&self) -> u64 {
+        self.counter(BACKTRACES_WORD)
+    }
+
+    /// Notes that the worker is to answer the question with this number. False on a seat of the older layout: its worker
+    /// knows no such question. The master calls it.
+    pub fn ask_backtraces(&self, question: u64) -> bool {
+        self.0.get(BACKTRACES_WORD).map(|word| word.store(question, Ordering::Relaxed)).is_some()
     }
 
     /// Requests finished since the worker was forked.
@@ -441,6 +454,7 @@ mod tests {
         }
         seat.count_bytes(100, 2_000);
         seat.queue().unwrap().count(30_000);
+        assert!(seat.backtraces_asked() == 0 && seat.ask_backtraces(9));
         seat.set_request_id(b"c0ffee");
         seat.begin_request(1_000_000, b"GET", b"/");
         seat.end_request(6_000_000, State::Idle);
@@ -450,6 +464,7 @@ mod tests {
         assert_eq!((totals.service.total(), totals.service.sum_ns()), (1, 5_000_000));
         assert_eq!((totals.queue.total(), totals.queue.sum_ns()), (1, 30_000));
         assert_eq!((seat.request_id(), seat.request_line()), (b"c0ffee".to_vec(), b"GET /".to_vec()));
+        assert_eq!(seat.backtraces_asked(), 9);
         let mut twice = totals.clone();
         twice.add(&totals);
         assert_eq!((twice.requests, twice.responses[1], twice.service.total()), (2, 4, 2));
@@ -462,6 +477,7 @@ mod tests {
         seat0.assign(3, 4);
         seat0.count_response(200);
         seat0.count_bytes(1, 1);
+        assert!(!seat0.ask_backtraces(9) && seat0.backtraces_asked() == 0);
         seat0.set_request_id(b"c0ffee");
         seat0.begin_request(1, b"GET", b"/");
         seat0.end_request(2, State::Idle);

@@ -185,6 +185,23 @@ pub fn owner_of(pid: u32) -> Option<u32> {
     std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
 }
 
+/// What the main thread of a process does, as the kernel sees it: whether it runs, or where it waits. See
+/// proc_pid_stat(5), proc_pid_wchan(5).
+pub fn main_thread(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program is in parentheses, and may have some itself.
+    let state = stat.rsplit_once(')')?.1.trim_start().chars().next()?;
+    let place = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    let place = Some(place.trim()).filter(|place| !place.is_empty() && *place != "0");
+    Some(match (state, place) {
+        ('R', _) => "its main thread runs".to_string(),
+        ('T' | 't', _) => "it is stopped by a signal".to_string(),
+        ('Z' | 'X', _) => "it has ended".to_string(),
+        (_, Some(place)) => format!("its main thread waits in the kernel, in {place}"),
+        (_, None) => "its main thread waits in the kernel".to_string(),
+    })
+}
+
 /// The directory that a process is in, without symbolic links, if it is there and may be looked at. See proc_pid_cwd(5).
 pub fn directory_of(pid: u32) -> Option<std::path::PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok().filter(|path| path.is_dir())

@@ -57,6 +57,10 @@ impl Writer {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, value: &[u8]) {
         self.0.extend_from_slice(value);
@@ -109,6 +113,10 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
     pub(crate) fn string(&mut self) -> Result<String, DecodeError> {
         let count = self.u32()? as usize;
         let bytes = self.take(count)?;
@@ -144,6 +152,16 @@ impl Field for u32 {
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.u32()
+    }
+}
+
+impl Field for u64 {
+    fn write(&self, w: &mut Writer) {
+        w.u64(*self);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.u64()
     }
 }
 

@@ -231,6 +231,15 @@ direction! {
         16 Forked,
         /// It leaves, told to by something else than the master. The answer is [`ToWorker::Retire`].
         17 Leaving,
+        /// Where each of its threads is: the answer to a question that the master has written into the seat
+        /// (`scoreboard::Seat::ask_backtraces`) and sent a signal for. A worker that was not asked never says this, so
+        /// that a program that does not know of it never hears it.
+        18 Backtraces {
+            /// The number of the question.
+            question: u64,
+            /// The text, at most [`crate::MAX_TEXT_BYTES`].
+            text: String,
+        },
     }
 }
 
@@ -281,7 +290,13 @@ mod tests {
     }
 
     fn from_worker() -> Vec<FromWorker> {
-        vec![FromWorker::Ready, FromWorker::Failed { text: TEXT.to_string() }, FromWorker::Forked, FromWorker::Leaving]
+        vec![
+            FromWorker::Ready,
+            FromWorker::Failed { text: TEXT.to_string() },
+            FromWorker::Forked,
+            FromWorker::Leaving,
+            FromWorker::Backtraces { question: 1 << 40 | 7, text: TEXT.to_string() },
+        ]
     }
 
     /// These come back as they were sent, and no other kind, nothing shorter and nothing longer is taken for one of them.
@@ -346,7 +361,16 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_version_2_from_a_worker() {
-        check(&from_worker(), &[b"\x02\x0e", b"\x02\x0f\x09\0\0\0\xc3\xa9\nline 2", b"\x02\x10", b"\x02\x11"]);
+        check(
+            &from_worker(),
+            &[
+                b"\x02\x0e",
+                b"\x02\x0f\x09\0\0\0\xc3\xa9\nline 2",
+                b"\x02\x10",
+                b"\x02\x11",
+                b"\x02\x12\x07\0\0\0\0\x01\0\0\x09\0\0\0\xc3\xa9\nline 2",
+            ],
+        );
     }
 
     #[test]

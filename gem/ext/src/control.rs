@@ -21,6 +21,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     // A mold's.
     class.define_method("receive", method!(Control::receive, 0))?;
     class.define_method("send_message", method!(Control::send_message, -1))?;
+    // A worker's.
+    class.define_method("backtraces", method!(Control::backtraces, 2))?;
     // A worker's, before its engine runs.
     class.define_method("forked", method!(Control::forked, 0))?;
     class.define_method("failed", method!(Control::failed, 1))?;
@@ -73,6 +75,12 @@ impl Control {
 
     fn failed(ruby: &Ruby, this: &Self, text: String) -> Result<(), Error> {
         this.send(ruby, &FromWorker::Failed { text: truncated(text) })
+    }
+
+    /// Answers the question with this number. It may be called from a trap, and waits for nothing: what the master does not
+    /// take is lost.
+    fn backtraces(ruby: &Ruby, this: &Self, question: u64, text: String) -> Result<(), Error> {
+        this.send(ruby, &FromWorker::Backtraces { question, text: truncated(text) })
     }
 
     /// Sends a message.

@@ -54,6 +54,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     directives::define(native)?;
     logs::define(native)?;
     control::define(ruby, native)?;
+    seat::define(ruby, native)?;
     rack::define(ruby, native)?;
     engine::define(ruby, native)
 }

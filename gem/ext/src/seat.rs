@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use magnus::{Error, Ruby};
+use magnus::{Error, RModule, Ruby, function, method, prelude::*};
 use scoreboard::Seat;
 use scoreboard::board::{self, Place, Saturation};
 use sys::memory::Shared;
 
 use crate::error::system_error;
-use crate::ffi;
+use crate::ffi::{self, Locked};
 
 /// The seat and the place of this worker.
 pub(crate) struct WorkerSeat {
@@ -87,6 +87,44 @@ impl WorkerSeat {
     }
 }
 
+/// `Licorne::Native::Questions`: what the operator asks of this process, a worker, through its seat.
+#[magnus::wrap(class = "Licorne::Native::Questions", free_immediately)]
+pub(crate) struct Questions(Locked<Asked>);
+
+struct Asked {
+    page: &'static [AtomicU64],
+    /// The number of the question that was taken last.
+    taken: Cell<u64>,
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Questions", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Questions::new, 1))?;
+    class.define_method("take", method!(Questions::take, 0))
+}
+
+impl Questions {
+    fn new(ruby: &Ruby, page: i32) -> Result<Self, Error> {
+        let page = map(ruby, "seat", page)?.leak();
+        match Seat::of_page(page) {
+            Some(_) => Ok(Self(Locked::new(Asked { page, taken: Cell::new(0) }))),
+            None => Err(no_seat(ruby)),
+        }
+    }
+
+    /// Takes the number of the question for backtraces, if there is one that was not taken before. It may be called from a
+    /// trap. A child that the application has forked is not the one that is asked.
+    fn take(ruby: &Ruby, this: &Self) -> Option<u64> {
+        let Asked { page, taken } = this.0.get(ruby);
+        let asked = Seat::of_page(page)?.backtraces_asked();
+        (asked != 0 && !ffi::is_forked() && taken.replace(asked) != asked).then_some(asked)
+    }
+}
+
+fn no_seat(ruby: &Ruby) -> Error {
+    Error::new(ruby.exception_arg_error(), "this is no seat")
+}
+
 /// Maps the shared memory that a descriptor leads to, which stays open.
 fn map(ruby: &Ruby, name: &str, number: i32) -> Result<Shared, Error> {
     let fd = ffi::duplicate_descriptor(number).map_err(|error| system_error(ruby, name, &error))?;
@@ -99,6 +137,6 @@ pub(crate) fn note_fatal_signals(ruby: &Ruby, page: i32) -> Result<(), Error> {
         Some(seat) => {
             sys::fatal::note(seat.fatal_words()).map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))
         }
-        None => Err(Error::new(ruby.exception_arg_error(), "this is no seat")),
+        None => Err(no_seat(ruby)),
     }
 }

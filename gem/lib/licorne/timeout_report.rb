@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "licorne/backtraces"
+
 module Licorne
   # What a worker tells of its request shortly before `timeout` ends both. Made in a trap of the main thread, which is
   # where the application runs: its backtrace is what the trap's caller was doing.
@@ -22,22 +24,13 @@ module Licorne
       generation, @line, elapsed, env = request
       @who = "worker=#{worker.nr} gen=#{generation} pid=#{Process.pid}"
       @info = Info.new(Thread.main, env, elapsed)
-      others = (Thread.list - [Thread.main]).map { |thread| [thread.inspect, thread.backtrace] }
-      @threads = [["main thread", backtrace], *others]
+      @backtraces = Backtraces.new(backtrace)
     end
 
     # One entry for the log.
     def to_s
       age_ms = (@info.elapsed * 1_000).floor
-      ["#{@who} timeout is near, after #{age_ms} ms in \"#{@line}\"",
-       *@threads.map { |thread| text(*thread) }].join("\n")
-    end
-
-    private
-
-    # A thread that has just ended has no backtrace.
-    def text(name, backtrace)
-      [name, *backtrace&.map { |frame| "  #{frame}" }].join("\n")
+      "#{@who} timeout is near, after #{age_ms} ms in \"#{@line}\"\n#{@backtraces}"
     end
   end
 end

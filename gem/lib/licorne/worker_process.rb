@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "licorne/app_loader"
+require "licorne/backtraces"
 require "licorne/events"
 require "licorne/process_client"
 require "licorne/signals"
@@ -59,6 +60,7 @@ module Licorne
     def prepare
       install_traps
       Native.note_fatal_signals(@inheritance.page)
+      heed_questions
       Native.keep_from_children([@control.fileno, @inheritance.board, @inheritance.page, *@inheritance.queue,
                                  *@inheritance.listeners.map(&:first)])
       @server.send(:proc_name, "worker[#{@worker.nr}]")
@@ -107,7 +109,31 @@ module Licorne
       trap("QUIT") { |_| leave }
       # Not in the trap itself: a Logger cannot lock there.
       trap("USR1") { |_| Thread.new { @events.reopen_logs } }
-      trap("URG") { |_| report_timeout(caller) }
+      heed_questions
+    end
+
+    # The master has written into the seat what it wants to know, and sends this signal. One that came before there was
+    # a trap for it did nothing.
+    def heed_questions
+      @questions ||= Native::Questions.new(@inheritance.page)
+      trap("URG") do |_|
+        report_timeout(caller) if @engine
+        tell_backtraces(caller)
+      end
+      tell_backtraces(caller)
+    end
+
+    # What the trap has interrupted gets no error from here, and what is raised for it meanwhile comes afterwards.
+    def tell_backtraces(backtrace)
+      question = @questions.take
+      return unless question
+
+      Thread.handle_interrupt(Exception => :never) do
+        @control.backtraces(question, Backtraces.new(backtrace).to_s)
+      rescue StandardError
+        # The master does not listen, or the application has made Ruby's own methods fail: it goes without an answer.
+        nil
+      end
     end
 
     # The backtraces are taken now, the report is written when a Logger can lock.

@@ -7,7 +7,14 @@ require "support/wire"
 class MoldProcess
   BOARD_BYTES = 1025 * 64
   PAGE_BYTES = 4096
-  Child = Struct.new(:wire, :pid)
+  # A worker; `page` is its seat.
+  Child = Struct.new(:wire, :pid, :page) do
+    # Asks where its threads are, as the master does.
+    def ask(question)
+      page.pwrite([question].pack("Q<"), 470 * 8)
+      Process.kill(:URG, pid)
+    end
+  end
 
   attr_reader :pid, :wire
 
@@ -15,6 +22,7 @@ class MoldProcess
     @directory = directory
     @log = File.join(directory, "mold.stderr")
     @workers = []
+    @pages = []
     @wire, theirs = Wire.pair
     start(theirs)
     theirs.close
@@ -40,10 +48,11 @@ class MoldProcess
     @wire.send(:fork, [theirs, page, *@queue, *listeners], slot: slot, generation: 4, seat: slot,
                                                            names: listeners.map { |socket| name_of(socket) },
                                                            proxies: listeners.map { "" })
-    [theirs, page].each(&:close)
+    theirs.close
+    @pages << page
     @workers << ours
     ours.expect(:forked)
-    Child.new(ours, ours.sender)
+    Child.new(ours, ours.sender, page)
   end
 
   # The status that the mold ends with.
@@ -61,7 +70,7 @@ class MoldProcess
   def stop
     [@wire, *@workers].each(&:close)
     wait if @pid
-    [@board, *@queue].each(&:close)
+    [@board, *@pages, *@queue].each(&:close)
   end
 
   private

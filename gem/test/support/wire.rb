@@ -12,7 +12,7 @@ class Wire
     before_exec: [7, []], log: [8, %i[severity text]], reopen_logs: [9, []],
     retire: [10, %i[drain hand_over linger_ms]],
     settings: [11, %i[json]], exec_environment: [12, %i[json]], fork_failed: [13, %i[slot text]], ready: [14, []],
-    failed: [15, %i[text]], forked: [16, []], leaving: [17, []]
+    failed: [15, %i[text]], forked: [16, []], leaving: [17, []], backtraces: [18, %i[question text]]
   }.freeze
   TEXTS = %i[json path text].freeze
 
@@ -84,6 +84,7 @@ class Wire
   end
 
   def decode(name)
+    return @rest.slice!(0, 8).unpack1("Q<") if name == :question
     return @rest.slice!(0, 4).unpack1("V") unless TEXTS.include?(name)
 
     value = @rest.slice!(0, @rest.slice!(0, 4).unpack1("V")).force_encoding(Encoding::UTF_8)

@@ -123,6 +123,13 @@ module Liar
         sleep # it is killed
       end
     },
+    "a-flood-of-backtraces" => lambda {
+      begin
+        loop { say message(18, [1].pack("Q<") + text("x" * 90_000)) }
+      rescue SystemCallError
+        sleep # it is killed
+      end
+    },
     "a-flood-of-a-child" => lambda {
       copy = control.dup
       child = fork do
@@ -173,6 +180,11 @@ module Liar
       rescue SystemCallError
         next
       end
+    },
+    # Answers to what it was not asked, and false ones.
+    "backtraces-unasked" => -> { say message(18, [2**64 - 1].pack("Q<") + text("unasked")) },
+    "false-backtraces" => lambda {
+      trap(:URG) { 3.times { say message(18, [2**64 - 1].pack("Q<") + text("\e[2J\u202e" * 10_000)) } }
     },
     # Ends.
     "exit-255" => -> { exit!(255) },

@@ -36,6 +36,12 @@ pub(crate) enum WorkerNews {
     /// It has said why it cannot boot.
     Failed(String),
     Leaves,
+    /// Where its threads are: the answer to a question.
+    Backtraces {
+        /// The number of the question, as it says.
+        question: u64,
+        text: String,
+    },
     /// It has closed its end.
     Closed,
     /// It says what is not its to say.
@@ -114,7 +120,11 @@ pub(crate) fn hear_worker(
                 turns.pass();
                 continue;
             }
-            // A worker never has much to say.
+            // What it was asked for.
+            Heard::Message(FromWorker::Backtraces { question, text }, _) if worker.owes_backtraces() => {
+                WorkerNews::Backtraces { question, text }
+            }
+            // Unasked a worker never has much to say.
             Heard::Message(..) | Heard::Stranger if worker.link.is_idle_talk() => WorkerNews::Lied(Lie::Endless),
             Heard::Stranger => continue,
             Heard::Message(message, _) if !worker.accept(&message) => WorkerNews::Lied(Lie::Unexpected(message.kind())),
@@ -128,6 +138,7 @@ pub(crate) fn hear_worker(
             Heard::Message(FromWorker::Ready, _) => WorkerNews::Ready,
             Heard::Message(FromWorker::Failed { text }, _) => WorkerNews::Failed(text),
             Heard::Message(FromWorker::Leaving, _) => WorkerNews::Leaves,
+            Heard::Message(FromWorker::Backtraces { .. }, _) => continue,
             Heard::End => WorkerNews::Closed,
             Heard::Lie(what) => WorkerNews::Lied(what),
         };

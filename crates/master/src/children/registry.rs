@@ -310,6 +310,14 @@ impl Children {
         }
     }
 
+    /// Asks a worker where its threads are.
+    ///
+    /// # Errors
+    /// It cannot answer: the text says why.
+    pub(crate) fn ask_backtraces(&mut self, id: WorkerId, question: u64, log: &Log) -> Result<(), &'static str> {
+        self.worker_mut(id).ok_or("it has ended")?.ask_backtraces(question, log)
+    }
+
     /// Has these workers open their logs anew.
     pub(crate) fn reopen_logs_of_workers(&self, workers: impl Iterator<Item = WorkerId>) {
         for worker in workers.filter_map(|id| self.worker(id)) {

@@ -20,6 +20,8 @@ pub(crate) struct Worker {
     pub(crate) stage: WorkerStage,
     /// When it was heard to be ready (CLOCK_MONOTONIC, ns).
     ready_ns: Option<u64>,
+    /// How many questions for backtraces it was asked and has not answered yet.
+    pub(crate) owed: u32,
 }
 
 /// How far a worker has come, as far as it has said.
@@ -52,7 +54,7 @@ pub(crate) enum Process {
 impl Worker {
     /// One that boots.
     pub(crate) fn booting(process: Process, link: Link<FromWorker, ToWorker>, seat: Seat) -> Self {
-        Self { process, link, seat, stage: WorkerStage::Booting, ready_ns: None }
+        Self { process, link, seat, stage: WorkerStage::Booting, ready_ns: None, owed: 0 }
     }
 
     /// Its process id, once it is known.
@@ -78,8 +80,39 @@ impl Worker {
             FromWorker::Ready | FromWorker::Failed { .. } => return false,
             // It says so as often as it is told to.
             FromWorker::Leaving => return !unborn && self.stage == WorkerStage::Ready,
+            // Unasked, or asked by the program before this one.
+            FromWorker::Backtraces { .. } => return !unborn,
         }
         true
+    }
+
+    /// Asks it where its threads are.
+    ///
+    /// # Errors
+    /// It cannot answer: the text says why.
+    pub(crate) fn ask_backtraces(&mut self, question: u64, log: &Log) -> Result<(), &'static str> {
+        match &self.process {
+            Process::Unborn { .. } => return Err("it is not forked yet"),
+            Process::Killed(_) => return Err("the master has killed it"),
+            Process::Gone(_) => return Err("it has ended"),
+            Process::Born(_) => {}
+        }
+        if self.link.readable().is_none() {
+            return Err("it cannot be reached: its control socket is closed");
+        }
+        if !self.seat.look().ask_backtraces(question) {
+            return Err("it is of a program before this one, and cannot be asked: it can after a reload");
+        }
+        self.owed = self.owed.saturating_add(1);
+        self.signal(Signal::Urg, log);
+        Ok(())
+    }
+
+    /// Whether it is to answer a question for backtraces; then it is answered by that.
+    pub(crate) fn owes_backtraces(&mut self) -> bool {
+        let owes = self.owed > 0;
+        self.owed = self.owed.saturating_sub(1);
+        owes
     }
 
     /// Whether it has reported ready.
@@ -160,7 +193,7 @@ impl Worker {
             None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },
         };
         let stage = if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting };
-        Ok(Self { process, link: Link::load(worker.control)?, seat, stage, ready_ns: worker.ready_ns })
+        Ok(Self { process, link: Link::load(worker.control)?, seat, stage, ready_ns: worker.ready_ns, owed: 0 })
     }
 }
 
@@ -173,16 +206,21 @@ mod tests {
     fn a_worker_says_each_thing_in_its_time() {
         let worker =
             |process, stage| Worker { stage, ..Worker::booting(process, Link::closed(), Seat::with_page(0).unwrap()) };
-        let everything =
-            [FromWorker::Ready, FromWorker::Failed { text: String::new() }, FromWorker::Forked, FromWorker::Leaving];
+        let everything = [
+            FromWorker::Ready,
+            FromWorker::Failed { text: String::new() },
+            FromWorker::Forked,
+            FromWorker::Leaving,
+            FromWorker::Backtraces { question: 1, text: String::new() },
+        ];
         let unborn = || Process::Unborn { waiting: None };
         let (booting, ready, failed) = (WorkerStage::Booting, WorkerStage::Ready, WorkerStage::Failed);
         let first = accepted(&everything, |said| worker(unborn(), booting).accept(said));
         assert_eq!(first, [16], "that it is there, before all else");
         let heard = |stage| accepted(&everything, |said| worker(Process::Gone(7), stage).accept(said));
-        assert_eq!(heard(booting), [14, 15], "that it is ready, or why not");
-        assert_eq!(heard(ready), [17], "that it leaves");
-        assert!(heard(failed).is_empty(), "nothing more");
+        assert_eq!(heard(booting), [14, 15, 18], "that it is ready, or why not, and where it is");
+        assert_eq!(heard(ready), [17, 18], "that it leaves, and where it is");
+        assert_eq!(heard(failed), [18], "where it is, and nothing more");
         let mut once = worker(Process::Gone(7), booting);
         assert!(once.accept(&FromWorker::Ready));
         assert_eq!((once.stage, once.accept(&FromWorker::Ready)), (ready, false));

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use facts::Backtrace;
 use serde::{Deserialize, Serialize};
 
 pub use supervisor::Way;
@@ -37,6 +38,12 @@ pub enum Request {
     },
     /// Tell the state.
     Status,
+    /// Tell where the threads of workers are.
+    Backtrace {
+        /// The slot whose workers are asked; all without one.
+        #[serde(default)]
+        slot: Option<u32>,
+    },
 }
 
 impl Request {
@@ -47,7 +54,7 @@ impl Request {
             Self::Upgrade { .. } => Some("upgrade"),
             Self::Stop { graceful: true } => Some("stop"),
             Self::Stop { graceful: false } => Some("quick stop"),
-            Self::Status => None,
+            Self::Status | Self::Backtrace { .. } => None,
         }
     }
 }
@@ -85,6 +92,11 @@ pub enum Answer {
     },
     /// The state. The last answer.
     Status(serde_json::Value),
+    /// Where the threads of workers are, by slot. The last answer.
+    Backtraces {
+        /// One for each worker that was asked.
+        workers: Vec<Backtrace>,
+    },
 }
 
 fn yes() -> bool {
@@ -141,6 +153,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<Request>(r#"{"command":"stop"}"#).unwrap(), Request::Stop { graceful: true });
         let upgrade: Request = serde_json::from_str(r#"{"command":"upgrade","way":"in_place"}"#).unwrap();
         assert_eq!(upgrade, Request::Upgrade { wait: false, way: Some(Way::InPlace) });
+        let backtrace = |line| serde_json::from_str::<Request>(line).unwrap();
+        assert_eq!(backtrace(r#"{"command":"backtrace"}"#), Request::Backtrace { slot: None });
+        assert_eq!(backtrace(r#"{"command":"backtrace","slot":3}"#), Request::Backtrace { slot: Some(3) });
         assert!(serde_json::from_str::<Request>(r#"{"command":"explode"}"#).is_err());
         assert_eq!(
             serde_json::to_string(&Answer::Progress { done: 1, total: 4 }).unwrap(),

@@ -42,7 +42,8 @@ fn fill(told: &mut Worker, worker: &children::worker::Worker) {
     told.queue = Durations::from(&done.queue);
 }
 
-fn request(worker: &children::worker::Worker, now: Moment) -> Option<Request> {
+/// The request that it serves.
+pub(crate) fn request(worker: &children::worker::Worker, now: Moment) -> Option<Request> {
     let seat = worker.seat.look();
     let start_ns = seat.request_start_ns()?;
     let id = seat.request_id();
@@ -53,7 +54,8 @@ fn request(worker: &children::worker::Worker, now: Moment) -> Option<Request> {
     })
 }
 
-fn state(decided: &supervisor::Worker, in_request: bool) -> State {
+/// What it does; `in_request` as its seat says.
+pub(crate) fn state(decided: &supervisor::Worker, in_request: bool) -> State {
     match decided.state {
         WorkerState::Booting { .. } | WorkerState::Unreachable { ready_since: None, .. } => State::Booting,
         WorkerState::Serving { .. } | WorkerState::Unreachable { ready_since: Some(_), .. } if in_request => {
