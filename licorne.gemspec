@@ -15,7 +15,8 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
   spec.requirements = ["Rust 1.88 or later, and libclang, to build it"]
 
-  crates = %w[supervisor http1 wire scoreboard facts directives options sys master reactor admin herder herd licorne]
+  crates = %w[supervisor http1 wire scoreboard facts access_log directives options sys
+              master reactor admin herder herd licorne]
   spec.files = Dir.chdir(__dir__) do
     Dir[
       "Cargo.{toml,lock}", "README.md", "CHANGELOG.md", "LICENSE-*",

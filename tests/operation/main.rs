@@ -1,5 +1,6 @@
 //! What operators write and type: configuration, commands, installation, deploys, health checks. One file per promise.
 
+mod access_log;
 mod admin;
 mod command_line;
 mod commands;

@@ -17,7 +17,7 @@ use testkit::program::repository;
 use drawing::Uses;
 
 /// Crates that do no I/O.
-const CORES: &[&str] = &["http1", "wire", "scoreboard", "facts", "directives", "supervisor", "herder"];
+const CORES: &[&str] = &["http1", "wire", "scoreboard", "facts", "access_log", "directives", "supervisor", "herder"];
 
 /// Crates whose modules ARCHITECTURE.md draws.
 const DRAWN: &[&str] = &["licorne", "herd", "admin", "master", "supervisor", "reactor", "http1", "licorne_ext"];

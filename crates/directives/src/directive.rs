@@ -58,6 +58,8 @@ pub enum Kind {
     Logger,
     /// An address and a map of listener options; see [`crate::OPTIONS`].
     Listen,
+    /// A file, or standard output, and a map of options; `nil` is none.
+    AccessLog,
     /// One address to listen on, or a port; `nil` is none.
     Address,
     /// Addresses and networks: one or a list. `:unix` is allowed.
@@ -80,6 +82,7 @@ impl Kind {
             Self::Hook { .. } => "hook",
             Self::Logger => "logger",
             Self::Listen => "listen",
+            Self::AccessLog => "access_log",
             Self::Address => "address",
             Self::Networks => "networks",
             Self::Hosts => "hosts",

@@ -33,6 +33,7 @@ const FOREIGN: &[(&str, &[&str], &str)] = &[
     (PUMA, &["on_restart", "before_restart"], "a reload starts a fresh process: leave it out"),
     (PUMA, &["fork_worker", "nakayoshi_fork"], "leave it out, preload_app true shares memory"),
     (PUMA, &["state_path", "activate_control_app"], "leave it out: licorne status, reload and stop find the server"),
+    (PUMA, &["log_requests"], "write access_log :stdout"),
     (PUMA, &["plugin"], "leave it out: licorne reload is what tmp_restart does"),
     (
         PUMA,
@@ -41,7 +42,6 @@ const FOREIGN: &[(&str, &[&str], &str)] = &[
             "extra_runtime_dependencies",
             "tag",
             "quiet",
-            "log_requests",
             "queue_requests",
             "wait_for_less_busy_worker",
             "silence_single_worker_warning",

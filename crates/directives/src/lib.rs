@@ -23,6 +23,7 @@
 //! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
 //! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`], `foreign_directive(name)`
 //! is [`foreign()`].
+//! `access_log` takes a list of a target and a map of options, and answers a map of all that it means.
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
 //! `complete_listener_options(options)` is [`complete_options()`].
 //!
@@ -37,7 +38,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod access_log;
 mod check;
+mod check_access_log;
 mod configuration;
 mod directive;
 mod foreign;
@@ -50,6 +53,7 @@ mod signatures;
 mod table;
 mod value;
 
+pub use access_log::AccessLog;
 pub use check::check;
 pub use configuration::{Asked, Configuration, Findings, Listener, StartCtx, UserIds};
 pub use directive::{Default, Directive, Kind, Origin};
@@ -62,6 +66,7 @@ pub use nearest::{closest, nearest};
 pub use reference::reference;
 pub use signatures::signatures;
 pub use table::{
-    Application, Connections, Hooks, Limits, Processes, Rates, Settings, System, TABLE, TermSignal, UpgradeWay, find,
+    Application, Connections, Hooks, Limits, Processes, Rates, Requests, Settings, System, TABLE, TermSignal,
+    UpgradeWay, find,
 };
 pub use value::Value;

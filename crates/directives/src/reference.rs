@@ -67,6 +67,7 @@ impl Directive {
             Kind::Hook { arity } => format!("block of {arity} argument{}", if arity == 1 { "" } else { "s" }),
             Kind::Logger => "object that answers debug, info, warn, error, fatal".into(),
             Kind::Listen => "address, options".into(),
+            Kind::AccessLog => "path, `:stdout` or `nil`, options".into(),
             Kind::Address => "address or port".into(),
             Kind::Networks => "addresses and networks, `:unix`".into(),
             Kind::Hosts => "names".into(),

@@ -31,6 +31,12 @@ fn method(directive: &Directive) -> String {
         Kind::Hook { .. } => return hook(directive.name),
         Kind::Logger => "Licorne::_Logger".into(),
         Kind::Listen => return format!("(String | Integer address{}) -> untyped", options()),
+        Kind::AccessLog => {
+            return "(Licorne::path | :stdout | nil target, ?format: :json | :combined | String, \
+                    ?slow_only: (Integer | Float)?, ?redact: (:query | String | Symbol | Array[String | Symbol])?) \
+                    -> untyped"
+                .into();
+        }
         Kind::Address => "String | Integer | nil".into(),
         Kind::Networks => "String | :unix | Array[String | :unix]".into(),
         Kind::Hosts => "String | Array[String]".into(),

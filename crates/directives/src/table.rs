@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::{choice, directives};
-use crate::{Default, Directive, Kind};
+use crate::{AccessLog, Default, Directive, Kind};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
@@ -211,6 +211,27 @@ directives! {
             "The proxies that are believed: `'10.0.0.0/8'`, or a list; those on UNIX sockets always are. From other clients \
              `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Sendfile-Type` and `X-Accel-Mapping` are dropped. `REMOTE_ADDR` \
              becomes the last address of `X-Forwarded-For` that is not one of these proxies.",
+        );
+    }
+
+    /// What is noted of each request.
+    requests: Requests {
+        access_log: Option<AccessLog> = licorne(
+            Kind::AccessLog,
+            Default::Unset,
+            "Where each worker writes a line for each request that was answered: a file, or `:stdout`. `format:` is `:json` (the \
+             default), `:combined` as nginx and Apache have it, or a template: `\"{client} {method} {path} {status} \
+             {service_ms}\"`. `slow_only: 0.5` leaves out what the application answered within so many seconds. `redact:` \
+             hides the values of parameters whose names contain one of these words, by default `passw`, `secret`, `token`, \
+             `_key`, `crypt`, `salt`, `certificate`, `otp`, `ssn`, `cvv` and `cvc`; `[]` hides none, `:query` all of the query. \
+             See [Logs](logs.md). It gives requests an id, as `request_id` does.",
+        );
+        request_id: bool = licorne(
+            Kind::Boolean,
+            Default::Bool(false),
+            "Give each request an id: the `X-Request-Id` that it came with, if that is of at most 64 letters, digits and \
+             `-_.@=+/:`, or else one of 128 random bits. The application gets it as `HTTP_X_REQUEST_ID`, and `licorne status` \
+             tells it. With `trusted_proxies`, only these proxies' ids are taken. `access_log` does the same by itself.",
         );
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
+use crate::access::{AccessLog, Flushed, Records};
 use crate::conn::{After, Connection, Pace, Patience, Phase, Pool, Progress};
 use crate::date::HttpDate;
 use crate::notices::{Notice, Notices};
@@ -37,6 +38,8 @@ pub(crate) struct Connections {
     pub(crate) date: HttpDate,
     /// How many bytes of requests came and of responses went since that was asked last.
     pub(crate) traffic: Traffic,
+    /// What is noted of each request, where the configuration asks for it.
+    pub(crate) records: Option<Box<Records>>,
     /// The connection whose request was handed out.
     pub(crate) serving: Option<Token>,
     scratch: Vec<u8>,
@@ -57,6 +60,7 @@ impl Connections {
             pool: Pool::default(),
             date: HttpDate::default(),
             traffic: Traffic::default(),
+            records: None,
             serving: None,
             scratch: vec![0; SCRATCH_BYTES],
         })
@@ -181,6 +185,9 @@ impl Connections {
         if !connection.can_go() || !queue.offer(connection) {
             return false;
         }
+        if let (Some(records), Some(connection)) = (&mut self.records, self.table.get_mut(token)) {
+            records.transfer(connection);
+        }
         self.close(token);
         true
     }
@@ -205,7 +212,11 @@ impl Connections {
     pub(crate) fn send(&mut self, token: Token, parts: &[&[u8]], last: bool) -> Result<(), Errno> {
         let connection = self.table.get_mut(token).ok_or(Errno::PIPE)?;
         connection.send(parts, last, self.settings.responses)?;
-        self.traffic.sent_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let bytes = parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        self.traffic.sent_bytes += bytes;
+        if let Some(record) = &mut connection.record {
+            record.sent_bytes += bytes;
+        }
         if let Some(error) = connection.outbox.take_trouble() {
             self.notices.add(Notice::CannotStoreResponse(error));
         }
@@ -216,6 +227,10 @@ impl Connections {
     pub(crate) fn finish(&mut self, token: Token, after: After) {
         self.serving = self.serving.filter(|serving| *serving != token);
         let Some(connection) = self.table.get_mut(token) else { return };
+        if let Some(record) = &mut connection.record {
+            record.end_ns = sys::clock::monotonic_ns();
+            record.is_broken = after == After::Abort;
+        }
         let mut after = after;
         let ends = matches!(after, After::Close | After::End);
         // What is still to come of the body would be taken for the next request; and what comes behind the last request
@@ -241,6 +256,9 @@ impl Connections {
     pub(crate) fn refuse(&mut self, token: Token, status: u16) {
         let mut response = Vec::with_capacity(128);
         http1::response::write_error(&mut response, status, self.date.current());
+        if let (Some(records), Some(connection)) = (&mut self.records, self.table.get_mut(token)) {
+            records.refuse(connection, status, response.len());
+        }
         if self.send(token, &[&response], true).is_err() {
             return self.close(token);
         }
@@ -264,6 +282,10 @@ impl Connections {
     }
 
     fn after_response(&mut self, token: Token, after: After) {
+        if let (Some(records), Some(connection)) = (&mut self.records, self.table.get_mut(token)) {
+            records.finish(connection);
+            self.flush_batch();
+        }
         let Some(connection) = self.table.get_mut(token) else { return };
         let rest = connection.intake.as_mut().map_or(0, |intake| intake.advance());
         if after == After::KeepAlive {
@@ -301,6 +323,9 @@ impl Connections {
     /// Takes a connection out, with what was received behind its request.
     pub(crate) fn detach(&mut self, token: Token) -> Option<(Connection, Vec<u8>)> {
         self.serving = self.serving.filter(|serving| *serving != token);
+        if let (Some(records), Some(connection)) = (&mut self.records, self.table.get_mut(token)) {
+            records.hijack(connection);
+        }
         self.remove(token)
     }
 
@@ -311,8 +336,59 @@ impl Connections {
 
     fn remove(&mut self, token: Token) -> Option<(Connection, Vec<u8>)> {
         let mut connection = self.table.remove(token)?;
+        if let Some(records) = &mut self.records {
+            records.finish(&mut connection);
+            self.flush_batch();
+        }
         let rest = connection.take_rest(&mut self.pool);
         Some((connection, rest))
+    }
+}
+
+/// How often lines are offered to a slow reader while the worker has nothing else to do.
+const SLOW_READER_MS: u64 = 100;
+
+/// The access log.
+impl Connections {
+    fn log(&mut self) -> Option<&mut AccessLog> {
+        self.records.as_mut()?.log()
+    }
+
+    /// Writes the lines if there are many.
+    fn flush_batch(&mut self) {
+        if self.log().is_some_and(|log| log.is_batch()) {
+            self.flush_log();
+        }
+    }
+
+    /// Writes the lines that there are.
+    pub(crate) fn flush_log(&mut self) {
+        let flushed = self.log().map(AccessLog::flush);
+        self.tell_of_log(flushed);
+    }
+
+    /// Writes the lines that there are before the process ends.
+    pub(crate) fn finish_log(&mut self) {
+        let flushed = self.log().map(AccessLog::finish);
+        self.tell_of_log(flushed);
+    }
+
+    /// Writes the lines that there are before a wait of so many milliseconds, and says how long it may be.
+    pub(crate) fn flush_log_before(&mut self, timeout_ms: Option<u64>) -> Option<u64> {
+        if self.records.is_none() || timeout_ms == Some(0) {
+            return timeout_ms;
+        }
+        self.flush_log();
+        let is_slow = self.log().is_some_and(|log| log.is_slow());
+        if is_slow { Some(timeout_ms.unwrap_or(SLOW_READER_MS).min(SLOW_READER_MS)) } else { timeout_ms }
+    }
+
+    fn tell_of_log(&mut self, flushed: Option<Flushed>) {
+        match flushed {
+            Some(Flushed::Fails(errno)) => self.notices.add(Notice::CannotLog(errno)),
+            Some(Flushed::Again(lost)) => self.notices.add(Notice::LogsAgain(lost)),
+            Some(Flushed::Quietly) | None => {}
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use http1::request::Head;
 use rustix::io::Errno;
 
-use crate::conn::{After, Body, Connection, Fault, Patience, Peer, Proxied, Read};
+use crate::conn::{After, Body, Connection, Fault, Patience, Peer, Proxied, Read, RequestId};
 use crate::connections::{Connections, now_ms};
 use crate::table::Token;
 
@@ -59,6 +59,22 @@ impl<'a> ActiveRequest<'a> {
         })
     }
 
+    /// Begins the record of the request, where the configuration asks for one: it goes to the application at this moment,
+    /// and has waited so long. Returns its id.
+    pub fn begin(&mut self, start_ns: u64, waited_ns: u64) -> Option<RequestId> {
+        let records = self.connections.records.as_mut()?;
+        records.begin(self.connections.table.get_mut(self.token)?, start_ns, waited_ns)
+    }
+
+    /// Notes the status of the response whose head, of so many bytes, is about to be sent.
+    pub fn respond(&mut self, status: u16, head_bytes: usize) {
+        if let Ok(connection) = self.connection_mut()
+            && let Some(record) = &mut connection.record
+        {
+            record.respond(status, head_bytes);
+        }
+    }
+
     /// Tells whether the response may announce that the connection stays open.
     pub fn keeps_alive(&self) -> bool {
         let row = self.connection().map_or(0, |connection| connection.pipelined);
@@ -88,7 +104,11 @@ impl<'a> ActiveRequest<'a> {
         let Some(connection) = self.connections.table.get_mut(self.token) else { return Err(Fault::Gone) };
         let before = out.len();
         let read = connection.read_body(out, &settings.requests.limits)?;
-        self.connections.traffic.received_bytes += (out.len() - before) as u64;
+        let received = (out.len() - before) as u64;
+        self.connections.traffic.received_bytes += received;
+        if let Some(record) = &mut connection.record {
+            record.received_bytes += received;
+        }
         let now = now_ms();
         if connection.begin_body() {
             connection.pace.restart(Patience::Body, now);
@@ -133,6 +153,9 @@ impl<'a> ActiveRequest<'a> {
     pub fn send_file(&mut self, file: File, offset: u64, bytes: u64) -> Result<(), Errno> {
         let connection = self.connection_mut()?;
         connection.outbox.send_file(connection.fd.as_fd(), file, offset, bytes)?;
+        if let Some(record) = &mut connection.record {
+            record.sent_bytes += bytes;
+        }
         self.connections.traffic.sent_bytes += bytes;
         Ok(())
     }

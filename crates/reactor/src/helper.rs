@@ -117,10 +117,10 @@ impl SharedReactor {
         if own.is_some() { Access(Held::Own(own)) } else { Access(Held::Lent(self.lent.lock())) }
     }
 
-    /// The application begins to work. Without other connections there is nothing to do meanwhile.
+    /// The application begins to work. Without other connections, and lines to be written, there is nothing to do meanwhile.
     pub fn lend(&self) {
         let mut own = self.own.borrow_mut();
-        if own.as_ref().is_none_or(|reactor| reactor.connections() < 2) {
+        if own.as_ref().is_none_or(|reactor| reactor.connections() < 2 && !reactor.has_log_lines()) {
             return;
         }
         let Some(helper) = self.helper.get_or_init(|| start(&self.lent)) else { return };

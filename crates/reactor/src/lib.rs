@@ -27,6 +27,8 @@
 //! | file | what it is for |
 //! |---|---|
 //! | `conn/` | one connection |
+//! | `client` | for whom a connection speaks |
+//! | `access/` | the access log, and the ids of requests |
 //! | `settings`, `date`, `notices` | limits and times; the `Date` field; what the operator should know |
 //! | `table` | the connections, their deadlines, epoll |
 //! | `schedule` | what is next: modes and turns, pure |
@@ -48,6 +50,8 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod access;
+mod client;
 mod conn;
 mod connections;
 mod date;
@@ -61,8 +65,10 @@ mod table;
 mod transfer;
 mod waits;
 
+pub use access::{AccessLog, Records, Shape};
+pub use client::{client, is_believed};
 pub use conn::{
-    After, Body, Fault, Memory, Peer, Proxied, Rates, Read, Requests, Responses, SharedMemory, unnamed_file,
+    After, Body, Fault, Memory, Peer, Proxied, Rates, Read, RequestId, Requests, Responses, SharedMemory, unnamed_file,
 };
 pub use connections::Traffic;
 pub use date::HttpDate;

@@ -20,6 +20,10 @@ pub enum Notice {
     CannotStoreResponse(io::Error),
     /// A connection without the proxy's header was closed: what was wrong. Told once until one has it.
     NoProxyHeader(&'static str),
+    /// The access log cannot be written: its lines are lost until it can.
+    CannotLog(Errno),
+    /// The access log is written again; so many lines were lost.
+    LogsAgain(u64),
     /// A connection that another worker gave away could not be taken, and is lost.
     CannotTakeOver(String),
 }

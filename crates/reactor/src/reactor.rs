@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use http1::proxy::Versions;
+use sys::log_output::LogOutput;
 use sys::memory::Shared;
 
 use crate::accept::Acceptor;
+use crate::access::Records;
 use crate::conn::Patience;
 use crate::conn::heap::Trim;
 use crate::connections::{Connections, Traffic, now_ms};
@@ -177,8 +179,55 @@ impl Reactor {
         std::mem::take(&mut self.connections.traffic)
     }
 
+    /// Notes of each request what these are to know.
+    pub fn observe(&mut self, records: Records) {
+        self.connections.records = Some(Box::new(records));
+    }
+
+    /// The application is done with the request that was handed out, at the time that was noted last.
+    pub fn end_request(&mut self, now_ns: u64) {
+        if let Some(records) = &mut self.connections.records {
+            records.end_request(now_ns);
+        }
+    }
+
+    /// Tells whether lines of the access log wait to be written.
+    pub fn has_log_lines(&self) -> bool {
+        self.connections.records.as_ref().is_some_and(|records| records.has_lines())
+    }
+
+    /// Writes the lines of the access log that there are, before the process ends.
+    pub fn finish_log(&mut self) {
+        self.connections.finish_log();
+    }
+
+    /// Whose the file of the access log is, user and group.
+    pub fn log_owner(&mut self) -> Option<(u32, u32)> {
+        self.connections.records.as_mut()?.log()?.owner()
+    }
+
+    /// Has the access log go on there.
+    pub fn reopen_log(&mut self, output: LogOutput) {
+        self.connections.flush_log();
+        if let Some(log) = self.connections.records.as_mut().and_then(|records| records.log()) {
+            log.reopen(output);
+        }
+    }
+
     /// Decides what to do next. Never blocks.
     pub fn turn(&mut self) -> Turn {
+        let turn = self.decide();
+        match turn {
+            Turn::Wait(timeout_ms) => Turn::Wait(self.connections.flush_log_before(timeout_ms)),
+            Turn::Retired => {
+                self.connections.finish_log();
+                turn
+            }
+            Turn::Request(_) | Turn::Control => turn,
+        }
+    }
+
+    fn decide(&mut self) -> Turn {
         loop {
             match self.connections.schedule.next() {
                 Next::Control => {
@@ -416,6 +465,7 @@ impl Reactor {
         let offer_at = connections.schedule.due_ms().filter(|_| connections.schedule.is_transferring());
         let again = (ready > 0 && connections.has_takers()).then_some(now + RETRY_MS);
         let due = [connections.table.earliest_deadline(), offer_at, again].into_iter().flatten().min();
-        due.map(|due| due.saturating_sub(now))
+        let timeout_ms = due.map(|due| due.saturating_sub(now));
+        connections.flush_log_before(timeout_ms)
     }
 }

@@ -15,6 +15,7 @@ pub mod fatal;
 pub mod image;
 pub mod line_server;
 pub mod listener;
+pub mod log_output;
 pub mod memory;
 pub mod notify;
 pub mod peer;

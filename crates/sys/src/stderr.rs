@@ -85,7 +85,7 @@ fn put(line: &str) -> bool {
 }
 
 /// Writes what there is room for. Returns how much that was, and why it is not all.
-fn write_without_waiting(to: BorrowedFd<'_>, bytes: &[u8]) -> (usize, Result<(), Errno>) {
+pub(crate) fn write_without_waiting(to: BorrowedFd<'_>, bytes: &[u8]) -> (usize, Result<(), Errno>) {
     // To ask for more than is known would be to wait for the server of a file on the network.
     let known = remote::identify(to);
     let mode = known.map(|(mode, _)| mode).or_else(|_| rustix::fs::fstat(to).map(|meta| meta.st_mode));

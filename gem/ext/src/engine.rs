@@ -15,6 +15,7 @@ use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
 use wire::{FromWorker, Message, ToWorker};
 
+use crate::access_log::{Place, records};
 use crate::control::Control;
 use crate::core::{Core, Responses, engine_runs};
 use crate::error::system_error;
@@ -34,6 +35,7 @@ pub(crate) struct Engine {
     core: Arc<Locked<Core>>,
     control: Locked<Obj<Control>>,
     leaving: Locked<Leaving>,
+    access_log: Locked<Place>,
 }
 
 /// How this worker leaves.
@@ -56,6 +58,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("retire", method!(Engine::retire, 0))?;
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
     class.define_method("request_to_report", method!(Engine::request_to_report, 0))?;
+    class.define_method("reopen_access_log", method!(Engine::reopen_access_log, 0))?;
     class.define_method("seat_requests", method!(Engine::seat_requests, 0))
 }
 
@@ -67,6 +70,7 @@ impl Engine {
         let seat: usize = arguments.fetch(ruby.to_symbol("seat"))?;
         let told: RHash = arguments.fetch(ruby.to_symbol("settings"))?;
         let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
+        let access_log: Option<i32> = arguments.lookup(ruby.to_symbol("access_log"))?;
 
         let settings = settings(ruby, told)?;
         let ::directives::Settings { processes, application, connections, .. } = &settings;
@@ -81,6 +85,10 @@ impl Engine {
         let seat = WorkerSeat::take(ruby, page, board, seat)?;
         reactor.watch_peers(seat.board(), seat.number());
         let trusted = trusted_proxies(ruby, application.trusted_proxies.as_deref())?;
+        let observed = seat.look(|seat| records(ruby, &settings, trusted.clone(), access_log, seat))?;
+        if let Some(records) = observed {
+            reactor.observe(records);
+        }
         let empty_input = ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value();
         let keep_underscores = !application.drop_underscore_headers;
         let poller = reactor.poller();
@@ -110,7 +118,12 @@ impl Engine {
         };
         // The engine lives as long as its worker.
         ffi::keep(control);
-        Ok(Self { core: Arc::new(Locked::new(core)), control: Locked::new(control), leaving: Locked::new(leaving) })
+        Ok(Self {
+            core: Arc::new(Locked::new(core)),
+            control: Locked::new(control),
+            leaving: Locked::new(leaving),
+            access_log: Locked::new(Place::of(&settings)),
+        })
     }
 
     /// Adopts a listening socket and makes it non-blocking: descriptor, name, and the version of the PROXY protocol.
@@ -152,12 +165,25 @@ impl Engine {
         })
     }
 
+    /// Opens the access log anew, if there is one. When that fails it goes on in the old file.
+    fn reopen_access_log(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        let outcome = this.access_log.get(ruby).reopen(this.core.get(ruby));
+        outcome.map_err(|text| Error::new(ruby.exception_io_error(), text))
+    }
+
     fn seat_requests(ruby: &Ruby, this: &Self) -> u64 {
         this.core.get(ruby).seat.look(|seat| seat.requests())
     }
 
     /// Serves until told to leave. `:retired`, or `:orphaned` when the master is gone.
     fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
+        let outcome = Self::serve(ruby, this, app, events);
+        // However it ends, what was served is in the log.
+        this.core.get(ruby).reactor().finish_log();
+        outcome
+    }
+
+    fn serve(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
         let (core, leaving) = (this.core.get(ruby), this.leaving.get(ruby));
         engine_runs(&this.core);
         ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))?;

@@ -2,7 +2,7 @@
 
 use http1::response::Asked;
 use magnus::{Ruby, Value};
-use reactor::Token;
+use reactor::{RequestId, Token};
 
 use crate::core::Core;
 use crate::ffi::{Escape, ids, is_plain_array, protect};
@@ -15,6 +15,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) token: Token,
     pub(crate) asked: Asked,
     pub(crate) env: Value,
+    /// Its id, if something is noted of it.
+    pub(crate) id: Option<RequestId>,
 }
 
 impl Exchange<'_> {
@@ -22,6 +24,13 @@ impl Exchange<'_> {
     pub(crate) fn asked_now(&self) -> Asked {
         let keep_alive = self.asked.keep_alive && self.core.reactor().active(self.token).body_is_read();
         Asked { keep_alive, ..self.asked }
+    }
+
+    /// Notes the status of the response whose head, of so many bytes, is about to be sent.
+    pub(crate) fn note_response(&self, status: u16, head_bytes: usize) {
+        if self.id.is_some() {
+            self.core.reactor().active(self.token).respond(status, head_bytes);
+        }
     }
 
     /// Tells whether the application took the connection over.

@@ -13,6 +13,7 @@
 //! | `control`, `logs`, `directives` | what molds and workers need besides the engine |
 //! | `request/` | the env of a request |
 //! | `seat`, `core` | the worker's seat, and its place on the board; what the objects of the engine share |
+//! | `access_log` | what is noted of requests, and where it goes |
 //! | `exchange`, `response/` | a request that is being served; from what the application returned to bytes |
 //! | `rack/` | the objects in an env that reach back to the connection: input, hijack, early hints |
 //! | `serve` | one request: env, application, response, and what comes afterwards |
@@ -20,6 +21,7 @@
 
 #![allow(missing_docs)] // The macro of magnus makes a public function without any.
 
+mod access_log;
 mod control;
 mod core;
 mod directives;

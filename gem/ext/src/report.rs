@@ -45,6 +45,10 @@ pub(crate) fn tell(ruby: &Ruby, events: Value, notice: &Notice) {
         Notice::CannotStoreBody(error) => format!("cannot store a request body: {error}"),
         Notice::CannotStoreResponse(error) => format!("cannot store a response, waiting for its client: {error}"),
         Notice::NoProxyHeader(reason) => format!("closed a connection that has to come from a proxy: {reason}"),
+        Notice::CannotLog(errno) => {
+            format!("cannot write the access log, its lines are lost until that works again: {errno}")
+        }
+        Notice::LogsAgain(lost) => format!("the access log is written again; {lost} lines were lost"),
         Notice::CannotTakeOver(text) => format!("a connection of another worker is lost: {text}"),
     };
     report_text(ruby, events, text);

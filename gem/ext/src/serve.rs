@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http1::request::Version;
 use http1::response::{Asked, write_error};
 use magnus::{Exception, Ruby, Value, prelude::*, typed_data::Obj};
-use reactor::{After, Body, Fault, Token};
+use reactor::{After, Body, Fault, RequestId, Token};
 use scoreboard::State;
 use sys::clock::monotonic_ns;
 
@@ -31,12 +31,17 @@ pub(crate) fn serve(
 ) -> Result<(), Escape> {
     let core = shared.get(ruby);
     if core.check_client && core.reactor().active(token).client_left() {
-        core.reactor().active(token).finish(After::Abort);
+        let mut reactor = core.reactor();
+        let mut active = reactor.active(token);
+        if active.begin(monotonic_ns(), 0).is_some() {
+            active.respond(CLIENT_LEFT, 0);
+        }
+        active.finish(After::Abort);
         return Ok(());
     }
-    let Some(asked) = begin(core, token) else { return Ok(()) };
-    let outcome = build_env(ruby, shared, token, asked.version).and_then(|(env, large)| {
-        let exchange = Exchange { core, ruby, events, token, asked, env };
+    let Some((asked, id)) = begin(core, token) else { return Ok(()) };
+    let outcome = build_env(ruby, shared, token, asked.version, id).and_then(|(env, large)| {
+        let exchange = Exchange { core, ruby, events, token, asked, env, id };
         let outcome = run(&exchange, app);
         if !matches!(outcome, Ended::Escaped(Escape::Child(_))) {
             afterwards(&exchange, &outcome)?;
@@ -61,6 +66,7 @@ pub(crate) fn serve(
         reactor.active(token).finish(After::Abort);
     }
     reactor.note_time(now_ns);
+    reactor.end_request(now_ns);
     let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
     core.current.end();
     let traffic = reactor.take_traffic();
@@ -71,15 +77,19 @@ pub(crate) fn serve(
     outcome
 }
 
-/// Notes on the seat what begins.
-fn begin(core: &Core, token: Token) -> Option<Asked> {
+/// The status of a request whose client left before there was a response: nginx's.
+const CLIENT_LEFT: u16 = 499;
+
+/// Notes on the seat what begins. Returns what the client asks for, and the id of the request if it has one.
+fn begin(core: &Core, token: Token) -> Option<(Asked, Option<RequestId>)> {
     let now_ns = monotonic_ns();
     let mut reactor = core.reactor();
     reactor.note_time(now_ns);
     let since_proxy_ns = core.template.waited_since_proxy_ns(&reactor.active(token).request()?);
     let waited_ns = since_proxy_ns.unwrap_or_else(|| reactor.waited_ns());
     let connections = reactor.connections() as u64;
-    let active = reactor.active(token);
+    let mut active = reactor.active(token);
+    let id = active.begin(now_ns, waited_ns);
     let request = active.request()?;
     core.seat.look(|seat| {
         let (head, buffer) = (request.head, request.buffer);
@@ -88,10 +98,13 @@ fn begin(core: &Core, token: Token) -> Option<Asked> {
         if let Some(queue) = seat.queue() {
             queue.count(waited_ns);
         }
+        if let Some(id) = &id {
+            seat.set_request_id(id.as_bytes());
+        }
         seat.begin_request(now_ns, head.method.of(buffer), head.target.of(buffer));
     });
     core.seat.note_busy(now_ns);
-    Some(Asked::by(request.head, active.keeps_alive()))
+    Some((Asked::by(request.head, active.keeps_alive()), id))
 }
 
 /// Numbers the requests of this process.
@@ -106,6 +119,7 @@ fn build_env(
     shared: &Arc<Locked<Core>>,
     token: Token,
     version: Version,
+    id: Option<RequestId>,
 ) -> Result<(Value, Option<Obj<Input>>), Escape> {
     let core = shared.get(ruby);
     let serial = next_serial();
@@ -126,6 +140,7 @@ fn build_env(
             let serial = (version == Version::Http11).then_some(serial);
             ruby.obj_wrap(EarlyHints::new(shared, serial)).as_value()
         }),
+        id,
     };
     let env = {
         let mut reactor = core.reactor();
@@ -185,6 +200,9 @@ fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
         && let Some(fault) = exchange.core.streaming.take_fault()
     {
         // The client's fault: it is not reported.
+        if fault == Fault::Gone {
+            exchange.note_response(CLIENT_LEFT, 0);
+        }
         let mut reactor = exchange.core.reactor();
         match fault {
             Fault::Gone => reactor.active(exchange.token).finish(After::Abort),
@@ -206,6 +224,7 @@ fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
         write_error(&mut response, 500, reactor.date());
         exchange.core.seat.look(|seat| seat.count_response(500));
         let mut active = reactor.active(exchange.token);
+        active.respond(500, response.len());
         let after = match active.send(&[&response]) {
             Ok(()) => After::Close,
             Err(_) => After::Abort,

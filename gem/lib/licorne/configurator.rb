@@ -84,7 +84,7 @@ module Licorne
     end
 
     TABLE.each do |name, entry|
-      next if %w[listen logger user].include?(entry[:type]) || %i[timeout working_directory].include?(name)
+      next if %w[listen logger user access_log].include?(entry[:type]) || %i[timeout working_directory].include?(name)
 
       if entry[:type] == "hook"
         define_method(name) { |*given, &block| give_hook(name, given, block) }
@@ -105,6 +105,12 @@ module Licorne
       @set[:listeners] << address
       @listener_places[address.to_s] ||= place
       (@set[:listener_opts][address.to_s] ||= {}).merge!(checked.transform_keys(&:to_sym))
+    end
+
+    # Where each request is noted; see the reference for targets and options.
+    def access_log(target, options = {})
+      target = target.to_path if target.respond_to?(:to_path)
+      @set[:access_log] = check(:access_log, [target, options])
     end
 
     # Replaces the listeners. Unicorn has it for its own use.

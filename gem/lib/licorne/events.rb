@@ -11,6 +11,8 @@ module Licorne
 
     # What ends the worker, once it has retired: `exit`, most often.
     attr_reader :end
+    # What opens the access log anew.
+    attr_writer :engine
 
     def initialize(server, worker, retire)
       @server = server
@@ -43,6 +45,7 @@ module Licorne
     def reopen_logs
       @server.logger.info("worker=#{@worker.nr} reopening logs...")
       Logs.reopen
+      reopen_access_log
       @server.logger.info("worker=#{@worker.nr} done reopening logs")
     rescue StandardError => e
       log_quietly(e)
@@ -50,6 +53,13 @@ module Licorne
     end
 
     private
+
+    # A log is not worth a request: without a new file the old one goes on.
+    def reopen_access_log
+      @engine&.reopen_access_log
+    rescue IOError => e
+      @server.logger.error("worker=#{@worker.nr} goes on with the old access log: #{e.message}")
+    end
 
     # A log that cannot be opened must not keep the report from the old one.
     def reopen_rotated

@@ -56,10 +56,19 @@ module Licorne
       case name
       when :worker_processes then worker_processes(given || entry[:default])
       when :default_middleware then @boot.no_default_middleware ? false : given
+      when :access_log then access_log(given)
       when :pid then given || @boot.pid
       when *DAEMON_PATHS then @configurator.given?(name) ? given : daemon_path
       else given
       end
+    end
+
+    # A worker opens it again and again, in whatever directory the application is by then.
+    def access_log(given)
+      return unless given
+
+      given = given.transform_keys(&:to_s)
+      given.merge("path" => given["path"] && File.expand_path(given["path"]))
     end
 
     def daemon_path

@@ -45,6 +45,7 @@ module Licorne
 
     def boot_or_fail
       prepare
+      open_access_log
       @server.after_fork.call(@server, @worker)
       @worker.user(*@settings["user"].compact) if @settings["user"] && !@worker.switched
       @server.config = nil
@@ -68,6 +69,14 @@ module Licorne
       Configurator::RACKUP.clear
       fill_listeners
       @events = Events.new(@server, @worker, method(:leave))
+    end
+
+    # With the rights that a worker begins with; the mold has opened it before. A log is not worth a request.
+    def open_access_log
+      path = @settings["access_log"]&.fetch("path")
+      @access_log = Native.open_log(path, @settings["user"], nil) if path
+    rescue IOError, SystemCallError => e
+      @server.logger.error("worker=#{@worker.nr} writes no access log until SIGUSR1: #{e.message}")
     end
 
     # The descriptors are the engine's: these objects only let others ask for addresses.
@@ -99,12 +108,13 @@ module Licorne
 
     def build_engine
       engine = Native::Engine.new(control: @control, **@inheritance.to_h.slice(:board, :page, :seat),
-                                  settings: engine_settings, env: RackEnv::DEFAULTS, reasons: reasons)
+                                  settings: engine_settings, env: RackEnv::DEFAULTS, reasons: reasons,
+                                  access_log: @access_log)
       IO.for_fd(@inheritance.page).close
       engine.join_queue(*@inheritance.queue)
       @inheritance.listeners.each { |fd, name, proxy| engine.add_listener(fd, name, proxy) }
       @server.own_listeners.each { |socket, name, proxy| engine.add_listener(socket.fileno, name, proxy) }
-      @engine = engine
+      @events.engine = @engine = engine
       # Hooks may have taken these over.
       trap("QUIT") { |_| leave }
       # Not in the trap itself: a Logger cannot lock there.

@@ -18,6 +18,7 @@ use super::patience::Patience;
 use super::peer::Peer;
 use super::phase::{After, Content, Phase, Progress};
 use super::proxied::Proxied;
+use super::record::Record;
 use super::settings::{Requests, Responses};
 use super::socket::{BODY_READ_BYTES, invite, is_hung_up, receive};
 
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) served: bool,
     /// Since when its complete request waits for the worker, where that was seen (CLOCK_MONOTONIC, ns).
     pub(crate) ready_ns: Option<u64>,
+    /// What is noted of the request that is served, where the configuration asks for it.
+    pub(crate) record: Option<Box<Record>>,
     /// How many requests in a row were there before the response to the one before was out.
     pub(crate) pipelined: u32,
 }
@@ -59,6 +62,7 @@ impl Connection {
             pace: Pace::default(),
             served: false,
             ready_ns: None,
+            record: None,
             pipelined: 0,
         }
     }
@@ -356,6 +360,11 @@ impl Connection {
             Phase::Writing { after } => after != After::Abort,
             Phase::Sized { .. } | Phase::Chunked { .. } | Phase::Discarding => false,
         }
+    }
+
+    /// Tells whether the head of its request was understood.
+    pub(crate) fn has_head(&self) -> bool {
+        matches!(self.phase, Phase::Sized { .. } | Phase::Chunked { .. } | Phase::Open(_) | Phase::Complete(_))
     }
 
     /// Tells whether the application has the request, or can have it.

@@ -17,7 +17,7 @@ const KEPT_BYTES: usize = 128 * 1024;
 const KEPT: usize = 64;
 
 /// A buffer and its parser.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Intake {
     pub(crate) parser: HeadParser,
     /// All of it is initialised; `buffer[..filled]` was received.

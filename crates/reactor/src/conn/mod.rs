@@ -10,6 +10,7 @@
 //! | `body`, `shared_memory` | where a request body is kept |
 //! | `inflow` | a body that the application reads while it arrives |
 //! | `outbox`, `spill` | the rest of a response, in memory and in a file |
+//! | `record` | what is noted of a request until its response is out |
 //! | `pace` | how fast a client is |
 
 mod body;
@@ -23,6 +24,7 @@ mod patience;
 mod peer;
 mod phase;
 mod proxied;
+mod record;
 mod settings;
 mod shared_memory;
 mod socket;
@@ -32,7 +34,7 @@ mod temporary;
 pub use body::{Body, Memory};
 pub(crate) use connection::{Connection, SLACK_BYTES};
 pub use inflow::{Fault, Read};
-pub(crate) use intake::Pool;
+pub(crate) use intake::{Intake, Pool};
 pub(crate) use outbox::{Outbox, Queued};
 pub(crate) use pace::Pace;
 pub(crate) use patience::Patience;
@@ -40,6 +42,8 @@ pub use peer::Peer;
 pub use phase::After;
 pub(crate) use phase::{Content, Phase, Progress};
 pub use proxied::Proxied;
+pub use record::RequestId;
+pub(crate) use record::{Record, id_of_client};
 pub use settings::{Rates, Requests, Responses};
 pub use shared_memory::SharedMemory;
 pub(crate) use socket::BODY_READ_BYTES;

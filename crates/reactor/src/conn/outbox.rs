@@ -58,6 +58,16 @@ impl Outbox {
         self.queued_bytes
     }
 
+    /// Returns the bytes that were not given to the kernel yet, in memory and in files.
+    pub(crate) fn left_bytes(&self) -> u64 {
+        let left = |segment: &Segment| match segment {
+            Segment::Bytes { bytes, at } => (bytes.len() - at) as u64,
+            Segment::Spill(spill) => spill.end - spill.offset,
+            Segment::File { left, .. } => *left,
+        };
+        self.segments.iter().map(left).sum()
+    }
+
     /// Returns how many bytes the client took late since this was asked.
     pub(crate) fn take_flushed(&mut self) -> usize {
         std::mem::take(&mut self.flushed_bytes)

@@ -7,7 +7,7 @@ use http1::forwarded::{Trusted, is_forwarding};
 use http1::request::{Field, KnownName, Scheme, Version};
 use http1::request_start;
 use magnus::{Error, RClass, RHash, Ruby, Value, prelude::*};
-use reactor::{Peer, Proxied, Request};
+use reactor::{Peer, Proxied, Request, RequestId, client, is_believed};
 
 use crate::ffi::{self, Rb, with_bytes};
 
@@ -38,6 +38,8 @@ pub(crate) struct Parts {
     /// The number of the request.
     pub(crate) serial: u64,
     pub(crate) early_hints: Option<Value>,
+    /// Its id, where the configuration asks for one.
+    pub(crate) id: Option<RequestId>,
 }
 
 impl Template {
@@ -114,6 +116,9 @@ impl Template {
             rb.push(list, tempfile);
             rb.set(env, keys.tempfiles, list);
         }
+        if let Some(id) = &parts.id {
+            rb.set(env, keys.known(KnownName::XRequestId), rb.string(id.as_bytes()));
+        }
         for (key, object) in &self.overrides {
             rb.set(env, *key, *object);
         }
@@ -134,10 +139,9 @@ impl Template {
 
     /// Lends what `build` needs to write in; owned by the caller, since `build` may be left by a jump.
     pub(crate) fn scratch(&self, request: &Request<'_>) -> Scratch {
-        let (trusted, client) = match &self.trusted {
-            None => (true, request.peer),
-            Some(proxies) => (proxies.includes(request.peer.ip()), client(request, proxies)),
-        };
+        let proxies = self.trusted.as_ref();
+        let trusted = is_believed(request.peer, proxies);
+        let client = client(request.head, request.buffer, request.peer, proxies);
         let mut last = self.last_peer.borrow_mut();
         if last.0 != Some(client) {
             *last = (Some(client), client.to_string());
@@ -277,13 +281,6 @@ pub(crate) struct Scratch {
     bytes: Vec<u8>,
     /// Whether the peer's word counts.
     trusted: bool,
-}
-
-/// Finds out for whom the peer speaks.
-fn client(request: &Request<'_>, proxies: &Trusted) -> Peer {
-    let fields = request.head.fields.iter().filter(|field| field.known == KnownName::XForwardedFor);
-    let client = proxies.client(request.peer.ip(), fields.map(|field| field.value.of(request.buffer)));
-    client.map_or(request.peer, Peer::Ip)
 }
 
 /// What the proxy in front says of the scheme. Unicorn's rule: `X-Forwarded-Ssl` is `on`, or `X-Forwarded-Proto` begins

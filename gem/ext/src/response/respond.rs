@@ -59,6 +59,7 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
             return Err(nothing_to_send(exchange, triple, failed.map(Result::err)));
         }
     };
+    exchange.note_response(answer.code, head.len());
     let (written, after) = match composed {
         End::Hijacked(callable) => {
             let mut sink = Sink::new(exchange, head, BodyFraming::UntilClose);
