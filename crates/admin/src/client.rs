@@ -187,7 +187,7 @@ impl Client {
     pub(crate) fn hear(&mut self, answer: &Answer) -> bool {
         match &self.state {
             State::Waiting(question, number) if *number <= answer.number => {
-                self.state = State::Taking(Response::to(question, answer.status.as_ref()).bytes(question.head_only));
+                self.state = State::Taking(Response::to(question, answer.status.as_deref()).bytes(question.head_only));
                 self.give()
             }
             _ => true,
@@ -304,7 +304,7 @@ mod tests {
         let line = "x".repeat(300_000);
         for second in 0..100_u64 {
             let status = json!({ "pid": 1, "totals": { "requests": second }, "line": line });
-            events.hear(&Answer { number: second, status: Some(status) }, start + Duration::from_secs(second));
+            events.hear(&Answer { number: second, status: Some(status.into()) }, start + Duration::from_secs(second));
             assert!(client.tell(&events));
         }
         let State::Looking(looker) = &client.state else { panic!("it looks on") };

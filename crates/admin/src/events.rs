@@ -4,6 +4,7 @@
 //! history that the client lacks. Its id is that of the newest of these, so a client that comes back gets what it has
 //! missed.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -57,7 +58,7 @@ struct Newest {
     at: Instant,
     now_ms: u64,
     /// `None` when the master does not answer.
-    status: Option<Value>,
+    status: Option<Rc<Value>>,
 }
 
 impl Events {
@@ -72,7 +73,7 @@ impl Events {
         if let Some(status) = &answer.status {
             self.history.add(status, now, now_ms);
         }
-        self.newest = Some(Newest { at: now, now_ms, status: answer.status.as_ref().map(for_pages) });
+        self.newest = Some(Newest { at: now, now_ms, status: answer.status.clone() });
     }
 
     /// When the newest event was told, if it is due for a client that was given that of another time.
@@ -109,7 +110,7 @@ impl Events {
     pub(crate) fn newest(&self, given: &mut Given) -> Vec<u8> {
         let Some(newest) = &self.newest else { return Vec::new() };
         let name = if newest.status.is_some() { "status" } else { "silent" };
-        let status = newest.status.as_ref().map_or_else(|| "null".to_string(), Value::to_string);
+        let status = newest.status.as_ref().map_or_else(|| "null".to_string(), |status| for_pages(status).to_string());
         let (id, points, now_ms) = (self.history.id(), self.history.after(Some(&given.id)), newest.now_ms);
         let has_new = given.deaths != self.deaths.version;
         let deaths = if has_new { format!(",\"deaths\":{}", self.deaths.text) } else { String::new() };
@@ -171,7 +172,7 @@ mod tests {
             let status =
                 json!({ "pid": 1, "totals": { "requests": tenth, "service": { "buckets": [[1, 2]], "count": 2 } } });
             let at = start + Duration::from_millis(100 * tenth);
-            events.hear(&Answer { number: tenth, status: Some(status) }, at);
+            events.hear(&Answer { number: tenth, status: Some(status.into()) }, at);
             if let Some(at) = events.due(told) {
                 (told, count) = (Some(at), count + 1);
             }
@@ -194,7 +195,10 @@ mod tests {
     fn deaths_are_asked_for_when_there_are_more_and_told_once_to_each_client() {
         let mut events = Events::new("a".into());
         let hear = |events: &mut Events, total: u64| {
-            events.hear(&Answer { number: 1, status: Some(json!({ "deaths": { "total": total } })) }, Instant::now());
+            events.hear(
+                &Answer { number: 1, status: Some(json!({ "deaths": { "total": total } }).into()) },
+                Instant::now(),
+            );
         };
         hear(&mut events, 0);
         assert!(!events.wants_deaths());

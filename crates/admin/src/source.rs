@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -40,7 +41,7 @@ pub(crate) struct Source {
     /// How many questions have been asked.
     asked: u64,
     asked_at: Option<Instant>,
-    last: Option<Value>,
+    last: Option<Rc<Value>>,
 }
 
 /// What the master can be asked for.
@@ -75,7 +76,7 @@ pub(crate) struct Answer {
     /// The number of the question.
     pub(crate) number: u64,
     /// `None` when the master does not answer.
-    pub(crate) status: Option<Value>,
+    pub(crate) status: Option<Rc<Value>>,
 }
 
 impl Source {
@@ -164,7 +165,9 @@ impl Source {
                     let Some(question) = &mut self.question else { continue };
                     question.received.extend_from_slice(&buffer[..count]);
                     if question.received.ends_with(b"\n") || question.received.len() > ANSWER_BYTES {
-                        return self.answered();
+                        if let Some(heard) = self.answered() {
+                            return Some(heard);
+                        }
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -177,18 +180,20 @@ impl Source {
                     if !has_own {
                         self.parent = None;
                     }
-                    // While a master executes another program it is what the old one said last.
-                    let is_asked = self.question.as_ref().is_some_and(|question| question.about == About::Status);
-                    let last = self.last.clone().filter(|_| is_asked && matches!(self.master, Master::Parent));
-                    return self.end(last);
+                    return if matches!(self.master, Master::Parent) { self.end_with_last() } else { self.end(None) };
                 }
             }
         }
     }
 
+    /// What was received is whole. `None`: it answers a question that was given up, and this one's answer is to come.
     fn answered(&mut self) -> Option<Heard> {
-        let question = self.question.as_ref()?;
+        let question = self.question.as_mut()?;
         let told: Option<Value> = serde_json::from_slice(&question.received).ok();
+        if question.about == About::Status && told.as_ref().is_some_and(|told| told["answer"] == "deaths") {
+            question.received.clear();
+            return None;
+        }
         let mut told = match question.about {
             About::Status => told.filter(|told| told["answer"] == "status").and_then(|mut told| {
                 told.as_object_mut()?.remove("answer");
@@ -199,17 +204,32 @@ impl Source {
         if !self.show_queries {
             told.as_mut().map(queries::hide);
         }
-        if told.is_some() && question.about == About::Status {
-            self.last.clone_from(&told);
-        }
         self.end(told)
     }
 
     fn end(&mut self, told: Option<Value>) -> Option<Heard> {
-        self.question.take().map(|question| match question.about {
-            About::Status => Heard::Status(Answer { number: self.asked, status: told }),
+        let Question { about, .. } = self.question.take()?;
+        Some(match about {
+            About::Status => {
+                let status = told.map(Rc::new);
+                if status.is_some() {
+                    self.last.clone_from(&status);
+                }
+                Heard::Status(Answer { number: self.asked, status })
+            }
             About::Deaths => Heard::Deaths(told),
         })
+    }
+
+    /// The parent has closed the pair: while it executes another program, what the old one said last holds.
+    fn end_with_last(&mut self) -> Option<Heard> {
+        match self.question.as_ref()?.about {
+            About::Status => {
+                self.question = None;
+                Some(Heard::Status(Answer { number: self.asked, status: self.last.clone() }))
+            }
+            About::Deaths => self.end(None),
+        }
     }
 }
 
