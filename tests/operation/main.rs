@@ -11,4 +11,5 @@ mod gem_install;
 mod harness;
 mod machines;
 mod migrating;
+mod monitoring;
 mod page;
