@@ -40,6 +40,8 @@ struct Reading {
     master: u64,
     requests: u64,
     server_errors: u64,
+    /// For how long no worker was idle; `None` when that is not counted.
+    saturated_s: Option<f64>,
     service: Counts,
     queue: Counts,
 }
@@ -92,6 +94,7 @@ impl Reading {
             master: number(&status["pid"]),
             requests: number(&totals["requests"]),
             server_errors: number(&totals["responses"]["5xx"]),
+            saturated_s: status["saturated_s"].as_f64(),
             service: counts(&totals["service"]),
             queue: counts(&totals["queue"]),
         }
@@ -128,6 +131,8 @@ fn point(before: &Reading, reading: &Reading, status: &Value, span: Duration, no
         let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
         all.iter().filter_map(|part| part[field].as_u64()).reduce(u64::saturating_add)
     };
+    let saturated =
+        before.saturated_s.zip(reading.saturated_s).map(|(before, now)| (now - before) / span.as_secs_f64());
     json!({
         "at_ms": now_ms,
         "span_ms": u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
@@ -137,6 +142,7 @@ fn point(before: &Reading, reading: &Reading, status: &Value, span: Duration, no
         "queue_ms": percentiles(reading.queue.since(&before.queue)),
         "busy": in_state(&["busy"]),
         "serving": in_state(&["busy", "idle"]),
+        "saturated": saturated.map(|share| share.clamp(0.0, 1.0)),
         "waiting": sum(&status["backlogs"], "waiting"),
         "pss_bytes": sum(&status["memory"]["generations"], "pss_bytes"),
         "private_bytes": sum(&status["memory"]["generations"], "private_bytes"),
@@ -149,7 +155,7 @@ mod tests {
 
     fn status(pid: u64, requests: u64, buckets: &Value) -> Value {
         json!({
-            "pid": pid,
+            "pid": pid, "saturated_s": requests as f64 / 20.0,
             "totals": { "requests": requests, "responses": { "5xx": requests / 10 }, "service": { "buckets": buckets } },
             "workers": [{ "state": "busy" }, { "state": "idle" }, { "state": "booting" }],
             "backlogs": [{ "waiting": 2 }, { "waiting": null }, { "waiting": 3 }],
@@ -173,6 +179,7 @@ mod tests {
             (&50.into(), &5_000.into(), &5_000.into())
         );
         assert_eq!((&point["busy"], &point["serving"], &point["waiting"]), (&1.into(), &2.into(), &5.into()));
+        assert_eq!(point["saturated"], 0.5, "2.5 s of 5 s");
         assert_eq!((&point["server_errors"], &point["queue_ms"]), (&5.into(), &Value::Null));
         // Bucket 81 begins at 2 to the power of 24 ns.
         assert!((16.7..19.0).contains(&point["service_ms"][1].as_f64().unwrap()), "{point}");

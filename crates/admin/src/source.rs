@@ -164,10 +164,9 @@ impl Source {
                     // Without a question it is an answer that came too late.
                     let Some(question) = &mut self.question else { continue };
                     question.received.extend_from_slice(&buffer[..count]);
-                    if question.received.ends_with(b"\n") || question.received.len() > ANSWER_BYTES {
-                        if let Some(heard) = self.answered() {
-                            return Some(heard);
-                        }
+                    let is_whole = question.received.ends_with(b"\n") || question.received.len() > ANSWER_BYTES;
+                    if is_whole && let Some(heard) = self.answered() {
+                        return Some(heard);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -87,6 +87,7 @@ function showNow(status, points) {
     ['95 % answered within', duration(inTimes('service_ms', 1)(last))],
     ['95 % queued up to', duration(inTimes('queue_ms', 1)(last))],
     ['Busy workers', `${busy} of ${all.length}`],
+    ['No worker idle', isNumber(last.saturated) ? `${round(last.saturated * 100)} %` : MISSING],
     ['Wait in the kernel', count(waiting)],
     ['5xx per second', count(perSecond(last.server_errors, last))],
     ['Generation', clean(status.generation)],
