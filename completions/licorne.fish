@@ -47,6 +47,7 @@ complete -c licorne -n "__fish_licorne_needs_command" -f -a "upgrade" -d 'bring 
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "stop" -d 'finish begun requests, then exit (--quick: do not finish them)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'show what master and workers do (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "backtrace" -d 'show where the threads of workers are (--json)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "deaths" -d 'show which processes died, of what, and in which request (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "switch" -d 'change to the other of two masters behind the same systemd sockets'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "admin" -d 'answer health checks and monitors for a master'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "init" -d 'print the files for a supervisor, proxy or deploy tool'
@@ -84,6 +85,13 @@ complete -c licorne -n "__fish_licorne_using_subcommand backtrace" -l pid -d 'th
 complete -c licorne -n "__fish_licorne_using_subcommand backtrace" -s j -l json -d 'print JSON'
 complete -c licorne -n "__fish_licorne_using_subcommand backtrace" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand backtrace" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s n -l number -d 'how many to show at most' -r
+complete -c licorne -n "__fish_licorne_using_subcommand deaths" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand deaths" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s j -l json -d 'print JSON'
+complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s v -l verbose -d 'say which sockets were ignored, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand switch" -s i -l instances -d 'the two instances' -r
 complete -c licorne -n "__fish_licorne_using_subcommand switch" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s l -l listen -d 'the address to answer at' -r

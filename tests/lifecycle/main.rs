@@ -2,6 +2,7 @@
 
 mod backtraces;
 mod boot;
+mod causes;
 mod counts;
 mod daemon;
 mod deaths;

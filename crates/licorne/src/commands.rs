@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, FromArgMatches, Subcommand};
 
 use crate::admin::Admin;
 use crate::backtrace::Backtraces;
+use crate::deaths::Deaths;
 use crate::error::Error;
 use crate::herd_reload::HerdReload;
 use crate::init::Init;
@@ -32,6 +33,8 @@ enum Command {
     Status(Status),
     /// show where the threads of workers are (--json)
     Backtrace(Backtraces),
+    /// show which processes died, of what, and in which request (--json)
+    Deaths(Deaths),
     /// change to the other of two masters behind the same systemd sockets
     Switch(Switch),
     /// answer health checks and monitors for a master
@@ -118,6 +121,7 @@ impl Command {
             Self::Stop(stop) => stop.run(),
             Self::Status(status) => status.run(),
             Self::Backtrace(backtraces) => backtraces.run(),
+            Self::Deaths(deaths) => deaths.run(),
             Self::Switch(switch) => switch.run(),
             Self::Admin(admin) => admin.run(),
             Self::Herd(Herd::Reload(reload)) => reload.run(),
@@ -217,7 +221,7 @@ mod tests {
             ("herd reload word", "licorne herd reload: unexpected argument `word`"),
             (
                 "help relaod",
-                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|backtrace|switch|admin|herd|init|help)",
+                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|backtrace|deaths|switch|admin|herd|init|help)",
             ),
             ("init", "Usage: licorne init systemd|"),
             ("init upstart", "licorne init: there is no `upstart`\nUsage: licorne init systemd|"),

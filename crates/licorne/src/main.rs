@@ -10,7 +10,7 @@
 //! | `usage`, `error` | why a command line, or what it asks for, cannot be |
 //! | `pages` | man pages and completions, printed by a test |
 //! | `find`, `client` | finds a master's control socket and talks to it |
-//! | `reload`, `stop`, `status`, `admin`, `herd_reload` | one subcommand each |
+//! | `reload`, `stop`, `status`, `deaths`, `admin`, `herd_reload` | one subcommand each |
 //! | `init` | the files of `deploy/`, filled in |
 //! | `switch` | from one of two masters behind the same systemd sockets to the other |
 //!
@@ -23,6 +23,7 @@ mod admin;
 mod backtrace;
 mod client;
 mod commands;
+mod deaths;
 mod error;
 mod find;
 mod herd_reload;

@@ -49,6 +49,19 @@ struct Running {
     pid: u32,
     /// Where it asks for the status; its end is how the process learns of this one's. `None` once it talks nonsense.
     questions: Option<ClaimStream>,
+    /// Whether it was told to leave.
+    is_told: bool,
+}
+
+/// How it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to leave.
+    Told,
+    /// It could not have its address.
+    NoAddress,
+    /// Otherwise.
+    Died,
 }
 
 impl Admin {
@@ -114,16 +127,21 @@ impl Admin {
     }
 
     /// Has the process leave.
-    pub(crate) fn stop(&self, log: &Log) {
-        if let Some(running) = &self.running {
+    pub(crate) fn stop(&mut self, log: &Log) {
+        if let Some(running) = &mut self.running {
+            running.is_told = true;
             signals::send(running.pid, Signal::Term, log);
         }
     }
 
-    /// It was reaped. Returns whether it could not have its address.
-    pub(crate) fn exited(&mut self, exited: Exited) -> bool {
-        self.running = None;
-        exited.ending() == Ending::Exit(NO_ADDRESS)
+    /// It was reaped.
+    pub(crate) fn exited(&mut self, exited: Exited) -> End {
+        let is_told = self.running.take().is_some_and(|running| running.is_told);
+        match exited.ending() {
+            Ending::Exit(NO_ADDRESS) => End::NoAddress,
+            _ if is_told => End::Told,
+            _ => End::Died,
+        }
     }
 }
 
@@ -142,5 +160,5 @@ fn start(place: &Place, user: Option<&User>) -> Result<Running, Error> {
     program.unset = environment::PRIVATE.iter().map(Into::into).collect();
     program.inherit = vec![(theirs.as_fd(), 0)];
     let pid = program.spawn()?;
-    Ok(Running { pid, questions: Some(ours) })
+    Ok(Running { pid, questions: Some(ours), is_told: false })
 }

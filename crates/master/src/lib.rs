@@ -37,6 +37,7 @@ mod config;
 pub mod control;
 mod deadlines;
 mod dispatch;
+mod endings;
 mod environment;
 mod error;
 mod log;

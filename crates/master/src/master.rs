@@ -1,20 +1,19 @@
 //! The master: what decides, what is held, and the round in which it hears what has happened.
 
 use supervisor::{CauseId, Event, Generation, Instant, Phase, SlotId, Supervisor, WorkerId};
-use sys::process::{Ending, Exited};
+use sys::process::Exited;
 use sys::signals::Signal;
-use wire::{FromMold, ToMold};
+use wire::FromMold;
 
 use crate::children::error::Lie;
 use crate::children::hearing::{MoldNews, Turns, WorkerNews, hear_mold, hear_worker};
-use crate::children::mold::{Mold, MoldStage};
-use crate::children::post_mortem::{self, OomKills};
-use crate::children::registry::Who;
+use crate::children::mold::Mold;
+use crate::children::post_mortem::OomKills;
 use crate::children::worker::Process;
 use crate::config::options::Options;
 use crate::config::owner::Config;
 use crate::config::runtime::Runtime;
-use crate::control::protocol::Request;
+use crate::control::protocol::{Answer, Request};
 use crate::deadlines::Watched;
 use crate::error::Error;
 use crate::log::files::Whose;
@@ -22,10 +21,8 @@ use crate::log::lines::Log;
 use crate::owners::Owners;
 use crate::service_manager::owner::ServiceManager;
 use crate::sockets::inherited::{Announced, Inherited};
-use crate::upgrade;
-use crate::upgrade::replacement::Replacement;
 use crate::upgrade::succession::{Origin, OriginNews};
-use crate::upgrade::successor::{Successor, SuccessorNews};
+use crate::upgrade::successor::SuccessorNews;
 use crate::upgrade::way_back::{self, Handed};
 
 /// What decides, and what it decides about.
@@ -285,8 +282,13 @@ impl Master {
                     self.ask_backtraces(ticket, slot);
                     continue;
                 }
+                Request::Deaths => {
+                    let deaths = self.owners.report.deaths.newest_first();
+                    self.owners.control.answer(ticket, &Answer::Deaths { deaths });
+                    continue;
+                }
             };
-            self.owners.control.answer(ticket, &crate::control::protocol::Answer::Accepted);
+            self.owners.control.answer(ticket, &Answer::Accepted);
             if !wait {
                 let done = self.owners.done(self.core.generation());
                 self.owners.control.answer(ticket, &done);
@@ -459,84 +461,9 @@ impl Master {
     }
 
     /// Keeps why a worker did not boot, if that is still awaited.
-    fn note_of_booting(&mut self, id: WorkerId, text: String) -> CauseId {
+    pub(crate) fn note_of_booting(&mut self, id: WorkerId, text: String) -> CauseId {
         let boots = self.core.worker(id).is_some_and(|worker| worker.boots());
         if boots { self.owners.report.causes.note(text) } else { CauseId::NONE }
-    }
-}
-
-/// Children that ended: what is told, what is logged, what is freed.
-impl Master {
-    fn exited(&mut self, exited: Exited) {
-        match self.owners.children.forget(exited.pid) {
-            Some(Who::Mold(generation)) => self.mold_exited(generation, exited),
-            Some(Who::Worker(id)) => self.worker_exited(id, exited),
-            Some(Who::Successor) => {
-                self.owners.report.log.error(format_args!("reaped {} exec()-ed", exited.ruby_inspect()));
-                self.successor_gone();
-            }
-            Some(Who::Admin) => {
-                let no_address = self.owners.admin.exited(exited);
-                let cause = self.owners.report.causes.note(exited.ruby_inspect());
-                self.event(Event::AdminExited { no_address, cause });
-            }
-            Some(Who::Preflight) => match self.owners.upgrade.replacement.judge(exited) {
-                Some(Ok(())) => self.event(Event::PreflightPassed),
-                Some(Err(error)) => self.preflight_failed(&error),
-                None => {}
-            },
-            // A stranger: reaping it is all there is to do.
-            None => {}
-        }
-    }
-
-    fn mold_exited(&mut self, generation: Generation, exited: Exited) {
-        let Owners { children, report, .. } = &mut self.owners;
-        let stage = children.remove_mold(generation).map(|mold| mold.stage);
-        let told = matches!(stage, Some(MoldStage::Failed | MoldStage::Done));
-        let status = match exited.ending() {
-            Ending::Exit(code) => u8::try_from(code).ok(),
-            Ending::Signal(_) => None,
-        };
-        let mut cause = CauseId::NONE;
-        if exited.ending() != Ending::Exit(0) && !told {
-            report.log.error(format_args!("reaped {} mold gen={generation}", exited.ruby_inspect()));
-            let why = post_mortem::mold(exited, &mut children.oom_kills);
-            cause = report.causes.note(format!("the mold died: {why}"));
-        }
-        let is_current = self.core.generation() == Some(generation);
-        if is_current && matches!(self.owners.upgrade.successor, Successor::Preparing) {
-            self.execute_successor("");
-        }
-        if is_current && matches!(self.owners.upgrade.replacement, Replacement::Preparing) {
-            self.preflight_failed(&upgrade::Error::MoldDied);
-        }
-        self.event(Event::MoldExited { generation, status, cause });
-    }
-
-    fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
-        let Owners { children, report, .. } = &mut self.owners;
-        let Some(&known) = self.core.worker(id) else { return };
-        if let Some(line) = children.post_mortem(id, &known, exited) {
-            report.log.error(line);
-        }
-        let in_request = children.is_in_request(id);
-        let supervisor::Worker { slot, generation, .. } = known;
-        self.owners.children.remove_worker(id);
-        let text = format!("worker={slot} ended while booting: {}", exited.ruby_inspect());
-        let cause = self.note_of_booting(id, text);
-        // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
-        let Owners { children, report, .. } = &self.owners;
-        let told = [self.core.generation(), Some(generation)].into_iter().flatten().any(|generation| {
-            let message = ToMold::WorkerExited { slot: Some(slot.0), pid: exited.pid, status: exited.status };
-            children.mold(generation).is_some_and(|mold| mold.settings.is_some() && mold.link.send(&message, &[]))
-        });
-        let clean = exited.ending() == Ending::Exit(0);
-        if !told {
-            let line = format!("reaped {} worker={slot}", exited.ruby_inspect());
-            if clean { report.log.info(line) } else { report.log.error(line) }
-        }
-        self.event(Event::WorkerExited { worker: id, in_request, cause });
     }
 }
 
@@ -554,7 +481,7 @@ impl Master {
         }
     }
 
-    fn successor_gone(&mut self) {
+    pub(crate) fn successor_gone(&mut self) {
         // It may have said that it serves just before it died.
         self.hear_successor();
         let cause = self.owners.upgrade.successor.forget();

@@ -32,7 +32,9 @@ use crate::deadlines::Deadlines;
 use crate::error::Error;
 use crate::log::files;
 use crate::log::lines::Log;
+use crate::report::deaths::Deaths;
 use crate::report::owner::Report;
+use crate::report::reloads::Reloads;
 use crate::report::status::Sources;
 use crate::service_manager::owner::ServiceManager;
 use crate::service_manager::summary::Present;
@@ -116,6 +118,8 @@ impl Owners {
         children.past = past::load(handed.requests, &handed.totals)?;
         let mut report = Report::begin();
         report.started_ns = handed.started_ns;
+        report.deaths = Deaths::load(&handed.deaths);
+        report.reloads = Reloads::load(&handed.reloads);
         report.log.set_forward(settings.custom_logger);
         let service_manager = ServiceManager::load(&all, &report.log);
         let control = ControlServer::load(handed.control.as_ref(), handed.last_ticket, settings.user.clone())?;
@@ -453,6 +457,8 @@ impl Owners {
             oom_kills: children.oom_kills.save(),
             requests: children.past.requests,
             totals: past::save(&children.past),
+            deaths: self.report.deaths.save(),
+            reloads: self.report.reloads.told(),
             decisions,
         })
     }

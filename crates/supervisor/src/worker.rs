@@ -117,6 +117,17 @@ impl Worker {
         }
     }
 
+    /// Whether nothing has told it to leave: its end is its own doing, or that of others.
+    pub fn is_unasked(&self) -> bool {
+        match self.state {
+            WorkerState::Booting { .. } | WorkerState::Serving { .. } | WorkerState::Unreachable { .. } => true,
+            WorkerState::Retiring { .. }
+            | WorkerState::Abandoned { .. }
+            | WorkerState::Quitting { .. }
+            | WorkerState::Killed { .. } => false,
+        }
+    }
+
     /// Why it is killed, if it is.
     pub fn killed(&self) -> Option<KillReason> {
         match self.state {

@@ -38,21 +38,22 @@ impl Moment {
 /// Local time as Ruby's Logger writes it, `2026-11-21T19:07:36.281788`, without a zone. See localtime_r(3).
 pub fn local_timestamp() -> String {
     let now = clock_gettime(ClockId::Realtime);
-    let seconds: nix::libc::time_t = now.tv_sec;
+    format!("{}.{:06}", local(now.tv_sec, 'T'), now.tv_nsec / 1000)
+}
+
+/// A moment in seconds of Unix time as local time for people, `2026-11-21 19:07:36`. See localtime_r(3).
+pub fn local_time(unix_s: f64) -> String {
+    local(unix_s as i64, ' ')
+}
+
+fn local(seconds: nix::libc::time_t, between: char) -> String {
     // SAFETY: `tm` is plain integers and a pointer, for which zero is a value.
     let mut tm: nix::libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to live locals. The master has one thread, so no other one changes TZ meanwhile.
     unsafe { nix::libc::localtime_r(&raw const seconds, &raw mut tm) };
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}",
-        tm.tm_year + 1900,
-        tm.tm_mon + 1,
-        tm.tm_mday,
-        tm.tm_hour,
-        tm.tm_min,
-        tm.tm_sec,
-        now.tv_nsec / 1000
-    )
+    let (year, month) = (tm.tm_year + 1900, tm.tm_mon + 1);
+    let (day, hour, minute, second) = (tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
 }
 
 #[cfg(test)]

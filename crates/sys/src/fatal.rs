@@ -27,6 +27,11 @@ pub const WORDS: usize = 2;
 const SIGNALS: [c_int; 7] =
     [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
 
+/// Whether a fault raises this signal: memory that is not there, an instruction that is none, a division by 0.
+pub fn is_of_a_fault(signal: i32) -> bool {
+    [libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV].contains(&signal)
+}
+
 /// What a process has noted last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note {

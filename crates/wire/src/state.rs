@@ -8,6 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use facts::{Death, Reloads};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -69,8 +70,23 @@ pub struct State<D> {
     /// What else those workers have done.
     #[serde(default)]
     pub totals: Totals,
+    /// The deaths of children.
+    #[serde(default)]
+    pub deaths: Deaths,
+    /// How reloads went.
+    #[serde(default)]
+    pub reloads: Reloads,
     /// What the decisions depend on.
     pub decisions: D,
+}
+
+/// Deaths of children.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Deaths {
+    /// How many there were.
+    pub counts: facts::Deaths,
+    /// The last ones, the oldest first.
+    pub recent: Vec<Death>,
 }
 
 /// What workers have done that are no more.

@@ -72,7 +72,10 @@ pub(crate) fn serve(
     let traffic = reactor.take_traffic();
     core.seat.look(|seat| {
         seat.count_bytes(traffic.received_bytes, traffic.sent_bytes);
-        seat.end_request(now_ns, state);
+        // Of one that ends the worker, by `exit` or the like, the seat tells afterwards.
+        if outcome.is_ok() {
+            seat.end_request(now_ns, state);
+        }
     });
     outcome
 }

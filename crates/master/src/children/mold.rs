@@ -28,6 +28,8 @@ pub(crate) struct Mold {
     pub(crate) layout: Layout,
     /// How often it was asked to reopen its logs and has not answered.
     pub(crate) reopening: u32,
+    /// Whether this process has killed it.
+    pub(crate) is_killed: bool,
     /// What it answered, once it has evaluated the configuration.
     pub(crate) settings: Option<Settings>,
     /// What its workers listen on.
@@ -70,6 +72,7 @@ impl Mold {
             starter: Starter::Present,
             layout: Layout::Pages,
             reopening: 0,
+            is_killed: false,
             settings: None,
             listeners: Listeners::new(),
             release: Release::default(),
@@ -175,6 +178,7 @@ impl Mold {
             starter: Starter::Former,
             layout: Layout::numbered(mold.layout)?,
             reopening: 0,
+            is_killed: false,
             release: place.map(|place| Release::at(place, user)).unwrap_or_default(),
             settings,
             listeners: chosen(&mold.listens_on, sockets)?,
@@ -196,6 +200,7 @@ mod tests {
             starter: Starter::Present,
             layout: Layout::Pages,
             reopening: 1,
+            is_killed: false,
             settings: None,
             listeners: Listeners::new(),
             release: Release::default(),

@@ -1,9 +1,12 @@
 //! What children died of, in words that claim no more than is known.
 
-use supervisor::{KillReason, WorkerState};
+use facts::{Cause, Death, Doing, Kind};
+use supervisor::{Generation, KillReason, WorkerState};
+use sys::clock::Moment;
 use sys::fatal::{Note, Origin};
 use sys::process::{Ending, Exited};
 
+use crate::children::mold::{Mold, MoldStage};
 use crate::children::worker::Worker;
 
 /// The number of `SIGKILL`.
@@ -36,13 +39,34 @@ impl OomKills {
     }
 }
 
+/// A death that has to be told: what is remembered of it, and the line of the log.
+pub(crate) struct PostMortem {
+    pub(crate) death: Death,
+    pub(crate) line: Option<String>,
+}
+
 /// What a mold died of.
-pub(crate) fn mold(exited: Exited, kills: &mut OomKills) -> String {
-    if exited.ending() == Ending::Signal(KILL) && kills.is_one_unexplained() {
-        kills.0 += 1;
-        return OUT_OF_MEMORY.to_string();
-    }
-    exited.ruby_inspect()
+pub(crate) fn mold(exited: Exited, generation: Generation, mold: &Mold, kills: &mut OomKills) -> Death {
+    let lack = !mold.is_killed && exited.ending() == Ending::Signal(KILL) && kills.is_one_unexplained();
+    kills.0 += u64::from(lack);
+    let killed = mold.is_killed.then_some("it did not leave or boot in time, or broke the protocol");
+    let (cause, text) = decode(exited.ending(), killed.map(|why| (Cause::Killed, why.to_string())), None, lack);
+    let doing = match mold.stage {
+        MoldStage::Starting | MoldStage::Configured => Doing::Booting,
+        MoldStage::Ready | MoldStage::Failed | MoldStage::Done => Doing::Idle,
+    };
+    Death { kind: Kind::Mold, generation: Some(generation.0), doing: Some(doing), ..death(exited, cause, text) }
+}
+
+/// What the admin process died of.
+pub(crate) fn admin(exited: Exited) -> Death {
+    let (cause, text) = decode(exited.ending(), None, None, false);
+    Death { kind: Kind::Admin, ..death(exited, cause, text) }
+}
+
+fn death(exited: Exited, cause: Cause, text: String) -> Death {
+    let now = Moment::now();
+    Death { at: now.unix_s(now.monotonic_ns()), pid: exited.pid, cause, text, ..Death::default() }
 }
 
 /// What a worker died of and was doing, when something other than its own end took it. `decided` is known of it.
@@ -51,56 +75,77 @@ pub(crate) fn worker(
     decided: &supervisor::Worker,
     worker: &Worker,
     kills: &mut OomKills,
-) -> Option<String> {
+) -> Option<PostMortem> {
     let seat = worker.seat.look();
+    let start_ns = seat.request_start_ns();
     let left = exited.ending() == Ending::Exit(0);
     let is_told_to_quit = matches!(decided.state, WorkerState::Quitting { .. });
     // `exit!` in a request loses it, unless the master has told the worker to leave at once.
-    if left && (seat.request_start_ns().is_none() || is_told_to_quit) {
+    let is_quiet = left && (start_ns.is_none() || is_told_to_quit);
+    if is_quiet && !decided.is_unasked() {
         return None;
     }
     // What is decided now comes too late to have been its end.
     let killed = decided.killed().filter(|_| worker.is_killed());
     let lack = (exited.ending(), killed) == (Ending::Signal(KILL), None) && kills.is_one_unexplained();
-    let cause = cause(exited.ending(), killed, Note::read(seat.fatal_words()), lack);
-    let doing = match seat.request_start_ns() {
-        Some(start) => {
-            let age_ms = sys::clock::monotonic_ns().saturating_sub(start) / 1_000_000;
-            format!("after {age_ms} ms in \"{}\"", seat.request_line().escape_ascii())
-        }
-        None if worker.is_ready() => "while idle".to_string(),
-        None => "while booting".to_string(),
-    };
+    let killed = killed.map(|why| match why {
+        KillReason::RequestTimeout => (Cause::Timeout, why.to_string()),
+        _ => (Cause::Killed, why.to_string()),
+    });
+    let (cause, text) = decode(exited.ending(), killed, Note::read(seat.fatal_words()), lack);
     kills.0 += u64::from(lack);
+    let age_ms = start_ns.map(|start| sys::clock::monotonic_ns().saturating_sub(start) / 1_000_000);
+    let (doing, words) = match age_ms {
+        Some(age_ms) => (Doing::Request, format!("after {age_ms} ms in \"{}\"", seat.request_line().escape_ascii())),
+        None if worker.is_ready() => (Doing::Idle, "while idle".to_string()),
+        None => (Doing::Booting, "while booting".to_string()),
+    };
     let supervisor::Worker { slot, generation, .. } = decided;
-    Some(format!("worker={slot} gen={generation} pid={} died: {cause}, {doing}", exited.pid))
+    let line = format!("worker={slot} gen={generation} pid={} died: {text}, {words}", exited.pid);
+    let of_request = |bytes: Vec<u8>| age_ms.is_some().then(|| String::from_utf8_lossy(&bytes).into_owned());
+    let death = Death {
+        kind: Kind::Worker,
+        slot: Some(slot.0),
+        generation: Some(generation.0),
+        doing: Some(doing),
+        request: of_request(seat.request_line()),
+        request_id: of_request(seat.request_id()).filter(|id| !id.is_empty()),
+        age_ms,
+        ..death(exited, cause, text)
+    };
+    Some(PostMortem { death, line: (!is_quiet).then_some(line) })
 }
 
-/// What ended a worker, in words that claim no more than is known. `note` is what the worker has noted itself.
-fn cause(ending: Ending, killed: Option<KillReason>, note: Option<Note>, out_of_memory: bool) -> String {
+/// What ended a process, in words that claim no more than is known. `killed`: why the master has killed it; `note` is what
+/// the process has noted itself.
+fn decode(ending: Ending, killed: Option<(Cause, String)>, note: Option<Note>, out_of_memory: bool) -> (Cause, String) {
     let number = match (ending, killed) {
-        (Ending::Exit(code), _) => return format!("exit status {code}"),
-        (Ending::Signal(_), Some(why)) => return format!("killed by the master: {why}"),
-        (Ending::Signal(KILL), None) if out_of_memory => return OUT_OF_MEMORY.to_string(),
+        (Ending::Exit(code), _) => return (Cause::Exit, format!("exit status {code}")),
+        (Ending::Signal(_), Some((cause, why))) => return (cause, format!("killed by the master: {why}")),
+        (Ending::Signal(KILL), None) if out_of_memory => return (Cause::Oom, OUT_OF_MEMORY.to_string()),
         (Ending::Signal(number), None) => number,
     };
     let name = sys::process::signal_name;
     let Some(note) = note.filter(|note| note.signal == number) else {
         return match number {
-            KILL => format!("{}, which the master did not send", name(number)),
-            _ => name(number),
+            KILL => (Cause::Sent, format!("{}, which the master did not send", name(number))),
+            // A process notes what is sent to it, unless no stack is left for that, or it does not note anything yet.
+            _ if sys::fatal::is_of_a_fault(number) => (Cause::Fault, name(number)),
+            _ => (Cause::Unknown, name(number)),
         };
     };
     let first = name(note.first);
-    let from = match note.origin {
-        Origin::Fault => format!("{first} by a fault of its own"),
-        Origin::Itself => format!("{first} raised by itself"),
-        Origin::Sender { pid: 0, uid } => format!("{first} sent from another pid namespace by uid={uid}"),
-        Origin::Sender { pid, uid } => format!("{first} sent by pid={pid} uid={uid}"),
+    let (cause, from) = match note.origin {
+        Origin::Fault => (Cause::Fault, format!("{first} by a fault of its own")),
+        Origin::Itself => (Cause::Raised, format!("{first} raised by itself")),
+        Origin::Sender { pid: 0, uid } => {
+            (Cause::Sent, format!("{first} sent from another pid namespace by uid={uid}"))
+        }
+        Origin::Sender { pid, uid } => (Cause::Sent, format!("{first} sent by pid={pid} uid={uid}")),
     };
     // Ruby's handler prints what it knows; what ends the process then is abort(3), or the same signal once more.
     let report = if note.was_handled { " (see Ruby's [BUG] report in the log)" } else { "" };
-    format!("{from}{report}")
+    (cause, format!("{from}{report}"))
 }
 
 #[cfg(test)]
@@ -112,28 +157,38 @@ mod tests {
         let note = |signal, first, origin| Some(Note { signal, first, origin, was_handled: false });
         let handled = |signal, origin| Some(Note { signal, first: 11, origin, was_handled: true });
         let sender = Origin::Sender { pid: 7, uid: 1000 };
-        for (signal, note, lack, want) in [
-            (9, None, false, "SIGKILL, which the master did not send"),
-            (9, None, true, "killed by the kernel: out of memory"),
-            (15, None, false, "SIGTERM"),
-            (6, None, false, "SIGABRT"),
-            (6, note(6, 6, Origin::Itself), false, "SIGABRT raised by itself"),
-            (6, handled(6, Origin::Fault), false, "SIGSEGV by a fault of its own (see Ruby's [BUG] report in the log)"),
+        for (signal, note, lack, class, want) in [
+            (9, None, false, Cause::Sent, "SIGKILL, which the master did not send"),
+            (9, None, true, Cause::Oom, "killed by the kernel: out of memory"),
+            (15, None, false, Cause::Unknown, "SIGTERM"),
+            (6, None, false, Cause::Unknown, "SIGABRT"),
+            // No stack was left to note it on.
+            (11, None, false, Cause::Fault, "SIGSEGV"),
+            (6, note(6, 6, Origin::Itself), false, Cause::Raised, "SIGABRT raised by itself"),
+            (
+                6,
+                handled(6, Origin::Fault),
+                false,
+                Cause::Fault,
+                "SIGSEGV by a fault of its own (see Ruby's [BUG] report in the log)",
+            ),
             (
                 11,
                 handled(11, Origin::Fault),
                 false,
+                Cause::Fault,
                 "SIGSEGV by a fault of its own (see Ruby's [BUG] report in the log)",
             ),
-            (11, note(11, 11, Origin::Fault), false, "SIGSEGV by a fault of its own"),
-            (6, note(6, 6, sender), false, "SIGABRT sent by pid=7 uid=1000"),
+            (11, note(11, 11, Origin::Fault), false, Cause::Fault, "SIGSEGV by a fault of its own"),
+            (6, note(6, 6, sender), false, Cause::Sent, "SIGABRT sent by pid=7 uid=1000"),
             // A note about another signal is about something that was survived.
-            (9, note(11, 11, Origin::Fault), false, "SIGKILL, which the master did not send"),
+            (9, note(11, 11, Origin::Fault), false, Cause::Sent, "SIGKILL, which the master did not send"),
         ] {
-            assert_eq!(cause(Ending::Signal(signal), None, note, lack), want);
+            assert_eq!(decode(Ending::Signal(signal), None, note, lack), (class, want.to_string()));
         }
-        let killed = Some(KillReason::RequestTimeout);
-        assert!(cause(Ending::Signal(9), killed, None, true).starts_with("killed by the master: "));
-        assert_eq!(cause(Ending::Exit(3), None, None, false), "exit status 3");
+        let killed = Some((Cause::Timeout, KillReason::RequestTimeout.to_string()));
+        let (cause, text) = decode(Ending::Signal(9), killed, None, true);
+        assert_eq!((cause, text.as_str()), (Cause::Timeout, "killed by the master: request timeout"));
+        assert_eq!(decode(Ending::Exit(3), None, None, false), (Cause::Exit, "exit status 3".to_string()));
     }
 }

@@ -19,7 +19,7 @@ use crate::carried::Number;
 use crate::children::error::Error;
 use crate::children::link::Link;
 use crate::children::mold::{Mold, MoldStage};
-use crate::children::post_mortem::{self, OomKills};
+use crate::children::post_mortem::{self, OomKills, PostMortem};
 use crate::children::seats::{Layout, Seats};
 use crate::children::spawn;
 use crate::children::worker::{Process, Worker};
@@ -170,11 +170,12 @@ impl Children {
     }
 
     /// Kills a mold.
-    pub(crate) fn kill_mold(&self, generation: Generation, log: &Log) {
-        let Some(mold) = self.mold(generation) else { return };
+    pub(crate) fn kill_mold(&mut self, generation: Generation, log: &Log) {
+        let Some(mold) = self.mold_mut(generation) else { return };
         if mold.link.is_closed() && !matches!(mold.stage, MoldStage::Failed | MoldStage::Done) {
             log.error(format_args!("mold gen={generation} pid={} cannot be reached, killing", mold.pid));
         }
+        mold.is_killed = true;
         signals::send(mold.pid, Signal::Kill, log);
     }
 }
@@ -326,7 +327,12 @@ impl Children {
     }
 
     /// What a worker died of, when something other than its own end took it. `decided` is known of it.
-    pub(crate) fn post_mortem(&mut self, id: WorkerId, decided: &supervisor::Worker, exited: Exited) -> Option<String> {
+    pub(crate) fn post_mortem(
+        &mut self,
+        id: WorkerId,
+        decided: &supervisor::Worker,
+        exited: Exited,
+    ) -> Option<PostMortem> {
         let worker = self.workers.get(&id)?;
         post_mortem::worker(exited, decided, worker, &mut self.oom_kills)
     }

@@ -44,6 +44,8 @@ pub enum Request {
         #[serde(default)]
         slot: Option<u32>,
     },
+    /// Tell the last deaths.
+    Deaths,
 }
 
 impl Request {
@@ -54,7 +56,7 @@ impl Request {
             Self::Upgrade { .. } => Some("upgrade"),
             Self::Stop { graceful: true } => Some("stop"),
             Self::Stop { graceful: false } => Some("quick stop"),
-            Self::Status | Self::Backtrace { .. } => None,
+            Self::Status | Self::Backtrace { .. } | Self::Deaths => None,
         }
     }
 }
@@ -90,12 +92,17 @@ pub enum Answer {
         /// The message and backtrace of the boot that failed, if one did.
         backtrace: Option<String>,
     },
-    /// The state. The last answer.
+    /// The state, [`facts::Status`]. The last answer.
     Status(serde_json::Value),
     /// Where the threads of workers are, by slot. The last answer.
     Backtraces {
         /// One for each worker that was asked.
         workers: Vec<Backtrace>,
+    },
+    /// The last deaths, the newest first. The last answer.
+    Deaths {
+        /// At most 256.
+        deaths: Vec<facts::Death>,
     },
 }
 

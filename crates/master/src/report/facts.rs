@@ -6,7 +6,6 @@ use supervisor::{Fact, Failure};
 
 use crate::causes::OUT_OF_TURN;
 use crate::config::revision::Release;
-use crate::report::last_reload::LastReload;
 use crate::report::owner::Report;
 
 /// What a line about a fact may have to name.
@@ -22,14 +21,15 @@ pub(crate) struct Names<'a> {
     pub(crate) admin_listen: Option<&'a str>,
 }
 
-/// Logs a fact, and remembers how a reload ended.
+/// Logs a fact, and remembers how reloads go.
 pub(crate) fn report(report: &mut Report, fact: Fact, names: &Names<'_>) {
     match fact {
         Fact::ReloadFailed { why, generation } | Fact::RollBack { why, generation } => {
             let text = report.causes.text(why);
-            report.last_reload = Some(LastReload::now(generation, text.lines().next()));
+            report.reloads.end(generation, Some(text.lines().next().unwrap_or_default()));
         }
-        Fact::RollDone { generation } => report.last_reload = Some(LastReload::now(generation, None)),
+        Fact::ReloadStarted { generation } => report.reloads.begin(generation),
+        Fact::RollDone { generation } => report.reloads.end(generation, None),
         _ => {}
     }
     write(report, fact, names);

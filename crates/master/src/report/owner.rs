@@ -6,15 +6,16 @@ use sys::title::Title;
 use crate::causes::Causes;
 use crate::log::files::LogFiles;
 use crate::log::lines::Log;
-use crate::report::last_reload::LastReload;
+use crate::report::deaths::Deaths;
+use crate::report::reloads::Reloads;
 
 /// The log, the process title, the launcher that waits, and what `licorne status` remembers.
 pub(crate) struct Report {
     pub(crate) log: Log,
     pub(crate) files: LogFiles,
     pub(crate) causes: Causes,
-    /// How the last reload went.
-    pub(crate) last_reload: Option<LastReload>,
+    pub(crate) deaths: Deaths,
+    pub(crate) reloads: Reloads,
     /// When the server was started (CLOCK_MONOTONIC, ns).
     pub(crate) started_ns: u64,
     title: Option<Title>,
@@ -31,7 +32,8 @@ impl Report {
             log: Log::default(),
             files: LogFiles::default(),
             causes: Causes::default(),
-            last_reload: None,
+            deaths: Deaths::default(),
+            reloads: Reloads::default(),
             started_ns: sys::clock::monotonic_ns(),
             title: Title::claim(),
             launcher: None,

@@ -51,8 +51,8 @@ impl Sources<'_> {
             listeners: listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
             backlogs: listeners.iter().map(backlog).collect(),
             release: current.and_then(|generation| children.mold(generation)).map(|mold| mold.release.told()),
-            last_reload: report.last_reload.as_ref().map(|last| last.told(now.monotonic_ns())),
-            reloads: facts::Reloads::default(),
+            last_reload: report.reloads.last(now),
+            reloads: report.reloads.told(),
             roll: supervisor.roll_progress().map(|(done, total)| Roll { done, total }),
             successor,
             molds: children
@@ -63,7 +63,7 @@ impl Sources<'_> {
             workers: workers::told(supervisor, children, now),
             totals: facts::Totals::from(&children.totals()),
             memory: facts::MemoryOfAll::default(),
-            deaths: facts::Deaths::default(),
+            deaths: report.deaths.counts().clone(),
         }
     }
 }
