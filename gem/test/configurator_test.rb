@@ -13,7 +13,8 @@ class ConfiguratorTest < Minitest::Test
       "stderr_path" => ["err.log", nil], "stdout_path" => ["out.log"], "boot_timeout" => [1, 2.5], "surge" => [2],
       "term_signal" => %i[quick graceful], "shutdown_delay" => [0, 1.5], "keepalive_timeout" => [0, 10],
       "keepalive_linger" => [3], "drop_underscore_headers" => [false], "upgrade" => [:in_place],
-      "control" => ["control.sock", nil], "timeout_cleanup" => [0, 2.5]
+      "control" => ["control.sock", nil], "timeout_cleanup" => [0, 2.5],
+      "slow_request" => [0, 0.25]
     }.each do |name, values|
       values.each do |value|
         configurator = configure("#{name} #{value.inspect}")
@@ -44,6 +45,7 @@ class ConfiguratorTest < Minitest::Test
       "user 'root', 'no-such-group'" => "can't find group for no-such-group",
       "logger 5" => "logger=5 does not respond to method=debug",
       "timeout" => "timeout takes one value",
+      "slow_request -1" => "too low (< 0): slow_request=-1",
       "timeout 9, cleanup: 'x'" => 'not a number: timeout_cleanup="x"'
     }.each do |line, text|
       error = assert_raises(Licorne::ConfigError, line) { configure("# first line\n#{line}\n") }

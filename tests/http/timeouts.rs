@@ -1,4 +1,5 @@
-//! Promise: a request that is about to be killed for its age is reported first, where it is and with every thread.
+//! Promise: a request that is about to be killed for its age is reported first, where it is and with every thread; and so is
+//! a slow one, if that is wanted.
 
 use std::time::Duration;
 
@@ -133,6 +134,51 @@ fn a_request_that_ends_after_its_report_is_answered_by_a_worker_that_lives_on() 
         assert_eq!(server.workers()[0].pid, worker);
     }
     assert_eq!(server.log().since(Mark::default(), "killing").len(), 0);
+    server.stop();
+}
+
+#[test]
+fn a_slow_request_is_reported_once_and_served_on() {
+    let config = "slow_request 0.5\nafter_worker_timeout { |server, worker, info| server.logger.info('hook') }";
+    let mut server = Server::builder().workers(1).config(config).start();
+    let mut gate = Gate::new(&server);
+    assert_eq!(server.get("/").status, 200);
+    for count in 1..=2 {
+        let held = gate.hold(&server);
+        let worker = held.worker;
+        let reports = server.log().wait_for_count(Mark::default(), "request is slow", count, testkit::patience());
+        let told = format!("WARN -- : worker=0 gen=1 pid={worker} request is slow, after * ms in \"GET /wait\"");
+        assert!(testkit::output::matches(&told, reports.expect("a report of each request").last().expect("one")));
+        // Not the master's.
+        signal(worker, Signal::URG).expect("the worker is there");
+        assert_eq!(gate.release(held).status, 200);
+        assert_eq!(server.workers()[0].pid, worker);
+    }
+    server.wait_for(Mark::default(), "main thread");
+    assert!(age_ms(&server, "request is slow") >= 500);
+    assert_eq!(server.log().since(Mark::default(), "request is slow").len(), 2);
+    for never in ["hook", "timeout is near", "killing"] {
+        assert_eq!(server.log().since(Mark::default(), never).len(), 0, "{never}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_request_has_one_report_of_each_kind_also_after_an_upgrade_in_place() {
+    let config = "timeout 60\ntimeout_cleanup 54\nslow_request 1\nupgrade :in_place";
+    let mut server = Server::builder().workers(1).config(config).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    server.wait_for(Mark::default(), "request is slow");
+    let mark = server.mark();
+    assert_eq!(server.ctl(["upgrade"]).code(), 0);
+    server.wait_for(mark, "has taken over");
+    server.wait_for(mark, "timeout is near");
+    assert_eq!(gate.release(held).status, 200);
+    server.wait_for(mark, "done reloading");
+    for once in ["request is slow", "timeout is near"] {
+        assert_eq!(server.log().since(Mark::default(), once).len(), 1, "{once}");
+    }
     server.stop();
 }
 

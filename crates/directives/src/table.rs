@@ -54,6 +54,13 @@ directives! {
              calls `after_worker_timeout`. Never more than half of `timeout`; 0 reports nothing. `timeout 20, cleanup: 3` \
              sets both.",
         ).unit("seconds");
+        slow_request: Duration = licorne(
+            Kind::Number { min: 0.0 },
+            Default::Int(0),
+            "After how long in the application a request is slow: then its worker logs it with the backtrace of each thread, \
+             once, and goes on. `after_worker_timeout` is not called, and what the application adds to its deadline does not \
+             count. 0 reports nothing.",
+        ).unit("seconds");
         boot_timeout: Duration = licorne(
             Kind::Number { min: 1.0 },
             Default::Int(120),

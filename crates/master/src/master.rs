@@ -9,7 +9,7 @@ use crate::children::error::Lie;
 use crate::children::hearing::{MoldNews, Turns, WorkerNews, hear_mold, hear_worker};
 use crate::children::mold::Mold;
 use crate::children::post_mortem::OomKills;
-use crate::children::worker::Process;
+use crate::children::worker::{Process, Wanted};
 use crate::config::options::Options;
 use crate::config::owner::Config;
 use crate::config::runtime::Runtime;
@@ -169,7 +169,10 @@ impl Master {
             .map(|(id, worker)| Watched { id, seat: worker.seat.look() });
         let due = deadlines.look(watched, config.limits(), sys::clock::monotonic_ns());
         for (worker, start_ns) in due.reports {
-            children.ask_for_report(worker, start_ns, &report.log);
+            children.ask_for_report(worker, start_ns, Wanted::SinceItEnds, &report.log);
+        }
+        for (worker, start_ns) in due.slow {
+            children.ask_for_report(worker, start_ns, Wanted::SinceItIsSlow, &report.log);
         }
         for worker in &due.overdue {
             self.event(Event::RequestOverdue { worker: *worker });

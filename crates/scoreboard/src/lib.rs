@@ -30,6 +30,7 @@
 //!   80-    service time      (histogram, see `histogram`)
 //!  275-    queue time        (histogram)
 //!  470  backtraces asked  (the number of the question for backtraces that the worker is to answer; the master writes it)
+//!  471  slow report asked (the start of the slow request that the master wants a report of; the master writes it)
 //! ```
 //!
 //! In layout 1 all seats were in one memory, of [`SEATS`] seats of [`SEAT_WORDS`] words, behind which it says how many of
@@ -78,7 +79,8 @@ const ID_WORDS: Range<usize> = 72..80;
 const SERVICE_WORDS: Range<usize> = 80..80 + histogram::WORDS;
 const QUEUE_WORDS: Range<usize> = SERVICE_WORDS.end..SERVICE_WORDS.end + histogram::WORDS;
 const BACKTRACES_WORD: usize = QUEUE_WORDS.end;
-const _: () = assert!(BACKTRACES_WORD * 8 < PAGE_BYTES, "all of it is in the page");
+const SLOW_WORD: usize = BACKTRACES_WORD + 1;
+const _: () = assert!(SLOW_WORD * 8 < PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -254,6 +256,19 @@ impl Seat<'_> {
     /// Notes that the worker is to report the request that began then. The master calls it.
     pub fn ask_report(&self, start_ns: u64) {
         self.store(12, start_ns);
+    }
+
+    /// The start of the request that the master wants a report of since it is slow; 0 when it never asked. `None` on a seat
+    /// of the older layout: its worker knows no such report.
+    pub fn slow_report_asked_ns(&self) -> Option<u64> {
+        self.0.get(SLOW_WORD).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Notes that the worker is to report the request that began then since it is slow. The master calls it.
+    pub fn ask_slow_report(&self, start_ns: u64) {
+        if let Some(word) = self.0.get(SLOW_WORD) {
+            word.store(start_ns, Ordering::Relaxed);
+        }
     }
 
     /// The number of the question for backtraces that the master asked last; 0 when it never did.
@@ -455,6 +470,8 @@ mod tests {
         seat.count_bytes(100, 2_000);
         seat.queue().unwrap().count(30_000);
         assert!(seat.backtraces_asked() == 0 && seat.ask_backtraces(9));
+        assert_eq!(seat.slow_report_asked_ns(), Some(0));
+        seat.ask_slow_report(1_000_000);
         seat.set_request_id(b"c0ffee");
         seat.begin_request(1_000_000, b"GET", b"/");
         seat.end_request(6_000_000, State::Idle);
@@ -464,7 +481,7 @@ mod tests {
         assert_eq!((totals.service.total(), totals.service.sum_ns()), (1, 5_000_000));
         assert_eq!((totals.queue.total(), totals.queue.sum_ns()), (1, 30_000));
         assert_eq!((seat.request_id(), seat.request_line()), (b"c0ffee".to_vec(), b"GET /".to_vec()));
-        assert_eq!(seat.backtraces_asked(), 9);
+        assert_eq!((seat.backtraces_asked(), seat.slow_report_asked_ns()), (9, Some(1_000_000)));
         let mut twice = totals.clone();
         twice.add(&totals);
         assert_eq!((twice.requests, twice.responses[1], twice.service.total()), (2, 4, 2));
@@ -478,6 +495,8 @@ mod tests {
         seat0.count_response(200);
         seat0.count_bytes(1, 1);
         assert!(!seat0.ask_backtraces(9) && seat0.backtraces_asked() == 0);
+        seat0.ask_slow_report(1);
+        assert_eq!(seat0.slow_report_asked_ns(), None);
         seat0.set_request_id(b"c0ffee");
         seat0.begin_request(1, b"GET", b"/");
         seat0.end_request(2, State::Idle);

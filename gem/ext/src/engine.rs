@@ -57,7 +57,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("run", method!(Engine::run, 2))?;
     class.define_method("retire", method!(Engine::retire, 0))?;
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
-    class.define_method("request_to_report", method!(Engine::request_to_report, 0))?;
+    class.define_method("request_to_report", method!(Engine::request_to_report, 1))?;
     class.define_method("reopen_access_log", method!(Engine::reopen_access_log, 0))?;
     class.define_method("seat_requests", method!(Engine::seat_requests, 0))
 }
@@ -154,10 +154,10 @@ impl Engine {
     }
 
     /// Takes the request that the master wants a report of, if it is the one being served and was not taken before:
-    /// generation, request line, age in seconds, env. It may be called from a trap.
-    fn request_to_report(ruby: &Ruby, this: &Self) -> Option<(u32, String, f64, Option<Value>)> {
+    /// generation, request line, age in seconds, env. `slow` tells which report is meant. It may be called from a trap.
+    fn request_to_report(ruby: &Ruby, this: &Self, slow: bool) -> Option<(u32, String, f64, Option<Value>)> {
         let core = this.core.get(ruby);
-        let start = core.seat.take_report().filter(|_| !ffi::is_forked())?;
+        let start = core.seat.take_report(slow).filter(|_| !ffi::is_forked())?;
         core.seat.look(|seat| {
             let age = Duration::from_nanos(monotonic_ns().saturating_sub(start));
             let line = seat.request_line().escape_ascii().to_string();

@@ -18,8 +18,8 @@ pub(crate) struct WorkerSeat {
     page: &'static [AtomicU64],
     board: Arc<Shared>,
     number: usize,
-    /// The start of the request that was reported last, on the clock of the seat.
-    reported_ns: Cell<u64>,
+    /// The starts of the requests that were reported last, on the clock of the seat: since they end, since they are slow.
+    reported_ns: [Cell<u64>; 2],
 }
 
 impl WorkerSeat {
@@ -38,7 +38,7 @@ impl WorkerSeat {
             return Err(Error::new(ruby.exception_arg_error(), format!("there is no seat {number}")));
         }
         ffi::keep_from_children(board.as_fd().as_raw_fd());
-        Ok(Self { page, board: Arc::new(board), number, reported_ns: Cell::new(0) })
+        Ok(Self { page, board: Arc::new(board), number, reported_ns: Default::default() })
     }
 
     pub(crate) fn board(&self) -> Arc<Shared> {
@@ -77,11 +77,13 @@ impl WorkerSeat {
         Saturation::of(self.board.words()).expect("the board is whole: take() looked")
     }
 
-    /// Returns when the running request began, if the master wants a report of it that was not made before.
-    pub(crate) fn take_report(&self) -> Option<u64> {
+    /// Returns when the running request began, if the master wants a report of it that was not made before: since it is
+    /// slow, or else since it will soon be killed.
+    pub(crate) fn take_report(&self, slow: bool) -> Option<u64> {
         self.look(|seat| {
             let start = seat.request_start_ns()?;
-            let wanted = seat.report_asked_ns() == start && self.reported_ns.replace(start) != start;
+            let asked = if slow { seat.slow_report_asked_ns()? } else { seat.report_asked_ns() };
+            let wanted = asked == start && self.reported_ns[usize::from(slow)].replace(start) != start;
             wanted.then_some(start)
         })
     }

@@ -42,6 +42,13 @@ module Licorne
       Failure.log(@server.logger, "after_worker_timeout", e)
     end
 
+    def slow(report)
+      reopen_rotated
+      @server.logger.warn(report.to_s)
+    rescue StandardError => e
+      Failure.log(@server.logger, "slow_request", e)
+    end
+
     def reopen_logs
       @server.logger.info("worker=#{@worker.nr} reopening logs...")
       Logs.reopen

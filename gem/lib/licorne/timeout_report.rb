@@ -3,8 +3,8 @@
 require "licorne/backtraces"
 
 module Licorne
-  # What a worker tells of its request shortly before `timeout` ends both. Made in a trap of the main thread, which is
-  # where the application runs: its backtrace is what the trap's caller was doing.
+  # What a worker tells of its request shortly before `timeout` ends both, or when it is slow. Made in a trap of the
+  # main thread, which is where the application runs: its backtrace is what the trap's caller was doing.
   class TimeoutReport
     # What `after_worker_timeout` gets: the thread of the application, the env, and how long it has taken in seconds.
     Info = Struct.new(:thread, :rack_env, :elapsed) do
@@ -19,8 +19,9 @@ module Licorne
 
     attr_reader :info
 
-    # `request` is what the engine tells: generation, request line, seconds, env.
-    def initialize(worker, request, backtrace)
+    # `request` is what the engine tells: generation, request line, seconds, env. `what` is why it is reported.
+    def initialize(worker, request, backtrace, what)
+      @what = what
       generation, @line, elapsed, env = request
       @who = "worker=#{worker.nr} gen=#{generation} pid=#{Process.pid}"
       @info = Info.new(Thread.main, env, elapsed)
@@ -30,7 +31,7 @@ module Licorne
     # One entry for the log.
     def to_s
       age_ms = (@info.elapsed * 1_000).floor
-      "#{@who} timeout is near, after #{age_ms} ms in \"#{@line}\"\n#{@backtraces}"
+      "#{@who} #{@what}, after #{age_ms} ms in \"#{@line}\"\n#{@backtraces}"
     end
   end
 end

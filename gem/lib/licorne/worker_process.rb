@@ -127,7 +127,7 @@ module Licorne
     def heed_questions
       @questions ||= Native::Questions.new(@inheritance.page)
       trap("URG") do |_|
-        report_timeout(caller) if @engine
+        report_request(caller) if @engine
         tell_backtraces(caller)
       end
       tell_backtraces(caller)
@@ -146,13 +146,13 @@ module Licorne
       end
     end
 
-    # The backtraces are taken now, the report is written when a Logger can lock.
-    def report_timeout(backtrace)
-      request = @engine.request_to_report
-      return unless request
-
-      report = TimeoutReport.new(@worker, request, backtrace)
-      Thread.new { @events.timeout(report) }
+    # The backtraces are taken now, the reports are written when a Logger can lock.
+    def report_request(backtrace)
+      slow, near = [true, false].map { |is_slow| @engine.request_to_report(is_slow) }
+      slow &&= TimeoutReport.new(@worker, slow, backtrace, "request is slow")
+      near &&= TimeoutReport.new(@worker, near, backtrace, "timeout is near")
+      Thread.new { @events.slow(slow) } if slow
+      Thread.new { @events.timeout(near) } if near
     end
 
     def engine_settings

@@ -22,7 +22,7 @@ use crate::children::mold::{Mold, MoldStage};
 use crate::children::post_mortem::{self, OomKills, PostMortem};
 use crate::children::seats::{Layout, Seats};
 use crate::children::spawn;
-use crate::children::worker::{Process, Worker};
+use crate::children::worker::{Process, Wanted, Worker};
 use crate::config::owner::Boot;
 use crate::log::lines::Log;
 use crate::signals;
@@ -301,10 +301,13 @@ impl Children {
 
     /// Has the worker report the request that began then, unless that is over. A worker that cannot is killed later, as
     /// it would have been.
-    pub(crate) fn ask_for_report(&mut self, id: WorkerId, start_ns: u64, log: &Log) {
+    pub(crate) fn ask_for_report(&mut self, id: WorkerId, start_ns: u64, why: Wanted, log: &Log) {
         let Some(seat) = self.seat(id) else { return };
         // The worker compares this with its request: the signal may reach it during the next one.
-        seat.ask_report(start_ns);
+        match why {
+            Wanted::SinceItEnds => seat.ask_report(start_ns),
+            Wanted::SinceItIsSlow => seat.ask_slow_report(start_ns),
+        }
         let is_in_it = seat.request_start_ns() == Some(start_ns);
         if let Some(worker) = self.worker_mut(id).filter(|worker| is_in_it && worker.pid().is_some()) {
             worker.signal(Signal::Urg, log);

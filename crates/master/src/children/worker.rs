@@ -35,6 +35,15 @@ pub(crate) enum WorkerStage {
     Failed,
 }
 
+/// Why a report of a request is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// It will soon be killed for its age.
+    SinceItEnds,
+    /// It is older than `slow_request`.
+    SinceItIsSlow,
+}
+
 /// What is known of the process of a worker.
 #[derive(Debug)]
 pub(crate) enum Process {

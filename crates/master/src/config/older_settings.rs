@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn settings_of_the_first_molds_are_completed() {
-        assert_eq!(Settings::parse(FIRST).unwrap_err().to_string(), "listeners: missing field `resolved`");
+        assert_eq!(Settings::parse(FIRST).unwrap_err().to_string(), "missing field `slow_request`");
         let settings = Settings::parse(&complete(FIRST).unwrap()).unwrap();
         let processes = &settings.processes;
         assert_eq!((processes.worker_processes, processes.timeout), (2, Duration::from_secs(30)));

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use directives::{Asked, Configuration, Listener, ListenerOptions, Processes, System, TermSignal, UserIds};
 use serde::Deserialize;
@@ -158,8 +159,9 @@ impl Settings {
 
     /// How long a request may last. Of a short `timeout`, half at most is left to its end.
     pub(crate) fn limits(&self) -> Limits {
-        let Processes { timeout, timeout_cleanup, .. } = self.processes;
-        Limits { soft: timeout.saturating_sub(timeout_cleanup.min(timeout / 2)), hard: timeout }
+        let Processes { timeout, timeout_cleanup, slow_request, .. } = self.processes;
+        let slow = if slow_request.is_zero() { Duration::MAX } else { slow_request };
+        Limits { slow, soft: timeout.saturating_sub(timeout_cleanup.min(timeout / 2)), hard: timeout }
     }
 
     /// The part of the settings that decisions depend on; `upgrade` is how it is meant here.
@@ -209,7 +211,6 @@ pub(crate) fn unasked() -> Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// Reads what is told, and of all else what a mold tells of a silent configuration.
     fn parse(part: &str) -> Result<Settings, Error> {
@@ -236,7 +237,7 @@ mod tests {
     fn silence_means_unicorns_defaults() {
         let settings = parse("{}").unwrap();
         assert_eq!((settings.processes.worker_processes, settings.processes.timeout), (1, Duration::from_secs(60)));
-        assert_eq!(settings.limits().soft, Duration::from_secs(57));
+        assert_eq!((settings.limits().slow, settings.limits().soft), (Duration::MAX, Duration::from_secs(57)));
         assert!(
             settings.pid().is_none()
                 && settings.listeners.is_empty()
