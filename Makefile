@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-all bench clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-all bench screenshots clean
 
 all: build
 
@@ -130,6 +130,10 @@ audit:
 bench: setup build
 	cargo build --release --locked -p bench
 	setsid --wait $(RELEASE)/bench
+
+# The pictures of the page in docs/images, of a real server in Chromium. Some minutes.
+screenshots: build
+	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo run --locked --release -p bench --bin screenshots
 
 clean:
 	cargo clean

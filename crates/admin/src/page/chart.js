@@ -5,9 +5,10 @@
 const WINDOW_MS = 600000;
 
 class Chart {
-  constructor(parent, title, format, series) {
+  constructor(parent, title, format, series, isOptional = false) {
     const id = `chart-${parent.children.length}`;
     this.format = format;
+    this.isOptional = isOptional;
     this.series = series;
     this.caption = make('figcaption', { id: `${id}-text` });
     this.svg = make('svg', { role: 'img', 'aria-labelledby': `${id}-title ${id}-text` });
@@ -18,7 +19,8 @@ class Chart {
         legend.append(make('li', {}, stroke, one.name));
       }
     }
-    parent.append(make('figure', {}, make('h3', { id: `${id}-title` }, title), legend, this.svg, this.caption));
+    this.figure = make('figure', {}, make('h3', { id: `${id}-title` }, title), legend, this.svg, this.caption);
+    parent.append(this.figure);
   }
 
   draw(points, now) {
@@ -42,6 +44,8 @@ class Chart {
     for (const one of this.series) parts.push(make('path', { class: one.class, d: line(points, one.value, x, y) }));
     this.svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     this.svg.replaceChildren(...parts);
+    // What the server does not measure is no chart.
+    this.figure.hidden = this.isOptional && !points.some(point => this.series.some(one => isNumber(one.value(point))));
   }
 
   // Not at each point: it is what a screen reader reads.

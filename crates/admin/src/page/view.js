@@ -24,8 +24,8 @@ const charts = [
   ['Memory of molds and workers', bytes, [
     { name: 'shared memory divided (PSS)', class: 'first', value: point => point.pss_bytes },
     { name: 'private', class: 'second', value: point => point.private_bytes },
-  ]],
-].map(([title, format, series]) => new Chart(of('charts'), title, format, series));
+  ], true],
+].map(([title, format, series, isOptional]) => new Chart(of('charts'), title, format, series, isOptional));
 
 const plain = (title, value, kind = 'number', format = clean) => ({ title, value, kind, text: row => format(value(row)) });
 
@@ -91,7 +91,6 @@ function showNow(status, points) {
     ['Wait in the kernel', count(waiting)],
     ['5xx per second', count(perSecond(last.server_errors, last))],
     ['Generation', clean(status.generation)],
-    ['Running for', duration(status.uptime_s * 1000)],
   ];
   const now = of('now');
   while (now.children.length < facts.length) now.append(make('div', {}, make('dt'), make('dd')));
@@ -115,7 +114,7 @@ function showWarnings(status) {
 
 function showStatus(status, points) {
   const roll = status.roll ? ` – ${status.roll.done} of ${status.roll.total} workers are new` : '';
-  show(of('identity'), `${clean(status.version)}, process ${clean(status.pid)}`);
+  show(of('identity'), `${clean(status.version)}, process ${clean(status.pid)}, running for ${duration(status.uptime_s * 1000)}`);
   show(of('summary'), clean(status.summary || status.phase) + roll);
   showNow(status, points);
   showWarnings(status);
