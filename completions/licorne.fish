@@ -45,7 +45,8 @@ complete -c licorne -n "__fish_licorne_needs_command" -s v -l version -d 'Show v
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "reload" -d 'load new code and settings, worker by worker (--wait for the result)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "upgrade" -d 'bring in a new program: another Licorne, Ruby or environment'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "stop" -d 'finish begun requests, then exit (--quick: do not finish them)'
-complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'show what master and workers do (--json)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'show what master and workers do (--json, --watch)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "top" -d 'show the same live, as top(1) does: sort, deaths, backtraces'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "backtrace" -d 'show where the threads of workers are (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "deaths" -d 'show which processes died, of what, and in which request (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "switch" -d 'change to the other of two masters behind the same systemd sockets'
@@ -73,12 +74,18 @@ complete -c licorne -n "__fish_licorne_using_subcommand stop" -l pid -d 'the mas
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -s q -l quick -d 'do not wait for requests that have begun'
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand stop" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand status" -l watch -d 'print it again every SECONDS (2 without them), until the master ends; with --json one line each time' -r
 complete -c licorne -n "__fish_licorne_using_subcommand status" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand status" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand status" -l pid -d 'the master\'s process id' -r
 complete -c licorne -n "__fish_licorne_using_subcommand status" -s j -l json -d 'print JSON'
 complete -c licorne -n "__fish_licorne_using_subcommand status" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand status" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand top" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand top" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand top" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand top" -s v -l verbose -d 'say which sockets were ignored, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand top" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand backtrace" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand backtrace" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand backtrace" -l pid -d 'the master\'s process id' -r

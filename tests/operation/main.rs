@@ -13,3 +13,5 @@ mod machines;
 mod migrating;
 mod monitoring;
 mod page;
+mod status;
+mod top;

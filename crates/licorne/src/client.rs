@@ -1,7 +1,8 @@
 //! The options that all commands have in common, and the talk with the master that they mean.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueHint;
 use master::control::{Answer, Request};
@@ -50,6 +51,21 @@ impl Which {
         }
         Ok(found?.map(Master).ok_or(WHICH_MASTER))
     }
+
+    /// Finds it again after it was gone, and says nothing when it is not there, or when it is not clear which one it is.
+    pub(crate) fn find_again(&self) -> Option<Master> {
+        let mut notes = Vec::new();
+        let found = match (&self.control, &self.pid_file, self.pid) {
+            (Some(path), ..) => find::of_socket(path).ok(),
+            (None, Some(file), _) => find::of_pid_file(file, &mut notes).ok(),
+            (None, None, Some(pid)) => find::of_pid(pid, &mut notes).ok(),
+            (None, None, None) => {
+                let mut meant = Here::find().ok()?.masters(&find::running(&mut notes));
+                meant.pop().filter(|_| meant.is_empty())
+            }
+        };
+        found.map(Master)
+    }
 }
 
 /// A master that was found.
@@ -60,6 +76,11 @@ impl Master {
     /// Which one it is.
     pub(crate) fn name(&self) -> String {
         self.0.name()
+    }
+
+    /// Its process id, where it has one here.
+    pub(crate) fn process(&self) -> Option<u32> {
+        Some(self.0.peer.pid).filter(|pid| *pid != 0)
     }
 
     /// Where its control socket is.
@@ -76,15 +97,36 @@ impl Master {
         request: Request,
         mut hear: impl FnMut(Answer) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let path = || self.socket().to_path_buf();
-        let trouble = |source| Error::Talk { path: path(), source };
+        let not_understood = |source| Error::NotUnderstood { path: self.socket().to_path_buf(), source };
+        let request = serde_json::to_string(&request).map_err(not_understood)?;
+        let heard = self.ask_for(&request, None, |line| match serde_json::from_str(line) {
+            Ok(answer) => hear(answer).map(Ok),
+            Err(error) => Some(Err(not_understood(error))),
+        })?;
+        heard.transpose()
+    }
+
+    /// The same for a line of JSON, which this program need not know, and lines as answers. It is no answer when nothing
+    /// comes for as long as `patience`.
+    ///
+    /// # Errors
+    /// The master does not listen any more, or is silent for too long.
+    pub(crate) fn ask_for<T>(
+        &self,
+        request: &str,
+        patience: Option<Duration>,
+        mut hear: impl FnMut(&str) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let trouble = |source| Error::Talk { path: self.socket().to_path_buf(), source };
         let mut stream = self.0.connect()?;
-        let line = serde_json::to_string(&request).map_err(|source| Error::NotUnderstood { path: path(), source })?;
-        stream.write_all(format!("{line}\n").as_bytes()).map_err(trouble)?;
+        stream.set_read_timeout(patience).map_err(trouble)?;
+        stream.write_all(format!("{request}\n").as_bytes()).map_err(trouble)?;
         for line in BufReader::new(stream).lines() {
-            let answer = serde_json::from_str(&line.map_err(trouble)?)
-                .map_err(|source| Error::NotUnderstood { path: path(), source })?;
-            if let Some(value) = hear(answer) {
+            let line = line.map_err(|error| match error.kind() {
+                ErrorKind::WouldBlock => Error::Silent(self.socket().to_path_buf()),
+                _ => trouble(error),
+            })?;
+            if let Some(value) = hear(&line) {
                 return Ok(Some(value));
             }
         }

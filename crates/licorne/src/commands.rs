@@ -18,6 +18,7 @@ use crate::reload::{Reload, Upgrade};
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::switch::Switch;
+use crate::top::Top;
 use crate::usage::Usage;
 
 /// The subcommands, in the order in which `licorne help` shows them.
@@ -29,8 +30,10 @@ enum Command {
     Upgrade(Upgrade),
     /// finish begun requests, then exit (--quick: do not finish them)
     Stop(Stop),
-    /// show what master and workers do (--json)
+    /// show what master and workers do (--json, --watch)
     Status(Status),
+    /// show the same live, as top(1) does: sort, deaths, backtraces
+    Top(Top),
     /// show where the threads of workers are (--json)
     Backtrace(Backtraces),
     /// show which processes died, of what, and in which request (--json)
@@ -120,6 +123,7 @@ impl Command {
             Self::Upgrade(upgrade) => upgrade.run(),
             Self::Stop(stop) => stop.run(),
             Self::Status(status) => status.run(),
+            Self::Top(top) => top.run(),
             Self::Backtrace(backtraces) => backtraces.run(),
             Self::Deaths(deaths) => deaths.run(),
             Self::Switch(switch) => switch.run(),
@@ -140,7 +144,9 @@ pub(crate) fn tree() -> clap::Command {
 /// Has clap read options as the rest of the program does: cut to any prefix, the last one counts, a value is what follows.
 fn ours(command: clap::Command) -> clap::Command {
     let value = |arg: Arg| {
-        let takes = arg.get_action().takes_values() && !arg.is_positional();
+        // Where a value may be left out, what follows is no value.
+        let may_lack = arg.get_num_args().is_some_and(|values| values.min_values() == 0);
+        let takes = arg.get_action().takes_values() && !arg.is_positional() && !may_lack;
         if takes { arg.allow_hyphen_values(true) } else { arg }
     };
     let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("show this message");
@@ -214,6 +220,8 @@ mod tests {
             ("status -P", "missing argument: --pid-file (OptionParser::MissingArgument)"),
             ("status --json=1", "needless argument: --json=1 (OptionParser::NeedlessArgument)"),
             ("stop --pid soon", "invalid argument: --pid soon"),
+            ("status --watch=soon", "invalid argument: --watch soon"),
+            ("status --watch=0", "invalid argument: --watch 0"),
             ("upgrade --in-place --two-masters", "licorne upgrade: --in-place and --two-masters exclude each other"),
             ("upgrade --two-masters --in-place", "licorne upgrade: --in-place and --two-masters exclude each other"),
             ("admin", "licorne admin: --listen ADDRESS is missing"),
@@ -221,7 +229,7 @@ mod tests {
             ("herd reload word", "licorne herd reload: unexpected argument `word`"),
             (
                 "help relaod",
-                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|backtrace|deaths|switch|admin|herd|init|help)",
+                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|top|backtrace|deaths|switch|admin|herd|init|help)",
             ),
             ("init", "Usage: licorne init systemd|"),
             ("init upstart", "licorne init: there is no `upstart`\nUsage: licorne init systemd|"),

@@ -39,6 +39,8 @@ pub(crate) enum Error {
         #[source]
         source: serde_json::Error,
     },
+    #[error("{0}: the master listens, but does not answer")]
+    Silent(PathBuf),
     #[error("the master exited without an answer")]
     NoAnswer,
     #[error("{0}: the master exited without an answer")]
@@ -48,6 +50,11 @@ pub(crate) enum Error {
     Refused(String),
     #[error("stop failed: {0}")]
     NotStopped(String),
+    /// Where nothing can be drawn.
+    #[error("licorne top: {0}; `licorne status --watch` prints the status again and again")]
+    NoScreen(&'static str),
+    #[error("the terminal")]
+    Terminal(#[source] std::io::Error),
     /// A service manager's units.
     #[error("switch failed: {new} did not start{serves_on}\n{why}\nsee: journalctl -u {new}{whose}")]
     NotStarted { new: String, serves_on: String, why: String, whose: &'static str },

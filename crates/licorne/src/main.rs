@@ -11,6 +11,9 @@
 //! | `pages` | man pages and completions, printed by a test |
 //! | `find`, `client` | finds a master's control socket and talks to it |
 //! | `reload`, `stop`, `status`, `deaths`, `admin`, `herd_reload` | one subcommand each |
+//! | `top` | the status, live on a terminal |
+//! | `asked`, `interval` | what a master told, and what happened between two statuses |
+//! | `columns`, `words` | the table of workers; times, sizes and rates in few characters |
 //! | `init` | the files of `deploy/`, filled in |
 //! | `switch` | from one of two masters behind the same systemd sockets to the other |
 //!
@@ -20,14 +23,17 @@
 //! Exit statuses: 0 done; 1 it failed, and standard error says why.
 
 mod admin;
+mod asked;
 mod backtrace;
 mod client;
+mod columns;
 mod commands;
 mod deaths;
 mod error;
 mod find;
 mod herd_reload;
 mod init;
+mod interval;
 #[cfg(test)]
 mod pages;
 mod persona;
@@ -37,7 +43,9 @@ mod start_directory;
 mod status;
 mod stop;
 mod switch;
+mod top;
 mod usage;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

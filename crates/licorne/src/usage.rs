@@ -49,7 +49,7 @@ impl Usage {
         let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
         let (argument, value) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue));
         // It is written with its value: `--pid <PID>`.
-        let option = argument.split([' ', '=']).next().unwrap_or("").to_string();
+        let option = argument.split([' ', '=', '[']).next().unwrap_or("").to_string();
         let mistake = match error.kind() {
             ErrorKind::UnknownArgument if !argument.starts_with('-') || argument == "-" => {
                 return Self::Word { command: name, word: argument };

@@ -33,6 +33,7 @@ mod standstill;
 pub mod supervised;
 pub mod swarm;
 pub mod systemd;
+pub mod terminal;
 pub mod upgrade;
 
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub use load::{Load, Report};
 pub use server::{Builder, Server};
 pub use swarm::Swarm;
 pub use systemd::Systemd;
+pub use terminal::Terminal;
 
 /// How long a wait may last before it is a failure: 45 s, or `LICORNE_TEST_PATIENCE` seconds.
 ///
