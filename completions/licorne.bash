@@ -46,6 +46,9 @@ _licorne() {
             licorne,switch)
                 cmd="licorne__subcmd__switch"
                 ;;
+            licorne,top)
+                cmd="licorne__subcmd__top"
+                ;;
             licorne,upgrade)
                 cmd="licorne__subcmd__upgrade"
                 ;;
@@ -59,7 +62,7 @@ _licorne() {
 
     case "${cmd}" in
         licorne)
-            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload upgrade stop status backtrace deaths switch admin init herd help"
+            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload upgrade stop status top backtrace deaths switch admin init herd help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -468,7 +471,7 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__help)
-            opts="-h --help reload upgrade stop status backtrace deaths switch admin herd init help"
+            opts="-h --help reload upgrade stop status top backtrace deaths switch admin herd init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -847,12 +850,16 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__status)
-            opts="-j -P -v -h --json --control --pid-file --pid --verbose --help"
+            opts="-j -P -v -h --json --watch --control --pid-file --pid --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --control)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -984,6 +991,69 @@ _licorne() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        licorne__subcmd__top)
+            opts="-P -v -h --control --pid-file --pid --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --control)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --pid-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -P)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --pid)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
