@@ -165,3 +165,25 @@ fn counts(times: &Value) -> Counts {
     let buckets: Vec<(usize, u64)> = serde_json::from_value(times["buckets"].clone()).expect("buckets");
     Counts::heard(buckets, 0).expect("known buckets")
 }
+
+#[test]
+fn memory_and_processor_time_are_told_of_each_process_and_generation() {
+    let mut server = Server::builder().workers(2).start();
+    let status: facts::Status = server.eventually("readings of all", || {
+        let status: facts::Status = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).ok()?;
+        let memory = status.workers.iter().map(|worker| &worker.memory).chain(status.molds.iter().map(|it| &it.memory));
+        let is_read = |memory: &Option<facts::Memory>| memory.as_ref().is_some_and(|it| it.pss_bytes.is_some());
+        let are_read = memory.chain([&status.memory.master]).all(is_read);
+        are_read.then_some(status)
+    });
+    for memory in status.workers.iter().filter_map(|worker| worker.memory.as_ref()) {
+        let (pss, private) = (memory.pss_bytes.unwrap_or(0), memory.private_bytes.unwrap_or(0));
+        assert!(1_000_000 < private && private <= pss && pss < memory.rss_bytes, "{memory:#?}");
+    }
+    assert!(status.workers.iter().all(|worker| worker.cpu_ms.is_some() && worker.ready_at > Some(status.started_at)));
+    let [generation] = &status.memory.generations[..] else { panic!("one generation: {:#?}", status.memory) };
+    assert_eq!((generation.generation, generation.processes), (1, 3));
+    let sum: u64 = status.workers.iter().filter_map(|worker| worker.memory.as_ref()?.pss_bytes).sum();
+    assert!(generation.pss_bytes > Some(sum), "the mold is in it: {generation:#?}");
+    server.stop();
+}

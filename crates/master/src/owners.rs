@@ -164,7 +164,11 @@ impl Owners {
     }
 
     /// The state of the server.
-    pub(crate) fn status(&self, supervisor: &Supervisor) -> Answer {
+    pub(crate) fn status(&mut self, supervisor: &Supervisor) -> Answer {
+        let molds = self.children.molds().map(|(_, mold)| mold.pid);
+        let workers = self.children.workers().filter_map(|(_, worker)| worker.pid());
+        let all: Vec<u32> = molds.chain(workers).chain([sys::process::own_pid()]).collect();
+        self.report.readings.read(&all);
         let Self { children, sockets, report, upgrade, service_manager, .. } = self;
         let (listeners, successor) = (&sockets.listeners, upgrade.successor.pid());
         let summary = Present { supervisor, children, successor }.summary(&service_manager.past);

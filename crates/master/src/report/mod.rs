@@ -2,6 +2,7 @@
 
 pub(crate) mod deaths;
 pub(crate) mod facts;
+pub(crate) mod memory;
 pub(crate) mod owner;
 pub(crate) mod reloads;
 pub(crate) mod status;

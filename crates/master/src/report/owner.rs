@@ -7,6 +7,7 @@ use crate::causes::Causes;
 use crate::log::files::LogFiles;
 use crate::log::lines::Log;
 use crate::report::deaths::Deaths;
+use crate::report::memory::Readings;
 use crate::report::reloads::Reloads;
 
 /// The log, the process title, the launcher that waits, and what `licorne status` remembers.
@@ -16,6 +17,7 @@ pub(crate) struct Report {
     pub(crate) causes: Causes,
     pub(crate) deaths: Deaths,
     pub(crate) reloads: Reloads,
+    pub(crate) readings: Readings,
     /// When the server was started (CLOCK_MONOTONIC, ns).
     pub(crate) started_ns: u64,
     title: Option<Title>,
@@ -34,6 +36,7 @@ impl Report {
             causes: Causes::default(),
             deaths: Deaths::default(),
             reloads: Reloads::default(),
+            readings: Readings::default(),
             started_ns: sys::clock::monotonic_ns(),
             title: Title::claim(),
             launcher: None,

@@ -9,7 +9,7 @@ use sys::clock::Moment;
 
 use crate::children::registry::Children;
 use crate::report::owner::Report;
-use crate::report::workers;
+use crate::report::{memory, workers};
 use crate::sockets::bound::{Bound, Listeners};
 
 /// What the state is read from.
@@ -36,6 +36,21 @@ impl Sources<'_> {
             next_try_ms: trouble.not_before.0.saturating_sub(now.monotonic_ns()) / 1_000_000,
         };
         let saturated_ms = children.saturated_ns(now.monotonic_ns(), report.started_ns) / 1_000_000;
+        let readings = &report.readings;
+        let molds: Vec<Mold> = children
+            .molds()
+            .map(|(generation, mold)| Mold {
+                generation: generation.0,
+                pid: mold.pid,
+                cpu_ms: sys::usage::cpu_ms(mold.pid),
+                memory: readings.of(mold.pid, now.monotonic_ns()),
+            })
+            .collect();
+        let workers = workers::told(supervisor, children, readings, now);
+        let processes = molds.iter().map(|mold| (mold.generation, mold.memory.as_ref()));
+        let processes = processes.chain(workers.iter().map(|worker| (worker.generation, worker.memory.as_ref())));
+        let own = readings.of(sys::process::own_pid(), now.monotonic_ns());
+        let memory = memory::sums(own, processes);
         Status {
             schema: facts::SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_string(),
@@ -55,14 +70,11 @@ impl Sources<'_> {
             reloads: report.reloads.told(),
             roll: supervisor.roll_progress().map(|(done, total)| Roll { done, total }),
             successor,
-            molds: children
-                .molds()
-                .map(|(generation, mold)| Mold { generation: generation.0, pid: mold.pid, ..Mold::default() })
-                .collect(),
+            molds,
             troubles: supervisor.troubles().map(trouble).collect(),
-            workers: workers::told(supervisor, children, now),
+            workers,
             totals: facts::Totals::from(&children.totals()),
-            memory: facts::MemoryOfAll::default(),
+            memory,
             deaths: report.deaths.counts().clone(),
         }
     }

@@ -7,18 +7,21 @@ use sys::clock::Moment;
 
 use crate::children;
 use crate::children::registry::Children;
+use crate::report::memory::Readings;
 
 /// All workers, by slot and generation.
-pub(crate) fn told(supervisor: &Supervisor, children: &Children, now: Moment) -> Vec<Worker> {
+pub(crate) fn told(supervisor: &Supervisor, children: &Children, readings: &Readings, now: Moment) -> Vec<Worker> {
     let mut decided: Vec<_> = supervisor.workers().collect();
     decided.sort_by_key(|(id, worker)| (worker.slot, worker.generation, *id));
-    decided.into_iter().map(|(id, decided)| worker(children, id, decided, now)).collect()
+    decided.into_iter().map(|(id, decided)| worker(children, id, decided, readings, now)).collect()
 }
 
-fn worker(children: &Children, id: WorkerId, decided: &supervisor::Worker, now: Moment) -> Worker {
+fn worker(children: &Children, id: WorkerId, decided: &supervisor::Worker, readings: &Readings, now: Moment) -> Worker {
     let mut told = Worker { slot: decided.slot.0, generation: decided.generation.0, ..Worker::default() };
     if let Some(worker) = children.worker(id) {
         told.pid = worker.pid();
+        told.cpu_ms = told.pid.and_then(sys::usage::cpu_ms);
+        told.memory = told.pid.and_then(|pid| readings.of(pid, now.monotonic_ns()));
         told.ready_at = worker.ready_ns().map(|ns| now.unix_s(ns));
         told.request = request(worker, now);
         fill(&mut told, worker);
