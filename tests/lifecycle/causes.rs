@@ -9,7 +9,7 @@ use std::process::Command;
 use facts::{Cause, Death, Doing, Kind};
 use rustix::process::Signal;
 use testkit::process::{run, signal};
-use testkit::{App, Builder, Server};
+use testkit::{App, Builder, Request, Server};
 
 /// An application that ends its worker in several ways.
 const DEADLY: &str = r##"
@@ -131,18 +131,14 @@ fn a_death_from_outside_is_remembered_with_its_cause() {
         assert_eq!((death.request, death.age_ms), (None, None));
         server.wait_for(mark, &format!("worker={slot} ready"));
     }
-    // One worker ends the other.
-    let victim = server.eventually("two workers", || {
-        let sender: u32 = server.get("/pid").text().parse().ok()?;
-        server.workers().into_iter().map(|worker| worker.pid).find(|pid| *pid != sender)
-    });
-    server.get(&format!("/other?{victim}"));
+    // One worker ends the other: the one that keeps this connection.
+    let mut connection = server.connect();
+    let sender: u32 = connection.request(&Request::get("/pid")).text().parse().expect("a pid");
+    let victim = server.workers().into_iter().map(|worker| worker.pid).find(|pid| *pid != sender).expect("the other");
+    assert_eq!(connection.request(&Request::get(&format!("/other?{victim}"))).status, 200);
     let death = newest(&server, 3);
-    assert_eq!(
-        (death.pid, death.cause),
-        (victim, if death.text.contains("itself") { Cause::Raised } else { Cause::Sent })
-    );
-    assert!(death.text.starts_with("SIGABRT "), "{death:#?}");
+    assert_eq!((death.pid, death.cause), (victim, Cause::Sent), "{death:#?}");
+    assert!(death.text.starts_with(&format!("SIGABRT sent by pid={sender} ")), "{death:#?}");
     server.stop();
 }
 
