@@ -117,6 +117,15 @@ impl SharedReactor {
         if own.is_some() { Access(Held::Own(own)) } else { Access(Held::Lent(self.lent.lock())) }
     }
 
+    /// Gives access to the reactor if no other code has it at this moment.
+    pub fn try_access(&self) -> Option<Access<'_>> {
+        let own = self.own.try_borrow_mut().ok()?;
+        if own.is_some() {
+            return Some(Access(Held::Own(own)));
+        }
+        self.lent.reactor.try_lock().ok().filter(|lent| lent.is_some()).map(|lent| Access(Held::Lent(lent)))
+    }
+
     /// The application begins to work. Without other connections, and lines to be written, there is nothing to do meanwhile.
     pub fn lend(&self) {
         let mut own = self.own.borrow_mut();
@@ -252,9 +261,12 @@ mod tests {
         shared.lend();
         assert!(shared.own.borrow().is_some(), "without connections nothing is lent");
         *shared.lent.lock() = shared.own.take();
-        assert_eq!(shared.access().connections(), 0);
+        assert_eq!((shared.access().connections(), shared.try_access().is_some()), (0, true));
         shared.take_back();
-        assert!(shared.own.borrow().is_some());
+        assert!(shared.own.borrow().is_some() && shared.try_access().is_some());
+        let held = shared.access();
+        assert!(shared.try_access().is_none(), "it would be had twice");
+        drop(held);
         *shared.lent.lock() = shared.own.take();
         let _held = shared.lent.lock();
         shared.abandon();

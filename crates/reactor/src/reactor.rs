@@ -196,6 +196,11 @@ impl Reactor {
         self.connections.records.as_ref().is_some_and(|records| records.has_lines())
     }
 
+    /// Writes the lines of the access log that there are, without waiting.
+    pub fn flush_log(&mut self) {
+        self.connections.flush_log();
+    }
+
     /// Writes the lines of the access log that there are, before the process ends.
     pub fn finish_log(&mut self) {
         self.connections.finish_log();

@@ -38,6 +38,9 @@ pub(crate) struct Engine {
     access_log: Locked<Place>,
 }
 
+/// How long a process that ends at once waits for its connections, to write its log.
+const FLUSH_NS: u64 = 100_000_000;
+
 /// How this worker leaves.
 struct Leaving {
     /// It was asked to, in this process.
@@ -59,6 +62,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
     class.define_method("request_to_report", method!(Engine::request_to_report, 1))?;
     class.define_method("reopen_access_log", method!(Engine::reopen_access_log, 0))?;
+    class.define_method("flush_access_log", method!(Engine::flush_access_log, 0))?;
     class.define_method("seat_requests", method!(Engine::seat_requests, 0))
 }
 
@@ -169,6 +173,24 @@ impl Engine {
     fn reopen_access_log(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         let outcome = this.access_log.get(ruby).reopen(this.core.get(ruby));
         outcome.map_err(|text| Error::new(ruby.exception_io_error(), text))
+    }
+
+    /// Writes the lines of the access log that there are, before the process ends at once. It may be called from a trap.
+    fn flush_access_log(ruby: &Ruby, this: &Self) {
+        if ffi::is_forked() {
+            return;
+        }
+        let until_ns = monotonic_ns() + FLUSH_NS;
+        loop {
+            if let Some(mut reactor) = this.core.get(ruby).shared.try_access() {
+                return reactor.flush_log();
+            }
+            if monotonic_ns() > until_ns {
+                return;
+            }
+            // The helper has it for a moment.
+            std::thread::yield_now();
+        }
     }
 
     fn seat_requests(ruby: &Ruby, this: &Self) -> u64 {

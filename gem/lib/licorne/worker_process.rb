@@ -96,14 +96,21 @@ module Licorne
     # Until there is an engine, nothing was begun that would have to be finished.
     def install_traps
       trap("QUIT") { |_| leave }
-      trap("TERM") { |_| @settings["term_signal"] == "quick" ? exit!(0) : leave }
-      trap("INT") { |_| exit!(0) }
+      trap("TERM") { |_| @settings["term_signal"] == "quick" ? leave_at_once : leave }
+      trap("INT") { |_| leave_at_once }
       Signals.deaf(Signals::ALL - Signals::STOPS)
       trap("CHLD", "DEFAULT")
     end
 
     def leave
       @engine ? @engine.retire : exit!(0)
+    end
+
+    # What was served is in the log.
+    def leave_at_once
+      @engine&.flush_access_log
+    ensure
+      exit!(0)
     end
 
     def build_engine
