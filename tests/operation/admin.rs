@@ -270,7 +270,7 @@ fn a_master_that_hangs_is_told_to_all_that_ask() {
 }
 
 #[test]
-fn its_process_can_ask_for_nothing_but_the_status() {
+fn its_process_can_ask_for_nothing_but_the_status_and_the_deaths() {
     use std::io::{Read, Write};
     if !rustix::process::geteuid().is_root() {
         return;

@@ -53,10 +53,15 @@ fn it_shows_workers_a_reload_and_a_death_without_being_loaded_again() {
     assert_eq!(browser.value("document.documentElement.outerHTML.includes('secret')"), false);
     assert_eq!(gate.release(held).status, 200);
     assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    browser.wait_until("document.querySelector('#reloads tbody').innerText.includes('succeeded')");
     browser.wait_until("document.querySelector('#now').innerText.match(/Generation\\s+2/)");
     let worker = server.wait_for_slots(&[0, 1])[0].pid;
     signal(worker, Signal::KILL).expect("it is there");
     browser.wait_until(&format!("!document.querySelector('#workers tbody').innerText.includes('{worker}')"));
+    browser.wait_until(&format!("document.querySelector('#deaths tbody').innerText.includes('worker 0 ({worker})')"));
+    browser.wait_until("document.querySelector('#deaths tbody').innerText.includes('sent')");
+    browser
+        .wait_until("document.querySelector('#deaths-summary').textContent === '1 since the server began, sent: 1.'");
     browser.wait_until("document.querySelectorAll('#workers [data-state=idle]').length === 2");
     browser.wait_until("document.querySelectorAll('#charts figure > svg path.first').length === 5");
     assert_eq!(browser.value("globalThis.stays"), true, "it was loaded again");

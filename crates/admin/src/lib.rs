@@ -1,7 +1,7 @@
 //! `/livez`, `/readyz`, `/status` and `/metrics`: what load balancers and monitors ask, and a page at `/` for people,
 //! answered by a small process beside the master.
 //!
-//! It asks the master for its status, which is all that it can ask for, and runs as a user that owns nothing: a client
+//! It asks the master for its status and the last deaths, which is all that it can ask for, and runs as a user that owns nothing: a client
 //! that misbehaves can harm this process only, and no worker has to be idle for a health check to be answered.
 //!
 //! | module | what it is for |

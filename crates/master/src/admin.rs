@@ -1,6 +1,6 @@
 //! The process that answers health checks, as the supervisor wants it.
 //!
-//! It holds one end of a socket pair, on which it is told the status whenever it asks: it can ask for nothing else. When
+//! It holds one end of a socket pair, on which it is told the status or the last deaths whenever it asks: it can ask for nothing else. When
 //! this master ends, or executes another program, so does the pair, and it leaves.
 
 use std::io::{ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ use sys::spawn::Program;
 use sys::user::User;
 
 use crate::config::settings::Place;
-use crate::control::protocol::Answer;
+use crate::control::protocol::{Answer, Request};
 use crate::environment;
 use crate::log::lines::Log;
 use crate::signals;
@@ -70,25 +70,28 @@ impl Admin {
         Some(self.running.as_ref()?.questions.as_ref()?.as_fd())
     }
 
-    /// Whether it asks. Whatever it sends is that one question, and is answered once a round.
-    pub(crate) fn hear(&mut self) -> bool {
-        let Some(running) = &mut self.running else { return false };
-        let Some(stream) = &mut running.questions else { return false };
-        match stream.read(&mut [0; 256]) {
-            Ok(1..) => true,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+    /// What it asks for: the deaths, or else, whatever it sends, the status. It is answered once a round.
+    pub(crate) fn hear(&mut self) -> Option<Request> {
+        let questions = &mut self.running.as_mut()?.questions;
+        let mut line = [0; 256];
+        match questions.as_mut()?.read(&mut line) {
+            Ok(count @ 1..) => {
+                let asked = serde_json::from_slice(&line[..count]).ok();
+                Some(asked.filter(|asked| *asked == Request::Deaths).unwrap_or(Request::Status))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Ok(0) | Err(_) => {
-                running.questions = None;
-                false
+                *questions = None;
+                None
             }
         }
     }
 
-    /// Tells it the status. One that does not take it whole is not told any more.
-    pub(crate) fn tell(&mut self, status: &Answer) {
+    /// Answers it. One that does not take the answer whole is not told any more.
+    pub(crate) fn tell(&mut self, answer: &Answer) {
         let Some(running) = &mut self.running else { return };
         let Some(stream) = &mut running.questions else { return };
-        let line = serde_json::to_vec(status).map(|mut line| {
+        let line = serde_json::to_vec(answer).map(|mut line| {
             line.push(b'\n');
             line
         });

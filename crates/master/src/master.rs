@@ -182,10 +182,12 @@ impl Master {
 
     /// Answers the process that answers health checks.
     fn answer_admin(&mut self) {
-        if self.owners.admin.hear() {
-            let status = self.owners.status(&self.core);
-            self.owners.admin.tell(&status);
-        }
+        let Some(asked) = self.owners.admin.hear() else { return };
+        let answer = match asked {
+            Request::Deaths => Answer::Deaths { deaths: self.owners.report.deaths.newest_in_brief() },
+            _ => self.owners.status(&self.core),
+        };
+        self.owners.admin.tell(&answer);
     }
 
     /// Sleeps until there is something to do, and returns how late it woke up.

@@ -7,6 +7,8 @@ use wire::state;
 
 /// How many are remembered.
 const MOST: usize = 256;
+/// How many a page is told.
+const BRIEF: usize = 50;
 /// A backtrace is not remembered beyond this, in bytes.
 const BACKTRACE_BYTES: usize = 16_384;
 
@@ -39,6 +41,12 @@ impl Deaths {
     /// Those that are remembered.
     pub(crate) fn newest_first(&self) -> Vec<Death> {
         self.recent.iter().rev().cloned().collect()
+    }
+
+    /// The newest of them without backtraces: few enough for a page, and for a socket that is not waited for.
+    pub(crate) fn newest_in_brief(&self) -> Vec<Death> {
+        let brief = |death: &Death| Death { backtrace: None, ..death.clone() };
+        self.recent.iter().rev().take(BRIEF).map(brief).collect()
     }
 
     /// What the next program is told.
