@@ -44,7 +44,7 @@ function tellNews(status) {
     reload: list(status.reloads && status.reloads.recent)[0],
     deaths: status.deaths && status.deaths.total,
   };
-  if (isNumber(seen.deaths) && next.deaths > seen.deaths) news(`${next.deaths - seen.deaths} more processes have died.`);
+  if (isNumber(seen.deaths) && next.deaths > seen.deaths) news(next.deaths - seen.deaths === 1 ? 'A process has died.' : `${next.deaths - seen.deaths} processes have died.`);
   else if (seen.phase && next.reload && (!seen.reload || next.reload.at !== seen.reload.at)) {
     news(next.reload.failure ? clean(`A reload failed: ${next.reload.failure}`) : `Generation ${clean(next.generation)} serves after a reload.`);
   } else if (seen.phase !== next.phase && [seen.phase, next.phase].some(phase => NOTABLE.includes(phase))) {
