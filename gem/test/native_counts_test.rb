@@ -50,7 +50,7 @@ class NativeCountsTest < NativeCase
     directory = Dir.mktmpdir
     server = serve(path: "#{directory}/socket") { |_| [200, {}, []] }
     seconds = Process.clock_gettime(Process::CLOCK_REALTIME) - 100
-    get(server, "/", "X-Request-Start: t=#{format('%<seconds>.3f', seconds: seconds)}")
+    get(server, "/", "X-Request-Start: t=#{format("%<seconds>.3f", seconds: seconds)}")
     get(server, "/", "X-Request-Start: #{((seconds + 50) * 1000).floor}")
     [seconds + 10_000, seconds - 10_000, "soon"].each { |moment| get(server, "/", "X-Request-Start: #{moment}") }
     server.stop
@@ -74,14 +74,16 @@ class NativeCountsTest < NativeCase
   def test_requests_wait_for_those_that_are_served_before_them
     server = serve { |_| [200, {}, [sleep(0.05).to_s]] }
     clients = Array.new(3) { server.connect }
-    clients.each { |client| client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n") }
-    clients.each { |client| response(client) }
+    clients.each do |client|
+      client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+      response(client)
+    end
     server.suspended { clients.each { |client| client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n") } }
     clients.each { |client| response(client) }
     server.stop
     count, sum = histogram(server, QUEUE)
     assert_equal 6, count
-    # Of those three that came at once one waited for one other, and one for two. The helper notes it when it looks first.
+    # Of the three that came at once one waited for one other, and one for two.
     assert_operator sum, :>=, 2 * 50_000_000
   end
 end

@@ -1,6 +1,7 @@
 //! Promise: `/livez`, `/readyz`, `/status` and `/metrics` are answered however busy the workers are, and `/readyz` fails
 //! before anything else does.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -70,6 +71,20 @@ fn query_strings_are_shown_only_when_the_configuration_says_so() {
     let shown = || line().filter(|line| line == "GET /wait?token=secret").map(drop);
     server.eventually("the admin process that shows it", shown);
     assert_eq!(gate.release(held).status, 200);
+    server.stop();
+}
+
+#[test]
+fn each_metric_is_explained_and_no_other_is() {
+    let mut server = builder().workers(1).start();
+    let text = ask(&server, "/metrics").text();
+    let told: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let page = std::fs::read_to_string(testkit::program::repository().join("docs/metrics.md")).expect("a page");
+    let explained: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(told, explained);
+    assert!(text.contains("licorne_memory_bytes{generation=\"serving\",kind=\"pss\"}"), "{text}");
     server.stop();
 }
 

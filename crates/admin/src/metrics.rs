@@ -1,104 +1,195 @@
 //! The master's status as Prometheus text. See the exposition format, version 0.0.4.
+//!
+//! docs/metrics.md explains each metric, and a test holds it against what a server tells.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
+use facts::{Cause, Distribution, MemoryOfGeneration, State, Status};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Every metric, with its help and type.
 pub(crate) fn text(status: &Value) -> String {
-    let mut text = String::new();
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let mut one = |name: &str, kind: &str, help: &str, value: u64| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+    // A field of another type is one of another version: what is not understood is told as nothing.
+    let status = Status::deserialize(status).unwrap_or_default();
+    let mut text = Text::default();
+    of_server(&mut text, &status);
+    of_workers(&mut text, &status);
+    of_processes(&mut text, &status);
+    of_requests(&mut text, &status);
+    deprecated(&mut text, &status);
+    text.0
+}
+
+/// Metrics, one after the other.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// Begins one: its samples follow.
+    fn begin(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One sample; `labels` are names and values.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    /// One with a single sample.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.begin(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    /// One with a sample for each value of a label.
+    fn each<'a, V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        label: &str,
+        samples: impl IntoIterator<Item = (&'a str, V)>,
+    ) {
+        self.begin(name, kind, help);
+        samples.into_iter().for_each(|(value, sample)| self.sample(name, &[(label, value)], sample));
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, told: &Distribution) {
+        self.begin(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        for (ns, count) in told.counts().below_doublings() {
+            self.sample(&bucket, &[("le", &(ns as f64 / 1e9).to_string())], count);
+        }
+        let durations = &told.durations;
+        self.sample(&bucket, &[("le", "+Inf")], durations.count);
+        self.sample(&format!("{name}_sum"), &[], durations.sum_ms / 1e3);
+        self.sample(&format!("{name}_count"), &[], durations.count);
+    }
+}
+
+fn of_server(text: &mut Text, status: &Status) {
+    text.one("licorne_ready", "gauge", "Whether new requests are welcome.", u64::from(status.ready));
+    text.one("licorne_generation", "gauge", "The generation that serves.", status.generation.unwrap_or(0));
+    text.one(
+        "licorne_start_time_seconds",
+        "gauge",
+        "When the server was started, in seconds since 1970.",
+        status.started_at,
+    );
+    text.one("licorne_uptime_seconds", "gauge", "How long the server runs.", status.uptime_s);
+    text.each(
+        "licorne_reloads_total",
+        "counter",
+        "Reloads by their result.",
+        "result",
+        [("succeeded", status.reloads.succeeded), ("failed", status.reloads.failed)],
+    );
+    if let Some(seconds) = status.saturated_s {
+        let help = "For how long no worker was idle.";
+        text.one("licorne_saturated_seconds_total", "counter", help, seconds);
+    }
+    let listeners = || status.backlogs.iter();
+    text.each(
+        "licorne_backlog_connections",
+        "gauge",
+        "Connections that wait to be accepted, by listener.",
+        "listener",
+        listeners().filter_map(|backlog| Some((backlog.listener.as_str(), backlog.waiting?))),
+    );
+    text.each(
+        "licorne_backlog_limit_connections",
+        "gauge",
+        "How many connections may wait, by listener.",
+        "listener",
+        listeners().filter_map(|backlog| Some((backlog.listener.as_str(), backlog.limit?))),
+    );
+}
+
+fn of_workers(text: &mut Text, status: &Status) {
+    text.one("licorne_worker_processes", "gauge", "How many workers are wanted.", status.worker_processes);
+    let mut states: BTreeMap<&str, u64> = State::ALL.map(|state| (state.word(), 0)).into();
+    for worker in &status.workers {
+        *states.entry(worker.state.word()).or_default() += 1;
+    }
+    text.each("licorne_workers", "gauge", "Workers by state.", "state", states);
+    let connections: u64 = status.workers.iter().map(|worker| worker.connections).sum();
+    text.one("licorne_connections", "gauge", "Connections that workers hold.", connections);
+}
+
+fn of_processes(text: &mut Text, status: &Status) {
+    let counts = &status.deaths.by_cause;
+    text.each(
+        "licorne_deaths_total",
+        "counter",
+        "Processes that died, by cause. One that was told to leave and did is none.",
+        "cause",
+        Cause::ALL.map(|cause| (cause.word(), counts.get(&cause).copied().unwrap_or(0))),
+    );
+    let name = "licorne_memory_bytes";
+    text.begin(name, "gauge", "Memory of the master, of the generation that serves, and of others.");
+    let (serving, others): (Vec<_>, Vec<_>) =
+        status.memory.generations.iter().partition(|of| Some(of.generation) == status.generation);
+    let mut told = |generation: &str, kind: &str, bytes: Option<u64>| {
+        if let Some(bytes) = bytes {
+            text.sample(name, &[("generation", generation), ("kind", kind)], bytes);
+        }
     };
-    one("licorne_ready", "gauge", "Whether new requests are welcome.", u64::from(status["ready"] == true));
-    one("licorne_generation", "gauge", "The generation that serves.", number(&status["generation"]));
-    one("licorne_uptime_seconds", "gauge", "How long the master runs.", number(&status["uptime_s"]));
-    one("licorne_worker_processes", "gauge", "How many workers are wanted.", number(&status["worker_processes"]));
-    let none = Vec::new();
-    let workers = status["workers"].as_array().unwrap_or(&none);
-    let mut states: BTreeMap<&str, u64> =
-        ["booting", "idle", "busy", "retiring", "leaving"].into_iter().map(|state| (state, 0)).collect();
-    for worker in workers {
-        *states.entry(worker["state"].as_str().unwrap_or("unknown")).or_default() += 1;
+    for (generation, all) in [("serving", serving), ("others", others)] {
+        let sum = |bytes: &dyn Fn(&MemoryOfGeneration) -> Option<u64>| {
+            all.iter().map(|of| bytes(of)).try_fold(0_u64, |sum, bytes| bytes.map(|bytes| sum.saturating_add(bytes)))
+        };
+        told(generation, "rss", sum(&|of| Some(of.rss_bytes)));
+        told(generation, "pss", sum(&|of| of.pss_bytes));
+        told(generation, "private", sum(&|of| of.private_bytes));
     }
-    let _ = writeln!(text, "# HELP licorne_workers Workers by state.\n# TYPE licorne_workers gauge");
-    for (state, count) in states {
-        let _ = writeln!(text, "licorne_workers{{state=\"{state}\"}} {count}");
-    }
-    for (name, field, kind, help) in [
-        ("licorne_worker_requests_total", "requests", "counter", "Requests that this worker has answered."),
-        ("licorne_worker_errors_total", "server_errors", "counter", "Responses of this worker with a status of 5xx."),
-        (
-            "licorne_worker_busy_milliseconds_total",
-            "busy_ms",
-            "counter",
-            "Deprecated: see licorne_request_service_seconds_sum.",
-        ),
-        ("licorne_worker_connections", "connections", "gauge", "Connections that this worker holds."),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for worker in workers {
-            let (slot, generation, pid) = (&worker["slot"], &worker["generation"], &worker["pid"]);
-            let _ = writeln!(
-                text,
-                "{name}{{slot=\"{slot}\",generation=\"{generation}\",pid=\"{pid}\"}} {}",
-                number(&worker[field])
-            );
-        }
-    }
-    backlogs(&mut text, &status["backlogs"]);
-    work(&mut text, &status["totals"]);
-    text
-}
-
-/// What waits in each listener.
-fn backlogs(text: &mut String, backlogs: &Value) {
-    for (name, help, field) in [
-        ("licorne_backlog_connections", "Connections that wait to be accepted, by listener.", "waiting"),
-        ("licorne_backlog_limit_connections", "How many connections may wait, by listener.", "limit"),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for backlog in backlogs.as_array().into_iter().flatten() {
-            if let (Some(listener), Some(count)) = (backlog["listener"].as_str(), backlog[field].as_u64()) {
-                let _ = writeln!(text, "{name}{{listener=\"{}\"}} {count}", label(listener));
-            }
-        }
+    if let Some(master) = &status.memory.master {
+        told("none", "rss", Some(master.rss_bytes));
+        told("none", "pss", master.pss_bytes);
+        told("none", "private", master.private_bytes);
     }
 }
 
-/// A value of a label, with what has a meaning there escaped.
-fn label(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+/// What all workers have done, those that are no more included.
+fn of_requests(text: &mut Text, status: &Status) {
+    let totals = &status.totals;
+    text.each(
+        "licorne_responses_total",
+        "counter",
+        "Responses by the first digit of their status.",
+        "class",
+        totals.responses.classes(),
+    );
+    text.one("licorne_requests_total", "counter", "Requests that were answered.", totals.requests);
+    text.one("licorne_request_bytes_total", "counter", "Bytes of requests, heads included.", totals.received_bytes);
+    text.one("licorne_response_bytes_total", "counter", "Bytes of responses, heads included.", totals.sent_bytes);
+    text.histogram("licorne_request_service_seconds", "How long requests were in the application.", &totals.service);
+    text.histogram("licorne_request_queue_seconds", "How long requests waited for a worker.", &totals.queue);
 }
 
-/// What all workers have done, in base units.
-fn work(text: &mut String, totals: &Value) {
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let name = "licorne_responses_total";
-    let _ = writeln!(text, "# HELP {name} Responses by the first digit of their status.\n# TYPE {name} counter");
-    for class in ["1xx", "2xx", "3xx", "4xx", "5xx"] {
-        let _ = writeln!(text, "{name}{{class=\"{class}\"}} {}", number(&totals["responses"][class]));
-    }
-    for (name, help, field) in [
-        ("licorne_requests_total", "Requests that were answered.", "requests"),
-        ("licorne_request_bytes_total", "Bytes of requests, heads included.", "received_bytes"),
-        ("licorne_response_bytes_total", "Bytes of responses, heads included.", "sent_bytes"),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}", number(&totals[field]));
-    }
-    for (name, help, times) in [
-        ("licorne_request_service_seconds", "How long requests were in the application.", &totals["service"]),
-        ("licorne_request_queue_seconds", "How long requests waited for a worker.", &totals["queue"]),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
-        for below in times["below"].as_array().into_iter().flatten() {
-            let seconds = number(&below[0]) as f64 / 1e9;
-            let _ = writeln!(text, "{name}_bucket{{le=\"{seconds}\"}} {}", number(&below[1]));
+/// Names of the release before this one, with a label that grows with each worker. They go with the next release.
+fn deprecated(text: &mut Text, status: &Status) {
+    type Of = fn(&facts::Worker) -> u64;
+    let old: [(&str, &str, &str, Of); 4] = [
+        ("licorne_worker_requests_total", "counter", "licorne_requests_total", |worker| worker.requests),
+        ("licorne_worker_errors_total", "counter", "licorne_responses_total", |worker| worker.server_errors),
+        ("licorne_worker_busy_milliseconds_total", "counter", "licorne_request_service_seconds_sum", |worker| {
+            worker.busy_ms
+        }),
+        ("licorne_worker_connections", "gauge", "licorne_connections", |worker| worker.connections),
+    ];
+    for (name, kind, instead, of) in old {
+        text.begin(name, kind, &format!("Deprecated: see {instead}, and licorne status for a single worker."));
+        for worker in &status.workers {
+            let [slot, generation] = [worker.slot, worker.generation].map(|number| number.to_string());
+            let pid = worker.pid.map_or_else(|| "null".to_string(), |pid| pid.to_string());
+            text.sample(name, &[("slot", &slot), ("generation", &generation), ("pid", &pid)], of(worker));
         }
-        let (count, sum) = (number(&times["count"]), times["sum_ms"].as_f64().unwrap_or(0.0) / 1e3);
-        let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
     }
 }
 
@@ -109,7 +200,8 @@ mod tests {
     #[test]
     fn every_sample_follows_its_type() {
         let status = serde_json::json!({
-            "ready": true, "generation": 3, "uptime_s": 61, "worker_processes": 2,
+            "ready": true, "generation": 3, "uptime_s": 61, "started_at": 1_790_000_000.5, "worker_processes": 2,
+            "saturated_s": 1.25,
             "workers": [
                 { "slot": 0, "generation": 3, "pid": 9, "state": "busy", "requests": 5, "server_errors": 1,
                   "busy_ms": 40, "connections": 3 },
@@ -119,16 +211,28 @@ mod tests {
                 { "listener": "0.0.0.0:80", "waiting": 3, "limit": 1024 },
                 { "listener": "/a \"b\"\\\n", "waiting": 0, "limit": null },
             ],
+            "deaths": { "total": 2, "by_cause": { "oom": 2 } },
+            "reloads": { "succeeded": 4, "failed": 1 },
+            "memory": {
+                "master": { "rss_bytes": 5 },
+                "generations": [
+                    { "generation": 2, "rss_bytes": 10, "pss_bytes": 7, "private_bytes": 6 },
+                    { "generation": 3, "rss_bytes": 20, "pss_bytes": null, "private_bytes": 16 },
+                ],
+            },
             "totals": {
                 "requests": 12, "responses": { "2xx": 11, "5xx": 1 }, "received_bytes": 1_200, "sent_bytes": 34_000,
-                "service": { "count": 12, "sum_ms": 40.5, "below": [[16_384, 0], [32_768, 9]] },
+                "service": { "count": 9, "sum_ms": 40.5, "buckets": [[3, 9]] },
             },
         });
         let text = text(&status);
         for line in [
             "licorne_ready 1",
+            "licorne_start_time_seconds 1790000000.5",
+            "licorne_saturated_seconds_total 1.25",
             "licorne_workers{state=\"busy\"} 1",
             "licorne_workers{state=\"booting\"} 0",
+            "licorne_connections 3",
             "licorne_worker_requests_total{slot=\"1\",generation=\"3\",pid=\"10\"} 7",
             "licorne_worker_connections{slot=\"0\",generation=\"3\",pid=\"9\"} 3",
             "licorne_responses_total{class=\"2xx\"} 11",
@@ -136,15 +240,22 @@ mod tests {
             "licorne_backlog_connections{listener=\"0.0.0.0:80\"} 3",
             "licorne_backlog_limit_connections{listener=\"0.0.0.0:80\"} 1024",
             r#"licorne_backlog_connections{listener="/a \"b\"\\\n"} 0"#,
+            "licorne_deaths_total{cause=\"oom\"} 2",
+            "licorne_deaths_total{cause=\"exit\"} 0",
+            "licorne_reloads_total{result=\"failed\"} 1",
+            "licorne_memory_bytes{generation=\"none\",kind=\"rss\"} 5",
+            "licorne_memory_bytes{generation=\"serving\",kind=\"private\"} 16",
+            "licorne_memory_bytes{generation=\"others\",kind=\"pss\"} 7",
             "licorne_requests_total 12",
             "licorne_response_bytes_total 34000",
             "licorne_request_service_seconds_bucket{le=\"0.000032768\"} 9",
-            "licorne_request_service_seconds_bucket{le=\"+Inf\"} 12",
+            "licorne_request_service_seconds_bucket{le=\"+Inf\"} 9",
             "licorne_request_service_seconds_sum 0.0405",
             "licorne_request_queue_seconds_count 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
+        assert!(!text.contains("generation=\"serving\",kind=\"pss\""), "not all of it is measured");
         let mut typed = "";
         for line in text.lines() {
             match line.strip_prefix("# TYPE ") {
@@ -153,5 +264,10 @@ mod tests {
                 None => assert!(line.starts_with(typed), "{line} under {typed}"),
             }
         }
+    }
+
+    #[test]
+    fn a_status_of_another_version_is_told_as_nothing() {
+        assert!(text(&serde_json::json!({ "workers": 7 })).contains("licorne_ready 0"));
     }
 }

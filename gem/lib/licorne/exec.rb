@@ -31,7 +31,8 @@ module Licorne
     def resume
       state = Marshal.load(ENV.delete(VARIABLE).unpack1("m0"))
       control = Native::Control.new(state[:control])
-      [state[:board], state[:page], *state[:queue], *state[:listeners].map(&:first)].each { |fd| Native.set_cloexec(fd) }
+      kept = [state[:board], state[:page], *state[:queue], *state[:listeners].map(&:first)]
+      kept.each { |fd| Native.set_cloexec(fd) }
       Signals.deaf
       prepare(state, control)
     end

@@ -187,7 +187,7 @@ module Licorne
       false
     end
 
-    def become_worker(worker, control, page, queue, listeners, message) # rubocop:disable Metrics/ParameterLists
+    def become_worker(worker, control, page, queue, listeners, message)
       @control.close
       inheritance = WorkerProcess::Inheritance.new(
         boot: @boot, configurator: @prepared.configurator, settings: @prepared.settings, server: @server,
