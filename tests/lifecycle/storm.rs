@@ -167,7 +167,10 @@ impl Storm {
             Event::ScaleDown => {
                 let status = self.server.ctl(["status", "--json"]);
                 let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap_or_default();
-                if status["worker_processes"].as_u64().is_some_and(|wanted| wanted >= 2) {
+                // While a generation boots it is taken off the number that is configured, which may be less: three of them
+                // would leave no worker.
+                let counts_from_here = status["phase"] != "preparing";
+                if counts_from_here && status["worker_processes"].as_u64().is_some_and(|wanted| wanted >= 2) {
                     self.server.signal(Signal::TTOU);
                 }
             }
