@@ -7,6 +7,7 @@ mod commands;
 mod config_errors;
 mod deploy;
 mod deploy_tools;
+mod first_run;
 mod gem_install;
 mod harness;
 mod machines;

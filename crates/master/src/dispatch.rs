@@ -9,8 +9,10 @@ use crate::children::registry::Who;
 use crate::control::protocol::Answer;
 use crate::error::Error;
 use crate::log::files::Whose;
+use crate::log::lines::Log;
 use crate::master::Master;
 use crate::owners::Owners;
+use crate::report::banner::{self, Banner};
 use crate::report::facts::{self, Names};
 use crate::signals;
 use crate::upgrade;
@@ -102,8 +104,19 @@ impl Master {
     }
 
     fn serving(&mut self) {
-        let Owners { report, upgrade, sockets, .. } = &mut self.owners;
+        let Owners { report, upgrade, sockets, config, .. } = &mut self.owners;
         report.log.info("master process ready");
+        if report.launcher.is_none() && !upgrade.origin.is_a_master() && sys::process::stderr_is_terminal() {
+            let options = &config.options;
+            let banner = Banner {
+                program: &options.program_name(),
+                environment: &options.environment(),
+                pid: sys::process::own_pid(),
+                listeners: sockets.listeners.iter().map(|bound| bound.socket.name()).collect(),
+                unnamed: banner::unnamed(&options.directory).filter(|_| options.config_file.is_none()),
+            };
+            Log::plain(&banner.text());
+        }
         upgrade.origin.tell_ready(sockets.queue.inherited);
         report.tell_launcher(Ok(()));
     }

@@ -92,6 +92,14 @@ impl Options {
         supervisor::Config { has_config_file: self.config_file.is_some(), seed, ..supervisor::Config::default() }
     }
 
+    /// The environment of the application, unless the configuration says another.
+    pub(crate) fn environment(&self) -> String {
+        let is_rails = self.rails || self.application.script.is_some();
+        let names = if is_rails { ["RAILS_ENV", "RACK_ENV"] } else { ["RACK_ENV", "APP_ENV"] };
+        let of_variables = || names.into_iter().find_map(|name| std::env::var(name).ok());
+        self.application.environment.clone().or_else(of_variables).unwrap_or_else(|| "development".to_string())
+    }
+
     /// The program's name in titles.
     pub(crate) fn program_name(&self) -> String {
         Path::new(&self.program_path)

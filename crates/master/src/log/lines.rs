@@ -60,6 +60,11 @@ impl Log {
         sys::stderr::write_line(&Self::format(severity, text), Self::lost);
     }
 
+    /// Writes text for a person at the terminal, as it is.
+    pub(crate) fn plain(text: &str) {
+        sys::stderr::write_line(text, Self::lost);
+    }
+
     /// Says how many lines were lost, if any were and there is room for this one.
     pub(crate) fn tell_lost() {
         sys::stderr::tell_lost(Self::lost);

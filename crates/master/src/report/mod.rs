@@ -1,5 +1,6 @@
 //! What is told of the server beside single lines of the log: facts, the outcome of reloads, and the status.
 
+pub(crate) mod banner;
 pub(crate) mod deaths;
 pub(crate) mod facts;
 pub(crate) mod memory;
