@@ -148,6 +148,10 @@ fn a_request_that_outlives_the_timeout_is_remembered_with_its_age() {
     let death = die(&server, "/hold", 1);
     assert_eq!((death.cause, death.text.as_str()), (Cause::Timeout, "killed by the master: request timeout"));
     assert!(death.age_ms >= Some(3_000), "{death:#?}");
+    let backtrace = death.backtrace.as_deref().expect("it was asked before");
+    assert!(backtrace.starts_with("main thread\n") && backtrace.contains("sleep"), "{backtrace}");
+    let text = server.ctl(["deaths"]).stdout;
+    assert!(text.contains("main thread"), "{text}");
     server.stop();
 }
 

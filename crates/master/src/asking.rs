@@ -41,6 +41,9 @@ impl Master {
 
     /// A worker has answered.
     pub(crate) fn backtraces_told(&mut self, id: WorkerId, number: u64, text: String) {
+        if let Some(worker) = self.owners.children.worker_mut(id) {
+            worker.note_backtraces(number, &text);
+        }
         let told = self.backtrace(id, Ok(text));
         self.owners.backtraces.hear(id, number, &told);
     }

@@ -48,10 +48,13 @@ impl Backtraces {
     /// The number of the next question: the time (CLOCK_MONOTONIC, ns), so that it is larger than all before, those of a
     /// program before this one included. `None` when too many are open.
     pub(crate) fn next_number(&mut self, now_ns: u64) -> Option<u64> {
-        (self.open.len() < QUESTIONS).then(|| {
-            self.last = now_ns.max(self.last + 1);
-            self.last
-        })
+        (self.open.len() < QUESTIONS).then(|| self.number(now_ns))
+    }
+
+    /// The same of a question that no client has asked.
+    pub(crate) fn number(&mut self, now_ns: u64) -> u64 {
+        self.last = now_ns.max(self.last + 1);
+        self.last
     }
 
     /// These workers were asked; of those that cannot answer it is known already why.

@@ -162,17 +162,16 @@ impl Master {
 
     /// Asks for the reports that are due, and tells of overdue requests; returns whether there were any.
     fn watch_requests(&mut self) -> bool {
-        let Owners { children, config, deadlines, report, .. } = &mut self.owners;
+        let Owners { backtraces, children, config, deadlines, report, .. } = &mut self.owners;
+        let now_ns = sys::clock::monotonic_ns();
         let watched = children
             .workers()
             .filter(|(_, worker)| worker.is_ready() && !worker.is_killed())
             .map(|(id, worker)| Watched { id, seat: worker.seat.look() });
-        let due = deadlines.look(watched, config.limits(), sys::clock::monotonic_ns());
-        for (worker, start_ns) in due.reports {
-            children.ask_for_report(worker, start_ns, Wanted::SinceItEnds, &report.log);
-        }
-        for (worker, start_ns) in due.slow {
-            children.ask_for_report(worker, start_ns, Wanted::SinceItIsSlow, &report.log);
+        let due = deadlines.look(watched, config.limits(), now_ns);
+        let slow = due.slow.into_iter().map(|due| (due, Wanted::SinceItIsSlow));
+        for ((worker, start_ns), why) in due.reports.into_iter().map(|due| (due, Wanted::SinceItEnds)).chain(slow) {
+            children.ask_for_report(worker, start_ns, why, backtraces.number(now_ns), &report.log);
         }
         for worker in &due.overdue {
             self.event(Event::RequestOverdue { worker: *worker });

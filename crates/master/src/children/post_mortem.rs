@@ -111,6 +111,7 @@ pub(crate) fn worker(
         request: of_request(seat.request_line()),
         request_id: of_request(seat.request_id()).filter(|id| !id.is_empty()),
         age_ms,
+        backtrace: start_ns.and_then(|start| worker.backtraces_in(start)).map(str::to_string),
         ..death(exited, cause, text)
     };
     Some(PostMortem { death, line: (!is_quiet).then_some(line) })

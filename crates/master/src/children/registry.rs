@@ -301,7 +301,7 @@ impl Children {
 
     /// Has the worker report the request that began then, unless that is over. A worker that cannot is killed later, as
     /// it would have been.
-    pub(crate) fn ask_for_report(&mut self, id: WorkerId, start_ns: u64, why: Wanted, log: &Log) {
+    pub(crate) fn ask_for_report(&mut self, id: WorkerId, start_ns: u64, why: Wanted, question: u64, log: &Log) {
         let Some(seat) = self.seat(id) else { return };
         // The worker compares this with its request: the signal may reach it during the next one.
         match why {
@@ -309,7 +309,9 @@ impl Children {
             Wanted::SinceItIsSlow => seat.ask_slow_report(start_ns),
         }
         let is_in_it = seat.request_start_ns() == Some(start_ns);
-        if let Some(worker) = self.worker_mut(id).filter(|worker| is_in_it && worker.pid().is_some()) {
+        let Some(worker) = self.worker_mut(id).filter(|worker| is_in_it && worker.pid().is_some()) else { return };
+        // It tells the master as well where it is, for the report of its death. One that cannot has its log.
+        if worker.ask_backtraces(question, log).is_err() {
             worker.signal(Signal::Urg, log);
         }
     }

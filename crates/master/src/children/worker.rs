@@ -22,6 +22,16 @@ pub(crate) struct Worker {
     ready_ns: Option<u64>,
     /// How many questions for backtraces it was asked and has not answered yet.
     pub(crate) owed: u32,
+    trace: Trace,
+}
+
+/// Where it was in a request, as it has told when it was asked last.
+#[derive(Debug, Default)]
+struct Trace {
+    /// The number of the question, and the start of the request that it was in then.
+    asked: Option<(u64, u64)>,
+    /// The start of that request, and the answer.
+    told: Option<(u64, String)>,
 }
 
 /// How far a worker has come, as far as it has said.
@@ -63,7 +73,7 @@ pub(crate) enum Process {
 impl Worker {
     /// One that boots.
     pub(crate) fn booting(process: Process, link: Link<FromWorker, ToWorker>, seat: Seat) -> Self {
-        Self { process, link, seat, stage: WorkerStage::Booting, ready_ns: None, owed: 0 }
+        Self { process, link, seat, stage: WorkerStage::Booting, ready_ns: None, owed: 0, trace: Trace::default() }
     }
 
     /// Its process id, once it is known.
@@ -113,8 +123,21 @@ impl Worker {
             return Err("it is of a program before this one, and cannot be asked: it can after a reload");
         }
         self.owed = self.owed.saturating_add(1);
+        self.trace.asked = self.seat.look().request_start_ns().map(|start_ns| (question, start_ns));
         self.signal(Signal::Urg, log);
         Ok(())
+    }
+
+    /// It has answered the question with this number.
+    pub(crate) fn note_backtraces(&mut self, number: u64, text: &str) {
+        if let Some((_, start_ns)) = self.trace.asked.take_if(|(question, _)| *question == number) {
+            self.trace.told = Some((start_ns, text.to_string()));
+        }
+    }
+
+    /// Where it was in the request that began then, if it has told.
+    pub(crate) fn backtraces_in(&self, start_ns: u64) -> Option<&str> {
+        self.trace.told.as_ref().filter(|(start, _)| *start == start_ns).map(|(_, text)| text.as_str())
     }
 
     /// Whether it is to answer a question for backtraces; then it is answered by that.
@@ -202,7 +225,15 @@ impl Worker {
             None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },
         };
         let stage = if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting };
-        Ok(Self { process, link: Link::load(worker.control)?, seat, stage, ready_ns: worker.ready_ns, owed: 0 })
+        Ok(Self {
+            process,
+            link: Link::load(worker.control)?,
+            seat,
+            stage,
+            ready_ns: worker.ready_ns,
+            owed: 0,
+            trace: Trace::default(),
+        })
     }
 }
 
