@@ -10,6 +10,7 @@ mod deploy_tools;
 mod first_run;
 mod gem_install;
 mod harness;
+mod incidents;
 mod machines;
 mod migrating;
 mod monitoring;

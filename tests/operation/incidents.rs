@@ -1,0 +1,203 @@
+//! Promise: what went wrong can be read from each face of the server alone: the status, the page, the metrics, the log.
+
+use rustix::process::Signal;
+use serde_json::Value;
+use testkit::output::Mark;
+use testkit::process::signal;
+use testkit::{App, Builder, Connection, Endpoint, Gate, Request, Server};
+
+/// An application that fails on demand.
+const APP: &str = r#"
+require "socket"
+
+DATABASE = Addrinfo.unix(File.join(ENV.fetch("TEST_DIR"), "database.sock"))
+
+run lambda { |env|
+  case env["PATH_INFO"]
+  when "/query" then DATABASE.connect { |socket| socket.write("SELECT 1"); socket.readpartial(100) }
+  when "/slow" then sleep 0.05
+  when "/die" then exit!(9)
+  end
+  [200, {}, ["ok"]]
+}
+"#;
+
+fn builder() -> Builder {
+    Server::builder().config("admin_listen File.join(ENV.fetch('TEST_DIR'), 'admin.sock')")
+}
+
+/// What the server tells: the text for people, the status, the metrics, the page's first event.
+#[derive(Debug)]
+struct Faces {
+    text: String,
+    status: Value,
+    metrics: String,
+    page: String,
+}
+
+impl Faces {
+    #[track_caller]
+    fn of(server: &Server) -> Self {
+        Self {
+            text: server.ctl(["status"]).stdout,
+            status: serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON"),
+            metrics: ask(server, "/metrics"),
+            page: events(server, "\"workers\":"),
+        }
+    }
+
+    /// The value of a sample.
+    fn metric(&self, name: &str) -> f64 {
+        let line = self.metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in\n{}", self.metrics)).parse().expect("a number")
+    }
+}
+
+/// A connection to the admin process, once there is one.
+#[track_caller]
+fn admin(server: &Server) -> Connection {
+    let endpoint = Endpoint::Unix(server.file("admin.sock"));
+    server.eventually("the admin process", || Connection::connect(&endpoint, testkit::patience()).ok())
+}
+
+#[track_caller]
+fn ask(server: &Server, path: &str) -> String {
+    admin(server).request(&Request::get(path).close()).text()
+}
+
+/// The events of the page, up to the one that tells this.
+#[track_caller]
+fn events(server: &Server, awaited: &str) -> String {
+    let mut connection = admin(server);
+    connection.send(Request::get("/events").field("Accept", "text/event-stream").bytes());
+    let mut seen = String::new();
+    while !seen.contains(awaited) || !seen.ends_with("\n\n") {
+        seen = String::from_utf8_lossy(connection.peek_at_least(seen.len() + 1)).into_owned();
+    }
+    seen
+}
+
+#[test]
+fn a_stuck_request_is_shown_with_its_worker_and_age() {
+    let mut server = builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    let faces = Faces::of(&server);
+    assert!(faces.text.contains("GET /wait"), "{}", faces.text);
+    let workers = faces.status["workers"].as_array().expect("workers");
+    let busy: Vec<&Value> = workers.iter().filter(|worker| worker["state"] == "busy").collect();
+    assert!(busy.len() == 1 && busy[0]["pid"] == held.worker && busy[0]["request"]["age_ms"].is_u64(), "{busy:#?}");
+    assert_eq!(faces.metric("licorne_workers{state=\"busy\"}"), 1.0);
+    assert!(faces.page.contains("GET /wait"), "{}", faces.page);
+    let slot = busy[0]["slot"].to_string();
+    let backtrace = server.ctl(["backtrace", &slot]).stdout;
+    assert!(backtrace.contains("main thread") && backtrace.contains("GET /wait"), "{backtrace}");
+    assert_eq!(gate.release(held).status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_crash_loop_is_shown_with_its_slot_and_cause() {
+    let config = "after_fork { |_server, worker| exit!(9) if worker.nr == 1 && \
+                  File.exist?(File.join(ENV.fetch('TEST_DIR'), 'broken')) }";
+    let mut server = builder().workers(2).config(config).start();
+    server.write("broken", "");
+    let victim = server.workers().into_iter().find(|worker| worker.number == 1).expect("there are two").pid;
+    signal(victim, Signal::KILL).expect("it is there");
+    server.wait_for(Mark::default(), "worker=1 failed 3 times in a row, next try in");
+    let faces = Faces::of(&server);
+    assert!(faces.text.contains("worker=1 failed"), "{}", faces.text);
+    assert_eq!(faces.status["troubles"][0]["slot"], 1, "{}", faces.status);
+    assert!(faces.metric("licorne_deaths_total{cause=\"exit\"}") >= 2.0);
+    assert!(faces.metric("licorne_workers{state=\"idle\"}") < faces.metric("licorne_worker_processes"));
+    assert!(faces.page.contains("\"troubles\":[{"), "{}", faces.page);
+    let deaths = server.ctl(["deaths"]).stdout;
+    assert!(deaths.contains("exit status 9"), "{deaths}");
+    std::fs::remove_file(server.file("broken")).expect("it is there");
+    server.wait_for(Mark::default(), "worker=1 ready");
+    server.stop();
+}
+
+#[test]
+fn a_saturated_server_shows_that_no_worker_is_idle_and_that_requests_wait() {
+    let mut server = builder().app(App::rackup(APP)).workers(1).start();
+    let clients: Vec<Connection> = (0..8)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send(Request::get("/slow").close().bytes());
+            client
+        })
+        .collect();
+    for mut client in clients {
+        assert_eq!(client.receive().status, 200);
+    }
+    let faces = server.eventually("eight requests", || {
+        let faces = Faces::of(&server);
+        (faces.status["totals"]["queue"]["count"] == 8).then_some(faces)
+    });
+    assert!(faces.status["saturated_s"].as_f64() > Some(0.3), "{}", faces.status["saturated_s"]);
+    assert!(faces.metric("licorne_saturated_seconds_total") > 0.3);
+    assert!(faces.metric("licorne_request_queue_seconds_sum") > 0.7, "{}", faces.metrics);
+    assert!(faces.status["totals"]["queue"]["p95_ms"].as_f64() > Some(200.0), "{}", faces.status["totals"]["queue"]);
+    assert!(faces.text.contains("queue"), "{}", faces.text);
+    server.stop();
+}
+
+#[test]
+fn a_deploy_that_failed_is_shown_with_its_reason() {
+    let mut server = builder().workers(1).start();
+    server.write("app/config.ru", "raise 'no such table: users'");
+    let reload = server.ctl(["reload", "--wait"]);
+    assert!(reload.code() == 1 && reload.stderr.contains("no such table: users"), "{reload:#?}");
+    let faces = Faces::of(&server);
+    assert!(faces.text.contains("no such table: users"), "{}", faces.text);
+    let reloads = &faces.status["reloads"];
+    assert!(reloads["failed"] == 1 && reloads["recent"][0]["failure"].as_str().is_some(), "{reloads:#}");
+    assert_eq!(faces.metric("licorne_reloads_total{result=\"failed\"}"), 1.0);
+    assert_eq!(faces.metric("licorne_ready"), 1.0, "the old code serves");
+    assert!(faces.page.contains("no such table: users"), "{}", faces.page);
+    server.wait_for(Mark::default(), "the generation before it serves on");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_database_that_hangs_is_the_same_frame_in_each_worker() {
+    let mut server = builder().app(App::rackup(APP)).workers(2).config("slow_request 0.2").start();
+    let database = std::os::unix::net::UnixListener::bind(server.file("database.sock")).expect("a socket");
+    let mut clients: Vec<Connection> = (0..2).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| client.send(Request::get("/query").close().bytes()));
+    let asked: Vec<_> = (0..2).map(|_| database.accept().expect("a query").0).collect();
+    let backtraces = server.ctl(["backtrace"]).stdout;
+    assert_eq!(backtraces.matches("readpartial").count(), 2, "{backtraces}");
+    let faces = Faces::of(&server);
+    assert_eq!(faces.metric("licorne_workers{state=\"busy\"}"), 2.0);
+    assert_eq!(faces.text.matches("GET /query").count(), 2, "{}", faces.text);
+    assert_eq!(faces.page.matches("GET /query").count(), 2, "{}", faces.page);
+    let reports = server.log().wait_for_count(Mark::default(), "request is slow", 2, testkit::patience());
+    assert!(reports.is_some(), "each request that waits is reported");
+    for mut database in asked {
+        std::io::Write::write_all(&mut database, b"1").expect("it reads");
+    }
+    for mut client in clients {
+        assert_eq!(client.receive().status, 200);
+    }
+    server.stop();
+}
+
+#[test]
+fn a_worker_that_died_in_a_request_is_shown_with_that_request() {
+    let mut server = builder().app(App::rackup(APP)).workers(1).start();
+    assert_eq!(server.connect().request_raw("GET /die HTTP/1.1\r\nHost: x\r\n\r\n"), b"");
+    let faces = server.eventually("the death", || {
+        let faces = Faces::of(&server);
+        (faces.status["deaths"]["total"] == 1).then_some(faces)
+    });
+    assert!(events(&server, "GET /die").contains("exit status 9"));
+    assert_eq!(faces.status["deaths"]["by_cause"]["exit"], 1);
+    assert!(faces.text.contains("exit status 9"), "{}", faces.text);
+    assert_eq!(faces.metric("licorne_deaths_total{cause=\"exit\"}"), 1.0);
+    assert!(server.ctl(["deaths"]).stdout.contains("GET /die"));
+    server.wait_for(Mark::default(), "died: exit status 9, after ");
+    server.stop();
+}
