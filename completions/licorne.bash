@@ -22,6 +22,9 @@ _licorne() {
             licorne,backtrace)
                 cmd="licorne__subcmd__backtrace"
                 ;;
+            licorne,check)
+                cmd="licorne__subcmd__check"
+                ;;
             licorne,deaths)
                 cmd="licorne__subcmd__deaths"
                 ;;
@@ -62,7 +65,7 @@ _licorne() {
 
     case "${cmd}" in
         licorne)
-            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload upgrade stop status top backtrace deaths switch admin init herd help"
+            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload upgrade stop status top backtrace deaths check switch admin init herd help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -399,6 +402,20 @@ _licorne() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        licorne__subcmd__check)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         licorne__subcmd__deaths)
             opts="-j -n -P -v -h --json --number --control --pid-file --pid --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -471,7 +488,7 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__help)
-            opts="-h --help reload upgrade stop status top backtrace deaths switch admin herd init help"
+            opts="-h --help reload upgrade stop status top backtrace deaths check switch admin herd init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

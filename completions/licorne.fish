@@ -49,6 +49,7 @@ complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'show wh
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "top" -d 'show the same live, as top(1) does: sort, deaths, backtraces'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "backtrace" -d 'show where the threads of workers are (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "deaths" -d 'show which processes died, of what, and in which request (--json)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "check" -d 'tell whether a server would start so, and start none (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "switch" -d 'change to the other of two masters behind the same systemd sockets'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "admin" -d 'answer health checks and monitors for a master'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "init" -d 'print the files for a supervisor, proxy or deploy tool'
@@ -99,6 +100,8 @@ complete -c licorne -n "__fish_licorne_using_subcommand deaths" -l pid -d 'the m
 complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s j -l json -d 'print JSON'
 complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand check" -l json -d 'print JSON'
+complete -c licorne -n "__fish_licorne_using_subcommand check" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand switch" -s i -l instances -d 'the two instances' -r
 complete -c licorne -n "__fish_licorne_using_subcommand switch" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s l -l listen -d 'the address to answer at' -r

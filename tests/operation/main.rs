@@ -2,6 +2,7 @@
 
 mod access_log;
 mod admin;
+mod check;
 mod command_line;
 mod commands;
 mod config_errors;

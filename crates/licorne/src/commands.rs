@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, FromArgMatches, Subcommand};
 
 use crate::admin::Admin;
 use crate::backtrace::Backtraces;
+use crate::check::Check;
 use crate::deaths::Deaths;
 use crate::error::Error;
 use crate::herd_reload::HerdReload;
@@ -38,6 +39,8 @@ enum Command {
     Backtrace(Backtraces),
     /// show which processes died, of what, and in which request (--json)
     Deaths(Deaths),
+    /// tell whether a server would start so, and start none (--json)
+    Check(Check),
     /// change to the other of two masters behind the same systemd sockets
     Switch(Switch),
     /// answer health checks and monitors for a master
@@ -126,6 +129,7 @@ impl Command {
             Self::Top(top) => top.run(),
             Self::Backtrace(backtraces) => backtraces.run(),
             Self::Deaths(deaths) => deaths.run(),
+            Self::Check(check) => check.run(),
             Self::Switch(switch) => switch.run(),
             Self::Admin(admin) => admin.run(),
             Self::Herd(Herd::Reload(reload)) => reload.run(),
@@ -229,7 +233,7 @@ mod tests {
             ("herd reload word", "licorne herd reload: unexpected argument `word`"),
             (
                 "help relaod",
-                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|top|backtrace|deaths|switch|admin|herd|init|help)",
+                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|top|backtrace|deaths|check|switch|admin|herd|init|help)",
             ),
             ("init", "Usage: licorne init systemd|"),
             ("init upstart", "licorne init: there is no `upstart`\nUsage: licorne init systemd|"),

@@ -10,7 +10,7 @@
 //! | `usage`, `error` | why a command line, or what it asks for, cannot be |
 //! | `pages` | man pages and completions, printed by a test |
 //! | `find`, `client` | finds a master's control socket and talks to it |
-//! | `reload`, `stop`, `status`, `deaths`, `admin`, `herd_reload` | one subcommand each |
+//! | `reload`, `stop`, `status`, `deaths`, `check`, `admin`, `herd_reload` | one subcommand each |
 //! | `top` | the status, live on a terminal |
 //! | `asked`, `interval` | what a master told, and what happened between two statuses |
 //! | `columns`, `words` | the table of workers; times, sizes and rates in few characters |
@@ -25,6 +25,7 @@
 mod admin;
 mod asked;
 mod backtrace;
+mod check;
 mod client;
 mod columns;
 mod commands;

@@ -35,6 +35,17 @@ pub(crate) fn run(persona: Persona, arguments: &[String]) -> Result<u8, Error> {
     Ok(status)
 }
 
+/// What a server with this command line would be started with.
+///
+/// # Errors
+/// The command line is wrong, asks for no server, or the gem's files are missing.
+pub(crate) fn would_be(persona: Persona, arguments: &[String]) -> Result<(Options, Runtime), Error> {
+    match read(persona, arguments)? {
+        Asked::Server(options, ruby) => Ok((*options, Runtime::find(ruby).map_err(master::Error::from)?)),
+        Asked::Help(..) | Asked::Version(..) => Err(Usage::NoServer.into()),
+    }
+}
+
 /// Runs Ruby with these options, as they act before one that only prints; its exit status.
 fn evaluate(options: &[RubyOption], ruby: Option<OsString>) -> Result<u8, Error> {
     let mut command = Command::new(ruby.unwrap_or_else(|| "ruby".into()));

@@ -106,7 +106,7 @@ impl Master {
     fn serving(&mut self) {
         let Owners { report, upgrade, sockets, config, .. } = &mut self.owners;
         report.log.info("master process ready");
-        if report.launcher.is_none() && !upgrade.origin.is_a_master() && sys::process::stderr_is_terminal() {
+        if report.launcher.is_none() && !upgrade.origin.lives() && sys::process::stderr_is_terminal() {
             let options = &config.options;
             let banner = Banner {
                 program: &options.program_name(),

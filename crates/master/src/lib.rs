@@ -22,6 +22,7 @@
 //! | `config` | the command line, the settings that hold, and the release directory that follows a symbolic link |
 //! | `control` | the control socket, as both ends see it, and the master's end |
 //! | `log` | lines as Ruby's Logger writes them, and the files behind the standard streams |
+//! | `check` | whether a server would start, found out without one |
 //! | `causes` | why things failed, in words |
 //! | `backtraces` | the questions to workers that are open |
 //! | `deadlines` | request deadlines, read from the seats of the workers |
@@ -32,6 +33,7 @@ mod asking;
 mod backtraces;
 mod carried;
 mod causes;
+mod check;
 mod children;
 mod config;
 pub mod control;
@@ -50,6 +52,7 @@ mod signals;
 mod sockets;
 mod upgrade;
 
+pub use check::{Finding, Level, check};
 pub use config::options::{Application, Options, RubyOption};
 pub use config::revision;
 pub use config::runtime::Runtime;

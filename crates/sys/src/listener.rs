@@ -3,7 +3,7 @@
 //! The address grammar and the options are Unicorn's `listen`. See socket(7), tcp(7), unix(7).
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
@@ -20,6 +20,9 @@ use crate::{Error, Result, safe_open};
 
 /// Whether descriptors may come with bytes. See unix(7), and asm-generic/socket.h for the number, which libc does not name.
 const SO_PASSRIGHTS: i32 = 83;
+
+/// How long something that listens here takes to take a connection.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -398,6 +401,21 @@ pub fn is_stale(path: &Path) -> bool {
     // What is no socket refuses connections too.
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     is_socket && matches!(connect(path), Err(Errno::CONNREFUSED))
+}
+
+/// Whether something answers there already. It gets a connection that says nothing.
+pub fn is_answered(address: &Address) -> bool {
+    match address {
+        Address::Unix(path) => connect(path).is_ok(),
+        Address::Tcp(address) => {
+            let mut address = *address;
+            if address.ip().is_unspecified() {
+                let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+                address.set_ip(loopback);
+            }
+            TcpStream::connect_timeout(&address, ANSWER).is_ok()
+        }
+    }
 }
 
 /// Connects to a UNIX socket without waiting: where the backlog is full, which is how a process that hangs is found, it

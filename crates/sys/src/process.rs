@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::Access;
 use rustix::process::{Pid, WaitOptions};
 
 use crate::signals::Signal;
@@ -212,6 +213,20 @@ pub fn variable_of(pid: u32, name: &str) -> Option<String> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut variables = environment.split(|byte| *byte == 0).filter_map(|variable| std::str::from_utf8(variable).ok());
     variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix('=').map(str::to_string))
+}
+
+/// Whether this process may write a file, or make one in a directory. See access(2).
+///
+/// # Errors
+/// It may not, and why.
+pub fn may_write(path: &std::path::Path) -> std::io::Result<()> {
+    let wanted = if path.is_dir() { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+    Ok(rustix::fs::access(path, wanted)?)
+}
+
+/// How many files this process may have open at once; `None` where there is no limit. See getrlimit(2).
+pub fn open_files_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 /// Whether standard input is a terminal. See isatty(3).

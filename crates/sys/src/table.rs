@@ -22,6 +22,16 @@ pub struct Process {
     pub image: u64,
 }
 
+/// The names of its threads but for the main one. Ruby names a thread by itself after the place where it is made.
+pub fn threads(pid: u32) -> Vec<String> {
+    let name = |task: fs::DirEntry| {
+        let is_main = task.file_name().to_str() == Some(pid.to_string().as_str());
+        let name = (!is_main).then(|| fs::read_to_string(task.path().join("comm")).ok()).flatten()?;
+        Some(name.trim_end().to_string())
+    };
+    fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().filter_map(name).collect()
+}
+
 /// Reads one process; `None` when it is gone or a zombie.
 pub fn process(pid: u32) -> Option<Process> {
     parse_stat(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)

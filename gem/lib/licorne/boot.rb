@@ -6,7 +6,7 @@ module Licorne
   Boot = Struct.new(
     :generation, :program, :argv, :program_path, :cwd, :config_file, :rackup, :env, :options,
     :no_default_middleware, :listeners, :host, :port, :pid, :daemonized, :inherited, :worker_processes, :rails,
-    :url_root, :script, :script_arguments,
+    :url_root, :script, :script_arguments, :check,
     keyword_init: true
   ) do
     def self.from(members)

@@ -36,7 +36,10 @@ module Licorne
     end
 
     # What comes once the master has applied the settings: the logs, then the application if it is preloaded.
+    # A check writes nothing, and loads the application wherever it is loaded otherwise.
     def finish
+      return preload if @boot.check
+
       Logs.user = @settings["user"]
       Logs.redirect(stdout: @settings["stdout_path"], stderr: @settings["stderr_path"])
       try_access_log
@@ -94,6 +97,8 @@ module Licorne
         raise ConfigError, "#{@boot.program} must be run inside RAILS_ROOT: there is no #{@boot.rackup} in #{Dir.pwd}"
       end
 
+      return if @boot.check
+
       require "fileutils"
       FileUtils.mkdir_p(%w[cache pids sessions sockets].map { |name| "tmp/#{name}" })
     end
@@ -106,7 +111,7 @@ module Licorne
     end
 
     def preload
-      @server.logger.info("Refreshing Gem list")
+      @server.logger.info("Refreshing Gem list") unless @boot.check
       Gem.refresh if defined?(Gem)
       @app = AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"],
                            server: @server).application

@@ -114,11 +114,6 @@ impl Origin {
         }
     }
 
-    /// Whether another master has started this one.
-    pub(crate) fn is_a_master(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Tells it that this master serves. One that is gone by now needs no telling.
     pub(crate) fn tell_ready(&self, takes_over: bool) {
         if let Some(origin) = &self.0 {
