@@ -373,14 +373,16 @@ impl Connections {
         self.tell_of_log(flushed);
     }
 
-    /// Writes the lines that there are before a wait of so many milliseconds, and says how long it may be.
+    /// Writes the lines that are due before a wait of so many milliseconds, and says how long it may be.
     pub(crate) fn flush_log_before(&mut self, timeout_ms: Option<u64>) -> Option<u64> {
-        if self.records.is_none() || timeout_ms == Some(0) {
-            return timeout_ms;
-        }
-        self.flush_log();
-        let is_slow = self.log().is_some_and(|log| log.is_slow());
-        if is_slow { Some(timeout_ms.unwrap_or(SLOW_READER_MS).min(SLOW_READER_MS)) } else { timeout_ms }
+        let Some(log) = self.log().filter(|log| log.has_lines() && timeout_ms != Some(0)) else { return timeout_ms };
+        let next_ms = if let Some(held_ns) = log.held_ns(sys::clock::monotonic_ns()) {
+            Some(held_ns.div_ceil(1_000_000))
+        } else {
+            self.flush_log();
+            self.log().filter(|log| log.is_slow()).map(|_| SLOW_READER_MS)
+        };
+        timeout_ms.into_iter().chain(next_ms).min()
     }
 
     fn tell_of_log(&mut self, flushed: Option<Flushed>) {

@@ -20,6 +20,8 @@ const MOST_BYTES: usize = 1 << 20;
 const CUT_BYTES: usize = 100;
 /// The first line of a request that was not understood is shown up to here.
 const RAW_BYTES: usize = 1_024;
+/// Lines that follow others this soon wait until so much time has passed: a busy worker makes one system call for many.
+const HOLD_NS: u64 = 2_000_000;
 /// How long a process that ends waits for a slow reader.
 const LAST_NS: u64 = 1_000_000_000;
 
@@ -43,6 +45,8 @@ pub struct AccessLog {
     /// `None` when it could not be opened: lines are lost.
     output: Option<LogOutput>,
     lines: Vec<u8>,
+    /// When lines were written last.
+    written_ns: u64,
     /// Lines that were lost since that was told.
     lost: u64,
     trouble: Trouble,
@@ -79,6 +83,7 @@ impl AccessLog {
             shape,
             output,
             lines: Vec::new(),
+            written_ns: 0,
             lost: 0,
             trouble: Trouble::None,
             stamp: Stamp::new(),
@@ -163,11 +168,18 @@ impl AccessLog {
         self.trouble == Trouble::Slow
     }
 
+    /// How long lines are held since others were written just before. `None` when they are to be written now.
+    pub(crate) fn held_ns(&self, now_ns: u64) -> Option<u64> {
+        let left_ns = (self.written_ns + HOLD_NS).saturating_sub(now_ns);
+        (self.has_lines() && !self.is_slow() && left_ns > 0).then_some(left_ns)
+    }
+
     /// Writes the lines, without waiting.
     pub(crate) fn flush(&mut self) -> Flushed {
         if self.lines.is_empty() {
             return Flushed::Quietly;
         }
+        self.written_ns = monotonic_ns();
         let (written, outcome) = match &self.output {
             Some(output) => output.write(&self.lines),
             None => (0, Err(Errno::BADF)),
@@ -253,4 +265,26 @@ fn understood(line: &[u8]) -> Option<Line<'_>> {
     let query = target.iter().position(|byte| *byte == b'?');
     let path = &target[..query.unwrap_or(target.len())];
     Some(Line::Parsed { method, target, path, query: query.map(|at| &target[at + 1..]), protocol })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_follow_others_at_once_wait_for_more() {
+        let process = Process { slot: 0, generation: 1, pid: 1 };
+        let shape = Shape { format: Format::Json, redact: Redact::Query, slow_ns: 0, process };
+        let mut log = AccessLog::new(shape, None);
+        let now = monotonic_ns();
+        assert_eq!(log.held_ns(now), None, "there are none");
+        log.lines.extend(b"first\n");
+        assert_eq!(log.held_ns(now), None, "the first is written at once");
+        log.flush();
+        let written = log.written_ns;
+        assert_eq!(log.held_ns(written), None, "there are none any more");
+        log.lines.extend(b"second\n");
+        assert_eq!(log.held_ns(written + 500_000), Some(HOLD_NS - 500_000));
+        assert_eq!(log.held_ns(written + HOLD_NS), None, "it has waited long enough");
+    }
 }

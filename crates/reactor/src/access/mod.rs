@@ -2,7 +2,8 @@
 //! response is out. Where the configuration asks for neither, there is no [`Records`], and nothing is noted.
 //!
 //! A response is out when its last byte was given to the kernel, or its client has left. Lines are collected, and written
-//! together: before the worker sleeps, when they are many, and by the helper when the application takes long.
+//! together: before the worker sleeps (at most once in 2 ms), when they are many, and by the helper when the application takes
+//! long.
 
 mod ids;
 mod lines;
