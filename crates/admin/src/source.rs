@@ -185,11 +185,14 @@ impl Source {
         }
     }
 
-    /// What was received is whole. `None`: it answers a question that was given up, and this one's answer is to come.
+    /// What was received is whole. `None`: it answers a question that was given up, or is the rest of such an answer, and
+    /// this one's answer is to come.
     fn answered(&mut self) -> Option<Heard> {
         let question = self.question.as_mut()?;
-        let told: Option<Value> = serde_json::from_slice(&question.received).ok();
-        if question.about == About::Status && told.as_ref().is_some_and(|told| told["answer"] == "deaths") {
+        let mut lines = question.received.split_inclusive(|byte| *byte == b'\n');
+        let told: Option<Value> = lines.next_back().and_then(|line| serde_json::from_slice(line).ok());
+        let is_rest = question.stream.is_none() && told.is_none();
+        if is_rest || question.about == About::Status && told.as_ref().is_some_and(|told| told["answer"] == "deaths") {
             question.received.clear();
             return None;
         }

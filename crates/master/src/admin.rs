@@ -1,9 +1,9 @@
 //! The process that answers health checks, as the supervisor wants it.
 //!
-//! It holds one end of a socket pair, on which it is told the status or the last deaths whenever it asks: it can ask for nothing else. When
-//! this master ends, or executes another program, so does the pair, and it leaves.
+//! It holds one end of a socket pair, on which it is told the status or the last deaths whenever it asks: it can ask for
+//! nothing else. When this master ends, or executes another program, so does the pair, and it leaves.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
@@ -12,6 +12,7 @@ use sys::claims::ClaimStream;
 use sys::process::{Ending, Exited};
 use sys::signals::Signal;
 use sys::spawn::Program;
+use sys::unsent::Unsent;
 use sys::user::User;
 
 use crate::config::settings::Place;
@@ -49,6 +50,8 @@ struct Running {
     pid: u32,
     /// Where it asks for the status; its end is how the process learns of this one's. `None` once it talks nonsense.
     questions: Option<ClaimStream>,
+    /// What it has not taken yet of an answer. It is not heard before it has taken all.
+    unsent: Unsent,
     /// Whether it was told to leave.
     is_told: bool,
 }
@@ -65,38 +68,39 @@ pub(crate) enum End {
 }
 
 impl Admin {
-    /// What to poll.
+    /// What to poll for reading.
     pub(crate) fn fds(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.running.as_ref()?.questions.as_ref()?.as_fd())
+        self.running.as_ref().filter(|running| running.unsent.is_empty())?.stream()
+    }
+
+    /// What to poll for writing.
+    pub(crate) fn writable(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().filter(|running| !running.unsent.is_empty())?.stream()
     }
 
     /// What it asks for: the deaths, or else, whatever it sends, the status. It is answered once a round.
     pub(crate) fn hear(&mut self) -> Option<Request> {
-        let questions = &mut self.running.as_mut()?.questions;
+        let running = self.running.as_mut()?;
+        running.send();
         let mut line = [0; 256];
-        match questions.as_mut()?.read(&mut line) {
+        match running.questions.as_mut().filter(|_| running.unsent.is_empty())?.read(&mut line) {
             Ok(count @ 1..) => {
                 let asked = serde_json::from_slice(&line[..count]).ok();
                 Some(asked.filter(|asked| *asked == Request::Deaths).unwrap_or(Request::Status))
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Ok(0) | Err(_) => {
-                *questions = None;
+                running.questions = None;
                 None
             }
         }
     }
 
-    /// Answers it. One that does not take the answer whole is not told any more.
+    /// Answers it. What it does not take at once waits for it.
     pub(crate) fn tell(&mut self, answer: &Answer) {
-        let Some(running) = &mut self.running else { return };
-        let Some(stream) = &mut running.questions else { return };
-        let line = serde_json::to_vec(answer).map(|mut line| {
-            line.push(b'\n');
-            line
-        });
-        if !line.is_ok_and(|line| stream.write_all(&line).is_ok()) {
-            running.questions = None;
+        if let Some(running) = &mut self.running {
+            running.unsent.add(&answer.line());
+            running.send();
         }
     }
 
@@ -148,6 +152,21 @@ impl Admin {
     }
 }
 
+impl Running {
+    fn stream(&self) -> Option<BorrowedFd<'_>> {
+        self.questions.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends what is left. One that has gone is not told any more.
+    fn send(&mut self) {
+        if let Some(stream) = &mut self.questions
+            && !self.unsent.send(stream)
+        {
+            self.questions = None;
+        }
+    }
+}
+
 fn start(place: &Place, user: Option<&User>) -> Result<Running, Error> {
     let (ours, theirs) = UnixStream::pair()?;
     let ours = ClaimStream::of(ours)?;
@@ -163,5 +182,48 @@ fn start(place: &Place, user: Option<&User>) -> Result<Running, Error> {
     program.unset = environment::PRIVATE.iter().map(Into::into).collect();
     program.inherit = vec![(theirs.as_fd(), 0)];
     let pid = program.spawn()?;
-    Ok(Running { pid, questions: Some(ours), is_told: false })
+    Ok(Running { pid, questions: Some(ours), unsent: Unsent::default(), is_told: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// The process's end of the pair, and what the master keeps of it.
+    fn running() -> (UnixStream, Admin) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let questions = Some(ClaimStream::of(ours).unwrap());
+        let running = Running { pid: 0, questions, unsent: Unsent::default(), is_told: false };
+        (theirs, Admin { running: Some(running), places: Vec::new() })
+    }
+
+    #[test]
+    fn a_status_that_is_longer_than_the_pair_holds_arrives_whole() {
+        let (mut theirs, mut admin) = running();
+        let question = b"{\"command\":\"status\"}\n";
+        theirs.write_all(question).unwrap();
+        assert_eq!(admin.hear(), Some(Request::Status));
+        let long = Answer::Status(serde_json::json!({ "workers": "x".repeat(4 << 20) }));
+        admin.tell(&long);
+        assert!(admin.writable().is_some() && admin.fds().is_none(), "it is not heard before it has taken all");
+        theirs.write_all(question).unwrap();
+        let mut taken = Vec::new();
+        let mut heard = None;
+        while taken.len() < long.line().len() {
+            let mut piece = [0; 65_536];
+            match theirs.read(&mut piece) {
+                Ok(count) => taken.extend_from_slice(&piece[..count]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            heard = heard.or(admin.hear());
+        }
+        assert!(taken == long.line());
+        assert_eq!(heard.or(admin.hear()), Some(Request::Status), "its next question is heard");
+        assert!(admin.writable().is_none() && admin.fds().is_some());
+        drop(theirs);
+        admin.tell(&long);
+        assert!(admin.writable().is_none() && admin.fds().is_none(), "one that has gone is not told any more");
+    }
 }

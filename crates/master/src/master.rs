@@ -194,12 +194,13 @@ impl Master {
         Log::tell_lost();
         let now = sys::clock::monotonic_ns();
         let deadline = self.core.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
-        let Owners { backtraces, deadlines, service_manager, control, report, .. } = &self.owners;
+        let Owners { admin, backtraces, deadlines, service_manager, control, report, .. } = &self.owners;
         let until =
             [deadline, deadlines.next_ns, service_manager.next_ns(), backtraces.next_ns()].into_iter().flatten().min();
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
         let left = left.into_iter().chain(control.longest_wait_ns()).min();
-        if let Err(error) = sys::poll::wait(&self.owners.fds(), &control.writable(), left) {
+        let writers: Vec<_> = control.writable().chain(admin.writable()).collect();
+        if let Err(error) = sys::poll::wait(&self.owners.fds(), &writers, left) {
             report.log.error(format_args!("master loop error: {}", error.chain()));
         }
         until.map_or(0, |until| sys::clock::monotonic_ns().saturating_sub(until.max(now)))

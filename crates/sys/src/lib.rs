@@ -34,6 +34,7 @@ pub mod table;
 pub mod tcp;
 pub mod text;
 pub mod title;
+pub mod unsent;
 pub mod usage;
 pub mod user;
 pub mod watch;

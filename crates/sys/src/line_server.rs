@@ -1,11 +1,10 @@
 //! A UNIX socket for commands: a client sends one line, may wait for the outcome, and gets lines as the answer.
 //!
 //! Nothing here waits or grows without bound: lines and the number of clients have a limit; what a client does not take
-//! at once of its answers waits for it, up to [`UNSENT_BYTES`]; and when descriptors run out, waiting clients do not make the
+//! at once of its answers waits for it, up to [`crate::unsent::MOST_BYTES`]; and when descriptors run out, waiting clients do not make the
 //! loop spin. Only root and this process's own user are heard.
 
-use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,13 +13,12 @@ use crate::accept_gate::AcceptGate;
 use crate::claims::ClaimStream;
 use crate::listener::{Address, Listener, Options, in_use};
 use crate::peer::Peer;
+use crate::unsent::Unsent;
 use crate::user::User;
 use crate::{Error, Result, runtime_directory, safe_open};
 
 /// How many clients may be connected at once; a further one replaces the oldest.
 const CLIENTS: usize = 64;
-/// How much of its answers may wait for a client; one that leaves more is dropped.
-pub const UNSENT_BYTES: usize = 32 << 20;
 
 /// The socket and the clients that are connected to it. `T` names the outcome that a client waits for.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ pub struct Client<T> {
     received: Vec<u8>,
     waits_for: Option<T>,
     /// What it has not taken yet of its answers.
-    unsent: VecDeque<u8>,
+    unsent: Unsent,
     /// It had its last answer: when it has taken the rest, its connection is closed.
     leaves: bool,
 }
@@ -208,7 +206,7 @@ enum Heard {
 
 impl<T: Copy> Client<T> {
     fn new(stream: UnixStream, peer: Peer) -> Self {
-        Self { stream, peer, received: Vec::new(), waits_for: None, unsent: VecDeque::new(), leaves: false }
+        Self { stream, peer, received: Vec::new(), waits_for: None, unsent: Unsent::default(), leaves: false }
     }
 
     /// A client of another program, with what it had said and what it waits for.
@@ -259,20 +257,13 @@ impl<T: Copy> Client<T> {
     /// Writes what the client takes at once, and keeps the rest. False when there is nothing more to do with it.
     fn write(&mut self, line: &[u8], is_last: bool) -> bool {
         self.leaves |= is_last;
-        self.unsent.extend(line);
+        self.unsent.add(line);
         self.flush()
     }
 
     /// Writes what is left and the client takes. False when there is nothing more to do with it.
     fn flush(&mut self) -> bool {
-        while !self.unsent.is_empty() {
-            match self.stream.write(self.unsent.as_slices().0) {
-                Ok(count) => drop(self.unsent.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == ErrorKind::WouldBlock && self.unsent.len() <= UNSENT_BYTES,
-            }
-        }
-        !self.leaves
+        self.unsent.send(&mut self.stream) && !(self.leaves && self.unsent.is_empty())
     }
 }
 
@@ -280,6 +271,7 @@ impl<T: Copy> Client<T> {
 mod tests {
     use super::*;
     use std::fs::File;
+    use std::io::Write;
     use std::os::unix::net::UnixStream;
 
     /// Hears everything that is said.

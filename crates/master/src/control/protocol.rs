@@ -106,6 +106,16 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// It as a line of JSON, as it is sent.
+    pub(crate) fn line(&self) -> Vec<u8> {
+        // Nothing in an answer is a thing that JSON has no word for.
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
 fn yes() -> bool {
     true
 }

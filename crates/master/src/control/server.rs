@@ -98,8 +98,8 @@ impl ControlServer {
     }
 
     /// Descriptors to poll for writing.
-    pub(crate) fn writable(&self) -> Vec<BorrowedFd<'_>> {
-        self.server.iter().flat_map(LineServer::writable).collect()
+    pub(crate) fn writable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.server.iter().flat_map(LineServer::writable)
     }
 
     /// How many nanoseconds to wait at most, if a client may wait outside that is not watched.
@@ -110,7 +110,7 @@ impl ControlServer {
     /// Takes new clients and their requests, each with its number and the process that asks.
     pub(crate) fn hear(&mut self) -> Vec<(Request, Ticket, Peer)> {
         let mut requests = Vec::new();
-        let failed = |reason| Reply::Last(line(&Answer::Failed { reason, backtrace: None }));
+        let failed = |reason| Reply::Last(Answer::Failed { reason, backtrace: None }.line());
         if let Some(server) = &mut self.server {
             server.take(|line, peer| match line.map(serde_json::from_slice) {
                 Ok(Ok(request)) => {
@@ -130,21 +130,14 @@ impl ControlServer {
     pub(crate) fn answer(&mut self, ticket: Ticket, answer: &Answer) {
         let is_last = !matches!(answer, Answer::Accepted | Answer::Progress { .. });
         if let Some(server) = &mut self.server {
-            server.answer(ticket, &line(answer), is_last);
+            server.answer(ticket, &answer.line(), is_last);
         }
     }
 
     /// Tells all that wait how far a roll is.
     pub(crate) fn progress(&mut self, done: u32, total: u32) {
         if let Some(server) = &mut self.server {
-            server.tell_waiting(&line(&Answer::Progress { done, total }));
+            server.tell_waiting(&Answer::Progress { done, total }.line());
         }
     }
-}
-
-fn line(answer: &Answer) -> Vec<u8> {
-    // Nothing in an answer is a thing that JSON has no word for.
-    let mut line = serde_json::to_vec(answer).unwrap_or_default();
-    line.push(b'\n');
-    line
 }
