@@ -164,8 +164,8 @@ impl Master {
     }
 
     fn fork(&mut self, worker: WorkerId, slot: SlotId, generation: Generation) {
-        let Owners { children, sockets, report, .. } = &mut self.owners;
-        if let Err(error) = children.fork(worker, slot, generation, sockets.queue.ends()) {
+        let Owners { children, report, .. } = &mut self.owners;
+        if let Err(error) = children.fork(worker, slot, generation) {
             let cause = report.causes.note(sys::chain(&error));
             self.event(Event::ForkFailed { worker, cause });
         }

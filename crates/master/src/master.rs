@@ -131,7 +131,11 @@ impl Master {
             while let Some(action) = self.core.poll_action() {
                 self.perform(action);
             }
-            if let Some(next) = self.owners.upgrade.replacement.take_due() {
+            let Owners { children, sockets, upgrade, .. } = &mut self.owners;
+            children.ask_for_planned(sockets.queue.ends());
+            if !children.has_planned()
+                && let Some(next) = upgrade.replacement.take_due()
+            {
                 self.break_off_backtraces();
                 self.execute(&next);
                 continue;

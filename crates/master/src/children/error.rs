@@ -18,8 +18,6 @@ pub enum Error {
     SeatsGone,
     #[error("the mold is gone")]
     MoldGone,
-    #[error("the mold does not answer")]
-    MoldSilent,
     /// For a child that the program before this one had.
     #[error("worker {0} is no child")]
     NoChild(u32),

@@ -1,10 +1,11 @@
 //! A mold process, as the master holds it.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use supervisor::{Generation, SlotId};
+use supervisor::{Generation, SlotId, WorkerId};
 use sys::channel::Channel;
 use wire::{FromMold, ToMold, state};
 
@@ -36,6 +37,19 @@ pub(crate) struct Mold {
     pub(crate) listeners: Listeners,
     /// The release that it is of, known with its settings.
     pub(crate) release: Release,
+    pub(crate) forks: Forks,
+}
+
+/// The workers that a mold is to fork.
+///
+/// It is asked for a few at a time: what waits on its socket is limited by the kernel, in bytes and in descriptors (unix(7),
+/// `ETOOMANYREFS`), and another that did not fit would be lost.
+#[derive(Debug, Default)]
+pub(crate) struct Forks {
+    /// Those that it was asked for; some may be there meanwhile.
+    pub(crate) asked: Vec<WorkerId>,
+    /// Those that it will be asked for, each with its end of the control socket.
+    pub(crate) planned: VecDeque<(WorkerId, SlotId, Channel)>,
 }
 
 /// Which program has started a mold: its settings are in the words of that one.
@@ -76,13 +90,12 @@ impl Mold {
             settings: None,
             listeners: Listeners::new(),
             release: Release::default(),
+            forks: Forks::default(),
         }
     }
 
-    /// Asks it for a worker that has this seat, this end of its control socket, and these of the queue.
-    ///
-    /// # Errors
-    /// It does not answer.
+    /// Asks it for a worker that has this seat, this end of its control socket, and these of the queue. Returns whether it
+    /// can be asked.
     pub(crate) fn ask_for_worker(
         &self,
         slot: SlotId,
@@ -90,7 +103,7 @@ impl Mold {
         seat: &Seat,
         control: &Channel,
         queue: [BorrowedFd<'_>; 2],
-    ) -> Result<(), Error> {
+    ) -> bool {
         let proxy =
             |bound: &Rc<Bound>| self.settings.as_ref().map_or_else(String::new, |settings| bound.proxy(settings));
         let message = ToMold::Fork {
@@ -104,7 +117,7 @@ impl Mold {
         descriptors.extend(seat.page());
         descriptors.extend(queue);
         descriptors.extend(self.listeners.iter().map(|bound| bound.socket.as_fd()));
-        if self.link.send(&message, &descriptors) { Ok(()) } else { Err(Error::MoldSilent) }
+        self.link.send(&message, &descriptors)
     }
 
     /// Whether it may say this now, and notes how far it has come by that.
@@ -182,6 +195,7 @@ impl Mold {
             release: place.map(|place| Release::at(place, user)).unwrap_or_default(),
             settings,
             listeners: chosen(&mold.listens_on, sockets)?,
+            forks: Forks::default(),
         })
     }
 }
@@ -204,6 +218,7 @@ mod tests {
             settings: None,
             listeners: Listeners::new(),
             release: Release::default(),
+            forks: Forks::default(),
         };
         let everything = [
             FromMold::ReopenLogs,

@@ -28,6 +28,9 @@ use crate::log::lines::Log;
 use crate::signals;
 use crate::sockets::bound::Listeners;
 
+/// How many workers that are not there yet a mold is asked for at once.
+const MOST_ASKED: usize = 32;
+
 /// What a child of this process is. All others are strangers: descendants of the application that were orphaned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -197,31 +200,43 @@ impl Children {
         self.workers.get_mut(&id)
     }
 
-    /// Asks the mold of this generation for a worker, which gets these ends of the queue.
+    /// Plans a worker that the mold of this generation is to fork.
     ///
     /// # Errors
-    /// It cannot be asked: the text says why.
-    pub(crate) fn fork(
-        &mut self,
-        id: WorkerId,
-        slot: SlotId,
-        generation: Generation,
-        queue: [BorrowedFd<'_>; 2],
-    ) -> Result<(), Error> {
+    /// It cannot be had: the text says why.
+    pub(crate) fn fork(&mut self, id: WorkerId, slot: SlotId, generation: Generation) -> Result<(), Error> {
         let (ours, theirs) = Channel::pair()?;
         let link = Link::new(ours)?;
-        let mold = self.molds.get(&generation).ok_or(Error::MoldGone)?;
+        let mold = self.molds.get_mut(&generation).ok_or(Error::MoldGone)?;
         let seat = self.seats.take(slot, generation, mold.layout)?;
-        if let Err(error) = mold.ask_for_worker(slot, generation, &seat, &theirs, queue) {
-            self.seats.free(&seat);
-            return Err(error);
-        }
-        let process = Process::Unborn { waiting: None };
-        self.add_worker(id, Worker::booting(process, link, seat));
+        mold.forks.planned.push_back((id, slot, theirs));
+        self.add_worker(id, Worker::booting(Process::Unborn { waiting: None }, link, seat));
         Ok(())
     }
 
-    /// A mold was asked for a worker, or the program before this one had it. It has its seat.
+    /// Asks molds for the workers that are planned, as many as they may be asked for; they get these ends of the queue.
+    pub(crate) fn ask_for_planned(&mut self, queue: [BorrowedFd<'_>; 2]) {
+        let Self { molds, workers, .. } = self;
+        for (generation, mold) in molds.iter_mut().filter(|(_, mold)| !mold.forks.planned.is_empty()) {
+            mold.forks.asked.retain(|id| workers.get(id).is_some_and(Worker::is_unborn));
+            while mold.forks.asked.len() < MOST_ASKED
+                && let Some((id, slot, control)) = mold.forks.planned.pop_front()
+            {
+                // One that the mold cannot be asked for finds its end closed: it was never forked.
+                let Some(worker) = workers.get(&id) else { continue };
+                if mold.ask_for_worker(slot, *generation, &worker.seat, &control, queue) {
+                    mold.forks.asked.push(id);
+                }
+            }
+        }
+    }
+
+    /// Whether molds have yet to be asked for workers: the program that is executed next knows nothing of it.
+    pub(crate) fn has_planned(&self) -> bool {
+        self.molds.values().any(|mold| !mold.forks.planned.is_empty())
+    }
+
+    /// A mold is to fork a worker, or the program before this one had it. It has its seat.
     fn add_worker(&mut self, id: WorkerId, worker: Worker) {
         if let Some(pid) = worker.pid() {
             self.register(pid, Who::Worker(id));
@@ -405,7 +420,10 @@ impl Children {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
+    use sys::channel::Received;
     use sys::pidfd::Child;
+    use wire::Message;
 
     fn children() -> Children {
         Children::none(Seats::begin().unwrap())
@@ -450,5 +468,40 @@ mod tests {
         assert_eq!((children.past.requests, children.totals().requests), (1, 1), "they are not lost with the worker");
         let next = children.seats.take(slot, generation, Layout::Pages).unwrap();
         assert_eq!(next.number(), number, "it is free again");
+    }
+
+    #[test]
+    fn a_mold_is_asked_for_a_few_workers_at_a_time_and_for_none_that_is_not_wanted_any_more() {
+        let mut children = children();
+        let generation = Generation(1);
+        let (ours, theirs) = Channel::pair().unwrap();
+        children.add_mold(generation, Mold::started(1 << 30, Link::new(ours).unwrap()));
+        let many = u32::try_from(MOST_ASKED).unwrap() + 3;
+        for number in 0..many {
+            children.fork(WorkerId(number), SlotId(number), generation).unwrap();
+        }
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let heard = |children: &mut Children| {
+            children.ask_for_planned([null.as_fd(), null.as_fd()]);
+            let next = || match theirs.try_recv().unwrap() {
+                Received::Datagram(bytes, descriptors) => match ToMold::decode(&bytes).unwrap() {
+                    ToMold::Fork { slot, .. } => Some((slot, descriptors)),
+                    other => panic!("{other:?}"),
+                },
+                Received::Empty | Received::End => None,
+            };
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        let first = heard(&mut children);
+        assert_eq!(first.len(), MOST_ASKED);
+        assert!(heard(&mut children).is_empty() && children.has_planned());
+        let mut process = std::process::Command::new("true").spawn().unwrap();
+        children.announce(WorkerId(0), Process::Born(Child::of(process.id()).unwrap()), &Log::default());
+        children.remove_worker(WorkerId(1));
+        children.remove_worker(WorkerId(many - 3));
+        let slots: Vec<u32> = heard(&mut children).iter().map(|(slot, _)| *slot).collect();
+        assert_eq!(slots, [many - 2, many - 1]);
+        assert!(!children.has_planned());
+        process.wait().unwrap();
     }
 }

@@ -85,9 +85,14 @@ impl Worker {
         }
     }
 
+    /// Whether it is not there yet.
+    pub(crate) fn is_unborn(&self) -> bool {
+        matches!(self.process, Process::Unborn { .. })
+    }
+
     /// Whether it may say this now, and notes how far it has come by that.
     pub(crate) fn accept(&mut self, message: &FromWorker) -> bool {
-        let unborn = matches!(self.process, Process::Unborn { .. });
+        let unborn = self.is_unborn();
         let boots = !unborn && self.stage == WorkerStage::Booting;
         match message {
             FromWorker::Forked => return unborn,
