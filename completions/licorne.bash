@@ -804,12 +804,16 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__reload)
-            opts="-w -P -v -h --wait --control --pid-file --pid --verbose --help"
+            opts="-w -P -v -h --wait --probe --control --pid-file --pid --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --probe)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --control)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

@@ -55,6 +55,7 @@ complete -c licorne -n "__fish_licorne_needs_command" -f -a "admin" -d 'answer h
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "init" -d 'print the files for a supervisor, proxy or deploy tool'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "herd" -d 'be the stable parent of a Unicorn or Gunicorn'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "help" -d 'show this, or the help of a command'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -l probe -d 'have each new worker answer this before it serves, such as /up (again for more)' -r
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -l pid -d 'the master\'s process id' -r

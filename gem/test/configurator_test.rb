@@ -136,6 +136,16 @@ class ConfiguratorTest < Minitest::Test
                  "working_directory=#{@directory}/elsewhere", error.message
   end
 
+  def test_a_probe_has_paths_and_options
+    assert_equal({ paths: ["/up"], status: [[200, 399]], timeout: 5, headers: [] }, configure("probe '/up'")[:probe])
+    given = "probe '/up', '/login', status: [200, 301...303], timeout: 0.5, headers: { 'Host' => 'a.b' }"
+    assert_equal({ paths: %w[/up /login], status: [[200, 200], [301, 302]], timeout: 0.5, headers: [%w[Host a.b]] },
+                 configure(given)[:probe])
+    assert_nil configure("probe nil")[:probe]
+    error = assert_raises(ArgumentError) { configure("probe 'up'") }
+    assert_equal "u.rb:1: not a path that begins with \"/\": probe=\"up\"", error.message
+  end
+
   def test_paths_may_be_pathnames
     require "pathname"
     assert_equal "tmp/a.pid", configure("pid Pathname.new('tmp/a.pid')")[:pid]

@@ -12,6 +12,7 @@ mod log_readers;
 mod lying_worker;
 mod notify;
 mod placed_paths;
+mod probe;
 mod recipes;
 mod releases;
 mod reload;

@@ -60,6 +60,8 @@ pub enum Kind {
     Listen,
     /// A file, or standard output, and a map of options; `nil` is none.
     AccessLog,
+    /// Paths, and a map of options; `nil` is none.
+    Probe,
     /// One address to listen on, or a port; `nil` is none.
     Address,
     /// Addresses and networks: one or a list. `:unix` is allowed.
@@ -83,6 +85,7 @@ impl Kind {
             Self::Logger => "logger",
             Self::Listen => "listen",
             Self::AccessLog => "access_log",
+            Self::Probe => "probe",
             Self::Address => "address",
             Self::Networks => "networks",
             Self::Hosts => "hosts",

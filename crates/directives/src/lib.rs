@@ -23,7 +23,7 @@
 //! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
 //! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`], `foreign_directive(name)`
 //! is [`foreign()`].
-//! `access_log` takes a list of a target and a map of options, and answers a map of all that it means.
+//! `access_log` and `probe` take a list of a target or targets and a map of options, and answer a map of all that they mean.
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
 //! `complete_listener_options(options)` is [`complete_options()`].
 //!
@@ -41,11 +41,13 @@ extern crate std;
 mod access_log;
 mod check;
 mod check_access_log;
+mod check_probe;
 mod configuration;
 mod directive;
 mod foreign;
 mod listener;
 mod nearest;
+mod probe;
 mod record;
 mod reference;
 mod settings;
@@ -63,6 +65,7 @@ pub use listener::{
     nearest_option,
 };
 pub use nearest::{closest, nearest};
+pub use probe::Probe;
 pub use reference::reference;
 pub use signatures::signatures;
 pub use table::{

@@ -37,6 +37,11 @@ fn method(directive: &Directive) -> String {
                     -> untyped"
                 .into();
         }
+        Kind::Probe => {
+            return "(*(String | nil) paths, ?status: Integer | Range[Integer] | Array[Integer | Range[Integer]], \
+                    ?timeout: Integer | Float, ?headers: Hash[String | Symbol, String]) -> untyped"
+                .into();
+        }
         Kind::Address => "String | Integer | nil".into(),
         Kind::Networks => "String | :unix | Array[String | :unix]".into(),
         Kind::Hosts => "String | Array[String]".into(),

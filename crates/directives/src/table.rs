@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::{choice, directives};
-use crate::{AccessLog, Default, Directive, Kind};
+use crate::{AccessLog, Default, Directive, Kind, Probe};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
@@ -66,6 +66,15 @@ directives! {
             Default::Int(120),
             "How long a mold or a worker may take from its start until it is ready. If it takes longer, it is killed.",
         ).unit("seconds");
+        probe: Option<Probe> = licorne(
+            Kind::Probe,
+            Default::Unset,
+            "What each new worker has to answer before it serves: `probe \"/up\"`, or several paths. The request goes through \
+             the whole application, with `licorne.probe` in its env, and counts nowhere. `status: 200..399` are the statuses \
+             that are right, `timeout: 5` how many seconds a response may take, `headers:` fields such as \
+             `{ \"Host\" => \"example.com\" }`. A worker that fails does not serve; a reload whose workers fail is undone, and \
+             a first boot ends the server. See [Deploys](deploys.md).",
+        );
         surge: u32 = licorne(
             integer(1),
             Default::Int(1),

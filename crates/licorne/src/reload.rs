@@ -18,6 +18,9 @@ pub(crate) struct Reload {
     /// wait until the new code serves; if it does not, fail and say why
     #[arg(long, short)]
     wait: bool,
+    /// have each new worker answer this before it serves, such as /up (again for more)
+    #[arg(long, value_name = "PATH")]
+    probe: Vec<String>,
     #[command(flatten)]
     which: Which,
 }
@@ -45,7 +48,10 @@ impl Reload {
     /// No master, or the new code does not serve.
     pub(crate) fn run(&self) -> Result<u8, Error> {
         match self.which.find("reload")? {
-            Ok(master) => follow(&master, Request::Reload { wait: self.wait }, self.wait, "reload"),
+            Ok(master) => {
+                let request = Request::Reload { wait: self.wait, probe: self.probe.clone() };
+                follow(&master, request, self.wait, "reload")
+            }
             Err(status) => Ok(status),
         }
     }

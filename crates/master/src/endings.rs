@@ -77,14 +77,17 @@ impl Master {
     fn worker_exited(&mut self, id: WorkerId, exited: Exited) {
         let Owners { children, report, .. } = &mut self.owners;
         let Some(&known) = self.core.worker(id) else { return };
+        // While it boots a worker answers nothing but the probe.
+        let mut probed = String::new();
         if let Some(PostMortem { death, line }) = children.post_mortem(id, &known, exited) {
             line.into_iter().for_each(|line| report.log.error(line));
+            probed = death.request.as_ref().map(|line| format!(" in the probe {line}")).unwrap_or_default();
             report.deaths.note(death);
         }
         let in_request = children.is_in_request(id);
         let supervisor::Worker { slot, generation, .. } = known;
         self.owners.children.remove_worker(id);
-        let text = format!("worker={slot} ended while booting: {}", exited.ruby_inspect());
+        let text = format!("worker={slot} ended while booting{probed}: {}", exited.ruby_inspect());
         let cause = self.note_of_booting(id, text);
         // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.
         let Owners { children, report, .. } = &self.owners;

@@ -257,7 +257,10 @@ impl Master {
             Signal::Quit => Known::Quit,
             Signal::Term => Known::Term,
             Signal::Int => Known::Int,
-            Signal::Hup => Known::Hup,
+            Signal::Hup => {
+                self.owners.config.probe.clear();
+                Known::Hup
+            }
             Signal::Usr1 => Known::Usr1,
             Signal::Usr2 => Known::Usr2,
             Signal::Ttin => Known::Ttin,
@@ -279,7 +282,10 @@ impl Master {
                 self.owners.report.log.info(format_args!("{what} asked for by {}", peer.describe()));
             }
             let (event, wait) = match request {
-                Request::Reload { wait } => (Event::Reload { ticket }, wait),
+                Request::Reload { wait, probe } => {
+                    self.owners.config.probe = probe;
+                    (Event::Reload { ticket }, wait)
+                }
                 Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way }, wait),
                 Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
                 Request::Status => {

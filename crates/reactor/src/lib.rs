@@ -58,6 +58,7 @@ mod date;
 mod exchange;
 mod helper;
 mod notices;
+pub mod probe;
 mod reactor;
 mod schedule;
 mod settings;

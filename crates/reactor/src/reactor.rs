@@ -11,8 +11,8 @@ use sys::memory::Shared;
 
 use crate::accept::Acceptor;
 use crate::access::Records;
-use crate::conn::Patience;
 use crate::conn::heap::Trim;
+use crate::conn::{Connection, Patience, Peer};
 use crate::connections::{Connections, Traffic, now_ms};
 use crate::exchange::ActiveRequest;
 use crate::notices::Notice;
@@ -87,6 +87,17 @@ impl Reactor {
     /// Those of ioctl(2) `FIONBIO` and epoll_ctl(2).
     pub fn add_listener(&mut self, fd: OwnedFd, proxy: Option<Versions>) -> io::Result<()> {
         self.acceptor.add_listener(fd, proxy, &self.connections.table)
+    }
+
+    /// Takes a connection that another part of this process has made, as one of a UNIX socket.
+    ///
+    /// # Errors
+    /// Those of ioctl(2) `FIONBIO`.
+    pub fn add_connection(&mut self, fd: OwnedFd) -> io::Result<()> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        let token = self.connections.table.insert(Connection::new(fd, Peer::Local));
+        self.connections.line_up(token);
+        Ok(())
     }
 
     /// Joins the queue through which workers give connections to each other.

@@ -282,6 +282,15 @@ impl Seat<'_> {
         self.0.get(BACKTRACES_WORD).map(|word| word.store(question, Ordering::Relaxed)).is_some()
     }
 
+    /// Has nothing count that was done so far: it was for no client.
+    pub fn forget_requests(&self) {
+        for word in [5, 6, 8].into_iter().chain(RESPONSE_WORD..=SENT_WORD).chain(SERVICE_WORDS).chain(QUEUE_WORDS) {
+            if let Some(word) = self.0.get(word) {
+                word.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Requests finished since the worker was forked.
     pub fn requests(&self) -> u64 {
         self.load(5)

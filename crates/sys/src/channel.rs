@@ -58,6 +58,14 @@ impl Channel {
         Self(fd)
     }
 
+    /// Another handle to this end.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn duplicate(&self) -> Result<Self> {
+        rustix::io::fcntl_dupfd_cloexec(&self.0, 3).map(Self).map_err(Error::call("fcntl"))
+    }
+
     /// Gives up the descriptor.
     pub fn into_fd(self) -> OwnedFd {
         self.0

@@ -3,13 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http1::proxy::Versions;
 use magnus::{
-    Error, RHash, RModule, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args, typed_data::Obj,
+    Error, IntoValue, RHash, RModule, RString, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args,
+    typed_data::Obj,
 };
-use reactor::{Events, Leave, Reactor, SharedReactor, Turn, milliseconds};
+use reactor::probe::Answer;
+use reactor::{Events, Leave, Reactor, Records, SharedReactor, Turn, milliseconds};
 use scoreboard::State;
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
@@ -20,6 +23,7 @@ use crate::control::Control;
 use crate::core::{Core, Responses, engine_runs};
 use crate::error::system_error;
 use crate::ffi::{self, Escape, Locked, protect};
+use crate::probe::{Late, Probe};
 use crate::rack::{Input, request_class};
 use crate::report::{reopen_logs, tell};
 use crate::request::current::Current;
@@ -36,6 +40,9 @@ pub(crate) struct Engine {
     control: Locked<Obj<Control>>,
     leaving: Locked<Leaving>,
     access_log: Locked<Place>,
+    /// What is noted of requests, until the engine serves: of a probe nothing is.
+    records: Locked<Cell<Option<Records>>>,
+    late: Locked<Late>,
 }
 
 /// How long a process that ends at once waits for its connections, to write its log.
@@ -58,6 +65,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("add_listener", method!(Engine::add_listener, -1))?;
     class.define_method("join_queue", method!(Engine::join_queue, 2))?;
     class.define_method("run", method!(Engine::run, 2))?;
+    class.define_method("probe", method!(Engine::probe, 4))?;
+    class.define_method("probe_late?", method!(Engine::is_probe_late, 0))?;
     class.define_method("retire", method!(Engine::retire, 0))?;
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
     class.define_method("request_to_report", method!(Engine::request_to_report, 1))?;
@@ -89,10 +98,7 @@ impl Engine {
         let seat = WorkerSeat::take(ruby, page, board, seat)?;
         reactor.watch_peers(seat.board(), seat.number());
         let trusted = trusted_proxies(ruby, application.trusted_proxies.as_deref())?;
-        let observed = seat.look(|seat| records(ruby, &settings, trusted.clone(), access_log, seat))?;
-        if let Some(records) = observed {
-            reactor.observe(records);
-        }
+        let records = seat.look(|seat| records(ruby, &settings, trusted.clone(), access_log, seat))?;
         let empty_input = ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value();
         let keep_underscores = !application.drop_underscore_headers;
         let poller = reactor.poller();
@@ -124,6 +130,8 @@ impl Engine {
         ffi::keep(control);
         Ok(Self {
             core: Arc::new(Locked::new(core)),
+            records: Locked::new(Cell::new(records)),
+            late: Locked::new(Late::default()),
             control: Locked::new(control),
             leaving: Locked::new(leaving),
             access_log: Locked::new(Place::of(&settings)),
@@ -207,17 +215,74 @@ impl Engine {
 
     fn serve(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
         let (core, leaving) = (this.core.get(ruby), this.leaving.get(ruby));
-        engine_runs(&this.core);
-        ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))?;
+        Self::begin(ruby, this)?;
+        if let Some(records) = this.records.get(ruby).take() {
+            core.reactor().observe(records);
+        }
         core.seat.look(|seat| {
+            seat.forget_requests();
             seat.set_pid(std::process::id());
             seat.set_ready(monotonic_ns());
         });
         core.seat.place().set_serving(true);
-        let control = this.control.get(ruby);
-        control.send(ruby, &FromWorker::Ready)?;
+        this.control.get(ruby).send(ruby, &FromWorker::Ready)?;
+        Self::go_on(ruby, this, app, events, || None::<()>)?;
+        Ok(ruby.to_symbol(if leaving.orphaned.get() { "orphaned" } else { "retired" }))
+    }
+
+    /// Has the application answer a request that no client sent, and returns what came back: status, status in words and
+    /// first lines of a whole response, `:late` or `:broken`. `nil` when the worker is to leave.
+    fn probe(
+        ruby: &Ruby,
+        this: &Self,
+        app: Value,
+        events: Value,
+        request: RString,
+        seconds: f64,
+    ) -> Result<Value, Error> {
+        let core = this.core.get(ruby);
+        Self::begin(ruby, this)?;
+        let patience = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let channel = this.control.get(ruby).with_channel(ruby, Channel::duplicate)?;
+        let channel = channel.map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))?;
+        let request = ffi::with_bytes(request.as_value(), <[u8]>::to_vec);
+        let probe = Probe::start(ruby, core, channel, request, patience, this.late.get(ruby))?;
+        core.template.is_probe.set(true);
+        let answer = Self::go_on(ruby, this, app, events, || probe.answer());
+        core.template.is_probe.set(false);
+        Ok(match answer? {
+            None => ruby.qnil().as_value(),
+            Some(Answer::Response { status, words, text }) => (status, words, text).into_value_with(ruby),
+            Some(Answer::Broken) => ruby.to_symbol("broken").as_value(),
+            Some(Answer::Late) => ruby.to_symbol("late").as_value(),
+        })
+    }
+
+    /// From now on this is the process whose requests the engine serves.
+    fn begin(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        engine_runs(&this.core);
+        ffi::watch_forks().map_err(|error| system_error(ruby, "pthread_atfork", &error))
+    }
+
+    /// Tells, once, that a probe is late. It may be called from a trap.
+    fn is_probe_late(ruby: &Ruby, this: &Self) -> bool {
+        !ffi::is_forked() && this.late.get(ruby).swap(false, Ordering::SeqCst)
+    }
+
+    /// Goes on until there is an end, or until all that was begun is finished when the worker is to leave.
+    fn go_on<T>(
+        ruby: &Ruby,
+        this: &Self,
+        app: Value,
+        events: Value,
+        mut end: impl FnMut() -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let (core, leaving, control) = (this.core.get(ruby), this.leaving.get(ruby), this.control.get(ruby));
         let mut happened = Events::default();
         loop {
+            if let Some(end) = end() {
+                return Ok(Some(end));
+            }
             // One that leaves already goes on as the master told it to: that others take its connections holds.
             if leaving.asked.take() && !core.reactor().is_retiring() {
                 retire(core, Leave { drain: false, transfer: false, linger_ms: leaving.linger_ms });
@@ -235,10 +300,9 @@ impl Engine {
                 Turn::Control => {
                     control.with_channel(ruby, |channel| obey(ruby, core, leaving, channel, events))??;
                 }
-                Turn::Retired => break,
+                Turn::Retired => return Ok(None),
             }
         }
-        Ok(ruby.to_symbol(if leaving.orphaned.get() { "orphaned" } else { "retired" }))
     }
 }
 

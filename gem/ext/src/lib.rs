@@ -17,6 +17,7 @@
 //! | `exchange`, `response/` | a request that is being served; from what the application returned to bytes |
 //! | `rack/` | the objects in an env that reach back to the connection: input, hijack, early hints |
 //! | `serve` | one request: env, application, response, and what comes afterwards |
+//! | `probe` | a request that a worker answers before it serves |
 //! | `engine` | the loop of a worker |
 
 #![allow(missing_docs)] // The macro of magnus makes a public function without any.
@@ -32,6 +33,7 @@ mod ffi;
 mod fork;
 mod json;
 mod logs;
+mod probe;
 mod rack;
 mod report;
 mod request;

@@ -6,6 +6,7 @@ require "licorne/native"
 require "licorne/assigned_directives"
 require "licorne/failure"
 require "licorne/hooks"
+require "licorne/probe"
 
 module Licorne
   # The object that the configuration file is evaluated in. Its methods are the directives of the one table
@@ -26,6 +27,8 @@ module Licorne
     class << self
       attr_accessor :header_limit
     end
+    # Directives whose methods are written below; those of the others are made.
+    WRITTEN = %i[access_log listen logger probe timeout user working_directory].freeze
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
     # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not
@@ -84,7 +87,7 @@ module Licorne
     end
 
     TABLE.each do |name, entry|
-      next if %w[listen logger user access_log].include?(entry[:type]) || %i[timeout working_directory].include?(name)
+      next if WRITTEN.include?(name)
 
       if entry[:type] == "hook"
         define_method(name) { |*given, &block| give_hook(name, given, block) }
@@ -111,6 +114,11 @@ module Licorne
     def access_log(target, options = {})
       target = target.to_path if target.respond_to?(:to_path)
       @set[:access_log] = check(:access_log, [target, options])
+    end
+
+    # What a new worker has to answer before it serves; see the reference for options.
+    def probe(*paths, **options)
+      @set[:probe] = check(:probe, [paths.flatten(1) - [nil], Probe.plain(options)])
     end
 
     # Replaces the listeners. Unicorn has it for its own use.

@@ -91,14 +91,19 @@ module Licorne
       kind.name&.start_with?("Licorne::Config", "Licorne::Unknown") ? kind.superclass : kind
     end
 
-    # Without the frames of this library, the last one, `-e`, which started it, and Ruby's own that were below. All of
-    # them if nothing else tells where it happened.
+    # Those that are the application's. All of them if nothing else tells where it happened.
     def frames(exception)
       all = exception.backtrace || []
-      theirs = (all.last&.start_with?("-e:") ? all[..-2] : all).reject { |line| own?(line) }
-      theirs.pop while theirs.last&.start_with?("<internal:")
+      theirs = theirs(all)
       located = [ConfigError, ScriptError, SystemCallError].any? { |kind| exception.is_a?(kind) }
       theirs.empty? && !located ? all : theirs
+    end
+
+    # Without the frames of this library, the last one, `-e`, which started it, and Ruby's own that were below.
+    def theirs(all)
+      theirs = (all.last&.start_with?("-e:") ? all[..-2] : all).reject { |line| own?(line) }
+      theirs.pop while theirs.last&.start_with?("<internal:")
+      theirs
     end
 
     def own?(line)

@@ -57,6 +57,7 @@ module Licorne
       when :worker_processes then worker_processes(given || entry[:default])
       when :default_middleware then @boot.no_default_middleware ? false : given
       when :access_log then access_log(given)
+      when :probe then probe(given)
       when :pid then given || @boot.pid
       when *DAEMON_PATHS then @configurator.given?(name) ? given : daemon_path
       else given
@@ -69,6 +70,14 @@ module Licorne
 
       given = given.transform_keys(&:to_s)
       given.merge("path" => given["path"] && File.expand_path(given["path"]))
+    end
+
+    # A reload may be asked to probe other paths.
+    def probe(given)
+      return given if @boot.probe.empty?
+
+      asked = Native.check_directive("probe", [@boot.probe, {}])
+      (given || asked).merge(paths: asked[:paths])
     end
 
     def daemon_path

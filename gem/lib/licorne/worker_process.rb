@@ -3,6 +3,7 @@
 require "licorne/app_loader"
 require "licorne/backtraces"
 require "licorne/events"
+require "licorne/probe"
 require "licorne/process_client"
 require "licorne/signals"
 require "licorne/timeout_report"
@@ -52,6 +53,8 @@ module Licorne
       @app = @inheritance.app || load_app
       @server.app = @app
       build_engine
+      pass_probe
+      open_listeners
       @server.after_worker_ready.call(@server, @worker)
     rescue Exception => e # rubocop:disable Lint/RescueException -- LoadError and exit are failures to boot as well
       report(e)
@@ -118,9 +121,6 @@ module Licorne
                                   settings: engine_settings, env: RackEnv::DEFAULTS, reasons: reasons,
                                   access_log: @access_log)
       IO.for_fd(@inheritance.page).close
-      engine.join_queue(*@inheritance.queue)
-      @inheritance.listeners.each { |fd, name, proxy| engine.add_listener(fd, name, proxy) }
-      @server.own_listeners.each { |socket, name, proxy| engine.add_listener(socket.fileno, name, proxy) }
       @events.engine = @engine = engine
       # Hooks may have taken these over.
       trap("QUIT") { |_| leave }
@@ -129,12 +129,28 @@ module Licorne
       heed_questions
     end
 
+    # Before there are listeners: what fails meets no client.
+    def pass_probe
+      settings = @settings["probe"] or return
+      @probe = Probe.new(settings)
+      exit!(0) unless @probe.pass?(@engine, @app, @events)
+    ensure
+      @probe = nil
+    end
+
+    def open_listeners
+      @engine.join_queue(*@inheritance.queue)
+      @inheritance.listeners.each { |fd, name, proxy| @engine.add_listener(fd, name, proxy) }
+      @server.own_listeners.each { |socket, name, proxy| @engine.add_listener(socket.fileno, name, proxy) }
+    end
+
     # The master has written into the seat what it wants to know, and sends this signal. One that came before there was
     # a trap for it did nothing.
     def heed_questions
       @questions ||= Native::Questions.new(@inheritance.page)
       trap("URG") do |_|
         report_request(caller) if @engine
+        give_up(@probe.late(caller)) if @probe && @engine.probe_late?
         tell_backtraces(caller)
       end
       tell_backtraces(caller)
@@ -171,10 +187,17 @@ module Licorne
       defined?(Rack::Utils::HTTP_STATUS_CODES) ? Rack::Utils::HTTP_STATUS_CODES : {}
     end
 
+    # At once: where the application hangs, its handlers may do so, too.
+    def give_up(text)
+      @control.failed(text)
+    ensure
+      exit!(1)
+    end
+
     def report(exception)
       return if exception.is_a?(SystemExit) && exception.success?
 
-      @control.failed(Failure.text(exception))
+      @control.failed(exception.is_a?(Probe::Failed) ? exception.message : Failure.text(exception))
     rescue StandardError
       # The master cannot be told any more, and nothing else wants to know; the exit status remains.
       nil

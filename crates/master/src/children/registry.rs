@@ -259,14 +259,15 @@ impl Children {
     /// A worker was reaped, or never came to be: frees its seat, and keeps what it has done.
     pub(crate) fn remove_worker(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.remove(&id) else { return };
-        self.past.add(&self.seats.free(&worker.seat));
+        self.past.add(&worker.totals());
+        self.seats.free(&worker.seat);
         self.leave_former_seats();
     }
 
     /// What all workers have done, those that are no more included.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = self.past.clone();
-        self.workers.values().for_each(|worker| totals.add(&Totals::of(worker.seat.look())));
+        self.workers.values().for_each(|worker| totals.add(&worker.totals()));
         totals
     }
 
@@ -423,7 +424,7 @@ mod tests {
     use std::os::fd::AsFd;
     use sys::channel::Received;
     use sys::pidfd::Child;
-    use wire::Message;
+    use wire::{FromWorker, Message};
 
     fn children() -> Children {
         Children::none(Seats::begin().unwrap())
@@ -455,7 +456,12 @@ mod tests {
         assert_eq!(children.who(pid), None);
         children.announce(id, Process::Born(Child::of(pid).unwrap()), &Log::default());
         assert_eq!(children.who(pid), Some(Who::Worker(id)));
+        children.seat(id).unwrap().begin_request(1, b"GET", b"/up");
+        children.seat(id).unwrap().end_request(2, scoreboard::State::Idle);
+        assert_eq!(children.totals().requests, 0, "what it does before it is ready is for no client");
+        children.seat(id).unwrap().forget_requests();
         let worker = children.worker_mut(id).unwrap();
+        assert!(worker.accept(&FromWorker::Ready));
         worker.kill(&Log::default());
         assert_eq!((worker.is_killed(), worker.pid()), (true, Some(pid)), "it is there until it is reaped");
         assert!(!process.wait().unwrap().success());

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use scoreboard::Totals;
 use scoreboard::board::{self, Place, Saturation};
 use supervisor::{Generation, SlotId};
 use sys::memory::Shared;
@@ -194,15 +193,13 @@ impl Seats {
         Seat::of(worker.seat, memory)
     }
 
-    /// Frees one. Returns what was done from there.
-    pub(crate) fn free(&mut self, seat: &Seat) -> Totals {
+    /// Frees one.
+    pub(crate) fn free(&mut self, seat: &Seat) {
         self.taken[seat.number] = false;
         if let Some(place) = board::place(self.board.words(), seat.number) {
             place.clear();
         }
-        let done = Totals::of(seat.look());
         seat.look().release();
-        done
     }
 
     /// No mold gives seats in one memory any more: that is let go with the last worker there.
@@ -227,7 +224,7 @@ mod tests {
         assert_eq!((one.look().request_start_ns(), other.look().request_start_ns()), (Some(7), None));
         assert_eq!((one.look().slot(), one.look().generation()), (3, 2));
         board::place(seats.board.words(), one.number()).unwrap().set_serving(true);
-        assert_eq!(seats.free(&one), Totals::default());
+        seats.free(&one);
         let place = board::place(seats.board.words(), one.number()).unwrap();
         assert!(!place.has_room(), "others see that the worker is no more");
         assert_eq!(seats.take(SLOT, GENERATION, Layout::Pages).unwrap().number(), one.number());

@@ -1,5 +1,6 @@
 //! A worker process, as the master holds it.
 
+use scoreboard::Totals;
 use supervisor::WorkerId;
 use sys::pidfd::Child;
 use sys::signals::Signal;
@@ -108,6 +109,11 @@ impl Worker {
             FromWorker::Backtraces { .. } => return !unborn,
         }
         true
+    }
+
+    /// What it has done for clients. One that is not ready serves none: what it notes is a probe's.
+    pub(crate) fn totals(&self) -> Totals {
+        if self.is_ready() { Totals::of(self.seat.look()) } else { Totals::default() }
     }
 
     /// Asks it where its threads are.

@@ -118,7 +118,13 @@ impl Options {
     }
 
     /// The `Boot` message of one generation, which starts in `directory`.
-    pub(crate) fn boot_json(&self, generation: u32, directory: &Path, inherited: &[String]) -> String {
+    pub(crate) fn boot_json(
+        &self,
+        generation: u32,
+        directory: &Path,
+        inherited: &[String],
+        probe: &[String],
+    ) -> String {
         let application = &self.application;
         let ruby_options: Vec<serde_json::Value> = application
             .ruby_options
@@ -152,6 +158,7 @@ impl Options {
             "url_root": application.url_root,
             "daemonized": self.daemonize,
             "inherited": inherited,
+            "probe": probe,
             "worker_processes": null,
         })
         .to_string()

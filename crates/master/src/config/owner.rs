@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) anchors: Anchors,
     pub(crate) pid_file: PidFile,
     entry: Entry,
+    /// What the last reload was asked to probe, whatever the configuration says.
+    pub(crate) probe: Vec<String>,
     /// Whether something watches over this process that would take a new process id for its end.
     is_supervised: bool,
 }
@@ -78,6 +80,7 @@ impl Config {
             anchors: Anchors::default(),
             pid_file: PidFile::default(),
             entry: Entry::NotYet,
+            probe: Vec::new(),
             is_supervised: environment::is_supervised(),
         }
     }
@@ -249,7 +252,7 @@ impl Config {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let variables = release::follow_variables(own, &moves);
         log_followed(log, &directory, &variables);
-        let json = self.options.boot_json(generation, &directory, inherited);
+        let json = self.options.boot_json(generation, &directory, inherited, &self.probe);
         Ok(Boot { ruby: self.runtime.ruby.clone(), load_path, directory, variables, json })
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use supervisor::Way;
 
 /// What a client asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     /// New code and configuration.
@@ -20,6 +20,9 @@ pub enum Request {
         /// Whether to answer only when it is decided.
         #[serde(default)]
         wait: bool,
+        /// What each new worker has to answer before it serves; what the configuration says where it is empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        probe: Vec<String>,
     },
     /// A new master program.
     Upgrade {
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn requests_and_answers_read_as_documented() {
         let request: Request = serde_json::from_str(r#"{"command":"reload","wait":true,"future":1}"#).unwrap();
-        assert_eq!(request, Request::Reload { wait: true });
+        assert_eq!(request, Request::Reload { wait: true, probe: Vec::new() });
         assert_eq!(serde_json::from_str::<Request>(r#"{"command":"stop"}"#).unwrap(), Request::Stop { graceful: true });
         let upgrade: Request = serde_json::from_str(r#"{"command":"upgrade","way":"in_place"}"#).unwrap();
         assert_eq!(upgrade, Request::Upgrade { wait: false, way: Some(Way::InPlace) });

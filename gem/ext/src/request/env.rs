@@ -1,6 +1,6 @@
 //! The Rack env of a request: a copy of what all requests have alike, and what this one says.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::SystemTime;
 
 use http1::forwarded::{Trusted, is_forwarding};
@@ -27,6 +27,8 @@ pub(crate) struct Template {
     /// The peer of the last request and its text: behind a proxy it is always the same.
     last_peer: RefCell<(Option<Peer>, String)>,
     scratch: RefCell<Vec<u8>>,
+    /// Whether requests are a probe's.
+    pub(crate) is_probe: Cell<bool>,
 }
 
 /// The objects of one request.
@@ -85,6 +87,7 @@ impl Template {
             trusted,
             last_peer: RefCell::default(),
             scratch: RefCell::default(),
+            is_probe: Cell::new(false),
         })
     }
 
@@ -118,6 +121,9 @@ impl Template {
         }
         if let Some(id) = &parts.id {
             rb.set(env, keys.known(KnownName::XRequestId), rb.string(id.as_bytes()));
+        }
+        if self.is_probe.get() {
+            rb.set(env, keys.probe, ffi::ruby().qtrue().as_value());
         }
         for (key, object) in &self.overrides {
             rb.set(env, *key, *object);

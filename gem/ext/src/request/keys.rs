@@ -64,6 +64,7 @@ fixed_keys! {
     after_reply "rack.after_reply",
     response_finished "rack.response_finished",
     early_hints "rack.early_hints",
+    probe "licorne.probe",
     tempfiles "rack.tempfiles",
     timeout "licorne.timeout",
     http10 "HTTP/1.0",
