@@ -128,6 +128,29 @@ fn a_reload_follows_a_moved_symlink() {
 }
 
 #[test]
+fn a_touched_file_asks_for_a_reload() {
+    let server = Server::builder().app(App::rackup(SLOW_BOOT)).workers(1).env("BOOT_SECONDS", "0");
+    let config = "File.write(File.expand_path('../generation'), 'g1')\nrestart_file '../tmp/restart.txt'";
+    let mut server = server.config(config).start();
+    std::fs::create_dir(server.file("tmp")).expect("made");
+    server.write("tmp/other.txt", "");
+    server.write("tmp/restart.txt", "");
+    wait_for_generation(&server, 2, 1);
+    std::fs::rename(server.file("tmp"), server.file("former")).expect("renamed");
+    std::fs::create_dir(server.file("tmp")).expect("made");
+    server.write("tmp/restart.txt", "");
+    wait_for_generation(&server, 3, 1);
+    server.append_config("restart_file '../restart.txt'");
+    server.write("tmp/restart.txt", "again");
+    wait_for_generation(&server, 4, 1);
+    server.write("restart.txt", "");
+    wait_for_generation(&server, 5, 1);
+    server.stop();
+    let output = server.whole_output();
+    assert_eq!(output.matches("restart.txt was touched").count(), 4, "{output}");
+}
+
+#[test]
 fn reload_wait_returns_when_the_new_code_serves() {
     let mut server = slow_server(2, true, "0");
     server.write("generation", "g2");

@@ -34,7 +34,7 @@ const FOREIGN: &[(&str, &[&str], &str)] = &[
     (PUMA, &["fork_worker", "nakayoshi_fork"], "leave it out, preload_app true shares memory"),
     (PUMA, &["state_path", "activate_control_app"], "leave it out: licorne status, reload and stop find the server"),
     (PUMA, &["log_requests"], "write access_log :stdout"),
-    (PUMA, &["plugin"], "leave it out: licorne reload is what tmp_restart does"),
+    (PUMA, &["plugin"], "leave it out: restart_file \"tmp/restart.txt\" is what tmp_restart does"),
     (
         PUMA,
         &[

@@ -156,6 +156,13 @@ directives! {
              own, with the user's supplementary groups. Logs, pid file and UNIX sockets are opened as this user, unless only \
              root can write the directories on the way to them.",
         );
+        restart_file: Option<String> = licorne(
+            Kind::Path { optional: true },
+            Default::Unset,
+            "A file whose touch asks for a reload, as SIGHUP does: `restart_file \"tmp/restart.txt\"`, which Passenger and Puma's \
+             `tmp_restart` know. It need not be there; it is looked for in the directory of the server, by the path that was \
+             given, so that a moved `current` counts. It is noticed at once, by inotify(7), not on a file system on the network.",
+        );
         admin_listen: Option<String> = licorne(
             Kind::Address,
             Default::Unset,

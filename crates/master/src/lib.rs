@@ -25,6 +25,7 @@
 //! | `check` | whether a server would start, found out without one |
 //! | `causes` | why things failed, in words |
 //! | `backtraces` | the questions to workers that are open |
+//! | `restart_file` | the file whose touch asks for a reload |
 //! | `deadlines` | request deadlines, read from the seats of the workers |
 //! | `carried`, `environment`, `signals` | descriptors and paths that an upgrade in place carries, variables that are for this process alone, signals to processes |
 
@@ -46,6 +47,7 @@ mod log;
 mod master;
 mod owners;
 mod report;
+mod restart_file;
 mod run;
 mod service_manager;
 mod signals;

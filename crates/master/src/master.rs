@@ -151,6 +151,7 @@ impl Master {
             self.owners.tell_manager(&self.core);
             self.answer_admin();
             self.answer_backtraces();
+            self.owners.watch_restart_file();
             self.owners.sockets.unblock();
             let late_ns = self.sleep();
             let limits = self.owners.config.limits();
@@ -244,6 +245,9 @@ impl Master {
             Some(Whose::Own) => self.owners.reopen_own_logs(),
             Some(Whose::All) => self.reopen_all_logs(),
             None => {}
+        }
+        if self.owners.restart_file.hear(&self.owners.report.log) {
+            self.signal(Signal::Hup);
         }
         self.hear_clients();
         if self.core.next_deadline().is_some_and(|at| at <= now()) {

@@ -36,6 +36,7 @@ use crate::report::deaths::Deaths;
 use crate::report::owner::Report;
 use crate::report::reloads::Reloads;
 use crate::report::status::Sources;
+use crate::restart_file::RestartFile;
 use crate::service_manager::owner::ServiceManager;
 use crate::service_manager::summary::Present;
 use crate::signals::wait_unless_stopped;
@@ -62,6 +63,7 @@ pub(crate) struct Owners {
     pub(crate) admin: Admin,
     pub(crate) deadlines: Deadlines,
     pub(crate) backtraces: Backtraces,
+    pub(crate) restart_file: RestartFile,
     pub(crate) report: Report,
 }
 
@@ -90,6 +92,7 @@ impl Owners {
             admin: Admin::default(),
             deadlines: Deadlines::default(),
             backtraces: Backtraces::default(),
+            restart_file: RestartFile::default(),
             report,
         }
     }
@@ -136,7 +139,13 @@ impl Owners {
         fds.extend(self.admin.fds());
         fds.extend(self.upgrade.fds());
         fds.extend(self.report.files.fds());
+        fds.extend(self.restart_file.fds());
         fds
+    }
+
+    /// Watches the file whose touch asks for a reload, as it is configured now.
+    pub(crate) fn watch_restart_file(&mut self) {
+        self.restart_file.follow(self.config.restart_file(), &self.report.log);
     }
 
     /// Shows what this master is in the title of the process.

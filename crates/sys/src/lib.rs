@@ -18,6 +18,7 @@ pub mod listener;
 pub mod log_output;
 pub mod memory;
 pub mod notify;
+pub mod path_watch;
 pub mod peer;
 pub mod pidfd;
 pub mod pidfile;

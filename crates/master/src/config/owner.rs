@@ -134,6 +134,13 @@ impl Config {
         self.settings.as_ref().and_then(Settings::admin)
     }
 
+    /// The file whose touch asks for a reload.
+    pub(crate) fn restart_file(&self) -> Option<PathBuf> {
+        let settings = self.settings.as_ref()?;
+        let directory = settings.working_directory().unwrap_or(&self.options.directory);
+        Some(directory.join(settings.restart_file()?))
+    }
+
     /// Where `settings` send the standard streams.
     pub(crate) fn streams<'a>(&self, settings: &'a Settings) -> Streams<'a> {
         Streams {

@@ -150,6 +150,10 @@ impl Settings {
         self.system.working_directory.as_deref().map(Path::new)
     }
 
+    pub(crate) fn restart_file(&self) -> Option<&str> {
+        self.system.restart_file.as_deref()
+    }
+
     /// Where health and metrics are answered, and by which names.
     pub(crate) fn admin(&self) -> Option<Place> {
         let System { admin_listen, admin_hosts, admin_show_queries, .. } = &self.system;
