@@ -99,6 +99,21 @@ fn haproxy_accepts_its_configuration() {
 }
 
 #[test]
+fn systemd_accepts_the_unit_of_haproxys_agent() {
+    let app = application();
+    init(&app, "haproxy-agent", "licorne-agent");
+    check(&app, &["ruby", "-wc", "licorne-agent"]);
+    check(&app, &["chmod", "+x", "licorne-agent"]);
+    let unit = init(&app, "haproxy-agent-unit", "licorne-agent.service");
+    let at = app.path().display().to_string();
+    let there = unit.replace("/usr/local/sbin/licorne-agent ", &format!("{at}/licorne-agent "));
+    assert_ne!(there, unit);
+    std::fs::write(app.path().join("licorne-agent.service"), there).expect("written");
+    let finished = check(&app, &["systemd-analyze", "verify", "--man=no", "./licorne-agent.service"]);
+    assert!(!finished.stderr.contains("licorne-agent"), "{finished:#?}");
+}
+
+#[test]
 fn logrotate_accepts_its_rules() {
     let app = application();
     std::fs::write(app.path().join("log/web.log"), "line\n").expect("written");

@@ -10,6 +10,7 @@ mod deploy;
 mod deploy_tools;
 mod first_run;
 mod gem_install;
+mod haproxy_agent;
 mod harness;
 mod incidents;
 mod machines;

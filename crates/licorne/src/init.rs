@@ -51,6 +51,8 @@ const KINDS: &[Kind] = &[
     kind("kubernetes", "licorne.yaml", deploy!("kubernetes/licorne.yaml")),
     kind("nginx", "/etc/nginx/conf.d/licorne.conf", deploy!("nginx/licorne.conf")),
     kind("haproxy", "/etc/haproxy/haproxy.cfg", deploy!("haproxy/haproxy.cfg")),
+    kind("haproxy-agent", "/usr/local/sbin/licorne-agent", deploy!("haproxy/licorne-agent")),
+    kind("haproxy-agent-unit", "/etc/systemd/system/licorne-agent.service", deploy!("haproxy/licorne-agent.service")),
     kind("prometheus", "/etc/prometheus/licorne-alerts.yml", deploy!("prometheus/alerts.yml")),
     kind("grafana", "Grafana, to import", deploy!("grafana/licorne.json")),
     kind("capistrano", "lib/capistrano/tasks/licorne.rake", deploy!("capistrano/licorne.rake")),
