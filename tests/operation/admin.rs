@@ -318,3 +318,43 @@ fn its_process_can_ask_for_nothing_but_the_status_and_the_deaths() {
     assert_eq!(status["generation"], 1);
     server.stop();
 }
+
+#[test]
+fn a_master_of_another_version_has_no_metrics_rather_than_wrong_ones() {
+    use std::io::{BufRead, BufReader, Write};
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path().join("admin.sock");
+    let (master, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = Command::new(testkit::program::path());
+    command.args(["admin", "--with-parent", "--listen"]).arg(&at);
+    let mut child = command.stdin(std::os::fd::OwnedFd::from(theirs)).stderr(writer).spawn().expect("it starts");
+    drop(command);
+    let log = testkit::output::Log::collect(reader);
+    let questions = BufReader::new(master.try_clone().expect("a descriptor is left"));
+    let mut answers = master.try_clone().expect("a descriptor is left");
+    let answering = std::thread::spawn(move || {
+        for _ in questions.lines().map_while(Result::ok) {
+            let told = b"{\"answer\":\"status\",\"schema\":1,\"pid\":7,\"ready\":true,\"workers\":7}\n";
+            answers.write_all(told).expect("it is taken");
+        }
+    });
+    let ask = |path: &str| {
+        log.eventually("the admin process", || {
+            let mut connection = Connection::connect(&Endpoint::Unix(at.clone()), testkit::patience()).ok()?;
+            Some(connection.request(&Request::get(path).close()))
+        })
+    };
+    let metrics = ask("/metrics");
+    let why =
+        "the master is of another version than this process: workers: invalid type: integer `7`, expected a sequence\n";
+    assert_eq!((metrics.status, &*metrics.text()), (503, why));
+    assert_eq!(ask("/readyz").status, 200);
+    assert_eq!(ask("/metrics").status, 503);
+    master.shutdown(std::net::Shutdown::Both).expect("it is connected");
+    answering.join().expect("the master answers");
+    assert!(child.wait().expect("it ends").success());
+    let line =
+        "licorne admin: the master is of another version than this process, which has no metrics of it: workers: ";
+    assert_eq!(log.text().matches(line).count(), 1, "{}", log.text());
+}

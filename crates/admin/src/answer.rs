@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::hosts::Hosts;
+use crate::told::Told;
+use crate::{metrics, page};
 use http1::Reject;
 use http1::request::{Field, Head, Method};
 use http1::response::reason_phrase;
-use serde_json::Value;
-
-use crate::hosts::Hosts;
-use crate::{metrics, page};
 
 /// A response: status, content type, content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +34,7 @@ impl Response {
     }
 
     /// Answers a question, given the master's status, if the master has told it.
-    pub fn to(question: &Question, status: Option<&Value>) -> Self {
+    pub(crate) fn to(question: &Question, status: Option<&Told>) -> Self {
         status.map_or_else(|| Self::text(503, "the master does not answer"), |status| known(&question.path, status))
     }
 
@@ -133,7 +132,8 @@ fn last_event(head: &Head, bytes: &[u8]) -> String {
     field(head, bytes, "last-event-id").or_else(after).unwrap_or_default()
 }
 
-fn known(path: &str, status: &Value) -> Response {
+fn known(path: &str, told: &Told) -> Response {
+    let status = &told.json;
     match path {
         "/livez" => Response::text(200, "alive"),
         "/readyz" if status["ready"] == true => Response::text(200, "ready"),
@@ -144,11 +144,15 @@ fn known(path: &str, status: &Value) -> Response {
             content: sys::text::printable_json(&format!("{status:#}\n")).into_owned().into(),
             fields: "",
         },
-        _ => Response {
-            status: 200,
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            content: metrics::text(status).into(),
-            fields: "",
+        _ => match &told.facts {
+            Ok(facts) => Response {
+                status: 200,
+                content_type: "text/plain; version=0.0.4; charset=utf-8",
+                content: metrics::text(facts).into(),
+                fields: "",
+            },
+            // Figures that are not those of this server would be believed.
+            Err(why) => Response::text(503, &format!("the master is of another version than this process: {why}")),
         },
     }
 }
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
     use http1::Limits;
     use http1::request::HeadParser;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn ask(head: &str) -> Result<Asked, Response> {
         let mut parser = HeadParser::new();
@@ -178,10 +182,12 @@ mod tests {
     fn each_path_and_method_has_its_answer() {
         #[track_caller]
         fn check(line: &str, status: Option<Value>, want: u16) {
-            let response = question(&format!("{line}\r\nHost: x")).map(|asked| Response::to(&asked, status.as_ref()));
+            let response = question(&format!("{line}\r\nHost: x"))
+                .map(|asked| Response::to(&asked, status.map(Told::from).as_ref()));
             assert_eq!(response.unwrap_or_else(|refused| refused).status, want, "{line}");
         }
-        let ready = || Some(json!({ "ready": true, "phase": "serving" }));
+        let ready = || Some(json!({ "schema": 1, "ready": true, "phase": "serving" }));
+        let other = || Some(json!({ "schema": 2, "ready": true, "phase": "serving" }));
         let leaving = || Some(json!({ "ready": false, "phase": "delaying" }));
         check("GET /readyz HTTP/1.1", ready(), 200);
         check("HEAD /readyz?verbose HTTP/1.0", ready(), 200);
@@ -190,6 +196,9 @@ mod tests {
         check("GET /livez HTTP/1.1", None, 503);
         check("GET http://localhost/status HTTP/1.1", leaving(), 200);
         check("GET /metrics HTTP/1.1", ready(), 200);
+        check("GET /metrics HTTP/1.1", other(), 503);
+        check("GET /readyz HTTP/1.1", other(), 200);
+        check("GET /status HTTP/1.1", other(), 200);
         check("GET / HTTP/1.1", None, 200);
         check("GET /nowhere HTTP/1.1", None, 404);
         check("HEAD /events HTTP/1.1", ready(), 405);
@@ -241,7 +250,8 @@ mod tests {
     #[test]
     fn a_head_has_the_length_and_not_the_content() {
         let asked = question("HEAD /livez HTTP/1.0").unwrap();
-        let text = String::from_utf8(Response::to(&asked, Some(&json!({}))).bytes(asked.head_only)).unwrap();
+        let text =
+            String::from_utf8(Response::to(&asked, Some(&Told::from(json!({})))).bytes(asked.head_only)).unwrap();
         assert!(text.contains("Content-Length: 6\r\n") && text.ends_with("\r\n\r\n"), "{text}");
     }
 }

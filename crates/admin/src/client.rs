@@ -303,8 +303,11 @@ mod tests {
         let (mut events, start) = (Events::new("a".into()), Instant::now());
         let line = "x".repeat(300_000);
         for second in 0..100_u64 {
-            let status = json!({ "pid": 1, "totals": { "requests": second }, "line": line });
-            events.hear(&Answer { number: second, status: Some(status.into()) }, start + Duration::from_secs(second));
+            let status = json!({ "schema": 1, "pid": 1, "totals": { "requests": second }, "line": line });
+            events.hear(
+                &Answer { number: second, status: Some(std::rc::Rc::new(status.into())) },
+                start + Duration::from_secs(second),
+            );
             assert!(client.tell(&events));
         }
         let State::Looking(looker) = &client.state else { panic!("it looks on") };

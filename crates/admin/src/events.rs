@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::answer::COMMON;
 use crate::history::History;
 use crate::source::Answer;
+use crate::told::Told;
 
 /// How long after one question the next is asked when nothing but the events needs it.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ struct Newest {
     at: Instant,
     now_ms: u64,
     /// `None` when the master does not answer.
-    status: Option<Rc<Value>>,
+    status: Option<Rc<Told>>,
 }
 
 impl Events {
@@ -70,8 +71,9 @@ impl Events {
     /// Takes in the master's answer to whatever question.
     pub(crate) fn hear(&mut self, answer: &Answer, now: Instant) {
         let now_ms = now_ms();
-        if let Some(status) = &answer.status {
-            self.history.add(status, now, now_ms);
+        // What is not understood makes no point; the page shows the status as it came.
+        if let Some(facts) = answer.status.as_ref().and_then(|told| told.facts.as_ref().ok()) {
+            self.history.add(facts, now, now_ms);
         }
         self.newest = Some(Newest { at: now, now_ms, status: answer.status.clone() });
     }
@@ -91,7 +93,7 @@ impl Events {
 
     fn counted(&self) -> u64 {
         let status = self.newest.as_ref().and_then(|newest| newest.status.as_ref());
-        status.and_then(|status| status["deaths"]["total"].as_u64()).unwrap_or(self.deaths.total)
+        status.and_then(|told| told.json["deaths"]["total"].as_u64()).unwrap_or(self.deaths.total)
     }
 
     /// Takes in the last deaths. Those that are not told are not asked for again until there are more.
@@ -110,7 +112,8 @@ impl Events {
     pub(crate) fn newest(&self, given: &mut Given) -> Vec<u8> {
         let Some(newest) = &self.newest else { return Vec::new() };
         let name = if newest.status.is_some() { "status" } else { "silent" };
-        let status = newest.status.as_ref().map_or_else(|| "null".to_string(), |status| for_pages(status).to_string());
+        let status =
+            newest.status.as_ref().map_or_else(|| "null".to_string(), |told| for_pages(&told.json).to_string());
         let (id, points, now_ms) = (self.history.id(), self.history.after(Some(&given.id)), newest.now_ms);
         let has_new = given.deaths != self.deaths.version;
         let deaths = if has_new { format!(",\"deaths\":{}", self.deaths.text) } else { String::new() };
@@ -169,10 +172,10 @@ mod tests {
         let mut told = None;
         let mut count = 0;
         for tenth in 0..100_u64 {
-            let status =
-                json!({ "pid": 1, "totals": { "requests": tenth, "service": { "buckets": [[1, 2]], "count": 2 } } });
+            let status = json!({ "schema": 1, "pid": 1,
+                        "totals": { "requests": tenth, "service": { "buckets": [[1, 2]], "count": 2 } } });
             let at = start + Duration::from_millis(100 * tenth);
-            events.hear(&Answer { number: tenth, status: Some(status.into()) }, at);
+            events.hear(&Answer { number: tenth, status: Some(Rc::new(status.into())) }, at);
             if let Some(at) = events.due(told) {
                 (told, count) = (Some(at), count + 1);
             }
@@ -196,7 +199,7 @@ mod tests {
         let mut events = Events::new("a".into());
         let hear = |events: &mut Events, total: u64| {
             events.hear(
-                &Answer { number: 1, status: Some(json!({ "deaths": { "total": total } }).into()) },
+                &Answer { number: 1, status: Some(Rc::new(json!({ "deaths": { "total": total } }).into())) },
                 Instant::now(),
             );
         };

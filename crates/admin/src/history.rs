@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use facts::{State, Status};
 use scoreboard::histogram::Counts;
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ struct Point {
 #[derive(Debug)]
 struct Reading {
     at: Instant,
-    master: u64,
+    master: u32,
     requests: u64,
     server_errors: u64,
     /// For how long no worker was idle; `None` when that is not counted.
@@ -52,7 +53,7 @@ impl History {
     }
 
     /// Takes in a status that was told at this moment, in milliseconds since 1970 as well.
-    pub(crate) fn add(&mut self, status: &Value, now: Instant, now_ms: u64) {
+    pub(crate) fn add(&mut self, status: &Status, now: Instant, now_ms: u64) {
         let reading = Reading::of(status, now);
         if let Some(before) = &self.before {
             let span = now.saturating_duration_since(before.at);
@@ -87,16 +88,16 @@ impl History {
 }
 
 impl Reading {
-    fn of(status: &Value, at: Instant) -> Self {
-        let totals = &status["totals"];
+    fn of(status: &Status, at: Instant) -> Self {
+        let totals = &status.totals;
         Self {
             at,
-            master: number(&status["pid"]),
-            requests: number(&totals["requests"]),
-            server_errors: number(&totals["responses"]["5xx"]),
-            saturated_s: status["saturated_s"].as_f64(),
-            service: counts(&totals["service"]),
-            queue: counts(&totals["queue"]),
+            master: status.pid,
+            requests: totals.requests,
+            server_errors: totals.responses.server_error,
+            saturated_s: status.saturated_s,
+            service: totals.service.counts(),
+            queue: totals.queue.counts(),
         }
     }
 
@@ -106,31 +107,15 @@ impl Reading {
     }
 }
 
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
-}
-
-fn counts(times: &Value) -> Counts {
-    let buckets = times["buckets"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let told =
-        buckets.iter().filter_map(|bucket| Some((usize::try_from(bucket[0].as_u64()?).ok()?, bucket[1].as_u64()?)));
-    Counts::heard(told, 0).unwrap_or_default()
-}
-
-fn point(before: &Reading, reading: &Reading, status: &Value, span: Duration, now_ms: u64) -> Value {
+fn point(before: &Reading, reading: &Reading, status: &Status, span: Duration, now_ms: u64) -> Value {
     let percentiles = |counts: Counts| {
         let share = |share| counts.percentile_ns(share).map(|ns| (ns / 1_000) as f64 / 1_000.0);
         let told = [share(0.5), share(0.95), share(0.99)];
         told[0].map(|_| told)
     };
-    let workers = status["workers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let in_state = |states: &[&str]| {
-        workers.iter().filter(|worker| worker["state"].as_str().is_some_and(|state| states.contains(&state))).count()
-    };
-    let sum = |list: &Value, field: &str| {
-        let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
-        all.iter().filter_map(|part| part[field].as_u64()).reduce(u64::saturating_add)
-    };
+    let in_state = |states: &[State]| status.workers.iter().filter(|worker| states.contains(&worker.state)).count();
+    let sum = |figures: &mut dyn Iterator<Item = Option<u64>>| figures.flatten().reduce(u64::saturating_add);
+    let generations = || status.memory.generations.iter();
     let saturated =
         before.saturated_s.zip(reading.saturated_s).map(|(before, now)| (now - before) / span.as_secs_f64());
     json!({
@@ -140,12 +125,12 @@ fn point(before: &Reading, reading: &Reading, status: &Value, span: Duration, no
         "server_errors": reading.server_errors.saturating_sub(before.server_errors),
         "service_ms": percentiles(reading.service.since(&before.service)),
         "queue_ms": percentiles(reading.queue.since(&before.queue)),
-        "busy": in_state(&["busy"]),
-        "serving": in_state(&["busy", "idle"]),
+        "busy": in_state(&[State::Busy]),
+        "serving": in_state(&[State::Busy, State::Idle]),
         "saturated": saturated.map(|share| share.clamp(0.0, 1.0)),
-        "waiting": sum(&status["backlogs"], "waiting"),
-        "pss_bytes": sum(&status["memory"]["generations"], "pss_bytes"),
-        "private_bytes": sum(&status["memory"]["generations"], "private_bytes"),
+        "waiting": sum(&mut status.backlogs.iter().map(|backlog| backlog.waiting)),
+        "pss_bytes": sum(&mut generations().map(|of| of.pss_bytes)),
+        "private_bytes": sum(&mut generations().map(|of| of.private_bytes)),
     })
 }
 
@@ -153,13 +138,14 @@ fn point(before: &Reading, reading: &Reading, status: &Value, span: Duration, no
 mod tests {
     use super::*;
 
-    fn status(pid: u64, requests: u64, buckets: &Value) -> Value {
-        json!({
+    fn status(pid: u64, requests: u64, buckets: &Value) -> Status {
+        let status = json!({
             "pid": pid, "saturated_s": requests as f64 / 20.0,
             "totals": { "requests": requests, "responses": { "5xx": requests / 10 }, "service": { "buckets": buckets } },
             "workers": [{ "state": "busy" }, { "state": "idle" }, { "state": "booting" }],
             "backlogs": [{ "waiting": 2 }, { "waiting": null }, { "waiting": 3 }],
-        })
+        });
+        serde_json::from_value(status).unwrap()
     }
 
     fn points(history: &History, after: Option<&str>) -> Vec<Value> {
@@ -189,7 +175,7 @@ mod tests {
     fn statuses_that_come_fast_make_one_point_and_old_points_go() {
         let (mut history, start) = (History::new("a".into()), Instant::now());
         for tenth in 0..20_000 {
-            history.add(&status(9, tenth, &Value::Null), start + Duration::from_millis(100 * tenth), 100 * tenth);
+            history.add(&status(9, tenth, &json!([])), start + Duration::from_millis(100 * tenth), 100 * tenth);
         }
         let all = points(&history, None);
         assert!((600..=668).contains(&all.len()), "{}", all.len());
@@ -202,7 +188,7 @@ mod tests {
         let (mut history, start) = (History::new("a".into()), Instant::now());
         let mut ids = Vec::new();
         for second in 0..5 {
-            history.add(&status(9, second, &Value::Null), start + Duration::from_secs(second), second);
+            history.add(&status(9, second, &json!([])), start + Duration::from_secs(second), second);
             ids.push(history.id());
         }
         assert_eq!(points(&history, Some(&ids[2])).len(), 2);
@@ -216,7 +202,7 @@ mod tests {
         let (mut history, start) = (History::new("a".into()), Instant::now());
         let statuses = [(9, 100), (9, 110), (12, 500), (12, 3), (12, 4)];
         for (second, (pid, requests)) in (0..).zip(statuses) {
-            history.add(&status(pid, requests, &Value::Null), start + Duration::from_secs(second), second);
+            history.add(&status(pid, requests, &json!([])), start + Duration::from_secs(second), second);
         }
         let counted: Vec<u64> =
             points(&history, None).iter().map(|point| point["requests"].as_u64().unwrap()).collect();

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`answer`] | path and status in, response out; no I/O |
 //! | [`hosts`] | the names by which it may be asked; no I/O |
+//! | `told` | a status, and what is understood of it; no I/O |
 //! | `queries` | hides the query strings of requests; no I/O |
 //! | `metrics` | the status as Prometheus text |
 //! | `page` | the document at `/` |
@@ -29,6 +30,7 @@ mod page;
 mod queries;
 mod server;
 mod source;
+mod told;
 
 pub use server::{Options, run};
 pub use source::Master;

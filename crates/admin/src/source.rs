@@ -11,8 +11,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sys::stdio::complain;
 
 use crate::queries;
+use crate::told::Told;
 
 /// How long the master may take to answer before it counts as dead.
 const MASTER_PATIENCE: Duration = Duration::from_secs(2);
@@ -41,7 +43,7 @@ pub(crate) struct Source {
     /// How many questions have been asked.
     asked: u64,
     asked_at: Option<Instant>,
-    last: Option<Rc<Value>>,
+    last: Option<Rc<Told>>,
 }
 
 /// What the master can be asked for.
@@ -76,7 +78,7 @@ pub(crate) struct Answer {
     /// The number of the question.
     pub(crate) number: u64,
     /// `None` when the master does not answer.
-    pub(crate) status: Option<Rc<Value>>,
+    pub(crate) status: Option<Rc<Told>>,
 }
 
 impl Source {
@@ -213,7 +215,7 @@ impl Source {
         let Question { about, .. } = self.question.take()?;
         Some(match about {
             About::Status => {
-                let status = told.map(Rc::new);
+                let status = told.map(|json| Rc::new(self.understand(json)));
                 if status.is_some() {
                     self.last.clone_from(&status);
                 }
@@ -221,6 +223,19 @@ impl Source {
             }
             About::Deaths => Heard::Deaths(told),
         })
+    }
+
+    fn understand(&self, json: Value) -> Told {
+        let told = Told::from(json);
+        if let Err(why) = &told.facts {
+            // Once, and not for each status.
+            if self.last.as_ref().is_none_or(|last| last.facts.is_ok()) {
+                complain(format_args!(
+                    "licorne admin: the master is of another version than this process, which has no metrics of it: {why}"
+                ));
+            }
+        }
+        told
     }
 
     /// The parent has closed the pair: while it executes another program, what the old one said last holds.
