@@ -137,6 +137,11 @@ fn a_saturated_server_shows_that_no_worker_is_idle_and_that_requests_wait() {
     });
     assert!(faces.status["saturated_s"].as_f64() > Some(0.3), "{}", faces.status["saturated_s"]);
     assert!(faces.metric("licorne_saturated_seconds_total") > 0.3);
+    server.eventually("its share of the last minute", || {
+        let told = ask(&server, "/metrics");
+        let share = told.lines().find_map(|line| line.strip_prefix("licorne_saturation "))?;
+        (share.parse::<f64>().expect("a number") > 0.0).then_some(())
+    });
     assert!(faces.metric("licorne_request_queue_seconds_sum") > 0.7, "{}", faces.metrics);
     assert!(faces.status["totals"]["queue"]["p95_ms"].as_f64() > Some(200.0), "{}", faces.status["totals"]["queue"]);
     assert!(faces.text.contains("queue"), "{}", faces.text);

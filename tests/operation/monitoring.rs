@@ -103,6 +103,35 @@ fn rules_and_dashboard_ask_for_metrics_that_there_are() {
     server.stop();
 }
 
+/// What can be read of the examples for autoscalers without a cluster.
+#[test]
+fn autoscalers_ask_for_metrics_that_there_are() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let guide = text("docs/operating.md");
+    let examples: Vec<&str> = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    std::fs::write(directory.path().join("examples.yaml"), examples.join("---\n")).expect("written");
+    let to_json = "require 'psych'; require 'json'; puts Psych.load_stream(File.read('examples.yaml')).to_json";
+    let finished = run(Command::new("ruby").args(["-e", to_json]).current_dir(directory.path()), testkit::patience());
+    let examples: Vec<Value> = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:#?}"));
+    let [keda, hpa] = examples.as_slice() else { panic!("{examples:#?}") };
+    assert_eq!((&keda["kind"], &hpa["kind"]), (&json!("ScaledObject"), &json!("HorizontalPodAutoscaler")));
+    let triggers = keda["spec"]["triggers"].as_array().expect("triggers");
+    // By default a figure is divided by the number of pods, which is right for sums only.
+    assert!(triggers.iter().all(|trigger| trigger["metricType"] == "Value"), "{triggers:#?}");
+    let queries: Vec<&Value> = triggers.iter().map(|trigger| &trigger["metadata"]["query"]).collect();
+    let rules: Vec<Value> = queries.iter().map(|query| json!({ "record": "checked", "expr": query })).collect();
+    let group = json!({ "groups": [{ "name": "keda", "rules": rules }] });
+    std::fs::write(directory.path().join("rules.yml"), group.to_string()).expect("written");
+    promtool(&["check", "rules", "--lint=none", "rules.yml"], directory.path());
+    let metrics = text("docs/metrics.md");
+    let pods = &hpa["spec"]["metrics"][0]["pods"]["metric"]["name"];
+    for name in ["licorne_request_queue_seconds", "licorne_saturation"] {
+        assert!(metrics.contains(&format!("\n| `{name}` |")), "{name}");
+        assert!(queries.iter().any(|query| query.as_str().is_some_and(|query| query.contains(name))), "{queries:?}");
+    }
+    assert_eq!(pods, "licorne_saturation");
+}
+
 #[test]
 fn the_dashboard_is_valid() {
     let dashboard = dashboard();

@@ -148,7 +148,7 @@ fn known(path: &str, told: &Told) -> Response {
             Ok(facts) => Response {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
-                content: metrics::text(facts).into(),
+                content: metrics::text(facts, told.saturation).into(),
                 fields: "",
             },
             // Figures that are not those of this server would be believed.

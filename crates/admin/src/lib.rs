@@ -9,6 +9,7 @@
 //! | [`answer`] | path and status in, response out; no I/O |
 //! | [`hosts`] | the names by which it may be asked; no I/O |
 //! | `told` | a status, and what is understood of it; no I/O |
+//! | `saturation` | the share of the last minute in which no worker was idle; no I/O |
 //! | `queries` | hides the query strings of requests; no I/O |
 //! | `metrics` | the status as Prometheus text |
 //! | `page` | the document at `/` |
@@ -28,6 +29,7 @@ mod listen;
 mod metrics;
 mod page;
 mod queries;
+mod saturation;
 mod server;
 mod source;
 mod told;

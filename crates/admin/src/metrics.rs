@@ -7,10 +7,15 @@ use std::fmt::{Display, Write};
 
 use facts::{Cause, Distribution, MemoryOfGeneration, State, Status};
 
-/// Every metric, with its help and type.
-pub(crate) fn text(status: &Status) -> String {
+/// Every metric, with its help and type. `saturation`: of the last minute, if it is known.
+pub(crate) fn text(status: &Status, saturation: Option<f64>) -> String {
     let mut text = Text::default();
     of_server(&mut text, status);
+    let name = "licorne_saturation";
+    text.begin(name, "gauge", "The share of the last minute in which no worker was idle.");
+    if let Some(share) = saturation {
+        text.sample(name, &[], share);
+    }
     of_workers(&mut text, status);
     of_processes(&mut text, status);
     of_requests(&mut text, status);
@@ -221,11 +226,12 @@ mod tests {
                 "service": { "count": 9, "sum_ms": 40.5, "buckets": [[3, 9]] },
             },
         }));
-        let text = text(&status.expect("a status"));
+        let text = text(&status.expect("a status"), Some(0.25));
         for line in [
             "licorne_ready 1",
             "licorne_start_time_seconds 1790000000.5",
             "licorne_saturated_seconds_total 1.25",
+            "licorne_saturation 0.25",
             "licorne_workers{state=\"busy\"} 1",
             "licorne_workers{state=\"booting\"} 0",
             "licorne_connections 3",
@@ -260,5 +266,11 @@ mod tests {
                 None => assert!(line.starts_with(typed), "{line} under {typed}"),
             }
         }
+    }
+
+    #[test]
+    fn a_saturation_that_is_not_known_is_no_number() {
+        let text = text(&Status::default(), None);
+        assert!(text.contains("# TYPE licorne_saturation gauge\n# HELP "), "{text}");
     }
 }

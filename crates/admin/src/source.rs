@@ -14,6 +14,7 @@ use serde_json::Value;
 use sys::stdio::complain;
 
 use crate::queries;
+use crate::saturation::Saturation;
 use crate::told::Told;
 
 /// How long the master may take to answer before it counts as dead.
@@ -44,6 +45,7 @@ pub(crate) struct Source {
     asked: u64,
     asked_at: Option<Instant>,
     last: Option<Rc<Told>>,
+    saturation: Saturation,
 }
 
 /// What the master can be asked for.
@@ -93,7 +95,16 @@ impl Source {
                 Some(stream)
             }
         };
-        Ok(Self { master, show_queries, parent, question: None, asked: 0, asked_at: None, last: None })
+        Ok(Self {
+            master,
+            show_queries,
+            parent,
+            question: None,
+            asked: 0,
+            asked_at: None,
+            last: None,
+            saturation: Saturation::default(),
+        })
     }
 
     /// The number of the question whose answer a client that asks now has to wait for. A question that is under way was asked
@@ -167,21 +178,25 @@ impl Source {
                     let Some(question) = &mut self.question else { continue };
                     question.received.extend_from_slice(&buffer[..count]);
                     let is_whole = question.received.ends_with(b"\n") || question.received.len() > ANSWER_BYTES;
-                    if is_whole && let Some(heard) = self.answered() {
+                    if is_whole && let Some(heard) = self.answered(now) {
                         return Some(heard);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let is_late = self.question.as_ref().is_some_and(|question| now >= question.deadline);
-                    return if is_late { self.end(None) } else { None };
+                    return if is_late { self.end(None, now) } else { None };
                 }
                 // The end; or a reset, when the question was there and not read.
                 Ok(0) | Err(_) => {
                     if !has_own {
                         self.parent = None;
                     }
-                    return if matches!(self.master, Master::Parent) { self.end_with_last() } else { self.end(None) };
+                    return if matches!(self.master, Master::Parent) {
+                        self.end_with_last(now)
+                    } else {
+                        self.end(None, now)
+                    };
                 }
             }
         }
@@ -189,7 +204,7 @@ impl Source {
 
     /// What was received is whole. `None`: it answers a question that was given up, or is the rest of such an answer, and
     /// this one's answer is to come.
-    fn answered(&mut self) -> Option<Heard> {
+    fn answered(&mut self, now: Instant) -> Option<Heard> {
         let question = self.question.as_mut()?;
         let mut lines = question.received.split_inclusive(|byte| *byte == b'\n');
         let told: Option<Value> = lines.next_back().and_then(|line| serde_json::from_slice(line).ok());
@@ -208,14 +223,14 @@ impl Source {
         if !self.show_queries {
             told.as_mut().map(queries::hide);
         }
-        self.end(told)
+        self.end(told, now)
     }
 
-    fn end(&mut self, told: Option<Value>) -> Option<Heard> {
+    fn end(&mut self, told: Option<Value>, now: Instant) -> Option<Heard> {
         let Question { about, .. } = self.question.take()?;
         Some(match about {
             About::Status => {
-                let status = told.map(|json| Rc::new(self.understand(json)));
+                let status = told.map(|json| Rc::new(self.understand(json, now)));
                 if status.is_some() {
                     self.last.clone_from(&status);
                 }
@@ -225,27 +240,30 @@ impl Source {
         })
     }
 
-    fn understand(&self, json: Value) -> Told {
+    fn understand(&mut self, json: Value, now: Instant) -> Told {
         let told = Told::from(json);
-        if let Err(why) = &told.facts {
-            // Once, and not for each status.
-            if self.last.as_ref().is_none_or(|last| last.facts.is_ok()) {
-                complain(format_args!(
-                    "licorne admin: the master is of another version than this process, which has no metrics of it: {why}"
-                ));
+        match &told.facts {
+            Ok(facts) => Told { saturation: self.saturation.hear(facts, now), ..told },
+            Err(why) => {
+                // Once, and not for each status.
+                if self.last.as_ref().is_none_or(|last| last.facts.is_ok()) {
+                    complain(format_args!(
+                        "licorne admin: the master is of another version than this process, which has no metrics of it: {why}"
+                    ));
+                }
+                told
             }
         }
-        told
     }
 
     /// The parent has closed the pair: while it executes another program, what the old one said last holds.
-    fn end_with_last(&mut self) -> Option<Heard> {
+    fn end_with_last(&mut self, now: Instant) -> Option<Heard> {
         match self.question.as_ref()?.about {
             About::Status => {
                 self.question = None;
                 Some(Heard::Status(Answer { number: self.asked, status: self.last.clone() }))
             }
-            About::Deaths => self.end(None),
+            About::Deaths => self.end(None, now),
         }
     }
 }

@@ -13,12 +13,14 @@ pub(crate) struct Told {
     pub(crate) json: Value,
     /// The same, or why it is not understood.
     pub(crate) facts: Result<Status, String>,
+    /// The share of time in which no worker was idle, over the last minute, if that is known.
+    pub(crate) saturation: Option<f64>,
 }
 
 impl From<Value> for Told {
     fn from(json: Value) -> Self {
         let facts = understood(&json);
-        Self { json, facts }
+        Self { json, facts, saturation: None }
     }
 }
 
