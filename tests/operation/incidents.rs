@@ -156,6 +156,7 @@ fn a_deploy_that_failed_is_shown_with_its_reason() {
     assert!(reload.code() == 1 && reload.stderr.contains("no such table: users"), "{reload:#?}");
     let faces = Faces::of(&server);
     assert!(faces.text.contains("no such table: users"), "{}", faces.text);
+    assert_eq!(faces.metric("licorne_last_reload_succeeded"), 0.0);
     let reloads = &faces.status["reloads"];
     assert!(reloads["failed"] == 1 && reloads["recent"][0]["failure"].as_str().is_some(), "{reloads:#}");
     assert_eq!(faces.metric("licorne_reloads_total{result=\"failed\"}"), 1.0);

@@ -25,7 +25,7 @@ fn dashboard() -> Value {
 fn alerts() -> Vec<String> {
     let names: Vec<String> =
         rules().lines().filter_map(|line| line.trim().strip_prefix("- alert: ").map(str::to_string)).collect();
-    assert!(names.len() >= 8, "{names:?}");
+    assert!(names.len() >= 13, "{names:?}");
     names
 }
 
@@ -86,6 +86,7 @@ fn rules_and_dashboard_ask_for_metrics_that_there_are() {
     let mut server =
         Server::builder().workers(1).config("admin_listen File.join(ENV.fetch('TEST_DIR'), 'admin.sock')").start();
     assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
     let metrics = server.eventually("the admin process", || {
         let endpoint = Endpoint::Unix(server.file("admin.sock"));
         let mut connection = Connection::connect(&endpoint, testkit::patience()).ok()?;

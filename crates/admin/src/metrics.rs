@@ -91,6 +91,11 @@ fn of_server(text: &mut Text, status: &Status) {
         "result",
         [("succeeded", status.reloads.succeeded), ("failed", status.reloads.failed)],
     );
+    let name = "licorne_last_reload_succeeded";
+    text.begin(name, "gauge", "Whether the last reload has succeeded: while it has not, the old code serves.");
+    if let Some(last) = &status.last_reload {
+        text.sample(name, &[], u64::from(last.failure.is_none()));
+    }
     if let Some(seconds) = status.saturated_s {
         let help = "For how long no worker was idle.";
         text.one("licorne_saturated_seconds_total", "counter", help, seconds);
@@ -213,7 +218,7 @@ mod tests {
                 { "listener": "/a \"b\"\\\n", "waiting": 0, "limit": null },
             ],
             "deaths": { "total": 2, "by_cause": { "oom": 2 } },
-            "reloads": { "succeeded": 4, "failed": 1 },
+            "reloads": { "succeeded": 4, "failed": 1 }, "last_reload": { "failure": "no such table" },
             "memory": {
                 "master": { "rss_bytes": 5 },
                 "generations": [
@@ -245,6 +250,7 @@ mod tests {
             "licorne_deaths_total{cause=\"oom\"} 2",
             "licorne_deaths_total{cause=\"exit\"} 0",
             "licorne_reloads_total{result=\"failed\"} 1",
+            "licorne_last_reload_succeeded 0",
             "licorne_memory_bytes{generation=\"none\",kind=\"rss\"} 5",
             "licorne_memory_bytes{generation=\"serving\",kind=\"private\"} 16",
             "licorne_memory_bytes{generation=\"others\",kind=\"pss\"} 7",
