@@ -195,10 +195,9 @@ fn a_database_that_hangs_is_the_same_frame_in_each_worker() {
 fn a_worker_that_died_in_a_request_is_shown_with_that_request() {
     let mut server = builder().app(App::rackup(APP)).workers(1).start();
     assert_eq!(server.connect().request_raw("GET /die HTTP/1.1\r\nHost: x\r\n\r\n"), b"");
-    let faces = server.eventually("the death", || {
-        let faces = Faces::of(&server);
-        (faces.status["deaths"]["total"] == 1).then_some(faces)
-    });
+    server.eventually("the death", || (Faces::of(&server).status["deaths"]["total"] == 1).then_some(()));
+    // The faces are asked one after the other: from now on each knows of it.
+    let faces = Faces::of(&server);
     assert!(events(&server, "GET /die").contains("exit status 9"));
     assert_eq!(faces.status["deaths"]["by_cause"]["exit"], 1);
     assert!(faces.text.contains("exit status 9"), "{}", faces.text);
