@@ -108,19 +108,8 @@ fn a_slow_reader_does_not_hold_up_a_reload_and_loses_nothing() {
 
 /// A server whose temporary files are on a disk of 2 MiB.
 fn with_small_disk(config: &str) -> Server {
-    let program = testkit::program::path();
-    let script = format!(
-        "#!/bin/bash\nexport TMPDIR=\"$TEST_DIR/tmp\"\nmkdir -p \"$TMPDIR\"\n\
-         exec unshare -rm bash -c 'mount -t tmpfs -o size=2m none \"$TMPDIR\" && exec {:?} \"$@\"' - \"$@\"\n",
-        program
-    );
-    let directory = tempfile::tempdir().expect("a temporary directory").keep();
-    let wrapper = directory.join("licorne");
-    std::fs::write(&wrapper, script).expect("it can be written");
-    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
-    let server = Server::builder().program(&wrapper).config(config).start();
-    std::fs::remove_dir_all(directory).expect("it is ours");
-    server
+    let config = format!("ENV['TMPDIR'] = File.join(ENV.fetch('TEST_DIR'), 'tmp')\n{config}");
+    Server::builder().small_disk("tmp", "2m").config(&config).start()
 }
 
 #[test]

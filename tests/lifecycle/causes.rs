@@ -1,15 +1,12 @@
 //! Promise: each death of a worker, a mold and the admin process is remembered with its cause, the request and its age, and
 //! `licorne deaths` tells it, also after an upgrade in place.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use facts::{Cause, Death, Doing, Kind};
 use rustix::process::Signal;
 use testkit::process::{run, signal};
-use testkit::{App, Builder, Request, Server};
+use testkit::{App, Builder, MemoryGroup, Request, Server};
 
 /// An application that ends its worker in several ways.
 const DEADLY: &str = r##"
@@ -208,42 +205,12 @@ fn deaths_and_reloads_are_remembered_over_an_upgrade_in_place() {
     server.stop();
 }
 
-/// A control group with a limit on memory, of version 1.
-struct Group(PathBuf);
-
-impl Group {
-    /// `None` where none can be made.
-    fn limited(bytes: u64) -> Option<Self> {
-        let mine = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let mine = mine.lines().find_map(|line| line.split_once(":memory:"))?.1.trim_start_matches('/');
-        let path = Path::new("/sys/fs/cgroup/memory").join(mine).join(format!("licorne-{}", std::process::id()));
-        fs::create_dir(&path).ok()?;
-        let group = Self(path);
-        fs::write(group.0.join("memory.limit_in_bytes"), bytes.to_string()).ok()?;
-        // Where swap is counted.
-        let _ = fs::write(group.0.join("memory.memsw.limit_in_bytes"), bytes.to_string());
-        fs::read_to_string(group.0.join("memory.oom_control")).ok()?.contains("oom_kill ").then_some(group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn a_worker_that_the_kernel_kills_for_lack_of_memory_is_remembered_as_that() {
-    let Some(group) = Group::limited(256 << 20) else { return };
-    let directory = tempfile::tempdir().expect("a directory");
-    let wrapper = directory.path().join("licorne");
-    let program = testkit::program::path();
-    let script =
-        format!("#!/bin/sh\necho $$ > {}/cgroup.procs\nexec {} \"$@\"\n", group.0.display(), program.display());
-    fs::write(&wrapper, script).expect("written");
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("executable");
-    let mut server = builder().program(&wrapper).start();
+    let Some(group) = MemoryGroup::limited(256 << 20) else { return };
+    let mut server = builder().within(&group).start();
     let death = die(&server, "/leak", 1);
     assert_eq!((death.cause, death.text.as_str()), (Cause::Oom, "killed by the kernel: out of memory"));
+    assert!(death.peak_rss_bytes > Some(64 << 20), "{death:#?}");
     server.stop();
 }

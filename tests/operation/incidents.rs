@@ -1,15 +1,18 @@
-//! Promise: what went wrong can be read from each face of the server alone: the status, the page, the metrics, the log.
+//! Promise: what went wrong can be read from each face of the server alone: the status, `licorne top`, the page, the
+//! metrics, the log.
 
 use rustix::process::Signal;
 use serde_json::Value;
 use testkit::output::Mark;
 use testkit::process::signal;
-use testkit::{App, Builder, Connection, Endpoint, Gate, Request, Server};
+use testkit::{App, Builder, Connection, Endpoint, Gate, MemoryGroup, Request, Server, Terminal, program};
 
 /// An application that fails on demand.
 const APP: &str = r#"
 require "socket"
 
+LEAK = 80
+FILLER = File.join(ENV.fetch("TEST_DIR"), "disk", "filler")
 DATABASE = Addrinfo.unix(File.join(ENV.fetch("TEST_DIR"), "database.sock"))
 
 run lambda { |env|
@@ -17,6 +20,15 @@ run lambda { |env|
   when "/query" then DATABASE.connect { |socket| socket.write("SELECT 1"); socket.readpartial(100) }
   when "/slow" then sleep 0.05
   when "/die" then exit!(9)
+  when "/leak"
+    held = [Array.new(LEAK) { "x" * 1_000_000 }]
+    DATABASE.connect { |socket| socket.readpartial(100) }
+    loop { held << ("x" * 1_000_000) }
+  when "/fill"
+    File.open(FILLER, "w") { |file| loop { file.syswrite("x" * 4096) } rescue Errno::ENOSPC }
+  when "/empty" then File.unlink(FILLER)
+  # The last page of the file has room for some lines.
+  when "/raise" then raise "no such column" * 400
   end
   [200, {}, ["ok"]]
 }
@@ -26,10 +38,12 @@ fn builder() -> Builder {
     Server::builder().config("admin_listen File.join(ENV.fetch('TEST_DIR'), 'admin.sock')")
 }
 
-/// What the server tells: the text for people, the status, the metrics, the page's first event.
+/// What the server tells: the text for people, the screen of `licorne top` and of its deaths, the status, the metrics, the
+/// page's first event.
 #[derive(Debug)]
 struct Faces {
     text: String,
+    top: String,
     status: Value,
     metrics: String,
     page: String,
@@ -40,6 +54,7 @@ impl Faces {
     fn of(server: &Server) -> Self {
         Self {
             text: server.ctl(["status"]).stdout,
+            top: top(server),
             status: serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON"),
             metrics: ask(server, "/metrics"),
             page: events(server, "\"workers\":"),
@@ -51,6 +66,20 @@ impl Faces {
         let line = self.metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} in\n{}", self.metrics)).parse().expect("a number")
     }
+}
+
+/// What `licorne top` shows of the server and its workers, and of deaths.
+#[track_caller]
+fn top(server: &Server) -> String {
+    let pid_file = server.file("server.pid").display().to_string();
+    let terminal = Terminal::start(&program::path(), &["top", "--pid-file", &pid_file], &[], 50, 160);
+    terminal.wait_for_text(" wanted: ");
+    let workers = terminal.text();
+    terminal.press("d");
+    let deaths = terminal.wait_for("deaths", |shown| {
+        (shown.contains("deaths, the newest first") && !shown.contains("asking")).then(|| shown.to_string())
+    });
+    format!("{workers}\n{deaths}")
 }
 
 /// A connection to the admin process, once there is one.
@@ -89,6 +118,8 @@ fn a_stuck_request_is_shown_with_its_worker_and_age() {
     assert!(busy.len() == 1 && busy[0]["pid"] == held.worker && busy[0]["request"]["age_ms"].is_u64(), "{busy:#?}");
     assert_eq!(faces.metric("licorne_workers{state=\"busy\"}"), 1.0);
     assert!(faces.page.contains("GET /wait"), "{}", faces.page);
+    let row = faces.top.lines().find(|line| line.contains("GET /wait")).unwrap_or_else(|| panic!("{}", faces.top));
+    assert!(row.contains("busy"), "{row}");
     let slot = busy[0]["slot"].to_string();
     let backtrace = server.ctl(["backtrace", &slot]).stdout;
     assert!(backtrace.contains("main thread") && backtrace.contains("GET /wait"), "{backtrace}");
@@ -107,6 +138,7 @@ fn a_crash_loop_is_shown_with_its_slot_and_cause() {
     server.wait_for(Mark::default(), "worker=1 failed 3 times in a row, next try in");
     let faces = Faces::of(&server);
     assert!(faces.text.contains("worker=1 failed"), "{}", faces.text);
+    assert!(faces.top.contains("worker 1 failed to boot") && faces.top.contains("exit status 9"), "{}", faces.top);
     assert_eq!(faces.status["troubles"][0]["slot"], 1, "{}", faces.status);
     assert!(faces.metric("licorne_deaths_total{cause=\"exit\"}") >= 2.0);
     assert!(faces.metric("licorne_workers{state=\"idle\"}") < faces.metric("licorne_worker_processes"));
@@ -159,6 +191,7 @@ fn a_deploy_that_failed_is_shown_with_its_reason() {
     assert_eq!(faces.metric("licorne_last_reload_succeeded"), 0.0);
     let reloads = &faces.status["reloads"];
     assert!(reloads["failed"] == 1 && reloads["recent"][0]["failure"].as_str().is_some(), "{reloads:#}");
+    assert!(faces.top.contains("last reload failed") && faces.top.contains("no such table: users"), "{}", faces.top);
     assert_eq!(faces.metric("licorne_reloads_total{result=\"failed\"}"), 1.0);
     assert_eq!(faces.metric("licorne_ready"), 1.0, "the old code serves");
     assert!(faces.page.contains("no such table: users"), "{}", faces.page);
@@ -179,6 +212,7 @@ fn a_database_that_hangs_is_the_same_frame_in_each_worker() {
     let faces = Faces::of(&server);
     assert_eq!(faces.metric("licorne_workers{state=\"busy\"}"), 2.0);
     assert_eq!(faces.text.matches("GET /query").count(), 2, "{}", faces.text);
+    assert_eq!(faces.top.matches("GET /query").count(), 2 + 1, "in both rows, and of the selected one: {}", faces.top);
     assert_eq!(faces.page.matches("GET /query").count(), 2, "{}", faces.page);
     let reports = server.log().wait_for_count(Mark::default(), "request is slow", 2, testkit::patience());
     assert!(reports.is_some(), "each request that waits is reported");
@@ -201,8 +235,115 @@ fn a_worker_that_died_in_a_request_is_shown_with_that_request() {
     assert!(events(&server, "GET /die").contains("exit status 9"));
     assert_eq!(faces.status["deaths"]["by_cause"]["exit"], 1);
     assert!(faces.text.contains("exit status 9"), "{}", faces.text);
+    assert!(faces.top.contains("exit status 9") && faces.top.contains("in GET /die"), "{}", faces.top);
     assert_eq!(faces.metric("licorne_deaths_total{cause=\"exit\"}"), 1.0);
     assert!(server.ctl(["deaths"]).stdout.contains("GET /die"));
     server.wait_for(Mark::default(), "died: exit status 9, after ");
     server.stop();
+}
+
+#[test]
+fn a_leak_until_the_kernel_kills_is_shown_with_its_request_and_the_memory_it_took() {
+    let Some(group) = MemoryGroup::limited(320 << 20) else { return };
+    let mut server = builder().within(&group).app(App::rackup(APP)).workers(2).start();
+    let database = std::os::unix::net::UnixListener::bind(server.file("database.sock")).expect("a socket");
+    let before = Faces::of(&server);
+    let mut client = server.connect();
+    client.send(Request::get("/leak").close().bytes());
+    let mut leaking = database.accept().expect("it leaks").0;
+
+    // Which worker grows, and in which request.
+    let faces = Faces::of(&server);
+    let megabytes = |row: &str| -> u64 {
+        let sizes = row.split_whitespace().filter_map(|word| word.strip_suffix('M')?.parse().ok());
+        sizes.max().unwrap_or_else(|| panic!("{row}"))
+    };
+    for shown in [&faces.text, &faces.top] {
+        let row = shown.lines().find(|line| line.contains("GET /leak")).unwrap_or_else(|| panic!("{shown}"));
+        assert!(row.contains("busy") && megabytes(row) >= 80, "{row}");
+    }
+    for status in [&faces.status, &status_of(&faces.page)] {
+        let leaks = |worker: &&Value| worker["request"]["line"] == "GET /leak";
+        let worker = status["workers"].as_array().expect("workers").iter().find(leaks).expect("one of them");
+        assert!(worker["memory"]["rss_bytes"].as_u64() > Some(80_000_000), "{worker:#}");
+    }
+    let resident = "licorne_memory_bytes{generation=\"serving\",kind=\"rss\"}";
+    assert!(faces.metric(resident) > before.metric(resident) + 70e6, "{}", faces.metrics);
+
+    std::io::Write::write_all(&mut leaking, b"1").expect("it reads");
+    let told =
+        "worker=* died: killed by the kernel: out of memory, after * ms in \"GET /leak\", with * MiB resident at most";
+    let line = server.wait_for(Mark::default(), told);
+    let ready = server.log().wait_for_count(Mark::default(), "worker=*ready", 3, testkit::patience());
+    assert!(ready.is_some(), "another takes its place");
+    let faces = Faces::of(&server);
+    assert!(line.contains(" MiB"), "{line}");
+    for shown in [&faces.text, &faces.top, &server.ctl(["deaths"]).stdout] {
+        let is_told = ["killed by the kernel: out of memory", "GET /leak", "M resident at most"];
+        assert!(is_told.iter().all(|text| shown.contains(text)), "{shown}");
+    }
+    assert_eq!(faces.status["deaths"]["by_cause"]["oom"], 1);
+    assert_eq!(faces.metric("licorne_deaths_total{cause=\"oom\"}"), 1.0);
+    let page = events(&server, "GET /leak");
+    assert!(page.contains("\"cause\":\"oom\"") && page.contains("\"peak_rss_bytes\":"), "{page}");
+    server.stop();
+}
+
+#[test]
+fn a_full_disk_is_shown_with_the_lines_that_it_cost() {
+    let config = "stderr_path File.join(ENV.fetch('TEST_DIR'), 'disk', 'error.log')\n\
+                  access_log File.join(ENV.fetch('TEST_DIR'), 'disk', 'access.log'), format: '{path}'";
+    let mut server = builder().small_disk("disk", "64k").app(App::rackup(APP)).workers(1).config(config).launch();
+    assert_eq!(server.get("/fill").status, 200);
+    for _ in 0..4 {
+        assert_eq!(server.get("/raise").status, 500);
+    }
+    let status = server.ctl(["status", "--json"]).stdout;
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert!(status["logs"]["server"]["lost_lines"].as_u64() >= Some(3), "workers count, too: {:#}", status["logs"]);
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0, "a full disk keeps no new code back");
+    assert_eq!(server.get("/raise").status, 500);
+    let faces = server.eventually("losses", || {
+        let faces = Faces::of(&server);
+        (faces.status["logs"]["access"]["lost_lines"].as_u64() >= Some(4)).then_some(faces)
+    });
+    let page = status_of(&faces.page);
+    for log in ["server", "access"] {
+        for told in [&faces.status["logs"][log], &page["logs"][log]] {
+            assert_eq!(told["last_error"], "No space left on device", "{log}: {told:#}");
+            assert!(told["last_at"].as_f64() > Some(1.7e9), "{log}: {told:#}");
+        }
+        assert!(faces.metric(&format!("licorne_log_lost_lines_total{{log=\"{log}\"}}")) >= 4.0, "{}", faces.metrics);
+    }
+    for shown in [&faces.text, &faces.top] {
+        for log in ["lines of the log were lost", "lines of the access log were lost"] {
+            let line = shown.lines().find(|line| line.contains(log)).unwrap_or_else(|| panic!("{shown}"));
+            assert!(line.trim_end().ends_with("ago: No space left on device"), "{line}");
+        }
+    }
+
+    assert_eq!(server.get("/empty").status, 200);
+    let log = |name: &str| {
+        let path = server.file("disk").join(name);
+        let path = format!("/proc/{}/root{}", server.pid(), path.display());
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    server.eventually("the log to tell it, too", || {
+        server.signal(Signal::TTIN);
+        server.signal(Signal::TTOU);
+        log("error.log").contains("log lines were lost: standard error took no more").then_some(())
+    });
+    server.eventually("the access log to go on", || {
+        assert_eq!(server.get("/after").status, 200);
+        log("access.log").lines().any(|line| line == "/after").then_some(())
+    });
+    assert!(log("error.log").contains("the access log is written again; "), "{}", log("error.log"));
+    server.stop();
+}
+
+/// The status in the first event of the page.
+#[track_caller]
+fn status_of(page: &str) -> Value {
+    let data = page.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_else(|| panic!("{page}"));
+    serde_json::from_str::<Value>(data).expect("JSON")["status"].take()
 }

@@ -100,6 +100,13 @@ fn of_server(text: &mut Text, status: &Status) {
         let help = "For how long no worker was idle.";
         text.one("licorne_saturated_seconds_total", "counter", help, seconds);
     }
+    text.each(
+        "licorne_log_lost_lines_total",
+        "counter",
+        "Lines of a log that were lost: a disk is full, or a reader does not read.",
+        "log",
+        status.logs.each().map(|(name, _, loss)| (name, loss.lost_lines)),
+    );
     let listeners = || status.backlogs.iter();
     text.each(
         "licorne_backlog_connections",
@@ -219,6 +226,7 @@ mod tests {
             ],
             "deaths": { "total": 2, "by_cause": { "oom": 2 } },
             "reloads": { "succeeded": 4, "failed": 1 }, "last_reload": { "failure": "no such table" },
+            "logs": { "access": { "lost_lines": 1200 } },
             "memory": {
                 "master": { "rss_bytes": 5 },
                 "generations": [
@@ -251,6 +259,8 @@ mod tests {
             "licorne_deaths_total{cause=\"exit\"} 0",
             "licorne_reloads_total{result=\"failed\"} 1",
             "licorne_last_reload_succeeded 0",
+            "licorne_log_lost_lines_total{log=\"access\"} 1200",
+            "licorne_log_lost_lines_total{log=\"server\"} 0",
             "licorne_memory_bytes{generation=\"none\",kind=\"rss\"} 5",
             "licorne_memory_bytes{generation=\"serving\",kind=\"private\"} 16",
             "licorne_memory_bytes{generation=\"others\",kind=\"pss\"} 7",

@@ -57,6 +57,8 @@ pub struct Death {
     pub request_id: Option<String>,
     /// How long it had been in that request.
     pub age_ms: Option<u64>,
+    /// The most memory that it had resident at once, memory that it shared with others included.
+    pub peak_rss_bytes: Option<u64>,
     /// Where its threads were, if that is known.
     pub backtrace: Option<String>,
 }

@@ -14,6 +14,7 @@ extern crate std;
 
 mod backtrace;
 mod death;
+mod logs;
 mod process;
 mod reload;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod work;
 
 pub use backtrace::Backtrace;
 pub use death::{Cause, Death, Deaths, Doing, Kind};
+pub use logs::{Logs, Loss};
 pub use process::{Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
 pub use reload::{LastReload, Reload, Reloads};
 pub use status::{Backlog, Phase, Release, Roll, Status, Trouble};

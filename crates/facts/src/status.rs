@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::death::Deaths;
+use crate::logs::Logs;
 use crate::process::{MemoryOfAll, Mold, Worker};
 use crate::reload::{LastReload, Reloads};
 use crate::work::Totals;
@@ -63,6 +64,8 @@ pub struct Status {
     pub memory: MemoryOfAll,
     /// How many deaths there were.
     pub deaths: Deaths,
+    /// What was lost of the logs.
+    pub logs: Logs,
 }
 
 /// What the server is doing.

@@ -6,6 +6,7 @@ use sys::text::{printable, printable_json, printable_lines};
 
 use crate::client::Which;
 use crate::error::Error;
+use crate::words::size;
 
 /// The options of `licorne deaths`.
 #[derive(Debug, clap::Args)]
@@ -78,6 +79,9 @@ fn told(death: &Death, local_time: impl Fn(f64) -> String) -> String {
         }
         (None, _) => {}
     }
+    if let Some(peak) = death.peak_rss_bytes {
+        text.push_str(&format!(", {} resident at most", size(peak)));
+    }
     text.push('\n');
     for line in death.backtrace.as_deref().unwrap_or_default().lines() {
         text.push_str(&format!("    {}\n", printable_lines(line)));
@@ -109,10 +113,11 @@ mod tests {
             request: Some("GET /a?\u{1b}[31m".to_string()),
             request_id: Some("c0ffee".to_string()),
             age_ms: Some(30_012),
+            peak_rss_bytes: Some(300 << 20),
             backtrace: Some("config.ru:3:in `sleep'\nconfig.ru:3:in `call'\n".to_string()),
         };
         let line = "@60.5  worker=3 gen=2 pid=7 timeout: killed by the master: request timeout, \
-                    after 30012 ms in \"GET /a?\\x1b[31m\" id=c0ffee\n";
+                    after 30012 ms in \"GET /a?\\x1b[31m\" id=c0ffee, 300M resident at most\n";
         check(worker.clone(), &format!("{line}    config.ru:3:in `sleep'\n    config.ru:3:in `call'\n"));
         let mold = Death {
             kind: Kind::Mold,
@@ -121,6 +126,7 @@ mod tests {
             text: "exit status 1".to_string(),
             doing: Some(Doing::Booting),
             request: None,
+            peak_rss_bytes: None,
             backtrace: None,
             ..worker
         };

@@ -2,6 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use facts::Logs;
+use sys::text::printable;
+
 const SECONDS_OF: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
 
 /// A span of time by its two largest units: `45 s`, `3 min 20 s`, `2 h`, `3 d 4 h`.
@@ -73,6 +76,16 @@ pub(crate) fn count(count: u64) -> String {
 /// How often something happens in a second: `0`, `0.4`, `12`, `3400`.
 pub(crate) fn rate(per_second: f64) -> String {
     if per_second > 0.0 && per_second < 9.95 { format!("{per_second:.1}") } else { format!("{per_second:.0}") }
+}
+
+/// What was lost of each log: `3 lines of the access log were lost, the last 7 s ago: No space left on device`.
+pub(crate) fn losses(logs: &Logs) -> impl Iterator<Item = String> {
+    logs.each().into_iter().filter(|(_, _, loss)| loss.lost_lines > 0).map(|(_, log, loss)| {
+        let were = if loss.lost_lines == 1 { "was" } else { "were" };
+        let last = loss.last_at.map_or_else(String::new, |at| format!(", the last {}", ago(at)));
+        let why = loss.last_error.as_ref().map_or_else(String::new, |why| format!(": {}", printable(why)));
+        format!("{} of the {log} {were} lost{last}{why}", plural(loss.lost_lines, "line"))
+    })
 }
 
 /// `1 worker`, `2 workers`.

@@ -469,7 +469,7 @@ impl Owners {
             signals: unheard.iter().map(|signal| signal.name().to_string()).collect(),
             oom_kills: children.oom_kills.save(),
             requests: children.past.requests,
-            totals: past::save(&children.past),
+            totals: past::save(&children.past, Log::losses()),
             deaths: self.report.deaths.save(),
             reloads: self.report.reloads.told(),
             decisions,

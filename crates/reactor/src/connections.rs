@@ -367,9 +367,9 @@ impl Connections {
         self.tell_of_log(flushed);
     }
 
-    /// Writes the lines that there are before the process ends.
-    pub(crate) fn finish_log(&mut self) {
-        let flushed = self.log().map(AccessLog::finish);
+    /// Writes the lines that there are before the process ends, for which there is some time or none.
+    pub(crate) fn finish_log(&mut self, time: bool) {
+        let flushed = self.log().map(|log| log.finish(time));
         self.tell_of_log(flushed);
     }
 

@@ -207,14 +207,9 @@ impl Reactor {
         self.connections.records.as_ref().is_some_and(|records| records.has_lines())
     }
 
-    /// Writes the lines of the access log that there are, without waiting.
-    pub fn flush_log(&mut self) {
-        self.connections.flush_log();
-    }
-
-    /// Writes the lines of the access log that there are, before the process ends.
-    pub fn finish_log(&mut self) {
-        self.connections.finish_log();
+    /// Writes the lines of the access log that there are, before the process ends, for which there is some time or none.
+    pub fn finish_log(&mut self, time: bool) {
+        self.connections.finish_log(time);
     }
 
     /// Whose the file of the access log is, user and group.
@@ -236,7 +231,7 @@ impl Reactor {
         match turn {
             Turn::Wait(timeout_ms) => Turn::Wait(self.connections.flush_log_before(timeout_ms)),
             Turn::Retired => {
-                self.connections.finish_log();
+                self.connections.finish_log(true);
                 turn
             }
             Turn::Request(_) | Turn::Control => turn,

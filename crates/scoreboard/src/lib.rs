@@ -31,6 +31,8 @@
 //!  275-    queue time        (histogram)
 //!  470  backtraces asked  (the number of the question for backtraces that the worker is to answer; the master writes it)
 //!  471  slow report asked (the start of the slow request that the master wants a report of; the master writes it)
+//!  496-   lost lines        (of the access log: how many, ever; the number of the last error; when it was, CLOCK_MONOTONIC)
+//!  499-                     (of the log, likewise)
 //! ```
 //!
 //! In layout 1 all seats were in one memory, of [`SEATS`] seats of [`SEAT_WORDS`] words, behind which it says how many of
@@ -45,8 +47,10 @@ extern crate std;
 
 pub mod board;
 pub mod histogram;
+mod losses;
 mod totals;
 
+pub use losses::{Losses, Lossy};
 pub use totals::{CLASSES, Totals};
 
 use alloc::vec::Vec;
@@ -80,7 +84,9 @@ const SERVICE_WORDS: Range<usize> = 80..80 + histogram::WORDS;
 const QUEUE_WORDS: Range<usize> = SERVICE_WORDS.end..SERVICE_WORDS.end + histogram::WORDS;
 const BACKTRACES_WORD: usize = QUEUE_WORDS.end;
 const SLOW_WORD: usize = BACKTRACES_WORD + 1;
-const _: () = assert!(SLOW_WORD * 8 < PAGE_BYTES, "all of it is in the page");
+/// Each log has three words.
+const LOSSES_WORD: usize = 496;
+const _: () = assert!(SLOW_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -348,6 +354,24 @@ impl Seat<'_> {
     pub fn count_bytes(&self, received: u64, sent: u64) {
         self.count(RECEIVED_WORD, received);
         self.count(SENT_WORD, sent);
+    }
+
+    /// What was lost of a log since the worker was forked.
+    pub fn losses(&self, log: Lossy) -> Losses {
+        let [lines, errno, at_ns] = core::array::from_fn(|word| self.counter(LOSSES_WORD + 3 * log as usize + word));
+        Losses { lines, errno: i32::try_from(errno).unwrap_or(0), at_ns }
+    }
+
+    /// Notes that lines of a log were lost now, for that error.
+    pub fn lose(&self, log: Lossy, lost: Losses) {
+        let mut all = self.losses(log);
+        all.add(lost);
+        let words = LOSSES_WORD + 3 * log as usize;
+        if self.0.len() >= words + 3 {
+            self.store(words, all.lines);
+            self.store(words + 1, u64::try_from(all.errno).unwrap_or(0));
+            self.store(words + 2, all.at_ns);
+        }
     }
 
     /// The id of the request that is being served, or was served last.

@@ -1,7 +1,7 @@
 //! What one worker has done, or several together, gone ones included.
 
-use crate::Seat;
 use crate::histogram::Counts;
+use crate::{Losses, Lossy, Seat};
 
 /// How many classes of statuses there are: 1xx to 5xx.
 pub const CLASSES: usize = 5;
@@ -24,6 +24,10 @@ pub struct Totals {
     pub service: Counts,
     /// How long requests waited before that.
     pub queue: Counts,
+    /// Lines of the access log that were lost.
+    pub access_losses: Losses,
+    /// Lines of the log that were lost.
+    pub log_losses: Losses,
 }
 
 impl Totals {
@@ -37,6 +41,8 @@ impl Totals {
             sent_bytes: seat.sent_bytes(),
             service: seat.service().map(|histogram| histogram.counts()).unwrap_or_default(),
             queue: seat.queue().map(|histogram| histogram.counts()).unwrap_or_default(),
+            access_losses: seat.losses(Lossy::Access),
+            log_losses: seat.losses(Lossy::Log),
         }
     }
 
@@ -50,5 +56,7 @@ impl Totals {
         add(&mut self.sent_bytes, other.sent_bytes);
         self.service.add(&other.service);
         self.queue.add(&other.queue);
+        self.access_losses.add(other.access_losses);
+        self.log_losses.add(other.log_losses);
     }
 }

@@ -116,6 +116,19 @@ impl AsFd for LogOutput {
     }
 }
 
+/// What an error that cost lines was, in words. Any number may be given.
+pub fn why_lost(errno: i32) -> String {
+    match errno {
+        _ if errno == Errno::AGAIN.raw_os_error() => "its reader does not read".to_string(),
+        _ if errno == Errno::BADF.raw_os_error() => "it could not be opened".to_string(),
+        1.. => {
+            let text = std::io::Error::from_raw_os_error(errno).to_string();
+            text.split(" (os error ").next().unwrap_or(&text).to_string()
+        }
+        _ => "unknown".to_string(),
+    }
+}
+
 /// How many bytes are whole lines.
 fn whole_lines(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
@@ -147,6 +160,15 @@ mod tests {
         assert_eq!((outcome, again), ((7, Err(Errno::NOSPC)), (0, Err(Errno::NOSPC))));
         assert_eq!(other.write(b"last\n"), (5, Ok(())));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nsecond\nlast\n");
+    }
+
+    #[test]
+    fn the_reason_of_a_loss_is_told_in_words() {
+        let told = [28, 11, 9, 0, -1].map(why_lost);
+        let want =
+            ["No space left on device", "its reader does not read", "it could not be opened", "unknown", "unknown"];
+        assert_eq!(told, want);
+        assert!(why_lost(i32::MAX).contains("Unknown error"));
     }
 
     /// SIGXFSZ, which would end the process.

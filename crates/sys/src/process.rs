@@ -4,18 +4,20 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::Access;
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::Pid;
 
 use crate::signals::Signal;
 use crate::{Error, Result};
 
-/// A child that ended: its process id and its raw wait status. See wait(2).
+/// A child that ended: its process id, its raw wait status, and what it took. See wait4(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exited {
     /// The process id.
     pub pid: u32,
     /// The raw status.
     pub status: i32,
+    /// The most memory that it, or a child that it waited for, had resident at once.
+    pub peak_rss_bytes: u64,
 }
 
 /// How a process ended.
@@ -51,15 +53,17 @@ pub fn signal_name(number: i32) -> String {
     nix::sys::signal::Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |s| s.as_str().to_string())
 }
 
-/// Reaps one dead child. Call until it returns `None`: one `SIGCHLD` may stand for many deaths. See waitpid(2).
+/// Reaps one dead child. Call until it returns `None`: one `SIGCHLD` may stand for many deaths. See wait4(2).
 pub fn reap() -> Option<Exited> {
-    match rustix::process::wait(WaitOptions::NOHANG) {
-        Ok(Some((pid, status))) => {
-            Some(Exited { pid: pid.as_raw_nonzero().get().cast_unsigned(), status: status.as_raw() })
-        }
-        // No child, or none that is dead. EINTR cannot happen with NOHANG.
-        Ok(None) | Err(_) => None,
-    }
+    let mut status = 0;
+    // SAFETY: `rusage` is plain integers, for which zero is a value.
+    let mut usage: nix::libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live locals.
+    let pid = unsafe { nix::libc::wait4(-1, &raw mut status, nix::libc::WNOHANG, &raw mut usage) };
+    // 0 or an error: no child, or none that is dead. EINTR cannot happen with WNOHANG.
+    let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    let peak_rss_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024);
+    Some(Exited { pid, status, peak_rss_bytes })
 }
 
 /// Closes a descriptor by the exit of another process: an exit waits for no socket (socket(7), `SO_LINGER`), and if it
@@ -247,7 +251,10 @@ mod tests {
     fn endings_read_as_ruby_prints_them() {
         #[track_caller]
         fn check(status: i32, want: &str) {
-            assert_eq!(Exited { pid: 7, status }.ruby_inspect(), format!("#<Process::Status: pid 7 {want}>"));
+            assert_eq!(
+                Exited { pid: 7, status, peak_rss_bytes: 0 }.ruby_inspect(),
+                format!("#<Process::Status: pid 7 {want}>")
+            );
         }
         check(0, "exit 0");
         check(77 << 8, "exit 77");

@@ -1,7 +1,8 @@
 //! Lines on standard error, written without ever waiting for its reader.
 //!
 //! A supervisor hangs, a terminal was stopped (Ctrl-S), no process reads a FIFO: a process that waits for them is stopped
-//! too. So a line that finds no room is lost and counted, and the next line that does reports the count.
+//! too. So a line that finds no room is lost and counted, and the next line that does reports the count. So is one that a
+//! full disk does not take, or a reader that is gone.
 //!
 //! `O_NONBLOCK` does not help: it belongs to the open file, which workers, the application and the shell share. So a line goes
 //! to a pipe or terminal through an open file of its own (`/proc/self/fd/2`), or, where this user may not open it again,
@@ -25,27 +26,51 @@ use crate::remote::{self, Identity, Writer};
 
 /// Lines that were lost and not told yet.
 static LOST: AtomicU64 = AtomicU64::new(0);
+/// What was lost in all.
+static LOSSES: Mutex<Losses> = Mutex::new(Losses { lines: 0, errno: 0, at_ns: 0 });
 /// Whether the last line was lost in the middle.
 static IS_BROKEN: AtomicBool = AtomicBool::new(false);
 /// The file that was written last, and the process that writes it if it is on the network.
 static FILE: Mutex<Option<(Identity, Option<Writer>)>> = Mutex::new(None);
 
-/// Writes a line, if there is room. When lines were lost before, the line that `notice` makes of their number goes first.
-pub fn write_line(line: &str, notice: impl FnOnce(u64) -> String) {
-    if tell_lost(notice) && put(line) {
-        return;
-    }
-    LOST.fetch_add(1, Ordering::Relaxed);
+/// Lines that this process has lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Losses {
+    /// How many.
+    pub lines: u64,
+    /// Why the last one was.
+    pub errno: i32,
+    /// When that was (CLOCK_MONOTONIC, ns).
+    pub at_ns: u64,
 }
 
-/// Writes the line that `notice` makes of the number of lines that were lost, if any were. Returns whether there is nothing
-/// left to tell.
-pub fn tell_lost(notice: impl FnOnce(u64) -> String) -> bool {
+/// What was lost in all, told or not.
+pub fn losses() -> Losses {
+    *LOSSES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes a line, if there is room. When lines were lost before, the line that `notice` makes of their number goes first.
+pub fn write_line(line: &str, notice: impl FnOnce(u64) -> String) {
+    let Err(errno) = tell(notice).and_then(|()| put(line)) else { return };
+    LOST.fetch_add(1, Ordering::Relaxed);
+    let mut losses = LOSSES.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = losses.lines.saturating_add(1);
+    *losses = Losses { lines, errno: errno.raw_os_error(), at_ns: crate::clock::monotonic_ns() };
+}
+
+/// Writes the line that `notice` makes of the number of lines that were lost, if any were and there is room for it.
+pub fn tell_lost(notice: impl FnOnce(u64) -> String) {
+    // It is told with a later line.
+    let _ = tell(notice);
+}
+
+fn tell(notice: impl FnOnce(u64) -> String) -> Result<(), Errno> {
     let lost = LOST.load(Ordering::Relaxed);
-    if lost > 0 && put(&notice(lost)) {
+    if lost > 0 {
+        put(&notice(lost))?;
         LOST.fetch_sub(lost, Ordering::Relaxed);
     }
-    LOST.load(Ordering::Relaxed) == 0
+    Ok(())
 }
 
 /// Writes the last words of a process, which nothing waits for: what finds no room waits for some, `patience_ns` in all.
@@ -72,16 +97,15 @@ fn write_within(to: BorrowedFd<'_>, mut bytes: &[u8], patience_ns: u64) {
     }
 }
 
-/// Returns whether the line had room. A line that cannot be written for another reason (the reader
-/// is gone, the disk is full) counts as written: no reader waits for it.
-fn put(line: &str) -> bool {
+/// Writes a line; why it was not written whole.
+fn put(line: &str) -> Result<(), Errno> {
     let broken = IS_BROKEN.load(Ordering::Relaxed);
     let text = format!("{}{line}\n", if broken { "\n" } else { "" });
     let (written, result) = write_without_waiting(rustix::stdio::stderr(), text.as_bytes());
     if written > 0 {
         IS_BROKEN.store(written < text.len(), Ordering::Relaxed);
     }
-    result != Err(Errno::AGAIN)
+    result
 }
 
 /// Writes what there is room for. Returns how much that was, and why it is not all.

@@ -15,6 +15,7 @@
 
 pub mod apps;
 pub mod browser;
+pub mod confined;
 pub mod dice;
 pub mod fifo;
 pub mod front;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 pub use apps::App;
 pub use browser::Browser;
+pub use confined::MemoryGroup;
 pub use front::Front;
 pub use gate::Gate;
 pub use herd::Herded;

@@ -104,6 +104,23 @@ pub struct Totals {
     pub service: Durations,
     /// How long requests waited before that.
     pub queue: Durations,
+    /// Lines of the access log that were lost.
+    #[serde(default)]
+    pub access_losses: Losses,
+    /// Lines of the log that were lost.
+    #[serde(default)]
+    pub log_losses: Losses,
+}
+
+/// Lines of a log that were lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// How many.
+    pub lines: u64,
+    /// The number of the last error; 0 when it is not known.
+    pub errno: i32,
+    /// When that was (CLOCK_MONOTONIC, ns).
+    pub at_ns: u64,
 }
 
 /// Durations, counted in the buckets of `scoreboard::histogram`.

@@ -35,14 +35,14 @@ pub(crate) fn records(
     settings: &Settings,
     proxies: Option<Trusted>,
     opened: Option<i32>,
-    seat: Seat<'_>,
+    seat: Seat<'static>,
 ) -> Result<Option<Records>, Error> {
     let requests = &settings.requests;
     if requests.access_log.is_none() && !requests.request_id {
         return Ok(None);
     }
     let log = match &requests.access_log {
-        Some(asked) => Some(AccessLog::new(shape(ruby, asked, seat)?, output(ruby, asked, opened)?)),
+        Some(asked) => Some(AccessLog::new(shape(ruby, asked, seat)?, output(ruby, asked, opened)?, seat)),
         None => None,
     };
     let records = Records::new(proxies, log).map_err(|error| system_error(ruby, "getrandom", &error))?;

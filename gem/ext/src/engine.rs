@@ -13,7 +13,7 @@ use magnus::{
 };
 use reactor::probe::Answer;
 use reactor::{Events, Leave, Reactor, Records, SharedReactor, Turn, milliseconds};
-use scoreboard::State;
+use scoreboard::{Losses, Lossy, State};
 use sys::channel::{Channel, Received};
 use sys::clock::monotonic_ns;
 use wire::{FromWorker, Message, ToWorker};
@@ -72,6 +72,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("request_to_report", method!(Engine::request_to_report, 1))?;
     class.define_method("reopen_access_log", method!(Engine::reopen_access_log, 0))?;
     class.define_method("flush_access_log", method!(Engine::flush_access_log, 0))?;
+    class.define_method("count_lost_line", method!(Engine::count_lost_line, 1))?;
     class.define_method("seat_requests", method!(Engine::seat_requests, 0))
 }
 
@@ -98,7 +99,7 @@ impl Engine {
         let seat = WorkerSeat::take(ruby, page, board, seat)?;
         reactor.watch_peers(seat.board(), seat.number());
         let trusted = trusted_proxies(ruby, application.trusted_proxies.as_deref())?;
-        let records = seat.look(|seat| records(ruby, &settings, trusted.clone(), access_log, seat))?;
+        let records = records(ruby, &settings, trusted.clone(), access_log, seat.seat())?;
         let empty_input = ruby.obj_wrap(Input::new(reactor::Body::Empty)).as_value();
         let keep_underscores = !application.drop_underscore_headers;
         let poller = reactor.poller();
@@ -191,13 +192,22 @@ impl Engine {
         let until_ns = monotonic_ns() + FLUSH_NS;
         loop {
             if let Some(mut reactor) = this.core.get(ruby).shared.try_access() {
-                return reactor.flush_log();
+                return reactor.finish_log(false);
             }
             if monotonic_ns() > until_ns {
                 return;
             }
             // The helper has it for a moment.
             std::thread::yield_now();
+        }
+    }
+
+    /// Counts a line of the log that was lost for the error with this number. A child that the application has forked has no
+    /// seat to count it on.
+    fn count_lost_line(ruby: &Ruby, this: &Self, errno: i32) {
+        if !ffi::is_forked() {
+            let lost = Losses { lines: 1, errno, at_ns: monotonic_ns() };
+            this.core.get(ruby).seat.seat().lose(Lossy::Log, lost);
         }
     }
 
@@ -209,7 +219,7 @@ impl Engine {
     fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
         let outcome = Self::serve(ruby, this, app, events);
         // However it ends, what was served is in the log.
-        this.core.get(ruby).reactor().finish_log();
+        this.core.get(ruby).reactor().finish_log(true);
         outcome
     }
 

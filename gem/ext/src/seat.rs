@@ -51,7 +51,12 @@ impl WorkerSeat {
 
     /// Looks at the seat.
     pub(crate) fn look<T>(&self, look: impl FnOnce(Seat<'_>) -> T) -> T {
-        look(Seat::of_page(self.page).expect("this is a seat: take() looked"))
+        look(self.seat())
+    }
+
+    /// The seat, which lives as long as the process.
+    pub(crate) fn seat(&self) -> Seat<'static> {
+        Seat::of_page(self.page).expect("this is a seat: take() looked")
     }
 
     /// The place on the board.

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "English"
 require "logger"
 require "licorne/native"
 
@@ -8,6 +9,24 @@ module Licorne
   # and backtraces may have the text of clients in them: what a terminal would act upon is escaped. A formatter that was
   # given to it says what it wants.
   module PrintableLog
+    # A device of a Logger, which rescues what keeps it from writing, and warns of it.
+    module CountsLosses
+      attr_writer :engine
+
+      private
+
+      def warn(*)
+        error = $ERROR_INFO
+        @engine&.count_lost_line(error.is_a?(SystemCallError) ? error.errno : 0)
+        super
+      end
+    end
+
+    # Lines that are lost from now on are counted on the seat of this worker.
+    def count_losses(engine)
+      @logdev.extend(CountsLosses).engine = engine
+    end
+
     private
 
     def format_message(severity, datetime, progname, message)

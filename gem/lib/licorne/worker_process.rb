@@ -122,6 +122,7 @@ module Licorne
                                   access_log: @access_log)
       IO.for_fd(@inheritance.page).close
       @events.engine = @engine = engine
+      @server.logger.count_losses(engine) if @server.logger.is_a?(PrintableLog)
       # Hooks may have taken these over.
       trap("QUIT") { |_| leave }
       # Not in the trap itself: a Logger cannot lock there.

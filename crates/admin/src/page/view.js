@@ -51,6 +51,7 @@ const deaths = new Table('deaths', 'Deaths, the newest first', 'No process has d
   plain('What happened', death => death.text, 'text'),
   plain('Request', death => death.request, 'text line'),
   plain('For', death => death.age_ms, 'number', duration),
+  plain('Peak memory', death => death.peak_rss_bytes, 'number', bytes),
   plain('Process', death => [death.kind, isNumber(death.slot) ? death.slot : '', `(${death.pid})`].join(' '), 'state'),
   plain('Generation', death => death.generation),
 ]);
@@ -106,6 +107,10 @@ function showWarnings(status) {
   if (status.release && status.release.warning) warnings.push(status.release.warning);
   const failed = status.last_reload && status.last_reload.failure;
   if (failed) warnings.push(`The last reload failed: ${failed}`);
+  const logs = status.logs || {};
+  for (const [log, lost] of [['log', logs.server], ['access log', logs.access]]) {
+    if (lost && lost.lost_lines > 0) warnings.push(`Lines of the ${log} were lost: ${count(lost.lost_lines)}, the last at ${moment(lost.last_at)} (${lost.last_error}).`);
+  }
   const element = of('warnings');
   while (element.children.length > warnings.length) element.lastChild.remove();
   while (element.children.length < warnings.length) element.append(make('li'));

@@ -5,7 +5,7 @@ use sys::text::printable;
 
 use crate::columns::{self, Column, Row};
 use crate::interval::{Interval, Work};
-use crate::words::{ago, milliseconds, percentiles, plural, rate, size, span};
+use crate::words::{ago, losses, milliseconds, percentiles, plural, rate, size, span};
 
 /// No line of the table is longer, in characters.
 const WIDTH: u16 = 100;
@@ -15,6 +15,7 @@ pub(super) fn text(status: &Status, last_death: Option<&Death>, interval: Option
     let mut text = head(status);
     text.push_str(&releases(status));
     text.push_str(&troubles(status));
+    text.extend(losses(&status.logs).map(|line| format!("{line}\n")));
     // A master from before there was a schema tells no totals.
     if status.schema > 0 {
         text.push_str(&work(status, interval));
@@ -138,8 +139,9 @@ fn deaths(status: &Status, last: Option<&Death>) -> String {
     if let Some(last) = last {
         let slot = last.slot.map_or_else(String::new, |slot| format!(" {slot}"));
         let request = last.request.as_ref().map_or_else(String::new, |line| format!(", in {}", printable(line)));
+        let peak = last.peak_rss_bytes.map_or_else(String::new, |peak| format!(", {} resident at most", size(peak)));
         let (kind, pid, why) = (last.kind.word(), last.pid, printable(&last.text));
-        text.push_str(&format!("  last {}: {kind}{slot} pid={pid}: {why}{request}\n", ago(last.at)));
+        text.push_str(&format!("  last {}: {kind}{slot} pid={pid}: {why}{request}{peak}\n", ago(last.at)));
     }
     text
 }

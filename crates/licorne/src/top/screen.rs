@@ -12,7 +12,7 @@ use sys::text::{printable, printable_lines};
 
 use crate::columns::{ALL, Column, Row, shown};
 use crate::top::view::{Page, View};
-use crate::words::{ago, count, milliseconds, percentiles, plural, rate, size, span};
+use crate::words::{ago, count, losses, milliseconds, percentiles, plural, rate, size, span};
 
 const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -152,6 +152,7 @@ fn troubles(status: &Status) -> Vec<Line<'static>> {
         let (slot, times) = (trouble.slot, plural(trouble.failures.into(), "time"));
         lines.push(alarm(format!("worker {slot} failed to boot {times} in a row, next try in {next}")));
     }
+    lines.extend(losses(&status.logs).map(alarm));
     lines
 }
 
@@ -264,6 +265,9 @@ fn death(death: &Death) -> Vec<String> {
     if let Some(request) = &death.request {
         let age = death.age_ms.map_or_else(String::new, |age| format!(" for {}", milliseconds(age as f64)));
         lines.push(format!("    in {}{age}", printable(request)));
+    }
+    if let Some(peak) = death.peak_rss_bytes {
+        lines.push(format!("    {} resident at most", size(peak)));
     }
     lines
 }

@@ -1,13 +1,16 @@
 //! What workers have done that are no more: it survives them, reloads, and an upgrade in place.
 
-use scoreboard::Totals;
 use scoreboard::histogram::Counts;
+use scoreboard::{Losses, Totals};
 use wire::state::{self, Durations};
 
 use crate::children::error::Error;
 
-/// What the next program is told, but for the number of requests.
-pub(crate) fn save(totals: &Totals) -> state::Totals {
+/// What the next program is told, but for the number of requests. `lost`: what this process has lost of its log.
+pub(crate) fn save(totals: &Totals, lost: Losses) -> state::Totals {
+    let mut log_losses = totals.log_losses;
+    log_losses.add(lost);
+    let losses = |Losses { lines, errno, at_ns }: Losses| state::Losses { lines, errno, at_ns };
     let durations = |counts: &Counts| Durations { buckets: counts.told().collect(), sum_ns: counts.sum_ns() };
     state::Totals {
         busy_ns: totals.busy_ns,
@@ -16,6 +19,8 @@ pub(crate) fn save(totals: &Totals) -> state::Totals {
         sent_bytes: totals.sent_bytes,
         service: durations(&totals.service),
         queue: durations(&totals.queue),
+        access_losses: losses(totals.access_losses),
+        log_losses: losses(log_losses),
     }
 }
 
@@ -24,6 +29,7 @@ pub(crate) fn save(totals: &Totals) -> state::Totals {
 /// # Errors
 /// Its histograms have other buckets.
 pub(crate) fn load(requests: u64, told: &state::Totals) -> Result<Totals, Error> {
+    let losses = |state::Losses { lines, errno, at_ns }: state::Losses| Losses { lines, errno, at_ns };
     let counts = |durations: &Durations| {
         let counts = Counts::heard(durations.buckets.iter().copied(), durations.sum_ns);
         counts.ok_or(Error::OtherBuckets)
@@ -36,6 +42,8 @@ pub(crate) fn load(requests: u64, told: &state::Totals) -> Result<Totals, Error>
         sent_bytes: told.sent_bytes,
         service: counts(&told.service)?,
         queue: counts(&told.queue)?,
+        access_losses: losses(told.access_losses),
+        log_losses: losses(told.log_losses),
     })
 }
 
@@ -53,8 +61,12 @@ mod tests {
             sent_bytes: 80_000,
             service: Counts::heard([(0, 2), (17, 3)], 9_000_000).unwrap(),
             queue: Counts::default(),
+            access_losses: Losses { lines: 7, errno: 28, at_ns: 9 },
+            log_losses: Losses { lines: 8, errno: 32, at_ns: 10 },
         };
-        assert_eq!(load(5, &save(&totals)).unwrap(), totals);
+        assert_eq!(load(5, &save(&totals, Losses::default())).unwrap(), totals);
+        let lost = save(&totals, Losses { lines: 2, errno: 28, at_ns: 11 }).log_losses;
+        assert_eq!(lost, state::Losses { lines: 10, errno: 28, at_ns: 11 });
         let foreign = Durations { buckets: vec![(9_999, 1)], sum_ns: 0 };
         assert!(load(0, &state::Totals { queue: foreign, ..state::Totals::default() }).is_err());
     }

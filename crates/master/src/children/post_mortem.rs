@@ -66,7 +66,8 @@ pub(crate) fn admin(exited: Exited) -> Death {
 
 fn death(exited: Exited, cause: Cause, text: String) -> Death {
     let now = Moment::now();
-    Death { at: now.unix_s(now.monotonic_ns()), pid: exited.pid, cause, text, ..Death::default() }
+    let peak_rss_bytes = (exited.peak_rss_bytes > 0).then_some(exited.peak_rss_bytes);
+    Death { at: now.unix_s(now.monotonic_ns()), pid: exited.pid, cause, text, peak_rss_bytes, ..Death::default() }
 }
 
 /// What a worker died of and was doing, when something other than its own end took it. `decided` is known of it.
@@ -101,7 +102,9 @@ pub(crate) fn worker(
         None => (Doing::Booting, "while booting".to_string()),
     };
     let supervisor::Worker { slot, generation, .. } = decided;
-    let line = format!("worker={slot} gen={generation} pid={} died: {text}, {words}", exited.pid);
+    let peak =
+        if lack { format!(", with {} MiB resident at most", exited.peak_rss_bytes >> 20) } else { String::new() };
+    let line = format!("worker={slot} gen={generation} pid={} died: {text}, {words}{peak}", exited.pid);
     let of_request = |bytes: Vec<u8>| age_ms.is_some().then(|| String::from_utf8_lossy(&bytes).into_owned());
     let death = Death {
         kind: Kind::Worker,

@@ -1,11 +1,13 @@
 //! Log lines in the format of Ruby's Logger, which tools around Unicorn parse.
 //!
 //! Lines go to standard error, or, where the configuration brought its own logger, through a mold; see
-//! [`Log::take_forwarded`]. Writing never fails the master: a full disk costs the line and nothing else.
+//! [`Log::take_forwarded`]. Writing never fails the master: a full disk costs the line, which is counted, and
+//! nothing else.
 
 use std::cell::RefCell;
 use std::fmt::Display;
 
+use scoreboard::Losses;
 use sys::text::{printable, printable_lines};
 use wire::Severity;
 
@@ -68,6 +70,12 @@ impl Log {
     /// Says how many lines were lost, if any were and there is room for this one.
     pub(crate) fn tell_lost() {
         sys::stderr::tell_lost(Self::lost);
+    }
+
+    /// What was lost of what this process has written.
+    pub(crate) fn losses() -> Losses {
+        let sys::stderr::Losses { lines, errno, at_ns } = sys::stderr::losses();
+        Losses { lines, errno, at_ns }
     }
 
     /// Writes why there will be no service, as it is.

@@ -3,11 +3,14 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use facts::{Backlog, Mold, Phase, Roll, Status, Trouble};
+use facts::{Backlog, Logs, Loss, Mold, Phase, Roll, Status, Trouble};
+use scoreboard::Losses;
 use supervisor::Supervisor;
 use sys::clock::Moment;
+use sys::log_output::why_lost;
 
 use crate::children::registry::Children;
+use crate::log::lines::Log;
 use crate::report::owner::Report;
 use crate::report::{memory, workers};
 use crate::sockets::bound::{Bound, Listeners};
@@ -51,6 +54,9 @@ impl Sources<'_> {
         let processes = processes.chain(workers.iter().map(|worker| (worker.generation, worker.memory.as_ref())));
         let own = readings.of(sys::process::own_pid(), now.monotonic_ns());
         let memory = memory::sums(own, processes);
+        let totals = children.totals();
+        let mut log_losses = totals.log_losses;
+        log_losses.add(Log::losses());
         Status {
             schema: facts::SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_string(),
@@ -73,9 +79,10 @@ impl Sources<'_> {
             molds,
             troubles: supervisor.troubles().map(trouble).collect(),
             workers,
-            totals: facts::Totals::from(&children.totals()),
+            totals: facts::Totals::from(&totals),
             memory,
             deaths: report.deaths.counts().clone(),
+            logs: Logs { server: loss(log_losses, now), access: loss(totals.access_losses, now) },
         }
     }
 }
@@ -92,6 +99,16 @@ fn phase(supervisor: &Supervisor) -> Phase {
         supervisor::Phase::Delaying => Phase::Delaying,
         supervisor::Phase::Stopping => Phase::Stopping,
         supervisor::Phase::Over => Phase::Over,
+    }
+}
+
+/// What was lost of a log. Workers may claim any number and any time.
+fn loss(losses: Losses, now: Moment) -> Loss {
+    let Losses { lines, errno, at_ns } = losses;
+    Loss {
+        lost_lines: lines,
+        last_error: (lines > 0).then(|| why_lost(errno)),
+        last_at: (lines > 0).then(|| now.unix_s(at_ns.min(now.monotonic_ns()))),
     }
 }
 

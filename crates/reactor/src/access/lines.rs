@@ -4,6 +4,7 @@ use access_log::{Bytes, Ended, Entry, Format, Line, Process, Redact, Time, user_
 use http1::forwarded::Trusted;
 use http1::request::{Field, Head, KnownName, Version};
 use rustix::io::Errno;
+use scoreboard::{Losses, Lossy, Seat};
 use sys::clock::monotonic_ns;
 use sys::log_output::{LogOutput, PIPE_LINE_BYTES};
 
@@ -49,6 +50,8 @@ pub struct AccessLog {
     written_ns: u64,
     /// Lines that were lost since that was told.
     lost: u64,
+    /// Where all that were lost are counted.
+    seat: Seat<'static>,
     trouble: Trouble,
     stamp: Stamp,
     /// The client of the last request and its text.
@@ -77,14 +80,15 @@ pub(crate) enum Flushed {
 }
 
 impl AccessLog {
-    /// Makes the log of this worker, which goes there.
-    pub fn new(shape: Shape, output: Option<LogOutput>) -> Self {
+    /// Makes the log of the worker with this seat, which goes there.
+    pub fn new(shape: Shape, output: Option<LogOutput>, seat: Seat<'static>) -> Self {
         Self {
             shape,
             output,
             lines: Vec::new(),
             written_ns: 0,
             lost: 0,
+            seat,
             trouble: Trouble::None,
             stamp: Stamp::new(),
             last_client: (None, String::new()),
@@ -105,8 +109,7 @@ impl AccessLog {
             return;
         }
         if self.lines.len() >= MOST_BYTES {
-            self.lost += 1;
-            return;
+            return self.lose(1, Errno::AGAIN);
         }
         self.stamp.now();
         let buffer = intake.map_or(&[][..], |intake| &intake.buffer);
@@ -195,8 +198,8 @@ impl AccessLog {
                 return Flushed::Quietly;
             }
             Err(errno) => {
-                self.lost += self.lines[written..].iter().filter(|byte| **byte == b'\n').count() as u64;
-                self.lines.clear();
+                self.lines.drain(..written);
+                self.lose_all(errno);
                 Some(errno)
             }
         };
@@ -210,15 +213,33 @@ impl AccessLog {
         }
     }
 
-    /// Writes what is left, at the end of the process: a slow reader is waited for a second.
-    pub(crate) fn finish(&mut self) -> Flushed {
-        let until = monotonic_ns() + LAST_NS;
+    /// Loses the lines that there are.
+    fn lose_all(&mut self, errno: Errno) {
+        let lines = self.lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.lines.clear();
+        self.lose(lines, errno);
+    }
+
+    fn lose(&mut self, lines: u64, errno: Errno) {
+        self.lost += lines;
+        self.seat.lose(Lossy::Access, Losses { lines, errno: errno.raw_os_error(), at_ns: monotonic_ns() });
+    }
+
+    /// Writes what is left, at the end of the process: a slow reader is waited for a second, if there is `time`.
+    pub(crate) fn finish(&mut self, time: bool) -> Flushed {
+        let until = monotonic_ns() + if time { LAST_NS } else { 0 };
         loop {
             let flushed = self.flush();
             let left = until.saturating_sub(monotonic_ns());
             match &self.output {
                 Some(output) if self.is_slow() && left > 0 => output.wait(left),
-                _ => return flushed,
+                _ => {
+                    // A slow reader gets no more of them.
+                    if !self.lines.is_empty() {
+                        self.lose_all(Errno::AGAIN);
+                    }
+                    return flushed;
+                }
             }
         }
     }
@@ -270,12 +291,32 @@ fn understood(line: &[u8]) -> Option<Line<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// A log that cannot be opened, and its seat.
+    fn lost() -> (AccessLog, Seat<'static>) {
+        let words: Vec<AtomicU64> = (0..scoreboard::PAGE_BYTES / 8).map(|_| AtomicU64::new(0)).collect();
+        let seat = Seat::of_page(words.leak()).unwrap();
+        let process = Process { slot: 0, generation: 1, pid: 1 };
+        let shape = Shape { format: Format::Json, redact: Redact::Query, slow_ns: 0, process };
+        (AccessLog::new(shape, None, seat), seat)
+    }
+
+    #[test]
+    fn lines_that_are_lost_are_counted_on_the_seat() {
+        let (mut log, seat) = lost();
+        log.lines.extend(b"one\ntwo\n");
+        assert_eq!(log.flush(), Flushed::Fails(Errno::BADF));
+        log.lines.extend(b"three\n");
+        assert_eq!(log.finish(false), Flushed::Quietly);
+        let losses = seat.losses(Lossy::Access);
+        assert_eq!((losses.lines, losses.errno), (3, Errno::BADF.raw_os_error()));
+        assert!(losses.at_ns > 0 && seat.losses(Lossy::Log) == Losses::default());
+    }
 
     #[test]
     fn lines_that_follow_others_at_once_wait_for_more() {
-        let process = Process { slot: 0, generation: 1, pid: 1 };
-        let shape = Shape { format: Format::Json, redact: Redact::Query, slow_ns: 0, process };
-        let mut log = AccessLog::new(shape, None);
+        let (mut log, _) = lost();
         let now = monotonic_ns();
         assert_eq!(log.held_ns(now), None, "there are none");
         log.lines.extend(b"first\n");
