@@ -31,7 +31,7 @@ class RackHandlerTest < Minitest::Test
         end
       end
     RUBY
-    script = 'require "rackup/handler/licorne"; print Rackup::Handler.get("licorne")'
+    script = 'require "rackup/handler/licorne"; print Rackup::Handler.get("licorne").name'
     paths = [@directory, File.expand_path("../lib", __dir__)].flat_map { |path| ["-I", path] }
     assert_equal "Licorne::RackHandler", IO.popen([RbConfig.ruby, *paths, "-e", script], &:read)
   end
@@ -41,6 +41,7 @@ class RackHandlerTest < Minitest::Test
       {} => %w[-o 127.0.0.1 -p 8080],
       { Host: "::1", Port: "9292", environment: "deployment" } => %w[-o ::1 -p 9292 -E deployment],
       { Host: "h", Port: 1, pid: "/x.pid", daemonize: true } => %w[-o h -p 1 --pid-file /x.pid],
+      { log_stdout: true, environment: "development" } => %w[-r licorne/rails_log -o 127.0.0.1 -p 8080 -E development],
       { include: %w[a b], require: ["set"], warn: true } => %w[-I a -I b -r set -w -o 127.0.0.1 -p 8080],
       { config_file: "u.rb", listen: "/x.sock" } => %w[-o 127.0.0.1 -p 8080 -c u.rb -l /x.sock]
     }.each { |options, words| assert_equal [*words, "config.ru"], arguments(**options), options.inspect }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::output::Mark;
-use testkit::{App, Server};
+use testkit::process::signal;
+use testkit::{App, Connection, Endpoint, Server, Terminal};
 
 /// Starts a launcher on the port of the listener that is inherited as descriptor 3, so that no test chooses one.
 struct Launcher(TempDir);
@@ -26,14 +28,25 @@ impl Launcher {
         Launcher(place)
     }
 
+    /// Where Ruby finds the gem.
+    fn library(&self) -> String {
+        self.0.path().join("gem/lib").display().to_string()
+    }
+
     #[track_caller]
     fn start(&self, app: App) -> Server {
         let server = Server::builder().program(self.0.path().join("licorne")).app(app).no_config().unnamed_listeners();
-        let server = server.env("RUBYLIB", &self.0.path().join("gem/lib").display().to_string()).launch();
+        let server = server.env("RUBYLIB", &self.library()).env("DATABASE_URL", DATABASE).launch();
         server.wait_for(Mark::default(), "master process ready");
         server
     }
 }
+
+/// The only one that there is, in each environment.
+const DATABASE: &str = "sqlite3:db/production.sqlite3";
+
+/// Rails in development serves no other host.
+const LOCAL: &str = "GET /pid HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 const SEEN: &str = r#"
 seen = [ENV["RACK_ENV"], $VERBOSE, defined?(Set)]
@@ -77,4 +90,56 @@ fn rails_server_becomes_the_server() {
     assert_eq!(fs::read_to_string(&pid_file).expect("a pid file").trim(), server.pid().to_string());
     server.stop();
     assert!(!pid_file.exists(), "the pid file was left");
+}
+
+#[test]
+fn rails_server_shows_the_log_on_the_console_where_it_does_under_puma() {
+    let logged = "*Started GET \"/pid\" for 127.0.0.1 *";
+    for (words, name, is_shown) in [
+        ("-e development", "development.log", true),
+        ("-e production", "production.log", false),
+        ("-e production --log-to-stdout", "production.log", true),
+    ] {
+        let launcher = Launcher::new(&format!("ruby bin/rails server -u licorne -b 127.0.0.1 {words}"));
+        let mut server = launcher.start(App::rails());
+        for served in 1..=2 {
+            let mark = server.mark();
+            assert!(server.connect().request_raw(LOCAL).starts_with(b"HTTP/1.1 200 "));
+            if is_shown {
+                server.wait_for(mark, logged);
+            }
+            let file = server.file("app/log").join(name);
+            let count = || fs::read_to_string(&file).unwrap_or_default().matches("Started GET \"/pid\"").count();
+            server.eventually("the log file", || (count() == served).then_some(()));
+            assert_eq!(server.log().since(mark, logged).len(), usize::from(is_shown), "{words}");
+            // The next worker loads the application anew.
+            let mark = server.mark();
+            signal(server.workers()[0].pid, Signal::QUIT).expect("it is there");
+            server.wait_for(mark, "worker=0 ready");
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn rails_server_at_a_terminal_is_the_server_with_its_log() {
+    let launcher = Launcher::new("rails");
+    let app = launcher.0.path().join("app");
+    App::rails().install(&app);
+    let command = "cd \"$APP\" && exec ruby bin/rails server -u licorne -b 127.0.0.1 -p 0";
+    let place = app.display().to_string();
+    let environment =
+        [("APP", place.as_str()), ("RUBYLIB", &launcher.library()), ("DATABASE_URL", DATABASE), ("RAILS_ENV", "")];
+    let mut terminal = Terminal::start(std::path::Path::new("/bin/sh"), &["-c", command], &environment, 50, 160);
+    terminal.wait_for_text("=> Booting Licorne");
+    let address = terminal.wait_for("its address", |shown| {
+        let line = shown.lines().find_map(|line| line.trim().strip_prefix("http://127.0.0.1:")?.strip_suffix('/'));
+        format!("127.0.0.1:{}", line?).parse().ok()
+    });
+    let mut client = Connection::connect(&Endpoint::Tcp(address), testkit::patience()).expect("it listens");
+    assert!(client.request_raw(LOCAL).starts_with(b"HTTP/1.1 200 "));
+    terminal.wait_for_text("Started GET \"/pid\" for 127.0.0.1");
+    terminal.wait_for_text("Completed 200 OK");
+    terminal.press("\u{3}");
+    assert!(terminal.wait_for_exit().success());
 }

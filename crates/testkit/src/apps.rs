@@ -59,7 +59,7 @@ impl App {
     }
 
     /// Puts the application's files at `place`, which does not exist yet.
-    pub(crate) fn install(&self, place: &Path) {
+    pub fn install(&self, place: &Path) {
         match &self.source {
             Source::Directory(directory) => spawn::copy_tree(directory, place),
             Source::File(name, text) => {

@@ -27,6 +27,7 @@ module Licorne
 
     def load
       app = @rackup.end_with?(".ru") ? builder_app : constant_app
+      RailsLog.show if defined?(RailsLog)
       wrap(app)
     end
 

@@ -18,6 +18,9 @@ module Licorne
       Process.exec(EXECUTABLE, *arguments(options), close_others: false)
     end
 
+    # What `rails server` says that it boots.
+    def to_s = "Rack::Handler::Licorne"
+
     # The command line that means these options.
     def arguments(options)
       rackup = options.fetch(:config, "config.ru")
@@ -37,6 +40,7 @@ module Licorne
     def ruby_options(options)
       [*Array(options[:include]).flat_map { |path| ["-I", path] },
        *Array(options[:require]).flat_map { |library| ["-r", library] },
+       *(%w[-r licorne/rails_log] if options[:log_stdout]),
        *("-w" if options[:warn]), *("-d" if options[:debug])]
     end
 
