@@ -287,6 +287,7 @@ fn a_log_that_cannot_be_opened_anew_goes_on_in_the_old_file() {
     let mark = server.mark();
     server.signal(Signal::USR1);
     server.wait_for(mark, "goes on with the old access log");
+    server.wait_for(mark, "worker=0 done reopening logs");
     server.get("/2");
     assert_eq!(lines(&server, "old/access.log", 2), ["/1", "/2"]);
     std::fs::create_dir(server.file("log")).expect("it was moved away");

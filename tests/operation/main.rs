@@ -17,5 +17,6 @@ mod machines;
 mod migrating;
 mod monitoring;
 mod page;
+mod rotation;
 mod status;
 mod top;

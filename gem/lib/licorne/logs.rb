@@ -13,6 +13,9 @@ module Licorne
     class << self
       # The user that the application runs as, if the configuration says it: [name, group or nil].
       attr_accessor :user
+
+      # The access log, in a mold and until a worker has the user that it serves as. A worker's own is the engine's.
+      attr_accessor :access
     end
 
     module_function
@@ -21,6 +24,15 @@ module Licorne
     def redirect(stdout: nil, stderr: nil)
       to_file($stdout, stdout) if stdout
       to_file($stderr, stderr) if stderr
+    end
+
+    # Opens the access log as one of these logs, as a Ruby File: it is opened anew and given away with them.
+    def open(path)
+      fd = Native.open_log(path, Logs.user, nil)
+      file = File.open(path, FLAGS | PATH_ONLY)
+      Native.put_descriptor(fd, file.fileno)
+      file.sync = true
+      file
     end
 
     # Opens each log whose path is gone or names another file by now. Returns how many were. One that cannot be opened

@@ -131,6 +131,8 @@ module Licorne
     # Tells the master when it is done: then the workers find files that were given to them.
     def reopen_logs
       Logs.reopen
+    rescue IOError, SystemCallError => e
+      @server.logger.error("#{e.message}; the log that was open stays")
     rescue StandardError => e
       @server.logger.error(e)
     ensure

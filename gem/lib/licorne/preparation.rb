@@ -42,16 +42,17 @@ module Licorne
 
       Logs.user = @settings["user"]
       Logs.redirect(stdout: @settings["stdout_path"], stderr: @settings["stderr_path"])
-      try_access_log
+      open_access_log
       preload if @settings["preload_app"]
     end
 
     private
 
-    # Workers open it for themselves. This makes it, with the rights of a mold, and tells now what would fail there.
-    def try_access_log
+    # Workers open it for themselves. This makes it, with the rights of a mold, and tells now what would fail there. It
+    # stays open here: after a rotation the mold makes the next one for workers that may not.
+    def open_access_log
       path = @settings["access_log"]&.fetch("path")
-      IO.for_fd(Native.open_log(path, Logs.user, nil)).close if path
+      Logs.access = Logs.open(path) if path
     rescue IOError, SystemCallError => e
       why = e.is_a?(SystemCallError) ? e.class.new.message : e.message
       @configurator.reject(:access_log, "cannot open access_log=#{path}: #{why}")

@@ -49,6 +49,7 @@ module Licorne
       open_access_log
       @server.after_fork.call(@server, @worker)
       @worker.user(*@settings["user"].compact) if @settings["user"] && !@worker.switched
+      Logs.access = Logs.access&.close
       @server.config = nil
       @app = @inheritance.app || load_app
       @server.app = @app
