@@ -113,6 +113,62 @@ fn saturation_is_the_time_in_which_no_worker_was_idle() {
 }
 
 #[test]
+fn the_largest_counts_are_kept_through_deaths_and_upgrades() {
+    let mut server = Server::builder().workers(2).unix_listeners(1).config("upgrade :in_place").start();
+    let mut gate = Gate::new(&server);
+    let status = |server: &Server| -> facts::Status {
+        serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("a status")
+    };
+    let before = status(&server);
+    assert!(before.backlogs.iter().all(|backlog| backlog.most.is_none()), "{:#?}", before.backlogs);
+
+    let held = [(); 2].map(|()| gate.hold(&server));
+    server.eventually("10 ms without an idle worker", || {
+        (status(&server).saturated_s > before.saturated_s.map(|seconds| seconds + 0.01)).then_some(())
+    });
+    // The master is not asked while they wait: a worker sees them when its request is over.
+    let waiting = [0, 1, 1, 1].map(|listener| {
+        let mut connection =
+            Connection::connect(&server.endpoints()[listener], testkit::patience()).expect("there is room");
+        connection.send(Request::get("/").close().bytes());
+        connection
+    });
+    // Which of them ends first is not said.
+    let (done, ends) = std::sync::mpsc::channel();
+    for mut held in held {
+        let done = done.clone();
+        std::thread::spawn(move || done.send(held.connection.receive().status));
+    }
+    for _ in 0..2 {
+        gate.open();
+        assert_eq!(ends.recv_timeout(testkit::patience()), Ok(200));
+    }
+    let after = server.eventually("empty backlogs", || {
+        let status = status(&server);
+        status.backlogs.iter().all(|backlog| backlog.waiting == Some(0)).then_some(status)
+    });
+    let most = |status: &facts::Status| -> Vec<u64> {
+        status.backlogs.iter().filter_map(|backlog| Some(backlog.most?.count)).collect()
+    };
+    assert_eq!((most(&after), after.busiest.map(|most| most.count)), (vec![1, 3], Some(2)), "{after:#?}");
+    assert!(after.saturations > before.saturations, "{:?} {:?}", after.saturations, before.saturations);
+    assert!(after.busiest.is_some_and(|most| most.at > before.started_at), "{:?}", after.busiest);
+    for mut connection in waiting {
+        assert_eq!(connection.receive().status, 200);
+    }
+
+    for worker in server.workers() {
+        let mark = server.mark();
+        signal(worker.pid, Signal::KILL).expect("it lives");
+        server.wait_for(mark, &format!("worker={} ready", worker.number));
+    }
+    assert_eq!(server.ctl(["upgrade", "--wait"]).code(), 0);
+    let last = status(&server);
+    assert_eq!((most(&last), last.busiest.map(|most| most.count)), (vec![1, 3], Some(2)), "{last:#?}");
+    server.stop();
+}
+
+#[test]
 fn the_queue_time_is_that_of_a_proxy_that_is_believed() {
     let config = "trusted_proxies '127.0.0.1'";
     let mut server = Server::builder().app(App::rackup(APP)).workers(1).config(config).start();

@@ -107,6 +107,11 @@ fn of_server(text: &mut Text, status: &Status) {
         "log",
         status.logs.each().map(|(name, _, loss)| (name, loss.lost_lines)),
     );
+    if let Some(times) = status.saturations {
+        text.one("licorne_saturations_total", "counter", "How often it began that no worker was idle.", times);
+        let help = "The most workers that were in requests at once.";
+        text.one("licorne_busy_workers_peak", "gauge", help, status.busiest.map_or(0, |most| most.count));
+    }
     let listeners = || status.backlogs.iter();
     text.each(
         "licorne_backlog_connections",
@@ -121,6 +126,16 @@ fn of_server(text: &mut Text, status: &Status) {
         "How many connections may wait, by listener.",
         "listener",
         listeners().filter_map(|backlog| Some((backlog.listener.as_str(), backlog.limit?))),
+    );
+    text.each(
+        "licorne_backlog_peak_connections",
+        "gauge",
+        "The most connections that were seen to wait, by listener.",
+        "listener",
+        // Where the kernel tells nothing, nothing was seen.
+        listeners()
+            .filter(|backlog| backlog.waiting.is_some())
+            .map(|backlog| (backlog.listener.as_str(), backlog.most.map_or(0, |most| most.count))),
     );
 }
 
@@ -214,14 +229,14 @@ mod tests {
     fn every_sample_follows_its_type() {
         let status = serde_json::from_value(serde_json::json!({
             "ready": true, "generation": 3, "uptime_s": 61, "started_at": 1_790_000_000.5, "worker_processes": 2,
-            "saturated_s": 1.25,
+            "saturated_s": 1.25, "saturations": 4, "busiest": { "count": 2, "at": 1.0 },
             "workers": [
                 { "slot": 0, "generation": 3, "pid": 9, "state": "busy", "requests": 5, "server_errors": 1,
                   "busy_ms": 40, "connections": 3 },
                 { "slot": 1, "generation": 3, "pid": 10, "state": "idle", "requests": 7 },
             ],
             "backlogs": [
-                { "listener": "0.0.0.0:80", "waiting": 3, "limit": 1024 },
+                { "listener": "0.0.0.0:80", "waiting": 3, "limit": 1024, "most": { "count": 9, "at": 1.0 } },
                 { "listener": "/a \"b\"\\\n", "waiting": 0, "limit": null },
             ],
             "deaths": { "total": 2, "by_cause": { "oom": 2 } },
@@ -255,6 +270,9 @@ mod tests {
             "licorne_backlog_connections{listener=\"0.0.0.0:80\"} 3",
             "licorne_backlog_limit_connections{listener=\"0.0.0.0:80\"} 1024",
             r#"licorne_backlog_connections{listener="/a \"b\"\\\n"} 0"#,
+            "licorne_backlog_peak_connections{listener=\"0.0.0.0:80\"} 9",
+            "licorne_busy_workers_peak 2",
+            "licorne_saturations_total 4",
             "licorne_deaths_total{cause=\"oom\"} 2",
             "licorne_deaths_total{cause=\"exit\"} 0",
             "licorne_reloads_total{result=\"failed\"} 1",

@@ -27,7 +27,7 @@ pub use death::{Cause, Death, Deaths, Doing, Kind};
 pub use logs::{Logs, Loss};
 pub use process::{Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
 pub use reload::{LastReload, Reload, Reloads};
-pub use status::{Backlog, Phase, Release, Roll, Status, Trouble};
+pub use status::{Backlog, Mark, Phase, Release, Roll, Status, Trouble};
 pub use work::{Distribution, Durations, Responses, Totals};
 
 /// The version of the status. It grows when a field changes its meaning or goes away, not when one is added.

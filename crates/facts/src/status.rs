@@ -38,6 +38,11 @@ pub struct Status {
     pub uptime_s: u64,
     /// For how long no worker was idle, in all; null when that is not counted.
     pub saturated_s: Option<f64>,
+    /// How often it began that no worker was idle; null when that is not counted.
+    pub saturations: Option<u64>,
+    /// The most workers that were in requests at once, those that were retiring left out; null when that is not known.
+    /// A moment in which so many were busy counts when each was so for a millisecond.
+    pub busiest: Option<Mark>,
     /// The addresses that the server listens on.
     pub listeners: Vec<String>,
     /// What waits at each of them.
@@ -119,7 +124,7 @@ impl Phase {
 }
 
 /// What waits at a listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Backlog {
@@ -129,6 +134,20 @@ pub struct Backlog {
     pub waiting: Option<u64>,
     /// How many may wait.
     pub limit: Option<u64>,
+    /// The most that were seen to wait; null when none were. Workers look ten times a second at most, while no worker is
+    /// idle, and the master with each status: what is shorter may be missed.
+    pub most: Option<Mark>,
+}
+
+/// The largest count since the server was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Mark {
+    /// How many.
+    pub count: u64,
+    /// When it was so first (Unix time in seconds).
+    pub at: f64,
 }
 
 /// A release of the application.

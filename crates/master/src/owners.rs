@@ -14,6 +14,7 @@ use wire::state::{self, State};
 use crate::admin::Admin;
 use crate::backtraces::Backtraces;
 use crate::carried::{Number, bytes, path, paths};
+use crate::children::marks::Marks;
 use crate::children::mold::{MoldStage, Starter};
 use crate::children::past;
 use crate::children::post_mortem::OomKills;
@@ -35,7 +36,7 @@ use crate::log::lines::Log;
 use crate::report::deaths::Deaths;
 use crate::report::owner::Report;
 use crate::report::reloads::Reloads;
-use crate::report::status::Sources;
+use crate::report::status::{Sources, backlogs};
 use crate::restart_file::RestartFile;
 use crate::service_manager::owner::ServiceManager;
 use crate::service_manager::summary::Present;
@@ -119,6 +120,7 @@ impl Owners {
         children.load_workers(&handed.workers, |id| supervisor.worker(id))?;
         children.oom_kills = OomKills::load(handed.oom_kills);
         children.past = past::load(handed.requests, &handed.totals)?;
+        children.marks = Marks::load(&handed.marks);
         let mut report = Report::begin();
         report.started_ns = handed.started_ns;
         report.deaths = Deaths::load(&handed.deaths);
@@ -178,10 +180,12 @@ impl Owners {
         let workers = self.children.workers().filter_map(|(_, worker)| worker.pid());
         let all: Vec<u32> = molds.chain(workers).chain([sys::process::own_pid()]).collect();
         self.report.readings.read(&all);
+        self.children.gather_marks(sys::clock::monotonic_ns());
         let Self { children, sockets, report, upgrade, service_manager, .. } = self;
         let (listeners, successor) = (&sockets.listeners, upgrade.successor.pid());
+        let backlogs = backlogs(listeners, &mut children.marks);
         let summary = Present { supervisor, children, successor }.summary(&service_manager.past);
-        let status = Sources { supervisor, children, listeners, report, successor, summary }.status();
+        let status = Sources { supervisor, children, backlogs, report, successor, summary }.status();
         // Nothing in it is a thing that JSON has no word for.
         Answer::Status(serde_json::to_value(status).unwrap_or_default())
     }
@@ -470,6 +474,7 @@ impl Owners {
             oom_kills: children.oom_kills.save(),
             requests: children.past.requests,
             totals: past::save(&children.past, Log::losses()),
+            marks: children.marks.save(),
             deaths: self.report.deaths.save(),
             reloads: self.report.reloads.told(),
             decisions,

@@ -124,6 +124,12 @@ impl Acceptor {
         self.peers.as_ref().is_some_and(Peers::one_is_idle)
     }
 
+    /// The listeners by their place, and how many connections wait in the backlog of each, where the kernel tells.
+    pub(crate) fn backlogs(&self) -> impl Iterator<Item = (usize, u32)> {
+        let waiting = |listener: &Listener| sys::backlog::of(listener.fd.as_fd()).map(|backlog| backlog.waiting);
+        self.listeners.iter().enumerate().filter_map(move |(index, listener)| Some((index, waiting(listener)?)))
+    }
+
     pub(crate) fn set_ready(&mut self, listener: usize) {
         if let Some(listener) = self.listeners.get_mut(listener) {
             listener.ready = true;

@@ -144,6 +144,12 @@ impl Reactor {
         self.connections.len()
     }
 
+    /// The listeners in the order in which they were added, and how many connections wait in the backlog of each. It asks
+    /// the kernel.
+    pub fn backlogs(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.acceptor.backlogs()
+    }
+
     /// Tells whether this worker has no room for a connection more.
     pub fn is_full(&self) -> bool {
         self.acceptor.is_full(&self.connections)

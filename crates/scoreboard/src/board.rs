@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! PLACES places of 8 words (one cache line each):
-//!   word 0  presence   (bit 0 serves, bit 1 sleeps, bit 2 full)
+//!   word 0  presence   (bit 0 serves, bit 1 sleeps, bit 2 full, bit 3 in a request)
 //!        1  movement   (changes when the worker serves, takes or closes something)
 //! then     in use      (how many places are or were taken, the first ones)
 //!          saturated   (CLOCK_MONOTONIC, ns: no worker has been idle since then; 0 = one is)
 //!          saturation  (ns in which no worker was idle, ever)
+//!          saturations (how often that has begun, ever)
+//!          busiest     (the most workers that were in requests at once, ever)
+//!          busiest at  (CLOCK_MONOTONIC, ns: when that was)
 //! ```
 //!
 //! No decision of the master depends on it: a worker that writes on a place of another can make workers offer each other
@@ -25,10 +28,14 @@ pub const BOARD_BYTES: usize = (IN_USE_WORD + PLACE_WORDS) * 8;
 
 const SATURATED_WORD: usize = IN_USE_WORD + 1;
 const SATURATION_WORD: usize = IN_USE_WORD + 2;
+const SATURATIONS_WORD: usize = IN_USE_WORD + 3;
+const BUSIEST_WORD: usize = IN_USE_WORD + 4;
+const BUSIEST_AT_WORD: usize = IN_USE_WORD + 5;
 
 const SERVES: u64 = 1;
 const SLEEPS: u64 = 2;
 const FULL: u64 = 4;
+const BUSY: u64 = 8;
 
 /// The place of one worker on the board, of the same number as its seat.
 #[derive(Clone, Copy, Debug)]
@@ -53,20 +60,42 @@ pub struct Saturation<'a> {
     board: &'a [AtomicU64],
     since: &'a AtomicU64,
     total: &'a AtomicU64,
+    times: &'a AtomicU64,
 }
 
 impl<'a> Saturation<'a> {
     /// That of this board. `None` when the board is smaller than that.
     pub fn of(board: &'a [AtomicU64]) -> Option<Self> {
-        Some(Self { board, since: board.get(SATURATED_WORD)?, total: board.get(SATURATION_WORD)? })
+        Some(Self {
+            board,
+            since: board.get(SATURATED_WORD)?,
+            total: board.get(SATURATION_WORD)?,
+            times: board.get(SATURATIONS_WORD)?,
+        })
     }
 
     /// The worker with this place is busy now. Two that become busy at once may both take the other for idle: it is noted
     /// with the next request then.
     pub fn note_busy(self, own: usize, now_ns: u64) {
-        if self.since.load(Ordering::Relaxed) == 0 && !others(self.board, own).any(Place::is_idle) {
-            let _ = self.since.compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed);
+        if self.since.load(Ordering::Relaxed) == 0
+            && !others(self.board, own).any(Place::is_idle)
+            && self.since.compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.times.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// For how long no worker has been idle by now; 0 when one is.
+    pub fn lasts_ns(self, now_ns: u64) -> u64 {
+        match self.since.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now_ns.saturating_sub(since),
+        }
+    }
+
+    /// How often it has begun.
+    pub fn times(self) -> u64 {
+        self.times.load(Ordering::Relaxed)
     }
 
     /// A worker is idle now. It costs one load as long as that is nothing new.
@@ -81,11 +110,36 @@ impl<'a> Saturation<'a> {
 
     /// How long it was in all, by now.
     pub fn total_ns(self, now_ns: u64) -> u64 {
-        let lasting = match self.since.load(Ordering::Relaxed) {
-            0 => 0,
-            since => now_ns.saturating_sub(since),
-        };
-        self.total.load(Ordering::Relaxed).saturating_add(lasting)
+        self.total.load(Ordering::Relaxed).saturating_add(self.lasts_ns(now_ns))
+    }
+}
+
+/// The most workers that were in requests at once. It is found by a look at the places in use, and costs nothing otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Busiest<'a> {
+    board: &'a [AtomicU64],
+    count: &'a AtomicU64,
+    at: &'a AtomicU64,
+}
+
+impl<'a> Busiest<'a> {
+    /// That of this board. `None` when the board is smaller than that.
+    pub fn of(board: &'a [AtomicU64]) -> Option<Self> {
+        Some(Self { board, count: board.get(BUSIEST_WORD)?, at: board.get(BUSIEST_AT_WORD)? })
+    }
+
+    /// Looks how many are in requests now, and keeps that if they never were as many.
+    pub fn look(self, now_ns: u64) {
+        let busy = others(self.board, SEATS).filter(|place| place.is_busy()).count() as u64;
+        if busy > self.count.load(Ordering::Relaxed) && self.count.fetch_max(busy, Ordering::Relaxed) < busy {
+            self.at.store(now_ns, Ordering::Relaxed);
+        }
+    }
+
+    /// How many it were, and when (CLOCK_MONOTONIC, ns). `None` when none ever was.
+    pub fn most(self) -> Option<(u64, u64)> {
+        let count = self.count.load(Ordering::Relaxed);
+        (count > 0).then(|| (count, self.at.load(Ordering::Relaxed)))
     }
 }
 
@@ -118,6 +172,11 @@ impl Place<'_> {
         self.set(FULL, full);
     }
 
+    /// Notes whether the worker is in a request.
+    pub fn set_busy(self, busy: bool) {
+        self.set(BUSY, busy);
+    }
+
     /// Notes how many requests the worker has served and how many connections it has.
     pub fn set_movement(self, requests: u64, connections: u64) {
         self.0[1].store(requests.wrapping_mul(3).wrapping_add(connections), Ordering::Relaxed);
@@ -126,6 +185,11 @@ impl Place<'_> {
     /// Whether the worker waits for something to do.
     pub fn is_idle(self) -> bool {
         self.presence() & (SERVES | SLEEPS) == SERVES | SLEEPS
+    }
+
+    /// Whether the worker is in a request, and takes others: one that retires does not count.
+    fn is_busy(&self) -> bool {
+        self.presence() & (SERVES | BUSY) == SERVES | BUSY
     }
 
     /// Whether the worker could take a connection when it is done with what it does.
@@ -231,12 +295,44 @@ mod tests {
         saturation.note_busy(1, 600);
         assert_eq!(saturation.total_ns(610), 110);
         assert_eq!(saturation.total_ns(5), 100, "a clock that is behind takes nothing away");
+        assert_eq!((saturation.lasts_ns(610), saturation.times()), (10, 2));
+    }
+
+    #[test]
+    fn the_most_workers_that_were_busy_at_once_are_kept_with_the_moment() {
+        let board = board();
+        let busiest = Busiest::of(&board).unwrap();
+        busiest.look(5);
+        assert_eq!(busiest.most(), None);
+        let places = [0, 1, 2].map(|number| {
+            Place::take(&board, number);
+            let place = place(&board, number).unwrap();
+            place.set_serving(true);
+            place
+        });
+        places[0].set_busy(true);
+        places[2].set_busy(true);
+        busiest.look(10);
+        busiest.look(20);
+        assert_eq!(busiest.most(), Some((2, 10)), "they were as many before");
+        places[1].set_busy(true);
+        // One that retires takes no requests, and is no worker that is needed.
+        places[0].set_serving(false);
+        busiest.look(30);
+        places[2].clear();
+        busiest.look(40);
+        assert_eq!(busiest.most(), Some((2, 10)));
+        places[0].set_serving(true);
+        places[2].set_serving(true);
+        places[2].set_busy(true);
+        busiest.look(50);
+        assert_eq!(busiest.most(), Some((3, 50)));
     }
 
     #[test]
     fn there_is_no_place_beyond_the_board() {
         let board = board();
-        assert!(Saturation::of(&board[..8]).is_none());
+        assert!(Saturation::of(&board[..8]).is_none() && Busiest::of(&board[..8]).is_none());
         assert!(place(&board[..8], 1).is_none() && place(&board, usize::MAX).is_none());
         Place::take(&board, SEATS);
         assert_eq!(others(&board, SEATS).count(), 0);

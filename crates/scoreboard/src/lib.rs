@@ -31,6 +31,7 @@
 //!  275-    queue time        (histogram)
 //!  470  backtraces asked  (the number of the question for backtraces that the worker is to answer; the master writes it)
 //!  471  slow report asked (the start of the slow request that the master wants a report of; the master writes it)
+//!  472-  backlogs        (for each of the first 8 listeners the most connections that waited, and when: see `note_backlog`)
 //!  496-   lost lines        (of the access log: how many, ever; the number of the last error; when it was, CLOCK_MONOTONIC)
 //!  499-                     (of the log, likewise)
 //! ```
@@ -84,9 +85,14 @@ const SERVICE_WORDS: Range<usize> = 80..80 + histogram::WORDS;
 const QUEUE_WORDS: Range<usize> = SERVICE_WORDS.end..SERVICE_WORDS.end + histogram::WORDS;
 const BACKTRACES_WORD: usize = QUEUE_WORDS.end;
 const SLOW_WORD: usize = BACKTRACES_WORD + 1;
+const BACKLOG_WORDS: Range<usize> = SLOW_WORD + 1..SLOW_WORD + 1 + BACKLOGS;
+/// Of how many listeners a worker notes what waits.
+pub const BACKLOGS: usize = 8;
+/// Bits of the moment in such a note.
+const MOMENT_BITS: u32 = 40;
 /// Each log has three words.
 const LOSSES_WORD: usize = 496;
-const _: () = assert!(SLOW_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
+const _: () = assert!(BACKLOG_WORDS.end <= LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -295,6 +301,28 @@ impl Seat<'_> {
                 word.store(0, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Notes how many connections wait in the backlog of the listener with this place, if they never were as many. Of
+    /// listeners beyond [`BACKLOGS`] nothing is noted.
+    pub fn note_backlog(&self, listener: usize, waiting: u32, now_ns: u64) {
+        // One word has both, so that they belong together however it is read: 24 bits of the count, 40 of milliseconds.
+        let Some(word) = self.0.get(BACKLOG_WORDS).and_then(|words| words.get(listener)) else { return };
+        let waiting = u64::from(waiting).min(u64::MAX >> MOMENT_BITS);
+        if waiting > word.load(Ordering::Relaxed) >> MOMENT_BITS {
+            let moment = (now_ns / 1_000_000) & ((1 << MOMENT_BITS) - 1);
+            word.store(waiting << MOMENT_BITS | moment, Ordering::Relaxed);
+        }
+    }
+
+    /// The most connections that waited in the backlog of each listener, by its place, and when that was
+    /// (CLOCK_MONOTONIC, ns): of those in which any did.
+    pub fn backlogs(self) -> impl Iterator<Item = (usize, u32, u64)> {
+        let words = BACKLOG_WORDS.map(move |word| self.counter(word)).enumerate();
+        words.filter(|(_, word)| *word != 0).map(|(listener, word)| {
+            let moment_ms = word & ((1 << MOMENT_BITS) - 1);
+            (listener, (word >> MOMENT_BITS) as u32, moment_ms * 1_000_000)
+        })
     }
 
     /// Requests finished since the worker was forked.
@@ -518,6 +546,32 @@ mod tests {
         let mut twice = totals.clone();
         twice.add(&totals);
         assert_eq!((twice.requests, twice.responses[1], twice.service.total()), (2, 4, 2));
+    }
+
+    #[test]
+    fn the_longest_backlog_of_each_listener_is_kept_with_the_moment() {
+        let words: Vec<AtomicU64> = (0..PAGE_BYTES / 8).map(|_| AtomicU64::new(0)).collect();
+        let seat = Seat::of_page(&words).unwrap();
+        seat.note_backlog(1, 3, 7_000_000);
+        seat.note_backlog(1, 2, 9_000_000);
+        seat.note_backlog(1, 3, 9_000_000);
+        seat.note_backlog(BACKLOGS - 1, u32::MAX, u64::MAX);
+        seat.note_backlog(BACKLOGS, 1, 1);
+        seat.note_backlog(0, 0, 1);
+        let most_ns = ((1 << MOMENT_BITS) - 1) * 1_000_000;
+        let told: Vec<_> = seat.backlogs().collect();
+        assert_eq!(told[0], (1, 3, 7_000_000));
+        assert_eq!((told[1].0, told[1].1, told.len()), (BACKLOGS - 1, (1 << 24) - 1, 2));
+        assert!(told[1].2 <= most_ns);
+        seat.assign(0, 1);
+        assert_eq!(seat.backlogs().count(), 0);
+        let older = page(1);
+        seat_of_older_layout(&older).note_backlog(0, 1, 1);
+        assert_eq!(seat_of_older_layout(&older).backlogs().count(), 0);
+    }
+
+    fn seat_of_older_layout(page: &[AtomicU64]) -> Seat<'_> {
+        seat(page, 0).unwrap()
     }
 
     #[test]

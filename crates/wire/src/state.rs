@@ -70,6 +70,9 @@ pub struct State<D> {
     /// What else those workers have done.
     #[serde(default)]
     pub totals: Totals,
+    /// The most that waited at each address.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
     /// The deaths of children.
     #[serde(default)]
     pub deaths: Deaths,
@@ -78,6 +81,17 @@ pub struct State<D> {
     pub reloads: Reloads,
     /// What the decisions depend on.
     pub decisions: D,
+}
+
+/// The most connections that waited at an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The name of the listener.
+    pub listener: String,
+    /// How many.
+    pub count: u32,
+    /// When.
+    pub at_ns: u64,
 }
 
 /// Deaths of children.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use magnus::{Error, RModule, Ruby, function, method, prelude::*};
 use scoreboard::Seat;
-use scoreboard::board::{self, Place, Saturation};
+use scoreboard::board::{self, Busiest, Place, Saturation};
 use sys::memory::Shared;
 
 use crate::error::system_error;
@@ -20,7 +20,17 @@ pub(crate) struct WorkerSeat {
     number: usize,
     /// The starts of the requests that were reported last, on the clock of the seat: since they end, since they are slow.
     reported_ns: [Cell<u64>; 2],
+    /// When it was looked how many workers are busy, and what waits in the backlogs.
+    looked_ns: [Cell<u64>; 2],
 }
+
+/// How often it is looked how many workers are busy, at most. A moment in which so many were in requests that each took
+/// this long is never missed: the first of them to end looks, while all are busy.
+const BUSIEST_NS: u64 = 1_000_000;
+/// What may wait in the backlogs is looked at once in this time, at most, ...
+const BACKLOG_NS: u64 = 100_000_000;
+/// ... and only when no worker was idle for this long: nothing waits otherwise.
+const SATURATED_NS: u64 = 4_000_000;
 
 impl WorkerSeat {
     /// Takes the seat that one descriptor leads to, and a place on the board that another leads to. Children that the
@@ -34,11 +44,13 @@ impl WorkerSeat {
         if Seat::of_page(page).is_none()
             || board::place(board.words(), number).is_none()
             || Saturation::of(board.words()).is_none()
+            || Busiest::of(board.words()).is_none()
         {
             return Err(Error::new(ruby.exception_arg_error(), format!("there is no seat {number}")));
         }
         ffi::keep_from_children(board.as_fd().as_raw_fd());
-        Ok(Self { page, board: Arc::new(board), number, reported_ns: Default::default() })
+        let (reported_ns, looked_ns) = Default::default();
+        Ok(Self { page, board: Arc::new(board), number, reported_ns, looked_ns })
     }
 
     pub(crate) fn board(&self) -> Arc<Shared> {
@@ -64,9 +76,24 @@ impl WorkerSeat {
         board::place(self.board.words(), self.number).expect("the board has this place: take() looked")
     }
 
-    /// Shows others, if it matters to them, that this worker is busy.
+    /// Shows others that this worker is busy.
     pub(crate) fn note_busy(&self, now_ns: u64) {
+        self.place().set_busy(true);
         self.saturation().note_busy(self.number, now_ns);
+        self.look_how_many_are_busy(now_ns);
+    }
+
+    /// Shows others that this worker is in no request. Returns whether it is to be looked what waits in the backlogs.
+    pub(crate) fn note_done(&self, now_ns: u64) -> bool {
+        self.look_how_many_are_busy(now_ns);
+        self.place().set_busy(false);
+        self.saturation().lasts_ns(now_ns) >= SATURATED_NS && is_due(&self.looked_ns[1], BACKLOG_NS, now_ns)
+    }
+
+    fn look_how_many_are_busy(&self, now_ns: u64) {
+        if is_due(&self.looked_ns[0], BUSIEST_NS, now_ns) {
+            Busiest::of(self.board.words()).expect("the board is whole: take() looked").look(now_ns);
+        }
     }
 
     /// Shows others that this worker sleeps, or does no more. `now_ns` need not be exact.
@@ -92,6 +119,15 @@ impl WorkerSeat {
             wanted.then_some(start)
         })
     }
+}
+
+/// Whether so much time has passed since; then it counts anew from now.
+fn is_due(since: &Cell<u64>, period_ns: u64, now_ns: u64) -> bool {
+    let is_due = now_ns.saturating_sub(since.get()) >= period_ns;
+    if is_due {
+        since.set(now_ns);
+    }
+    is_due
 }
 
 /// `Licorne::Native::Questions`: what the operator asks of this process, a worker, through its seat.

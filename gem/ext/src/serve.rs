@@ -70,7 +70,11 @@ pub(crate) fn serve(
     let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
     core.current.end();
     let traffic = reactor.take_traffic();
+    let looks_at_backlogs = core.seat.note_done(now_ns);
     core.seat.look(|seat| {
+        if looks_at_backlogs {
+            reactor.backlogs().for_each(|(listener, waiting)| seat.note_backlog(listener, waiting, now_ns));
+        }
         seat.count_bytes(traffic.received_bytes, traffic.sent_bytes);
         // Of one that ends the worker, by `exit` or the like, the seat tells afterwards.
         if outcome.is_ok() {

@@ -68,6 +68,7 @@ const listeners = new Table('listeners', 'Listeners with their backlogs', 'There
   plain('Listener', backlog => backlog.listener, 'text'),
   plain('Connections that wait', backlog => backlog.waiting),
   plain('Limit', backlog => backlog.limit),
+  plain('Most that waited', backlog => (backlog.most ? backlog.most.count : 0)),
 ]);
 
 const memory = new Table('memory', 'Memory by generation', 'Nothing is known yet.', [

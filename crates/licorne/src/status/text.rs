@@ -104,7 +104,12 @@ fn work(status: &Status, interval: Option<&Interval>) -> String {
     }
     if let Some(saturated) = status.saturated_s.filter(|saturated| *saturated > 0.0 && status.uptime_s > 0) {
         let share = 100.0 * saturated / status.uptime_s as f64;
-        text.push_str(&format!("  no worker was idle for {} ({share:.1} %)\n", span(saturated)));
+        let times = status.saturations.map_or_else(String::new, |times| format!(", {}", plural(times, "time")));
+        text.push_str(&format!("  no worker was idle for {} ({share:.1} %){times}\n", span(saturated)));
+    }
+    if let Some(most) = status.busiest {
+        let (count, of) = (most.count, plural(status.worker_processes.into(), "worker"));
+        text.push_str(&format!("  at most {count} of {of} busy at once, {}\n", ago(most.at)));
     }
     if let Some(now) = interval {
         text.push_str(&format!("now {} requests/s", rate(now.requests)));
@@ -119,13 +124,20 @@ fn work(status: &Status, interval: Option<&Interval>) -> String {
 }
 
 fn backlogs(status: &Status) -> String {
-    let told = status.backlogs.iter().filter_map(|backlog| Some((&backlog.listener, backlog.waiting?, backlog.limit)));
-    let lines = told.filter(|(_, waiting, _)| *waiting > 0).map(|(listener, waiting, limit)| {
-        let limit = limit.map_or_else(String::new, |limit| format!(" of at most {limit}"));
-        let wait = if waiting == 1 { "waits" } else { "wait" };
-        format!("{}{limit} {wait} at {}\n", plural(waiting, "connection"), printable(listener))
-    });
-    lines.collect()
+    let mut text = String::new();
+    for backlog in &status.backlogs {
+        let listener = printable(&backlog.listener);
+        if let Some(waiting) = backlog.waiting.filter(|waiting| *waiting > 0) {
+            let limit = backlog.limit.map_or_else(String::new, |limit| format!(" of at most {limit}"));
+            let wait = if waiting == 1 { "waits" } else { "wait" };
+            text.push_str(&format!("{}{limit} {wait} at {listener}\n", plural(waiting, "connection")));
+        }
+        if let Some(most) = backlog.most {
+            let count = plural(most.count, "connection");
+            text.push_str(&format!("most that waited at {listener}: {count}, {}\n", ago(most.at)));
+        }
+    }
+    text
 }
 
 fn deaths(status: &Status, last: Option<&Death>) -> String {

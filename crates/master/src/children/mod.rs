@@ -8,6 +8,7 @@
 pub(crate) mod error;
 pub(crate) mod hearing;
 pub(crate) mod link;
+pub(crate) mod marks;
 pub(crate) mod mold;
 pub(crate) mod past;
 pub(crate) mod post_mortem;

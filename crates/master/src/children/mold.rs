@@ -110,7 +110,7 @@ impl Mold {
             slot: slot.0,
             generation: generation.0,
             seat: u32::try_from(seat.number()).unwrap_or(u32::MAX),
-            names: self.listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
+            names: self.listener_names(),
             proxies: self.listeners.iter().map(proxy).collect(),
         };
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![control.as_fd()];
@@ -118,6 +118,11 @@ impl Mold {
         descriptors.extend(queue);
         descriptors.extend(self.listeners.iter().map(|bound| bound.socket.as_fd()));
         self.link.send(&message, &descriptors)
+    }
+
+    /// The names of what its workers listen on, in their order.
+    pub(crate) fn listener_names(&self) -> Vec<String> {
+        self.listeners.iter().map(|bound| bound.socket.name().to_string()).collect()
     }
 
     /// Whether it may say this now, and notes how far it has come by that.

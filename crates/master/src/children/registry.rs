@@ -18,6 +18,7 @@ use wire::{ToMold, ToWorker, state};
 use crate::carried::Number;
 use crate::children::error::Error;
 use crate::children::link::Link;
+use crate::children::marks::Marks;
 use crate::children::mold::{Mold, MoldStage};
 use crate::children::post_mortem::{self, OomKills, PostMortem};
 use crate::children::seats::{Layout, Seats};
@@ -55,6 +56,8 @@ pub(crate) struct Children {
     pub(crate) seats: Seats,
     /// What workers have done that are no more.
     pub(crate) past: Totals,
+    /// The most that waited at each address.
+    pub(crate) marks: Marks,
     pub(crate) oom_kills: OomKills,
 }
 
@@ -62,7 +65,8 @@ impl Children {
     /// None yet.
     pub(crate) fn none(seats: Seats) -> Self {
         let (known, molds, workers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { known, molds, workers, seats, past: Totals::default(), oom_kills: OomKills::now() }
+        let (past, marks, oom_kills) = (Totals::default(), Marks::default(), OomKills::now());
+        Self { known, molds, workers, seats, past, marks, oom_kills }
     }
 
     /// What this process is, if it is a known child.
@@ -210,7 +214,9 @@ impl Children {
         let mold = self.molds.get_mut(&generation).ok_or(Error::MoldGone)?;
         let seat = self.seats.take(slot, generation, mold.layout)?;
         mold.forks.planned.push_back((id, slot, theirs));
-        self.add_worker(id, Worker::booting(Process::Unborn { waiting: None }, link, seat));
+        let mut worker = Worker::booting(Process::Unborn { waiting: None }, link, seat);
+        worker.listeners = mold.listener_names();
+        self.add_worker(id, worker);
         Ok(())
     }
 
@@ -259,9 +265,16 @@ impl Children {
     /// A worker was reaped, or never came to be: frees its seat, and keeps what it has done.
     pub(crate) fn remove_worker(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.remove(&id) else { return };
+        self.marks.note_seat(worker.seat.look(), &worker.listeners, sys::clock::monotonic_ns());
         self.past.add(&worker.totals());
         self.seats.free(&worker.seat);
         self.leave_former_seats();
+    }
+
+    /// Takes over what workers that live have noted of the backlogs.
+    pub(crate) fn gather_marks(&mut self, now_ns: u64) {
+        let Self { workers, marks, .. } = self;
+        workers.values().for_each(|worker| marks.note_seat(worker.seat.look(), &worker.listeners, now_ns));
     }
 
     /// What all workers have done, those that are no more included.
@@ -412,7 +425,11 @@ impl Children {
             let id = WorkerId(worker.id);
             let is_killed = decided(id).ok_or(Error::Undecided)?.killed().is_some();
             let seat = self.seats.keep(worker)?;
-            self.add_worker(id, Worker::load(worker, seat, is_killed)?);
+            let mold = self.mold(Generation(worker.generation));
+            let listeners = mold.map(Mold::listener_names).unwrap_or_default();
+            let mut worker = Worker::load(worker, seat, is_killed)?;
+            worker.listeners = listeners;
+            self.add_worker(id, worker);
         }
         Ok(())
     }

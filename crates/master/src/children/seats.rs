@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use scoreboard::board::{self, Place, Saturation};
+use scoreboard::board::{self, Busiest, Place, Saturation};
 use supervisor::{Generation, SlotId};
 use sys::memory::Shared;
 use wire::state;
@@ -147,6 +147,18 @@ impl Seats {
     /// For how long no worker was idle, as the workers have noted it.
     pub(crate) fn saturated_ns(&self, now_ns: u64) -> u64 {
         Saturation::of(self.board.words()).map_or(0, |saturation| saturation.total_ns(now_ns))
+    }
+
+    /// How often it began that no worker was idle.
+    pub(crate) fn saturations(&self) -> u64 {
+        Saturation::of(self.board.words()).map_or(0, Saturation::times)
+    }
+
+    /// The most workers that were in requests at once, and when, as the workers have noted it and as it is now.
+    pub(crate) fn busiest(&self, now_ns: u64) -> Option<(u64, u64)> {
+        let busiest = Busiest::of(self.board.words())?;
+        busiest.look(now_ns);
+        busiest.most()
     }
 
     /// What the next program is told of the board, and of the seats in one memory.

@@ -19,6 +19,8 @@ pub(crate) struct Worker {
     pub(crate) link: Link<FromWorker, ToWorker>,
     pub(crate) seat: Seat,
     pub(crate) stage: WorkerStage,
+    /// The names of its listeners, in its order; none when its mold was gone before this program was executed.
+    pub(crate) listeners: Vec<String>,
     /// When it was heard to be ready (CLOCK_MONOTONIC, ns).
     ready_ns: Option<u64>,
     /// How many questions for backtraces it was asked and has not answered yet.
@@ -74,7 +76,8 @@ pub(crate) enum Process {
 impl Worker {
     /// One that boots.
     pub(crate) fn booting(process: Process, link: Link<FromWorker, ToWorker>, seat: Seat) -> Self {
-        Self { process, link, seat, stage: WorkerStage::Booting, ready_ns: None, owed: 0, trace: Trace::default() }
+        let (stage, listeners, trace) = (WorkerStage::Booting, Vec::new(), Trace::default());
+        Self { process, link, seat, stage, listeners, ready_ns: None, owed: 0, trace }
     }
 
     /// Its process id, once it is known.
@@ -236,15 +239,8 @@ impl Worker {
             None => Process::Unborn { waiting: worker.waiting.as_deref().and_then(Signal::from_name) },
         };
         let stage = if worker.ready { WorkerStage::Ready } else { WorkerStage::Booting };
-        Ok(Self {
-            process,
-            link: Link::load(worker.control)?,
-            seat,
-            stage,
-            ready_ns: worker.ready_ns,
-            owed: 0,
-            trace: Trace::default(),
-        })
+        let booting = Self::booting(process, Link::load(worker.control)?, seat);
+        Ok(Self { stage, ready_ns: worker.ready_ns, ..booting })
     }
 }
 

@@ -3,12 +3,13 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use facts::{Backlog, Logs, Loss, Mold, Phase, Roll, Status, Trouble};
+use facts::{Backlog, Logs, Loss, Mark, Mold, Phase, Roll, Status, Trouble};
 use scoreboard::Losses;
 use supervisor::Supervisor;
 use sys::clock::Moment;
 use sys::log_output::why_lost;
 
+use crate::children::marks::Marks;
 use crate::children::registry::Children;
 use crate::log::lines::Log;
 use crate::report::owner::Report;
@@ -19,7 +20,8 @@ use crate::sockets::bound::{Bound, Listeners};
 pub(crate) struct Sources<'a> {
     pub(crate) supervisor: &'a Supervisor,
     pub(crate) children: &'a Children,
-    pub(crate) listeners: &'a Listeners,
+    /// What waits, as [`backlogs`] has found it.
+    pub(crate) backlogs: Vec<Backlog>,
     pub(crate) report: &'a Report,
     /// The process of the new master, if there is one.
     pub(crate) successor: Option<u32>,
@@ -30,7 +32,7 @@ pub(crate) struct Sources<'a> {
 impl Sources<'_> {
     /// The state now.
     pub(crate) fn status(self) -> Status {
-        let Self { supervisor, children, listeners, report, successor, summary } = self;
+        let Self { supervisor, children, backlogs, report, successor, summary } = self;
         let now = Moment::now();
         let current = supervisor.generation();
         let trouble = |trouble: supervisor::Trouble| Trouble {
@@ -69,8 +71,10 @@ impl Sources<'_> {
             started_at: now.unix_s(report.started_ns),
             uptime_s: now.monotonic_ns().saturating_sub(report.started_ns) / 1_000_000_000,
             saturated_s: Some(saturated_ms as f64 / 1e3),
-            listeners: listeners.iter().map(|bound| bound.socket.name().to_string()).collect(),
-            backlogs: listeners.iter().map(backlog).collect(),
+            saturations: Some(children.seats.saturations()),
+            busiest: busiest(children, now),
+            listeners: backlogs.iter().map(|backlog| backlog.listener.clone()).collect(),
+            backlogs,
             release: current.and_then(|generation| children.mold(generation)).map(|mold| mold.release.told()),
             last_reload: report.reloads.last(now),
             reloads: report.reloads.told(),
@@ -112,12 +116,29 @@ fn loss(losses: Losses, now: Moment) -> Loss {
     }
 }
 
-/// What waits in a listener, as the kernel tells it now.
-fn backlog(bound: &Rc<Bound>) -> Backlog {
-    let backlog = sys::backlog::of(bound.socket.as_fd());
-    Backlog {
-        listener: bound.socket.name().to_string(),
-        waiting: backlog.map(|backlog| backlog.waiting.into()),
-        limit: backlog.map(|backlog| backlog.limit.into()),
-    }
+/// What waits in each listener, as the kernel tells it now, and the most that ever did.
+pub(crate) fn backlogs(listeners: &Listeners, marks: &mut Marks) -> Vec<Backlog> {
+    let now = Moment::now();
+    let told = |bound: &Rc<Bound>| {
+        let listener = bound.socket.name().to_string();
+        let backlog = sys::backlog::of(bound.socket.as_fd());
+        if let Some(backlog) = backlog {
+            marks.note(&listener, backlog.waiting, now.monotonic_ns());
+        }
+        let most = marks.of(&listener).filter(|mark| mark.count > 0);
+        Backlog {
+            listener,
+            waiting: backlog.map(|backlog| backlog.waiting.into()),
+            limit: backlog.map(|backlog| backlog.limit.into()),
+            most: most.map(|mark| Mark { count: mark.count.into(), at: now.unix_s(mark.at_ns) }),
+        }
+    };
+    listeners.iter().map(told).collect()
+}
+
+/// The most workers that were in requests at once, as workers say: there cannot be more than seats.
+fn busiest(children: &Children, now: Moment) -> Option<Mark> {
+    let (count, at_ns) = children.seats.busiest(now.monotonic_ns())?;
+    let count = count.min(scoreboard::SEATS as u64);
+    Some(Mark { count, at: now.unix_s(at_ns.min(now.monotonic_ns())) })
 }
