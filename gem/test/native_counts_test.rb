@@ -7,6 +7,8 @@ class NativeCountsTest < NativeCase
   BUCKETS = 194
   SERVICE = 80
   QUEUE = SERVICE + BUCKETS + 1
+  COLLECTOR = 480
+  RAISED = 491
   SECOND = 1_000_000_000
 
   # How many durations a histogram has, and their sum in ns.
@@ -44,6 +46,26 @@ class NativeCountsTest < NativeCase
     get(server)
     server.stop
     assert_equal [0, 0, 0, 0, 1], server.seat[64, 5]
+    assert_equal 1, server.seat[RAISED]
+  end
+
+  def test_collections_count_since_the_worker_serves
+    3.times { GC.start }
+    server = serve do |env|
+      GC.start if env["PATH_INFO"] == "/collect"
+      [200, {}, []]
+    end
+    get(server, "/collect")
+    get(server, "/")
+    server.stop
+    # Each number plus 1: 0 is one that is not known.
+    minor, major, time_ms, allocated, _, live, free, pages, old = server.seat[COLLECTOR, 9].map { |word| word - 1 }
+    assert_equal 1, major
+    assert_includes 0..5, minor
+    assert_operator time_ms, :>=, 0 if GC.stat.key?(:time)
+    assert_operator allocated, :>, 10
+    assert_operator live, :>, old
+    assert_operator live + free, :>, pages
   end
 
   def test_a_proxy_on_a_unix_socket_says_when_the_request_came

@@ -169,6 +169,35 @@ fn the_largest_counts_are_kept_through_deaths_and_upgrades() {
 }
 
 #[test]
+fn the_collector_and_the_last_request_of_a_worker_are_told() {
+    let app = "run ->(env) { GC.start if env['PATH_INFO'] == '/gc'; [200, {}, []] }";
+    let mut server = Server::builder().app(App::rackup(app)).workers(1).config("request_id true").start();
+    let status = |server: &Server| -> facts::Status {
+        serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("a status")
+    };
+    assert_eq!(status(&server).workers[0].last_request, None);
+    server.request(Request::get("/gc?a=1").field("X-Request-Id", "c0ffee").close());
+    wait_for_requests(&server, 1);
+    let told = status(&server);
+    let worker = &told.workers[0];
+    let last = worker.last_request.as_ref().expect("it has served one");
+    assert_eq!((last.line.as_str(), last.id.as_deref()), ("GET /gc?a=1", Some("c0ffee")));
+    assert!(last.took_ms > 0.1 && last.ended_at > told.started_at, "{last:#?}");
+    let gc = worker.gc;
+    assert!(gc.major == Some(1) && gc.live_slots > Some(1_000) && gc.allocated > Some(0), "{gc:#?}");
+    assert_eq!((told.totals.gc.major, told.totals.gc.time_ms), (1, gc.time_ms.unwrap_or(0)));
+    let text = server.ctl(["status"]).stdout;
+    assert!(text.contains(" 1 major, "), "{text}");
+
+    let mark = server.mark();
+    signal(server.workers()[0].pid, Signal::KILL).expect("it lives");
+    server.wait_for(mark, "worker=0 ready");
+    let after = status(&server);
+    assert_eq!((after.totals.gc, after.workers[0].gc.major), (told.totals.gc, Some(0)), "the worker is another");
+    server.stop();
+}
+
+#[test]
 fn the_queue_time_is_that_of_a_proxy_that_is_believed() {
     let config = "trusted_proxies '127.0.0.1'";
     let mut server = Server::builder().app(App::rackup(APP)).workers(1).config(config).start();
@@ -239,6 +268,8 @@ fn memory_and_processor_time_are_told_of_each_process_and_generation() {
     for memory in status.workers.iter().filter_map(|worker| worker.memory.as_ref()) {
         let (pss, private) = (memory.pss_bytes.unwrap_or(0), memory.private_bytes.unwrap_or(0));
         assert!(1_000_000 < private && private <= pss && pss < memory.rss_bytes, "{memory:#?}");
+        assert!(memory.rss_bytes < memory.virtual_bytes && memory.swap_bytes.is_some(), "{memory:#?}");
+        assert!(memory.peak_rss_bytes >= Some(memory.rss_bytes), "{memory:#?}");
     }
     assert!(status.workers.iter().all(|worker| worker.cpu_ms.is_some() && worker.ready_at > Some(status.started_at)));
     let [generation] = &status.memory.generations[..] else { panic!("one generation: {:#?}", status.memory) };

@@ -148,6 +148,9 @@ fn of_workers(text: &mut Text, status: &Status) {
     text.each("licorne_workers", "gauge", "Workers by state.", "state", states);
     let connections: u64 = status.workers.iter().map(|worker| worker.connections).sum();
     text.one("licorne_connections", "gauge", "Connections that workers hold.", connections);
+    let slots = |of: fn(&facts::Gc) -> Option<u64>| status.workers.iter().filter_map(|worker| of(&worker.gc)).sum();
+    let slots: [(&str, u64); 2] = [("live", slots(|gc| gc.live_slots)), ("free", slots(|gc| gc.free_slots))];
+    text.each("licorne_gc_heap_slots", "gauge", "Slots of Ruby's heaps in workers.", "state", slots);
 }
 
 fn of_processes(text: &mut Text, status: &Status) {
@@ -193,6 +196,11 @@ fn of_requests(text: &mut Text, status: &Status) {
         "class",
         totals.responses.classes(),
     );
+    text.one("licorne_exceptions_total", "counter", "Requests whose application raised.", totals.raised);
+    let gc = totals.gc;
+    let collections = [("minor", gc.minor), ("major", gc.major)];
+    text.each("licorne_gc_collections_total", "counter", "Runs of Ruby's garbage collector.", "kind", collections);
+    text.one("licorne_gc_seconds_total", "counter", "The time that they took.", gc.time_ms as f64 / 1e3);
     text.one("licorne_requests_total", "counter", "Requests that were answered.", totals.requests);
     text.one("licorne_request_bytes_total", "counter", "Bytes of requests, heads included.", totals.received_bytes);
     text.one("licorne_response_bytes_total", "counter", "Bytes of responses, heads included.", totals.sent_bytes);
@@ -232,7 +240,7 @@ mod tests {
             "saturated_s": 1.25, "saturations": 4, "busiest": { "count": 2, "at": 1.0 },
             "workers": [
                 { "slot": 0, "generation": 3, "pid": 9, "state": "busy", "requests": 5, "server_errors": 1,
-                  "busy_ms": 40, "connections": 3 },
+                  "gc": { "live_slots": 70, "free_slots": null }, "busy_ms": 40, "connections": 3 },
                 { "slot": 1, "generation": 3, "pid": 10, "state": "idle", "requests": 7 },
             ],
             "backlogs": [
@@ -251,6 +259,7 @@ mod tests {
             },
             "totals": {
                 "requests": 12, "responses": { "2xx": 11, "5xx": 1 }, "received_bytes": 1_200, "sent_bytes": 34_000,
+                "raised": 6, "gc": { "minor": 8, "major": 1, "time_ms": 45 },
                 "service": { "count": 9, "sum_ms": 40.5, "buckets": [[3, 9]] },
             },
         }));
@@ -283,6 +292,10 @@ mod tests {
             "licorne_memory_bytes{generation=\"serving\",kind=\"private\"} 16",
             "licorne_memory_bytes{generation=\"others\",kind=\"pss\"} 7",
             "licorne_requests_total 12",
+            "licorne_exceptions_total 6",
+            "licorne_gc_collections_total{kind=\"minor\"} 8",
+            "licorne_gc_seconds_total 0.045",
+            "licorne_gc_heap_slots{state=\"live\"} 70",
             "licorne_response_bytes_total 34000",
             "licorne_request_service_seconds_bucket{le=\"0.000032768\"} 9",
             "licorne_request_service_seconds_bucket{le=\"+Inf\"} 9",

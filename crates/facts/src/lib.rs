@@ -25,10 +25,10 @@ mod work;
 pub use backtrace::Backtrace;
 pub use death::{Cause, Death, Deaths, Doing, Kind};
 pub use logs::{Logs, Loss};
-pub use process::{Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
+pub use process::{Gc, LastRequest, Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
 pub use reload::{LastReload, Reload, Reloads};
 pub use status::{Backlog, Mark, Phase, Release, Roll, Status, Trouble};
-pub use work::{Distribution, Durations, Responses, Totals};
+pub use work::{Collections, Distribution, Durations, Responses, Totals};
 
 /// The version of the status. It grows when a field changes its meaning or goes away, not when one is added.
 pub const SCHEMA: u32 = 1;

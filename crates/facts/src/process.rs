@@ -47,6 +47,12 @@ pub struct Worker {
     pub connections: u64,
     /// The request that it is in; null when it is in none.
     pub request: Option<Request>,
+    /// The request that it served last; null before the first one, and while it is in another.
+    pub last_request: Option<LastRequest>,
+    /// How many requests ended with an exception of the application.
+    pub raised: u64,
+    /// What Ruby's garbage collector did.
+    pub gc: Gc,
     /// Responses by the first digit of their status.
     pub responses: Responses,
     /// Bytes of requests, heads included.
@@ -114,6 +120,55 @@ pub struct Request {
     pub id: Option<String>,
 }
 
+/// A request that was served.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct LastRequest {
+    /// Method and target, cut at 384 bytes.
+    pub line: String,
+    /// How long it was in the application.
+    pub took_ms: f64,
+    /// When it ended (Unix time in seconds).
+    pub ended_at: f64,
+    /// Its id, where requests have one.
+    pub id: Option<String>,
+}
+
+/// What Ruby's garbage collector did in a worker, as `GC.stat` tells it: null where it does not. The worker notes it after
+/// the first request since a collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Gc {
+    /// Collections of young objects since it began to serve.
+    pub minor: Option<u64>,
+    /// Collections of all objects since it began to serve.
+    pub major: Option<u64>,
+    /// The time that these took; null with a Ruby before 3.1.
+    pub time_ms: Option<u64>,
+    /// Objects that were allocated since it began to serve.
+    pub allocated: Option<u64>,
+    /// Objects that were freed since it began to serve.
+    pub freed: Option<u64>,
+    /// Slots of the heap that have an object.
+    pub live_slots: Option<u64>,
+    /// Slots of the heap that are free.
+    pub free_slots: Option<u64>,
+    /// Pages of the heap.
+    pub pages: Option<u64>,
+    /// Objects that are old: only collections of all objects look at them.
+    pub old_objects: Option<u64>,
+}
+
+impl From<scoreboard::Gc> for Gc {
+    fn from(told: scoreboard::Gc) -> Self {
+        let scoreboard::Gc { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects } =
+            told;
+        Self { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects }
+    }
+}
+
 /// The memory of a process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -121,13 +176,19 @@ pub struct Request {
 pub struct Memory {
     /// What is resident, memory that it shares with others included.
     pub rss_bytes: u64,
+    /// Its whole address space, whatever of it is used.
+    pub virtual_bytes: u64,
+    /// The most that ever was resident; null until it is measured.
+    pub peak_rss_bytes: Option<u64>,
+    /// What lies in swap; null until it is measured.
+    pub swap_bytes: Option<u64>,
     /// What is resident, shared memory divided among those that share it; null until it is measured.
     pub pss_bytes: Option<u64>,
     /// What no other process shares; null until it is measured.
     pub private_bytes: Option<u64>,
     /// What others share; null until it is measured.
     pub shared_bytes: Option<u64>,
-    /// How old the measurement of all but `rss_bytes` is: it costs time, and one status pays for a few processes only.
+    /// How old the measurement of all but `rss_bytes` and `virtual_bytes` is: it costs time, and one status pays for a few processes only.
     pub age_s: Option<f64>,
 }
 
@@ -157,4 +218,6 @@ pub struct MemoryOfGeneration {
     pub pss_bytes: Option<u64>,
     /// Sum of what is not shared; null until each is measured.
     pub private_bytes: Option<u64>,
+    /// Sum of what lies in swap; null until each is measured.
+    pub swap_bytes: Option<u64>,
 }

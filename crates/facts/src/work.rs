@@ -21,6 +21,10 @@ pub struct Totals {
     pub received_bytes: u64,
     /// Bytes of responses, heads included.
     pub sent_bytes: u64,
+    /// Requests whose application raised an exception.
+    pub raised: u64,
+    /// What Ruby's garbage collector did in workers since each began to serve.
+    pub gc: Collections,
     /// How long requests were in the application.
     pub service: Distribution,
     /// How long requests waited for a worker.
@@ -35,10 +39,25 @@ impl From<&scoreboard::Totals> for Totals {
             responses: done.responses.into(),
             received_bytes: done.received_bytes,
             sent_bytes: done.sent_bytes,
+            raised: done.raised,
+            gc: Collections { minor: done.minor_gcs, major: done.major_gcs, time_ms: done.gc_ms },
             service: Distribution::from(&done.service),
             queue: Distribution::from(&done.queue),
         }
     }
+}
+
+/// Runs of Ruby's garbage collector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Collections {
+    /// Collections of young objects.
+    pub minor: u64,
+    /// Collections of all objects.
+    pub major: u64,
+    /// The time that they took; 0 with a Ruby before 3.1, which does not tell it.
+    pub time_ms: u64,
 }
 
 /// Responses by the first digit of their status.

@@ -20,6 +20,7 @@ pub(crate) enum Column {
     Errors,
     Connections,
     Cpu,
+    Gc,
     Rss,
     Pss,
     Private,
@@ -28,7 +29,7 @@ pub(crate) enum Column {
 }
 
 /// All of them, from left to right.
-pub(crate) const ALL: [Column; 14] = [
+pub(crate) const ALL: [Column; 15] = [
     Column::Slot,
     Column::Generation,
     Column::Pid,
@@ -38,6 +39,7 @@ pub(crate) const ALL: [Column; 14] = [
     Column::Errors,
     Column::Connections,
     Column::Cpu,
+    Column::Gc,
     Column::Rss,
     Column::Pss,
     Column::Private,
@@ -46,7 +48,8 @@ pub(crate) const ALL: [Column; 14] = [
 ];
 
 /// Left out one after the other where the terminal is narrow: the line of the selected worker has them.
-const LEAST_WANTED: [Column; 8] = [
+const LEAST_WANTED: [Column; 9] = [
+    Column::Gc,
     Column::Private,
     Column::Connections,
     Column::Requests,
@@ -79,6 +82,7 @@ impl Column {
             Self::Errors => "5xx",
             Self::Connections => "conn",
             Self::Cpu => "cpu%",
+            Self::Gc => "gc%",
             Self::Rss => "rss",
             Self::Pss => "pss",
             Self::Private => "priv",
@@ -99,6 +103,7 @@ impl Column {
             Self::Errors => 'e',
             Self::Connections => 'k',
             Self::Cpu => 'c',
+            Self::Gc => 'z',
             Self::Rss => 'm',
             Self::Pss => 'u',
             Self::Private => 'v',
@@ -109,7 +114,7 @@ impl Column {
 
     fn width(self) -> u16 {
         match self {
-            Self::Generation => 3,
+            Self::Generation | Self::Gc => 3,
             Self::Slot | Self::Connections => 4,
             Self::Rate | Self::Errors | Self::Cpu | Self::Rss | Self::Pss | Self::Private => 5,
             Self::Pid => 7,
@@ -149,6 +154,7 @@ impl Column {
             Self::Errors => count(worker.server_errors),
             Self::Connections => count(worker.connections),
             Self::Cpu => work.cpu.map_or_else(|| "-".to_string(), |cpu| format!("{cpu:.0}")),
+            Self::Gc => work.gc.map_or_else(|| "-".to_string(), |gc| format!("{gc:.0}")),
             Self::Rss => memory(|memory| Some(memory.rss_bytes)),
             Self::Pss => memory(|memory| memory.pss_bytes),
             Self::Private => memory(|memory| memory.private_bytes),
@@ -175,6 +181,7 @@ impl Column {
             Self::Errors => by(|row| Some(row.worker.server_errors)),
             Self::Connections => by(|row| Some(row.worker.connections)),
             Self::Cpu => one.work.cpu.unwrap_or(-1.0).total_cmp(&other.work.cpu.unwrap_or(-1.0)),
+            Self::Gc => one.work.gc.unwrap_or(-1.0).total_cmp(&other.work.gc.unwrap_or(-1.0)),
             Self::Rss => by(|row| memory(row, |memory| Some(memory.rss_bytes))),
             Self::Pss => by(|row| memory(row, |memory| memory.pss_bytes)),
             Self::Private => by(|row| memory(row, |memory| memory.private_bytes)),
@@ -244,7 +251,7 @@ mod tests {
             memory: Some(memory),
             ..Worker::default()
         };
-        let row = Row { worker: &worker, work: Work { requests: 12_345.6, cpu: Some(1600.0) } };
+        let row = Row { worker: &worker, work: Work { requests: 12_345.6, cpu: Some(1600.0), gc: Some(100.0) } };
         for column in ALL {
             let cell = column.cell(row);
             assert!(cell.len() <= column.width().into(), "{column:?}: {cell}");

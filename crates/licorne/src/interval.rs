@@ -26,6 +26,8 @@ pub(crate) struct Work {
     pub(crate) requests: f64,
     /// Processor time in percent of one processor.
     pub(crate) cpu: Option<f64>,
+    /// Time in which it collected garbage, in percent.
+    pub(crate) gc: Option<f64>,
 }
 
 impl Interval {
@@ -61,10 +63,13 @@ fn workers(before: &Status, after: &Status, seconds: f64) -> BTreeMap<(u32, u32)
     for late in &after.workers {
         let same = |early: &&facts::Worker| (early.slot, early.pid) == (late.slot, late.pid);
         let Some(early) = before.workers.iter().find(same) else { continue };
+        let percent = |(late, early): (u64, u64)| late.saturating_sub(early) as f64 / 10.0 / seconds;
         let cpu = late.cpu_ms.zip(early.cpu_ms);
         let work = Work {
             requests: late.requests.saturating_sub(early.requests) as f64 / seconds,
-            cpu: cpu.map(|(late, early)| late.saturating_sub(early) as f64 / 10.0 / seconds),
+            cpu: cpu.map(percent),
+            // It is told after the request that a collection fell into, also that of a time before.
+            gc: late.gc.time_ms.zip(early.gc.time_ms).map(percent).map(|gc| gc.min(100.0)),
         };
         all.insert((late.slot, late.generation), work);
     }
@@ -82,8 +87,9 @@ mod tests {
             buckets: vec![(1, requests), (90, slow)],
             ..Distribution::default()
         };
+        let gc = facts::Gc { time_ms: Some(cpu_ms / 5), ..facts::Gc::default() };
         let worker =
-            Worker { slot: 1, generation: 2, pid: Some(9), requests, cpu_ms: Some(cpu_ms), ..Worker::default() };
+            Worker { slot: 1, generation: 2, pid: Some(9), requests, cpu_ms: Some(cpu_ms), gc, ..Worker::default() };
         Status {
             pid: 7,
             started_at: 100.0,
@@ -99,7 +105,7 @@ mod tests {
         let (early, late) = (status(1000, 0, 500), status(1010, 2, 1500));
         let interval = Interval::between(&early, &late, 2.0).unwrap();
         assert_eq!((interval.requests, interval.saturation), (6.0, Some(0.5)));
-        assert_eq!(interval.of(&late.workers[0]), Work { requests: 5.0, cpu: Some(50.0) });
+        assert_eq!(interval.of(&late.workers[0]), Work { requests: 5.0, cpu: Some(50.0), gc: Some(10.0) });
         assert!(interval.service.p50_ms < Some(0.1) && interval.service.p95_ms > Some(1.0), "{interval:?}");
         assert_eq!((interval.service.count, interval.queue.p50_ms), (12, None));
     }

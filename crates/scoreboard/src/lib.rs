@@ -32,6 +32,10 @@
 //!  470  backtraces asked  (the number of the question for backtraces that the worker is to answer; the master writes it)
 //!  471  slow report asked (the start of the slow request that the master wants a report of; the master writes it)
 //!  472-  backlogs        (for each of the first 8 listeners the most connections that waited, and when: see `note_backlog`)
+//!  480-  garbage         (what Ruby's collector did, see `gc`)
+//!  489  last request took (ns: the request that was served last)
+//!  490  last request end  (CLOCK_MONOTONIC, ns; 0 = there was none)
+//!  491  raised            (requests whose application raised an exception, ever)
 //!  496-   lost lines        (of the access log: how many, ever; the number of the last error; when it was, CLOCK_MONOTONIC)
 //!  499-                     (of the log, likewise)
 //! ```
@@ -47,10 +51,14 @@ extern crate alloc;
 extern crate std;
 
 pub mod board;
+mod gc;
 pub mod histogram;
 mod losses;
+#[cfg(test)]
+mod tests;
 mod totals;
 
+pub use gc::Gc;
 pub use losses::{Losses, Lossy};
 pub use totals::{CLASSES, Totals};
 
@@ -86,13 +94,17 @@ const QUEUE_WORDS: Range<usize> = SERVICE_WORDS.end..SERVICE_WORDS.end + histogr
 const BACKTRACES_WORD: usize = QUEUE_WORDS.end;
 const SLOW_WORD: usize = BACKTRACES_WORD + 1;
 const BACKLOG_WORDS: Range<usize> = SLOW_WORD + 1..SLOW_WORD + 1 + BACKLOGS;
+const GC_WORDS: Range<usize> = BACKLOG_WORDS.end..BACKLOG_WORDS.end + gc::WORDS;
+const LAST_TOOK_WORD: usize = GC_WORDS.end;
+const LAST_END_WORD: usize = LAST_TOOK_WORD + 1;
+const RAISED_WORD: usize = LAST_END_WORD + 1;
 /// Of how many listeners a worker notes what waits.
 pub const BACKLOGS: usize = 8;
 /// Bits of the moment in such a note.
 const MOMENT_BITS: u32 = 40;
 /// Each log has three words.
 const LOSSES_WORD: usize = 496;
-const _: () = assert!(BACKLOG_WORDS.end <= LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
+const _: () = assert!(RAISED_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -236,6 +248,8 @@ impl Seat<'_> {
         self.store(6, self.load(6).wrapping_add(took));
         if let Some(service) = self.service() {
             service.count(took);
+            self.store(LAST_TOOK_WORD, took);
+            self.store(LAST_END_WORD, now_ns.max(1));
         }
         self.store(0, state as u64);
         self.0[3].store(0, Ordering::Release);
@@ -248,6 +262,29 @@ impl Seat<'_> {
             0 => None,
             start => Some(start),
         }
+    }
+
+    /// Notes what Ruby's collector did.
+    pub fn set_gc(&self, gc: &Gc) {
+        for (word, told) in GC_WORDS.zip(gc.to_words()) {
+            if let Some(word) = self.0.get(word) {
+                word.store(told, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What the collector did, as far as the worker has told.
+    pub fn gc(&self) -> Gc {
+        let mut words = [0; gc::WORDS];
+        words.iter_mut().zip(GC_WORDS).for_each(|(told, word)| *told = self.counter(word));
+        Gc::of_words(words)
+    }
+
+    /// How long the request took that was served last, and when it ended (CLOCK_MONOTONIC, ns), or `None` before the first
+    /// one. Its line and its id are there until another begins.
+    pub fn last_request(&self) -> Option<(u64, u64)> {
+        let end_ns = self.counter(LAST_END_WORD);
+        (end_ns != 0).then(|| (self.counter(LAST_TOOK_WORD), end_ns))
     }
 
     /// Milliseconds that the application added to its own deadline.
@@ -296,7 +333,8 @@ impl Seat<'_> {
 
     /// Has nothing count that was done so far: it was for no client.
     pub fn forget_requests(&self) {
-        for word in [5, 6, 8].into_iter().chain(RESPONSE_WORD..=SENT_WORD).chain(SERVICE_WORDS).chain(QUEUE_WORDS) {
+        let single = [5, 6, 8, LAST_TOOK_WORD, LAST_END_WORD, RAISED_WORD].into_iter();
+        for word in single.chain(RESPONSE_WORD..=SENT_WORD).chain(SERVICE_WORDS).chain(QUEUE_WORDS) {
             if let Some(word) = self.0.get(word) {
                 word.store(0, Ordering::Relaxed);
             }
@@ -348,6 +386,16 @@ impl Seat<'_> {
     /// Responses of status 500 and above since the worker was forked.
     pub fn server_errors(&self) -> u64 {
         self.load(8)
+    }
+
+    /// Requests whose application raised an exception since the worker was forked.
+    pub fn raised(&self) -> u64 {
+        self.counter(RAISED_WORD)
+    }
+
+    /// Counts a request whose application raised an exception.
+    pub fn count_raised(&self) {
+        self.count(RAISED_WORD, 1);
     }
 
     /// Counts a response of status 500 and above.
@@ -474,127 +522,5 @@ impl Seat<'_> {
             length += filled;
         }
         length
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(seats: usize) -> Vec<AtomicU64> {
-        (0..seats * SEAT_WORDS).map(|_| AtomicU64::new(0)).collect()
-    }
-
-    #[test]
-    fn a_seat_tells_what_was_written() {
-        let page = page(2);
-        let seat1 = seat(&page, 1).unwrap();
-        seat1.assign(5, 9);
-        seat1.set_pid(77);
-        seat1.set_ready(10);
-        seat1.begin_request(1_000, b"GET", b"/a?b=c");
-        seat1.extend_deadline(250);
-        seat1.ask_report(1_000);
-        assert_eq!(seat1.state(), State::Busy);
-        assert_eq!((seat1.slot(), seat1.generation(), seat1.pid()), (5, 9, 77));
-        assert_eq!(seat1.request_start_ns(), Some(1_000));
-        assert_eq!(seat1.extra_ms(), 250);
-        assert_eq!(seat1.request_line(), b"GET /a?b=c");
-        assert_eq!(seat1.report_asked_ns(), 1_000);
-        assert_eq!(seat1.end_request(1_500, State::Idle), 500);
-        assert_eq!((seat1.requests(), seat1.busy_ns(), seat1.request_start_ns()), (1, 500, None));
-        assert_eq!(seat(&page, 0).unwrap().state(), State::Free);
-    }
-
-    #[test]
-    fn the_request_line_is_cut_and_survives_the_worker() {
-        let page = page(1);
-        let seat0 = seat(&page, 0).unwrap();
-        let long = alloc::vec![b'x'; 1_000];
-        seat0.begin_request(1, b"POST", &long);
-        seat0.release();
-        assert_eq!(seat0.request_line().len(), LINE_BYTES);
-        assert!(seat0.request_line().starts_with(b"POST xxx"));
-        seat0.assign(0, 1);
-        assert_eq!(seat0.request_line(), b"");
-    }
-
-    #[test]
-    fn a_page_counts_responses_bytes_and_times() {
-        let words: Vec<AtomicU64> = (0..PAGE_BYTES / 8).map(|_| AtomicU64::new(7)).collect();
-        let seat = Seat::of_page(&words).unwrap();
-        seat.assign(0, 1);
-        assert_eq!(Totals::of(seat), Totals::default());
-        for status in [101, 200, 204, 302, 404, 599, 600, 99, 0] {
-            seat.count_response(status);
-        }
-        seat.count_bytes(100, 2_000);
-        seat.queue().unwrap().count(30_000);
-        assert!(seat.backtraces_asked() == 0 && seat.ask_backtraces(9));
-        assert_eq!(seat.slow_report_asked_ns(), Some(0));
-        seat.ask_slow_report(1_000_000);
-        seat.set_request_id(b"c0ffee");
-        seat.begin_request(1_000_000, b"GET", b"/");
-        seat.end_request(6_000_000, State::Idle);
-        let totals = Totals::of(seat);
-        assert_eq!(totals.responses, [1, 2, 1, 1, 1]);
-        assert_eq!((totals.requests, totals.received_bytes, totals.sent_bytes), (1, 100, 2_000));
-        assert_eq!((totals.service.total(), totals.service.sum_ns()), (1, 5_000_000));
-        assert_eq!((totals.queue.total(), totals.queue.sum_ns()), (1, 30_000));
-        assert_eq!((seat.request_id(), seat.request_line()), (b"c0ffee".to_vec(), b"GET /".to_vec()));
-        assert_eq!((seat.backtraces_asked(), seat.slow_report_asked_ns()), (9, Some(1_000_000)));
-        let mut twice = totals.clone();
-        twice.add(&totals);
-        assert_eq!((twice.requests, twice.responses[1], twice.service.total()), (2, 4, 2));
-    }
-
-    #[test]
-    fn the_longest_backlog_of_each_listener_is_kept_with_the_moment() {
-        let words: Vec<AtomicU64> = (0..PAGE_BYTES / 8).map(|_| AtomicU64::new(0)).collect();
-        let seat = Seat::of_page(&words).unwrap();
-        seat.note_backlog(1, 3, 7_000_000);
-        seat.note_backlog(1, 2, 9_000_000);
-        seat.note_backlog(1, 3, 9_000_000);
-        seat.note_backlog(BACKLOGS - 1, u32::MAX, u64::MAX);
-        seat.note_backlog(BACKLOGS, 1, 1);
-        seat.note_backlog(0, 0, 1);
-        let most_ns = ((1 << MOMENT_BITS) - 1) * 1_000_000;
-        let told: Vec<_> = seat.backlogs().collect();
-        assert_eq!(told[0], (1, 3, 7_000_000));
-        assert_eq!((told[1].0, told[1].1, told.len()), (BACKLOGS - 1, (1 << 24) - 1, 2));
-        assert!(told[1].2 <= most_ns);
-        seat.assign(0, 1);
-        assert_eq!(seat.backlogs().count(), 0);
-        let older = page(1);
-        seat_of_older_layout(&older).note_backlog(0, 1, 1);
-        assert_eq!(seat_of_older_layout(&older).backlogs().count(), 0);
-    }
-
-    fn seat_of_older_layout(page: &[AtomicU64]) -> Seat<'_> {
-        seat(page, 0).unwrap()
-    }
-
-    #[test]
-    fn a_seat_of_the_older_layout_has_no_counts_and_takes_none() {
-        let page = page(1);
-        let seat0 = seat(&page, 0).unwrap();
-        seat0.assign(3, 4);
-        seat0.count_response(200);
-        seat0.count_bytes(1, 1);
-        assert!(!seat0.ask_backtraces(9) && seat0.backtraces_asked() == 0);
-        seat0.ask_slow_report(1);
-        assert_eq!(seat0.slow_report_asked_ns(), None);
-        seat0.set_request_id(b"c0ffee");
-        seat0.begin_request(1, b"GET", b"/");
-        seat0.end_request(2, State::Idle);
-        assert_eq!(Totals::of(seat0), Totals { requests: 1, busy_ns: 1, ..Totals::default() });
-        assert!(seat0.request_id().is_empty() && Seat::of_page(&page).is_none());
-    }
-
-    #[test]
-    fn there_is_no_seat_beyond_the_page() {
-        let page = page(1);
-        assert!(seat(&page, 1).is_none());
-        assert!(seat(&page, usize::MAX).is_none());
     }
 }

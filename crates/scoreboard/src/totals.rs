@@ -20,6 +20,14 @@ pub struct Totals {
     pub received_bytes: u64,
     /// Bytes of responses, heads included.
     pub sent_bytes: u64,
+    /// Requests whose application raised an exception.
+    pub raised: u64,
+    /// Ruby's collections of young objects, as far as they are known.
+    pub minor_gcs: u64,
+    /// Those of all objects.
+    pub major_gcs: u64,
+    /// The time that they took, in ms.
+    pub gc_ms: u64,
     /// How long requests were in the application.
     pub service: Counts,
     /// How long requests waited before that.
@@ -33,7 +41,12 @@ pub struct Totals {
 impl Totals {
     /// What is written on a seat.
     pub fn of(seat: Seat<'_>) -> Self {
+        let gc = seat.gc();
         Self {
+            raised: seat.raised(),
+            minor_gcs: gc.minor.unwrap_or(0),
+            major_gcs: gc.major.unwrap_or(0),
+            gc_ms: gc.time_ms.unwrap_or(0),
             requests: seat.requests(),
             busy_ns: seat.busy_ns(),
             responses: seat.responses(),
@@ -54,6 +67,10 @@ impl Totals {
         self.responses.iter_mut().zip(other.responses).for_each(|(sum, more)| add(sum, more));
         add(&mut self.received_bytes, other.received_bytes);
         add(&mut self.sent_bytes, other.sent_bytes);
+        add(&mut self.raised, other.raised);
+        add(&mut self.minor_gcs, other.minor_gcs);
+        add(&mut self.major_gcs, other.major_gcs);
+        add(&mut self.gc_ms, other.gc_ms);
         self.service.add(&other.service);
         self.queue.add(&other.queue);
         self.access_losses.add(other.access_losses);

@@ -114,6 +114,18 @@ pub struct Totals {
     pub received_bytes: u64,
     /// Bytes of responses.
     pub sent_bytes: u64,
+    /// Requests whose application raised an exception.
+    #[serde(default)]
+    pub raised: u64,
+    /// Ruby's collections of young objects.
+    #[serde(default)]
+    pub minor_gcs: u64,
+    /// Those of all objects.
+    #[serde(default)]
+    pub major_gcs: u64,
+    /// The time that they took.
+    #[serde(default)]
+    pub gc_ms: u64,
     /// How long requests were in the application.
     pub service: Durations,
     /// How long requests waited before that.

@@ -8,6 +8,7 @@ use reactor::{Access, Poller, SharedReactor, Waker};
 
 use crate::ffi::{self, Escape, Locked};
 use crate::fork::own;
+use crate::gc::Collector;
 use crate::request::current::Current;
 use crate::request::env::Template;
 use crate::request::streaming::Streaming;
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) template: Template,
     pub(crate) current: Current,
     pub(crate) seat: WorkerSeat,
+    pub(crate) collector: Collector,
     pub(crate) responses: Responses,
     /// What the application's input needs to know when it reads from the connection.
     pub(crate) streaming: Streaming,

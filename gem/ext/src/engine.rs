@@ -23,6 +23,7 @@ use crate::control::Control;
 use crate::core::{Core, Responses, engine_runs};
 use crate::error::system_error;
 use crate::ffi::{self, Escape, Locked, protect};
+use crate::gc::Collector;
 use crate::probe::{Late, Probe};
 use crate::rack::{Input, request_class};
 use crate::report::{reopen_logs, tell};
@@ -110,6 +111,7 @@ impl Engine {
             template: Template::new(ruby, env, empty_input, request_class(ruby)?, keep_underscores, trusted)?,
             current: Current::new(),
             seat,
+            collector: Collector::new(),
             responses: Responses {
                 write_ms: milliseconds(connections.write_timeout),
                 buffer_bytes: connections.response_buffer_size,
@@ -233,6 +235,7 @@ impl Engine {
             seat.forget_requests();
             seat.set_pid(std::process::id());
             seat.set_ready(monotonic_ns());
+            core.collector.begin(seat);
         });
         core.seat.place().set_serving(true);
         this.control.get(ruby).send(ruby, &FromWorker::Ready)?;

@@ -31,6 +31,7 @@ mod error;
 mod exchange;
 mod ffi;
 mod fork;
+mod gc;
 mod json;
 mod logs;
 mod probe;

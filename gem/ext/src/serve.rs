@@ -61,6 +61,7 @@ pub(crate) fn serve(
     }
     core.shared.take_back();
     let now_ns = monotonic_ns();
+    core.seat.look(|seat| core.collector.look(seat));
     let mut reactor = core.reactor();
     if outcome.is_err() {
         reactor.active(token).finish(After::Abort);
@@ -221,7 +222,10 @@ fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
         return Ended::Failed(exception);
     }
     report(exchange.events, "app_error", exception);
-    exchange.core.seat.look(|seat| seat.count_server_error());
+    exchange.core.seat.look(|seat| {
+        seat.count_server_error();
+        seat.count_raised();
+    });
     if let Some(socket) = exchange.core.current.hijacked() {
         // An application that failed has not passed it on, and no other owner would close it before a collection.
         close_socket(socket);

@@ -97,10 +97,20 @@ fn troubles(status: &Status) -> String {
 fn work(status: &Status, interval: Option<&Interval>) -> String {
     let totals = &status.totals;
     let classes: Vec<String> = totals.responses.classes().map(|(class, count)| format!("{class} {count}")).into();
-    let mut text = format!("{}: {}\n", plural(totals.requests, "request"), classes[1..].join(", "));
+    let raised = if totals.raised > 0 { format!(", {} raised", totals.raised) } else { String::new() };
+    let mut text = format!("{}: {}{raised}\n", plural(totals.requests, "request"), classes[1..].join(", "));
     if totals.requests > 0 {
         let (service, queue) = (percentiles(&totals.service.durations), percentiles(&totals.queue.durations));
         text.push_str(&format!("  service {service}\n  queue   {queue}\n"));
+    }
+    let gc = totals.gc;
+    if gc.minor + gc.major > 0 {
+        let share = 100.0 * gc.time_ms as f64 / totals.busy_ms.max(1) as f64;
+        let time = milliseconds(gc.time_ms as f64);
+        text.push_str(&format!(
+            "  gc      {} minor, {} major, {time} ({share:.1} % of the time in requests)\n",
+            gc.minor, gc.major
+        ));
     }
     if let Some(saturated) = status.saturated_s.filter(|saturated| *saturated > 0.0 && status.uptime_s > 0) {
         let share = 100.0 * saturated / status.uptime_s as f64;
@@ -165,6 +175,8 @@ fn memory(status: &Status) -> String {
             (Some(pss), Some(private)) => format!("{} shared fairly (pss), {} private", size(pss), size(private)),
             _ => format!("{} resident", size(generation.rss_bytes)),
         };
+        let swapped = generation.swap_bytes.filter(|bytes| *bytes > 0);
+        let sum = sum + &swapped.map_or_else(String::new, |bytes| format!(", {} in swap", size(bytes)));
         let processes = generation.processes;
         parts.push(format!("generation {} has {processes} processes with {sum}", generation.generation));
     }
@@ -178,7 +190,7 @@ fn table(status: &Status, interval: Option<&Interval>) -> String {
     let has_memory = status.workers.iter().any(|worker| worker.memory.is_some());
     let mut known = columns::ALL.to_vec();
     known.retain(|column| match column {
-        Column::Rate | Column::Cpu => interval.is_some(),
+        Column::Rate | Column::Cpu | Column::Gc => interval.is_some(),
         Column::Rss | Column::Pss | Column::Private => has_memory,
         _ => true,
     });

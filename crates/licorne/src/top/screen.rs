@@ -18,6 +18,9 @@ const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const ALARM: Style = BOLD.fg(Color::Red);
 
+/// How many lines tell of the selected worker.
+const DETAILS: usize = 3;
+
 /// The last line of each page.
 const KEYS: &str = "q quit  ? help  b backtrace  d deaths  < > sort  r reverse  up/down select";
 const KEYS_OF_TEXT: &str = "q back  up/down scroll  ? help  b backtrace  d deaths  Ctrl-C quit";
@@ -163,7 +166,7 @@ fn alarm(text: String) -> Line<'static> {
 /// The table, and a line with all that is known of the selected worker.
 fn workers(view: &mut View, width: u16, height: usize) -> Vec<Line<'static>> {
     // Titles and the selected worker.
-    view.height = height.saturating_sub(3).max(1);
+    view.height = height.saturating_sub(1 + DETAILS).max(1);
     let columns = shown(ALL.to_vec(), width, view.sorted.by);
     let rows = view.rows();
     let selected = view.selected(&rows);
@@ -176,8 +179,7 @@ fn workers(view: &mut View, width: u16, height: usize) -> Vec<Line<'static>> {
     }
     if let Some(row) = rows.get(selected) {
         lines.resize(view.height + 1, Line::default());
-        let [work, request] = details(*row);
-        lines.extend([Line::raw(work), Line::raw(request)]);
+        lines.extend(details(*row).map(Line::raw));
     }
     view.scrolled = first;
     lines
@@ -204,7 +206,7 @@ fn titles(columns: &[Column], view: &View) -> Line<'static> {
     Line::from(spans)
 }
 
-fn details(row: Row<'_>) -> [String; 2] {
+fn details(row: Row<'_>) -> [String; DETAILS] {
     let worker = row.worker;
     let cell = |column: Column| column.cell(row);
     let age = worker.memory.as_ref().and_then(|memory| memory.age_s);
@@ -220,11 +222,28 @@ fn details(row: Row<'_>) -> [String; 2] {
         cell(Column::Pss),
         cell(Column::Private),
     );
-    let request = worker.request.as_ref().map_or_else(String::new, |request| {
-        let id = request.id.as_ref().map_or_else(String::new, |id| format!(" id {}", printable(id)));
-        format!("{} for {}{id}", printable(&request.line), milliseconds(request.age_ms as f64))
+    let id = |id: &Option<String>| id.as_ref().map_or_else(String::new, |id| format!(" id {}", printable(id)));
+    let request = worker.request.as_ref().map(|request| {
+        format!("{} for {}{}", printable(&request.line), milliseconds(request.age_ms as f64), id(&request.id))
     });
-    [work, request]
+    let last = worker.last_request.as_ref().map(|last| {
+        let (line, took, when) = (printable(&last.line), milliseconds(last.took_ms), ago(last.ended_at));
+        format!("last {line} took {took}, {when}{}", id(&last.id))
+    });
+    [work, heap(worker), request.or(last).unwrap_or_default()]
+}
+
+/// What the worker's heap is like, and what its memory was.
+fn heap(worker: &facts::Worker) -> String {
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_string(), count);
+    let facts::Gc { minor, major, time_ms, live_slots, free_slots, .. } = worker.gc;
+    let time = time_ms.map_or_else(|| "-".to_string(), |ms| milliseconds(ms as f64));
+    let bytes = |of: fn(&facts::Memory) -> Option<u64>| {
+        worker.memory.as_ref().and_then(of).map_or_else(|| "-".to_string(), size)
+    };
+    let (peak, swap) = (bytes(|memory| memory.peak_rss_bytes), bytes(|memory| memory.swap_bytes));
+    let [minor, major, live, free] = [minor, major, live_slots, free_slots].map(number);
+    format!("gc {minor} minor {major} major in {time}, slots {live} live {free} free, peak rss {peak}, swap {swap}")
 }
 
 /// The part of a text that is shown, below its title.
@@ -301,7 +320,7 @@ fn help() -> Vec<String> {
         "Rates and percentiles are those of the last second: service is how long requests",
         "were in the application, queue how long they waited for a worker. Behind each",
         "address: connections that wait in the kernel, and how many may. Saturated: the",
-        "share of the time in which no worker was idle.",
+        "share of the time in which no worker was idle. gc%: the time in the collector.",
         "",
         "Keys that sort:",
     ]

@@ -20,6 +20,7 @@ pub(crate) struct Readings(BTreeMap<u32, Reading>);
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     shares: Option<Shares>,
+    peak_bytes: Option<u64>,
     at_ns: u64,
     took_ns: u64,
 }
@@ -27,10 +28,11 @@ struct Reading {
 impl Readings {
     /// Reads what the budget allows. These are all processes; of others nothing is kept.
     pub(crate) fn read(&mut self, all: &[u32]) {
-        self.read_by(all, sys::usage::shares, sys::clock::monotonic_ns);
+        let read = |pid| (sys::usage::shares(pid), sys::usage::peak_bytes(pid));
+        self.read_by(all, read, sys::clock::monotonic_ns);
     }
 
-    fn read_by(&mut self, all: &[u32], shares: impl Fn(u32) -> Option<Shares>, clock: impl Fn() -> u64) {
+    fn read_by(&mut self, all: &[u32], read: impl Fn(u32) -> (Option<Shares>, Option<u64>), clock: impl Fn() -> u64) {
         self.0.retain(|pid, _| all.contains(pid));
         let began_ns = clock();
         let mut due: Vec<(u64, u32)> = all.iter().map(|pid| (self.0.get(pid).map_or(0, |it| it.at_ns), *pid)).collect();
@@ -44,18 +46,23 @@ impl Readings {
             if self.0.get(&pid).is_some_and(rests) {
                 continue;
             }
-            let shares = shares(pid);
-            self.0.insert(pid, Reading { shares, at_ns, took_ns: clock().saturating_sub(at_ns) });
+            let (shares, peak_bytes) = read(pid);
+            self.0.insert(pid, Reading { shares, peak_bytes, at_ns, took_ns: clock().saturating_sub(at_ns) });
         }
     }
 
     /// The memory of a process.
     pub(crate) fn of(&self, pid: u32, now_ns: u64) -> Option<Memory> {
-        let rss_bytes = sys::usage::resident_bytes(pid)?;
+        let extent = sys::usage::extent(pid)?;
+        let peak_rss_bytes = self.0.get(&pid).and_then(|it| it.peak_bytes);
         let reading = self.0.get(&pid).and_then(|it| Some((it.shares?, it.at_ns)));
         let age_s = |at_ns: u64| (now_ns.saturating_sub(at_ns) / 1_000_000) as f64 / 1e3;
         Some(Memory {
-            rss_bytes,
+            rss_bytes: extent.resident_bytes,
+            virtual_bytes: extent.virtual_bytes,
+            // It may have grown since.
+            peak_rss_bytes: peak_rss_bytes.map(|peak| peak.max(extent.resident_bytes)),
+            swap_bytes: reading.map(|(shares, _)| shares.swap_bytes),
             pss_bytes: reading.map(|(shares, _)| shares.pss_bytes),
             private_bytes: reading.map(|(shares, _)| shares.private_bytes),
             shared_bytes: reading.map(|(shares, _)| shares.shared_bytes),
@@ -71,7 +78,8 @@ pub(crate) fn sums<'a>(
 ) -> MemoryOfAll {
     let mut sums: BTreeMap<u32, MemoryOfGeneration> = BTreeMap::new();
     for (generation, memory) in processes {
-        let none = MemoryOfGeneration { generation, pss_bytes: Some(0), private_bytes: Some(0), ..Default::default() };
+        let none = MemoryOfGeneration { generation, ..MemoryOfGeneration::default() };
+        let none = MemoryOfGeneration { pss_bytes: Some(0), private_bytes: Some(0), swap_bytes: Some(0), ..none };
         let sum = sums.entry(generation).or_insert(none);
         // One that is gone in this moment takes none.
         let Some(memory) = memory else { continue };
@@ -80,6 +88,7 @@ pub(crate) fn sums<'a>(
         let add = |sum: Option<u64>, more: Option<u64>| Some(sum?.saturating_add(more?));
         sum.pss_bytes = add(sum.pss_bytes, memory.pss_bytes);
         sum.private_bytes = add(sum.private_bytes, memory.private_bytes);
+        sum.swap_bytes = add(sum.swap_bytes, memory.swap_bytes);
     }
     MemoryOfAll { master, generations: sums.into_values().collect() }
 }
@@ -96,7 +105,7 @@ mod tests {
         let shares = |pid: u32| {
             now.set(now.get() + costs(pid));
             read.borrow_mut().push(pid);
-            Some(Shares::default())
+            (Some(Shares::default()), None)
         };
         let mut readings = Readings::default();
         let mut round = |all: &[u32], pause_ns: u64| {

@@ -1,6 +1,6 @@
 //! The workers, as the facts that are told of them.
 
-use facts::{Durations, Request, Responses, State, Worker};
+use facts::{Durations, LastRequest, Request, Responses, State, Worker};
 use scoreboard::Totals;
 use supervisor::{Supervisor, WorkerId, WorkerState};
 use sys::clock::Moment;
@@ -24,6 +24,7 @@ fn worker(children: &Children, id: WorkerId, decided: &supervisor::Worker, readi
         told.memory = told.pid.and_then(|pid| readings.of(pid, now.monotonic_ns()));
         told.ready_at = worker.ready_ns().map(|ns| now.unix_s(ns));
         told.request = request(worker, now);
+        told.last_request = last_request(worker, now).filter(|_| told.request.is_none());
         fill(&mut told, worker);
     }
     told.state = state(decided, told.request.is_some());
@@ -38,6 +39,8 @@ fn fill(told: &mut Worker, worker: &children::worker::Worker) {
     told.busy_ms = done.busy_ns / 1_000_000;
     told.server_errors = seat.server_errors();
     told.connections = seat.connections();
+    told.raised = done.raised;
+    told.gc = seat.gc().into();
     told.responses = Responses::from(done.responses);
     told.received_bytes = done.received_bytes;
     told.sent_bytes = done.sent_bytes;
@@ -53,6 +56,19 @@ pub(crate) fn request(worker: &children::worker::Worker, now: Moment) -> Option<
     Some(Request {
         line: String::from_utf8_lossy(&seat.request_line()).into_owned(),
         age_ms: now.monotonic_ns().saturating_sub(start_ns) / 1_000_000,
+        id: (!id.is_empty()).then(|| String::from_utf8_lossy(&id).into_owned()),
+    })
+}
+
+/// The request that it served last, if it is in no other.
+fn last_request(worker: &children::worker::Worker, now: Moment) -> Option<LastRequest> {
+    let seat = worker.seat.look();
+    let (took_ns, ended_ns) = seat.last_request()?;
+    let id = seat.request_id();
+    Some(LastRequest {
+        line: String::from_utf8_lossy(&seat.request_line()).into_owned(),
+        took_ms: (took_ns / 1_000) as f64 / 1e3,
+        ended_at: now.unix_s(ended_ns.min(now.monotonic_ns())),
         id: (!id.is_empty()).then(|| String::from_utf8_lossy(&id).into_owned()),
     })
 }

@@ -15,7 +15,7 @@ use super::strings;
 
 /// A method name.
 #[derive(Clone, Copy)]
-pub(crate) struct Id(ID);
+pub(crate) struct Id(pub(super) ID);
 
 /// The method names that are called for each request.
 pub(crate) struct Ids {
@@ -40,7 +40,7 @@ pub(crate) fn ids() -> &'static Ids {
     })
 }
 
-fn id(name: &str) -> Id {
+pub(super) fn id(name: &str) -> Id {
     // SAFETY: the pointer and length are of one string; Ruby copies.
     Id(unsafe { rb_sys::rb_intern2(name.as_ptr().cast(), name.len() as i64) })
 }

@@ -1,0 +1,45 @@
+//! What a worker tells of Ruby's garbage collector, in [`WORDS`] words of its seat: each has a number plus 1, or 0 as long as
+//! the number is not known.
+
+/// How many words it takes.
+pub(crate) const WORDS: usize = 9;
+
+/// What the collector did since the worker began to serve, and the heap as it was when the worker noted that: after the first
+/// request since a collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gc {
+    /// Collections of young objects.
+    pub minor: Option<u64>,
+    /// Collections of all objects.
+    pub major: Option<u64>,
+    /// The time that all of them took.
+    pub time_ms: Option<u64>,
+    /// Objects that were allocated.
+    pub allocated: Option<u64>,
+    /// Objects that were freed.
+    pub freed: Option<u64>,
+    /// Slots of the heap that have an object.
+    pub live_slots: Option<u64>,
+    /// Slots of the heap that are free.
+    pub free_slots: Option<u64>,
+    /// Pages of the heap.
+    pub pages: Option<u64>,
+    /// Objects that are old: only major collections look at them.
+    pub old_objects: Option<u64>,
+}
+
+impl Gc {
+    /// As it is written.
+    pub(crate) fn to_words(self) -> [u64; WORDS] {
+        let Self { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects } = self;
+        [minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects]
+            .map(|number| number.map_or(0, |number| number.saturating_add(1)))
+    }
+
+    /// As it is read.
+    pub(crate) fn of_words(words: [u64; WORDS]) -> Self {
+        let [minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects] =
+            words.map(|word| word.checked_sub(1));
+        Self { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects }
+    }
+}
