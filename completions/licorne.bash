@@ -25,6 +25,9 @@ _licorne() {
             licorne,check)
                 cmd="licorne__subcmd__check"
                 ;;
+            licorne,config)
+                cmd="licorne__subcmd__config"
+                ;;
             licorne,deaths)
                 cmd="licorne__subcmd__deaths"
                 ;;
@@ -65,7 +68,7 @@ _licorne() {
 
     case "${cmd}" in
         licorne)
-            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload upgrade stop status top backtrace deaths check switch admin init herd help"
+            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload upgrade stop status top backtrace deaths config check switch admin init herd help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -416,6 +419,69 @@ _licorne() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        licorne__subcmd__config)
+            opts="-a -j -P -v -h --all --json --control --pid-file --pid --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --control)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --pid-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -P)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         licorne__subcmd__deaths)
             opts="-j -n -P -v -h --json --number --control --pid-file --pid --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -488,7 +554,7 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__help)
-            opts="-h --help reload upgrade stop status top backtrace deaths check switch admin herd init help"
+            opts="-h --help reload upgrade stop status top backtrace deaths config check switch admin herd init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -49,6 +49,7 @@ complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'show wh
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "top" -d 'show the same live, as top(1) does: sort, deaths, backtraces'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "backtrace" -d 'show where the threads of workers are (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "deaths" -d 'show which processes died, of what, and in which request (--json)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "config" -d 'show the configuration that holds, with its places (--all, --json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "check" -d 'tell whether a server would start so, and start none (--json)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "switch" -d 'change to the other of two masters behind the same systemd sockets'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "admin" -d 'answer health checks and monitors for a master'
@@ -101,6 +102,13 @@ complete -c licorne -n "__fish_licorne_using_subcommand deaths" -l pid -d 'the m
 complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s j -l json -d 'print JSON'
 complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand deaths" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand config" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand config" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand config" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand config" -s a -l all -d 'show all directives'
+complete -c licorne -n "__fish_licorne_using_subcommand config" -s j -l json -d 'print JSON: all directives, or those that are named'
+complete -c licorne -n "__fish_licorne_using_subcommand config" -s v -l verbose -d 'say which sockets were ignored, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand config" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand check" -l json -d 'print JSON'
 complete -c licorne -n "__fish_licorne_using_subcommand check" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand switch" -s i -l instances -d 'the two instances' -r

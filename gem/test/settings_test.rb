@@ -115,6 +115,18 @@ class SettingsTest < Minitest::Test
     assert_equal "ours.pid", settings(pid: "ours.pid")["pid"]
   end
 
+  def test_each_value_tells_where_it_comes_from
+    ENV["WEB_CONCURRENCY"] = "3"
+    text = "timeout 20, cleanup: 2\nlisten 9\nlogger Logger.new($stdout)\nbefore_exec { |server| }\nset[:surge] = 2"
+    told = settings(text, pid: "a.pid", listeners: ["127.0.0.1:1"], daemonized: true, no_default_middleware: true)
+    assert_equal({ "worker_processes" => "WEB_CONCURRENCY", "timeout" => "u.rb:1", "timeout_cleanup" => "u.rb:1",
+                   "logger" => "u.rb:3", "before_exec" => "u.rb:4", "surge" => "u.rb", "pid" => "-P",
+                   "stderr_path" => "-D", "stdout_path" => "-D", "default_middleware" => "-N",
+                   "listen 127.0.0.1:1" => "-l", "listen 9" => "u.rb:2" }.sort, told["sources"].sort)
+    assert_equal ["-o, -p"], settings(port: 5).fetch("sources").values_at("listen 0.0.0.0:5")
+    assert_equal({ "worker_processes" => "u.rb:1" }, settings("worker_processes 1")["sources"])
+  end
+
   def test_a_daemon_logs_to_nowhere_unless_told
     settings = settings("stdout_path 'out.log'", daemonized: true)
     assert_equal %w[out.log /dev/null], settings.values_at("stdout_path", "stderr_path")

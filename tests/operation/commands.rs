@@ -143,3 +143,49 @@ fn masters_with_the_same_process_id_in_two_containers_both_have_their_control_so
         let _ = server.wait_for_exit();
     }
 }
+
+#[test]
+fn the_configuration_that_holds_is_shown_with_where_each_value_is_from() {
+    let mut server = Server::builder().workers(1).config("slow_request 30\nbefore_exec { |server| }").start();
+    let shown = |arguments: &[&str]| {
+        let pid = server.pid().to_string();
+        let arguments = [&["config", "--pid", &pid][..], arguments].concat();
+        at(&server.file("."), &arguments)
+    };
+    let place = |text: &str, directive: &str| -> String {
+        let line = text.lines().find(|line| line.starts_with(&format!("{directive} ")));
+        line.unwrap_or_else(|| panic!("{directive} in {text}"))
+            .split_whitespace()
+            .last()
+            .unwrap_or_default()
+            .to_string()
+    };
+    let given = shown(&[]);
+    assert_eq!(given.code(), 0, "{given:#?}");
+    let slow = place(&given.stdout, "slow_request");
+    assert!(slow.contains("config.rb:") && given.stdout.contains(" 30 seconds "), "{}", given.stdout);
+    assert_eq!(place(&given.stdout, "listen"), "-l");
+    assert!(place(&given.stdout, "before_exec").contains("config.rb:"));
+    assert!(!given.stdout.contains("keepalive_timeout") && given.stdout.contains("ruby "), "{}", given.stdout);
+    let one = shown(&["keepalive_timeout"]);
+    assert!(one.stdout.ends_with("\nkeepalive_timeout  75 seconds  default\n"), "{}", one.stdout);
+    let none = shown(&["keepalive_timout"]);
+    assert!(none.code() == 1 && none.stderr.contains("did you mean `keepalive_timeout`?"), "{none:#?}");
+
+    // One that does not hold is not shown, and what signals have changed is.
+    server.append_config("slow_request 'soon'");
+    assert_eq!(at(&server.file("app"), &["reload", "--wait"]).code(), 1);
+    server.signal(Signal::TTIN);
+    server.eventually("two workers", || (server.workers().len() == 2).then_some(()));
+    let json: serde_json::Value = serde_json::from_str(&shown(&["--json"]).stdout).expect("JSON");
+    let directive = |name: &str| {
+        let all = json["directives"].as_array().expect("a list").iter();
+        all.clone().find(|told| told["name"] == name).expect("each is told").clone()
+    };
+    assert_eq!((json["generation"].as_u64(), directive("slow_request")["value"].as_f64()), (Some(1), Some(30.0)));
+    let workers = directive("worker_processes");
+    assert_eq!((&workers["value"], &workers["from"]), (&2.into(), &"SIGTTIN, SIGTTOU".into()));
+    assert!(directive("control")["value"].as_str().is_some_and(|path| path.ends_with(".sock")), "{json:#}");
+    assert_eq!(directive("user")["from"], serde_json::Value::Null);
+    server.stop();
+}

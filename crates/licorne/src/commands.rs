@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, FromArgMatches, Subcommand};
 use crate::admin::Admin;
 use crate::backtrace::Backtraces;
 use crate::check::Check;
+use crate::config::Config;
 use crate::deaths::Deaths;
 use crate::error::Error;
 use crate::herd_reload::HerdReload;
@@ -39,6 +40,8 @@ enum Command {
     Backtrace(Backtraces),
     /// show which processes died, of what, and in which request (--json)
     Deaths(Deaths),
+    /// show the configuration that holds, with its places (--all, --json)
+    Config(Config),
     /// tell whether a server would start so, and start none (--json)
     Check(Check),
     /// change to the other of two masters behind the same systemd sockets
@@ -129,6 +132,7 @@ impl Command {
             Self::Top(top) => top.run(),
             Self::Backtrace(backtraces) => backtraces.run(),
             Self::Deaths(deaths) => deaths.run(),
+            Self::Config(config) => config.run(),
             Self::Check(check) => check.run(),
             Self::Switch(switch) => switch.run(),
             Self::Admin(admin) => admin.run(),
@@ -233,7 +237,7 @@ mod tests {
             ("herd reload word", "licorne herd reload: unexpected argument `word`"),
             (
                 "help relaod",
-                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|top|backtrace|deaths|check|switch|admin|herd|init|help)",
+                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|top|backtrace|deaths|config|check|switch|admin|herd|init|help)",
             ),
             ("init", "Usage: licorne init systemd|"),
             ("init upstart", "licorne init: there is no `upstart`\nUsage: licorne init systemd|"),

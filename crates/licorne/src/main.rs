@@ -29,6 +29,7 @@ mod check;
 mod client;
 mod columns;
 mod commands;
+mod config;
 mod deaths;
 mod error;
 mod find;

@@ -78,7 +78,11 @@ impl Upgrade {
 fn follow(master: &Master, request: Request, wait: bool, what: &'static str) -> Result<u8, Error> {
     let bar = progress_bar(wait);
     let ended = master.ask(request, |answer| match answer {
-        Answer::Accepted | Answer::Status(_) | Answer::Backtraces { .. } | Answer::Deaths { .. } => None,
+        Answer::Accepted
+        | Answer::Status(_)
+        | Answer::Backtraces { .. }
+        | Answer::Deaths { .. }
+        | Answer::Configuration { .. } => None,
         Answer::Progress { done, total } => {
             bar.set_length(u64::from(total));
             bar.set_position(u64::from(done));

@@ -30,6 +30,8 @@ pub(crate) enum Usage {
     Path { path: String },
     #[error("licorne switch {unit}: name the template unit, as in `licorne`, and its two instances by --instances")]
     Template { unit: String },
+    #[error("licorne config: there is no directive `{word}`{hint}")]
+    NoDirective { word: String, hint: String },
     #[error("licorne check: this asks for no server")]
     NoServer,
     #[error("--instances {0}: give two different names, as in 1,2")]

@@ -301,6 +301,12 @@ impl Master {
                     self.ask_backtraces(ticket, slot);
                     continue;
                 }
+                Request::Configuration => {
+                    let generation = self.core.generation().map(|generation| generation.0);
+                    let shown = self.owners.config.shown(generation, self.core.worker_processes());
+                    self.owners.control.answer(ticket, &shown);
+                    continue;
+                }
                 Request::Deaths => {
                     let deaths = self.owners.report.deaths.newest_first();
                     self.owners.control.answer(ticket, &Answer::Deaths { deaths });

@@ -34,6 +34,8 @@ module Licorne
     # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not
     # checked.
     attr_reader :set, :config_file
+    # Where each directive was given, as far as that is known.
+    attr_reader :places
     # Where each listener was asked for, by its address.
     attr_reader :listener_places
     attr_accessor :after_reload
@@ -130,6 +132,7 @@ module Licorne
     def logger(object)
       missing = LOGGER_METHODS.find { |method| !object.respond_to?(method) }
       mistake("logger=#{object.inspect} does not respond to method=#{missing}") if missing
+      @places[:logger] = place
       @set[:logger] = object
     end
 

@@ -2,6 +2,7 @@
 
 module Licorne
   autoload :CpuQuota, "licorne/cpu_quota"
+  autoload :Sources, "licorne/sources"
 
   # What the master is told of an evaluated configuration: every directive by name with its value, the environment and
   # the command line taken into account, and every option of every listener. Nothing may be left out, since the table
@@ -27,8 +28,9 @@ module Licorne
       settings = directives.merge(
         "listeners" => listeners, "custom_logger" => @configurator.given?(:logger), "rackup" => @boot.rackup,
         "rack_env" => ENV["RACK_ENV"], "start_ctx" => start_ctx, "user_ids" => user_ids,
-        "daemonize" => @rackup_options.daemonize?
+        "daemonize" => @rackup_options.daemonize?, "ruby" => RUBY_DESCRIPTION
       )
+      settings["sources"] = Sources.new(boot: @boot, configurator: @configurator).to_h(settings["listeners"])
       check_writable(settings)
       check_push(settings)
       settings

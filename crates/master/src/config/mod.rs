@@ -10,5 +10,6 @@ pub(crate) mod release;
 pub mod revision;
 pub(crate) mod runtime;
 pub(crate) mod settings;
+mod shown;
 
 pub(crate) use error::Error;

@@ -51,7 +51,7 @@ fn of_json(value: &Value) -> directives::Value {
     }
 }
 
-fn to_json(value: &directives::Value) -> Value {
+pub(crate) fn to_json(value: &directives::Value) -> Value {
     match value {
         directives::Value::Bool(value) => json!(value),
         directives::Value::Int(number) => json!(number),

@@ -49,6 +49,8 @@ pub enum Request {
     },
     /// Tell the last deaths.
     Deaths,
+    /// Tell the configuration that holds.
+    Configuration,
 }
 
 impl Request {
@@ -59,7 +61,7 @@ impl Request {
             Self::Upgrade { .. } => Some("upgrade"),
             Self::Stop { graceful: true } => Some("stop"),
             Self::Stop { graceful: false } => Some("quick stop"),
-            Self::Status | Self::Backtrace { .. } | Self::Deaths => None,
+            Self::Status | Self::Backtrace { .. } | Self::Deaths | Self::Configuration => None,
         }
     }
 }
@@ -107,6 +109,32 @@ pub enum Answer {
         /// At most 256.
         deaths: Vec<facts::Death>,
     },
+    /// The configuration that holds. The last answer.
+    Configuration {
+        /// The generation that serves.
+        generation: Option<u32>,
+        /// The file, as the command line names it.
+        file: Option<String>,
+        /// `RACK_ENV` of the application.
+        environment: Option<String>,
+        /// The Ruby that has evaluated it.
+        ruby: Option<String>,
+        /// Each directive, and `listen` for each listener.
+        directives: Vec<Setting>,
+    },
+}
+
+/// A directive with its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// Its value; of a hook and of the logger whether it was given.
+    pub value: serde_json::Value,
+    /// What it is counted in.
+    pub unit: Option<String>,
+    /// Where it is from: file and line, an option, a variable, signals; null for the default.
+    pub from: Option<String>,
 }
 
 impl Answer {
