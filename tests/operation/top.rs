@@ -6,6 +6,7 @@ use testkit::{App, Gate, Request, Server, Terminal, program};
 
 /// Keys as a VT100 sends them.
 const DOWN: &str = "\u{1b}[B";
+const UP: &str = "\u{1b}[A";
 const RIGHT: &str = "\u{1b}[C";
 const INTERRUPT: &str = "\u{3}";
 
@@ -54,6 +55,123 @@ fn it_shows_the_busy_request_sorts_and_gives_the_terminal_back() {
     terminal.press("q");
     assert!(terminal.wait_for_exit().success());
     assert_eq!(gate.release(held).status, 200);
+    server.stop();
+}
+
+#[test]
+fn it_shows_where_the_threads_of_the_selected_worker_are() {
+    let mut server = Server::builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    let workers = server.workers();
+    let place =
+        |busy: bool| workers.iter().position(|worker| (worker.pid == held.worker) == busy).expect("one of them");
+    let (busy, idle) = (place(true), place(false));
+    let mut terminal = top(&server, &[]);
+    terminal.wait_for_text("GET /wait");
+    // Sorted by age the busy one is the first, which is selected.
+    terminal.press("a");
+    terminal.wait_for("the busy worker first", |shown| (slots(shown).first() == Some(&(busy as u32))).then_some(()));
+    terminal.press("b");
+    terminal.wait_for_text(&format!("backtrace of worker {busy}"));
+    terminal.wait_for_text(&format!("worker {busy} of generation 1 pid {}", held.worker));
+    // The application waits in its own file, above the frames of the server.
+    terminal.wait_for_text("plain.rb:");
+    assert!(terminal.text().lines().last().is_some_and(|keys| keys.starts_with("q back")), "{}", terminal.text());
+    assert!(terminal.text().lines().all(|line| line.chars().count() <= 80), "{}", terminal.text());
+    // It asks again: the request has ended meanwhile.
+    assert_eq!(gate.release(held).status, 200);
+    server.eventually("an idle worker", || {
+        let status: facts::Status = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("a status");
+        status.workers.iter().all(|worker| worker.request.is_none()).then_some(())
+    });
+    terminal.press("b");
+    terminal.wait_for("a worker that waits", |shown| {
+        (shown.contains("worker_process.rb") && !shown.contains("plain.rb:")).then_some(())
+    });
+    terminal.press("q");
+    // The other one, by Enter, and back by Escape.
+    terminal.press("n");
+    terminal.press(if idle > busy { DOWN } else { UP });
+    let details = format!("pid {}", workers[idle].pid);
+    terminal.wait_for("its details", |shown| shown.lines().any(|line| line.starts_with(&details)).then_some(()));
+    terminal.press("\r");
+    terminal.wait_for_text(&format!("worker {idle} of generation 1 pid {}", workers[idle].pid));
+    terminal.press("\u{1b}");
+    terminal.wait_for("the table", |shown| (slots(shown).len() == 2).then_some(()));
+    terminal.press("q");
+    assert!(terminal.wait_for_exit().success());
+    server.stop();
+}
+
+#[test]
+fn it_shows_what_has_died_and_what_dies_meanwhile() {
+    let mut server = Server::builder().workers(2).start();
+    let mut gate = Gate::new(&server);
+    let mut terminal = top(&server, &[]);
+    terminal.wait_for_text("generation 1");
+    terminal.press("d");
+    terminal.wait_for_text("deaths, the newest first");
+    terminal.wait_for_text("nothing has died");
+    let held = gate.hold(&server);
+    signal(held.worker, Signal::KILL).expect("it lives");
+    // Without a key: the page follows.
+    let first = terminal.wait_for_text(&format!("(pid {})", held.worker));
+    assert!(first.contains("sent: SIGKILL") && first.contains("of generation 1"), "{first}");
+    assert!(terminal.wait_for_text("in GET /wait").contains(" for "));
+    let next = server.workers().into_iter().find(|worker| worker.pid != held.worker).expect("two").pid;
+    signal(next, Signal::ABORT).expect("it lives");
+    terminal.wait_for("the newest death first", |shown| {
+        let place = |pid: u32| shown.find(&format!("(pid {pid})"));
+        (place(next)? < place(held.worker)?).then_some(())
+    });
+    terminal.press("d");
+    terminal.wait_for_text("deaths, the newest first");
+    terminal.press("q");
+    let line = terminal.wait_for_text("deaths   ");
+    assert!(line.starts_with("deaths   2 (2 sent)"), "{line}");
+    terminal.press("q");
+    assert!(terminal.wait_for_exit().success());
+    server.stop();
+}
+
+#[test]
+fn it_sorts_by_what_a_key_names_and_shows_that_column() {
+    let mut server = Server::builder().workers(3).start();
+    let mut gate = Gate::new(&server);
+    let held = gate.hold(&server);
+    let workers = server.workers();
+    let busy = workers.iter().position(|worker| worker.pid == held.worker).expect("one of them") as u32;
+    assert_eq!(gate.release(held).status, 200);
+    let mut terminal = top(&server, &[]);
+    terminal.wait_for("workers by slot", |shown| (slots(shown) == [0, 1, 2]).then_some(()));
+    let titles = |shown: &str| shown.lines().find(|line| line.starts_with("slot ")).unwrap_or_default().to_string();
+    // One of them has served a request. At this width the column is there only when it is sorted by.
+    assert!(!titles(&terminal.text()).contains("requests"));
+    terminal.press("o");
+    terminal.wait_for("the one with a request first", |shown| {
+        (titles(shown).contains(" requests ") && slots(shown).first() == Some(&busy)).then_some(())
+    });
+    terminal.press("r");
+    terminal.wait_for("it last", |shown| (slots(shown).last() == Some(&busy)).then_some(()));
+    let mut by_pid: Vec<u32> = (0..3).collect();
+    by_pid.sort_by_key(|slot| workers[*slot as usize].pid);
+    terminal.press("p");
+    terminal.wait_for("workers by process", |shown| {
+        (titles(shown).contains(" pid ") && slots(shown) == by_pid).then_some(())
+    });
+    terminal.press("r");
+    by_pid.reverse();
+    terminal.wait_for("the other way round", |shown| (slots(shown) == by_pid).then_some(()));
+    // `<` and `>` go to the column beside, and round.
+    terminal.press("n<");
+    terminal.wait_for_reversed("slot ", "request");
+    terminal.press(">");
+    terminal.wait_for_reversed("slot ", "slot");
+    terminal.press("z");
+    terminal.wait_for("the time in the collector", |shown| titles(shown).contains(" gc% ").then_some(()));
+    terminal.press("q");
+    assert!(terminal.wait_for_exit().success());
     server.stop();
 }
 

@@ -99,15 +99,31 @@ impl Terminal {
     /// Waits until the screen shows something that `condition` yields a value for.
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, mut condition: impl FnMut(&str) -> Option<T>) -> T {
+        self.wait_on(what, |screen| condition(&screen.contents()))
+    }
+
+    /// Waits until the line that begins so shows this text reversed, and nothing else.
+    #[track_caller]
+    pub fn wait_for_reversed(&self, beginning: &str, text: &str) {
+        self.wait_on(&format!("{text:?} reversed"), |screen| {
+            let (_, columns) = screen.size();
+            let row = screen.rows(0, columns.get()).position(|line| line.starts_with(beginning))?;
+            let cells = (0..columns.get()).filter_map(|column| screen.cell(u16::try_from(row).ok()?, column));
+            let reversed: String = cells.filter(|cell| cell.inverse()).map(vt100::Cell::contents).collect();
+            (reversed.trim() == text).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn wait_on<T>(&self, what: &str, mut condition: impl FnMut(&vt100::Screen) -> Option<T>) -> T {
         let deadline = Instant::now() + crate::patience();
         let mut parser = self.screen();
         loop {
-            let text = parser.screen().contents();
-            if let Some(found) = condition(&text) {
+            if let Some(found) = condition(parser.screen()) {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "the screen never showed {what}:\n{text}");
+            assert!(!left.is_zero(), "the screen never showed {what}:\n{}", parser.screen().contents());
             parser = self.drawn.0.1.wait_timeout(parser, left).expect("no thread panics with it").0;
         }
     }
