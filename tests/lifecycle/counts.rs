@@ -164,6 +164,9 @@ fn the_largest_counts_are_kept_through_deaths_and_upgrades() {
     }
     assert_eq!(server.ctl(["upgrade", "--wait"]).code(), 0);
     let last = status(&server);
+    // Those after the deaths, and those that the upgrade has renewed.
+    assert_eq!((before.starts, last.starts), (2, 6));
+    assert!(last.workers.iter().all(|worker| worker.starts == 3), "{:#?}", last.workers);
     assert_eq!((most(&last), last.busiest.map(|most| most.count)), (vec![1, 3], Some(2)), "{last:#?}");
     server.stop();
 }

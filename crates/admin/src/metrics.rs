@@ -141,6 +141,7 @@ fn of_server(text: &mut Text, status: &Status) {
 
 fn of_workers(text: &mut Text, status: &Status) {
     text.one("licorne_worker_processes", "gauge", "How many workers are wanted.", status.worker_processes);
+    text.one("licorne_worker_starts_total", "counter", "Workers that were forked.", status.starts);
     let mut states: BTreeMap<&str, u64> = State::ALL.map(|state| (state.word(), 0)).into();
     for worker in &status.workers {
         *states.entry(worker.state.word()).or_default() += 1;

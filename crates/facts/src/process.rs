@@ -35,6 +35,8 @@ pub struct Worker {
     pub pid: Option<u32>,
     /// What it is doing.
     pub state: State,
+    /// How many workers its slot has had since the server was started, this one included, for whatever reason.
+    pub starts: u64,
     /// When it began to serve (Unix time in seconds); null until then.
     pub ready_at: Option<f64>,
     /// How many requests it has finished.

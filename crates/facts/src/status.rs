@@ -61,6 +61,8 @@ pub struct Status {
     pub molds: Vec<Mold>,
     /// The slots whose workers do not boot.
     pub troubles: Vec<Trouble>,
+    /// How many workers were forked since the server was started, for whatever reason.
+    pub starts: u64,
     /// The workers, by slot and generation.
     pub workers: Vec<Worker>,
     /// What all workers have done since the server was started, those that are no more included.

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use supervisor::{Generation, Plan, Snapshot, Supervisor};
+use supervisor::{Generation, Plan, SlotId, Snapshot, Supervisor};
 use sys::signals::{Delivered, Signal, Signals};
 use wire::ToMold;
 use wire::state::{self, State};
@@ -121,6 +121,7 @@ impl Owners {
         children.oom_kills = OomKills::load(handed.oom_kills);
         children.past = past::load(handed.requests, &handed.totals)?;
         children.marks = Marks::load(&handed.marks);
+        children.starts = handed.starts.iter().map(|(slot, count)| (SlotId(*slot), *count)).collect();
         let mut report = Report::begin();
         report.started_ns = handed.started_ns;
         report.deaths = Deaths::load(&handed.deaths);
@@ -475,6 +476,7 @@ impl Owners {
             requests: children.past.requests,
             totals: past::save(&children.past, Log::losses()),
             marks: children.marks.save(),
+            starts: children.starts.iter().map(|(slot, count)| (slot.0, *count)).collect(),
             deaths: self.report.deaths.save(),
             reloads: self.report.reloads.told(),
             decisions,

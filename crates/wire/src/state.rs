@@ -73,6 +73,9 @@ pub struct State<D> {
     /// The most that waited at each address.
     #[serde(default)]
     pub marks: Vec<Mark>,
+    /// How many workers each slot has had.
+    #[serde(default)]
+    pub starts: Vec<(u32, u64)>,
     /// The deaths of children.
     #[serde(default)]
     pub deaths: Deaths,

@@ -211,7 +211,8 @@ fn details(row: Row<'_>) -> [String; DETAILS] {
     let cell = |column: Column| column.cell(row);
     let age = worker.memory.as_ref().and_then(|memory| memory.age_s);
     let age = age.filter(|age| *age >= 1.0).map_or_else(String::new, |age| format!(" ({} ago)", span(age)));
-    let ready = worker.ready_at.map_or_else(String::new, |at| format!(", ready {}", ago(at)));
+    let number = if worker.starts > 1 { format!(" (number {} of its slot)", worker.starts) } else { String::new() };
+    let ready = worker.ready_at.map_or_else(String::new, |at| format!(", ready {}{number}", ago(at)));
     let work = format!(
         "pid {}, requests {}, 5xx {}, connections {}, rss {} pss {} private {}{age}{ready}",
         cell(Column::Pid),

@@ -58,6 +58,8 @@ pub(crate) struct Children {
     pub(crate) past: Totals,
     /// The most that waited at each address.
     pub(crate) marks: Marks,
+    /// How many workers each slot has had.
+    pub(crate) starts: BTreeMap<SlotId, u64>,
     pub(crate) oom_kills: OomKills,
 }
 
@@ -66,7 +68,7 @@ impl Children {
     pub(crate) fn none(seats: Seats) -> Self {
         let (known, molds, workers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (past, marks, oom_kills) = (Totals::default(), Marks::default(), OomKills::now());
-        Self { known, molds, workers, seats, past, marks, oom_kills }
+        Self { known, molds, workers, seats, past, marks, starts: BTreeMap::new(), oom_kills }
     }
 
     /// What this process is, if it is a known child.
@@ -217,6 +219,7 @@ impl Children {
         let mut worker = Worker::booting(Process::Unborn { waiting: None }, link, seat);
         worker.listeners = mold.listener_names();
         self.add_worker(id, worker);
+        *self.starts.entry(slot).or_default() += 1;
         Ok(())
     }
 

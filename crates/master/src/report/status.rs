@@ -82,6 +82,7 @@ impl Sources<'_> {
             successor,
             molds,
             troubles: supervisor.troubles().map(trouble).collect(),
+            starts: children.starts.values().sum(),
             workers,
             totals: facts::Totals::from(&totals),
             memory,

@@ -18,6 +18,7 @@ pub(crate) fn told(supervisor: &Supervisor, children: &Children, readings: &Read
 
 fn worker(children: &Children, id: WorkerId, decided: &supervisor::Worker, readings: &Readings, now: Moment) -> Worker {
     let mut told = Worker { slot: decided.slot.0, generation: decided.generation.0, ..Worker::default() };
+    told.starts = children.starts.get(&decided.slot).copied().unwrap_or(0);
     if let Some(worker) = children.worker(id) {
         told.pid = worker.pid();
         told.cpu_ms = told.pid.and_then(sys::usage::cpu_ms);
