@@ -28,7 +28,7 @@ class Chart {
     const [left, right, top, bottom] = [52, 8, 10, 20];
     let highest = 0;
     for (const point of points) for (const one of this.series) highest = Math.max(highest, one.value(point) || 0);
-    const most = ceiling(highest);
+    const most = this.format === bytes ? ceilingOfBytes(highest) : ceiling(highest);
     const x = at => left + (width - left - right) * Math.min(1, Math.max(0, 1 - (now - at) / WINDOW_MS));
     const y = value => top + (height - top - bottom) * (1 - value / most);
     const parts = [];
@@ -64,6 +64,13 @@ function ceiling(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 4, 10].map(step => step * power).find(step => step >= value) || value;
+}
+
+// A power of two or half as much again: it and half of it are plain numbers of KiB, MiB and so on.
+function ceilingOfBytes(value) {
+  if (!(value > 1)) return 1024;
+  const power = 2 ** Math.floor(Math.log2(value));
+  return [1, 1.5, 2].map(step => step * power).find(step => step >= value);
 }
 
 function line(points, value, x, y) {

@@ -38,6 +38,13 @@ function moment(seconds) {
   return isNumber(seconds) ? new Date(seconds * 1000).toLocaleString() : MISSING;
 }
 
+// The time alone where it is of today.
+function clock(seconds) {
+  if (!isNumber(seconds)) return MISSING;
+  const date = new Date(seconds * 1000);
+  return date.toDateString() === new Date().toDateString() ? date.toLocaleTimeString() : date.toLocaleString();
+}
+
 // Control characters, and those that turn the direction of text, would show something else than what is there.
 function clean(value) {
   if (value === null || value === undefined || value === '') return MISSING;
