@@ -9,6 +9,7 @@ class NativeCountsTest < NativeCase
   QUEUE = SERVICE + BUCKETS + 1
   COLLECTOR = 480
   RAISED = 491
+  USAGE = 492
   SECOND = 1_000_000_000
 
   # How many durations a histogram has, and their sum in ns.
@@ -47,6 +48,19 @@ class NativeCountsTest < NativeCase
     server.stop
     assert_equal [0, 0, 0, 0, 1], server.seat[64, 5]
     assert_equal 1, server.seat[RAISED]
+  end
+
+  def test_processor_time_and_objects_of_a_request_are_measured_where_that_is_wanted
+    words = [false, true].map do |wanted|
+      server = serve(settings: { "request_usage" => wanted }) { |_| [200, {}, [Array.new(5_000, &:to_s).size.to_s]] }
+      get(server)
+      server.stop
+      server.seat[USAGE, 2]
+    end
+    assert_equal [0, 0], words.first
+    cpu_ns, objects = words.last
+    assert_includes 10_000..10 * SECOND, cpu_ns
+    assert_includes 5_000..50_000, objects
   end
 
   def test_collections_count_since_the_worker_serves

@@ -174,7 +174,8 @@ fn the_largest_counts_are_kept_through_deaths_and_upgrades() {
 #[test]
 fn the_collector_and_the_last_request_of_a_worker_are_told() {
     let app = "run ->(env) { GC.start if env['PATH_INFO'] == '/gc'; [200, {}, []] }";
-    let mut server = Server::builder().app(App::rackup(app)).workers(1).config("request_id true").start();
+    let mut server =
+        Server::builder().app(App::rackup(app)).workers(1).config("request_id true\nrequest_usage true").start();
     let status = |server: &Server| -> facts::Status {
         serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("a status")
     };
@@ -186,6 +187,8 @@ fn the_collector_and_the_last_request_of_a_worker_are_told() {
     let last = worker.last_request.as_ref().expect("it has served one");
     assert_eq!((last.line.as_str(), last.id.as_deref()), ("GET /gc?a=1", Some("c0ffee")));
     assert!(last.took_ms > 0.1 && last.ended_at > told.started_at, "{last:#?}");
+    assert!(last.cpu_ms > Some(0.05) && last.cpu_ms < Some(last.took_ms + 5.0), "{last:#?}");
+    assert!(last.allocated > Some(0), "{last:#?}");
     let gc = worker.gc;
     assert!(gc.major == Some(1) && gc.live_slots > Some(1_000) && gc.allocated > Some(0), "{gc:#?}");
     assert_eq!((told.totals.gc.major, told.totals.gc.time_ms), (1, gc.time_ms.unwrap_or(0)));

@@ -256,6 +256,13 @@ directives! {
              `-_.@=+/:`, or else one of 128 random bits. The application gets it as `HTTP_X_REQUEST_ID`, and `licorne status` \
              tells it. With `trusted_proxies`, only these proxies' ids are taken. `access_log` does the same by itself.",
         );
+        request_usage: bool = licorne(
+            Kind::Boolean,
+            Default::Bool(false),
+            "Measure of each request the processor time of the thread that runs the application, and how many objects Ruby \
+             allocated meanwhile. `licorne status --json` and `licorne top` tell it of the request that a worker served last. It \
+             costs two system calls for each request.",
+        );
     }
 
     /// Which hooks the configuration gives.

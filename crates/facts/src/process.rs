@@ -133,6 +133,10 @@ pub struct LastRequest {
     pub took_ms: f64,
     /// When it ended (Unix time in seconds).
     pub ended_at: f64,
+    /// The processor time of the thread that ran the application; null without `request_usage`.
+    pub cpu_ms: Option<f64>,
+    /// How many objects Ruby allocated meanwhile; likewise.
+    pub allocated: Option<u64>,
     /// Its id, where requests have one.
     pub id: Option<String>,
 }

@@ -36,6 +36,8 @@
 //!  489  last request took (ns: the request that was served last)
 //!  490  last request end  (CLOCK_MONOTONIC, ns; 0 = there was none)
 //!  491  raised            (requests whose application raised an exception, ever)
+//!  492  last request cpu  (ns of processor time of the request that was served last, plus 1; 0 = it was not measured)
+//!  493  last request made (objects that were allocated in it, plus 1; likewise)
 //!  496-   lost lines        (of the access log: how many, ever; the number of the last error; when it was, CLOCK_MONOTONIC)
 //!  499-                     (of the log, likewise)
 //! ```
@@ -98,13 +100,15 @@ const GC_WORDS: Range<usize> = BACKLOG_WORDS.end..BACKLOG_WORDS.end + gc::WORDS;
 const LAST_TOOK_WORD: usize = GC_WORDS.end;
 const LAST_END_WORD: usize = LAST_TOOK_WORD + 1;
 const RAISED_WORD: usize = LAST_END_WORD + 1;
+const LAST_CPU_WORD: usize = RAISED_WORD + 1;
+const LAST_ALLOCATED_WORD: usize = LAST_CPU_WORD + 1;
 /// Of how many listeners a worker notes what waits.
 pub const BACKLOGS: usize = 8;
 /// Bits of the moment in such a note.
 const MOMENT_BITS: u32 = 40;
 /// Each log has three words.
 const LOSSES_WORD: usize = 496;
-const _: () = assert!(RAISED_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
+const _: () = assert!(LAST_ALLOCATED_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -285,6 +289,20 @@ impl Seat<'_> {
     pub fn last_request(&self) -> Option<(u64, u64)> {
         let end_ns = self.counter(LAST_END_WORD);
         (end_ns != 0).then(|| (self.counter(LAST_TOOK_WORD), end_ns))
+    }
+
+    /// Notes what the request used that is about to end: processor time in ns, and objects.
+    pub fn set_last_usage(&self, cpu_ns: u64, allocated: u64) {
+        for (word, told) in [(LAST_CPU_WORD, cpu_ns), (LAST_ALLOCATED_WORD, allocated)] {
+            if let Some(word) = self.0.get(word) {
+                word.store(told.saturating_add(1), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What the request used that was served last, if it was measured: processor time in ns, and objects.
+    pub fn last_usage(&self) -> Option<(u64, u64)> {
+        Some((self.counter(LAST_CPU_WORD).checked_sub(1)?, self.counter(LAST_ALLOCATED_WORD).checked_sub(1)?))
     }
 
     /// Milliseconds that the application added to its own deadline.

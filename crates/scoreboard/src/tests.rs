@@ -56,7 +56,9 @@ fn a_page_counts_responses_bytes_and_times() {
     seat.ask_slow_report(1_000_000);
     seat.set_request_id(b"c0ffee");
     seat.begin_request(1_000_000, b"GET", b"/");
-    assert_eq!(seat.last_request(), None);
+    assert_eq!((seat.last_request(), seat.last_usage()), (None, None));
+    seat.set_last_usage(0, 70);
+    assert_eq!(seat.last_usage(), Some((0, 70)));
     seat.end_request(6_000_000, State::Idle);
     assert_eq!(seat.last_request(), Some((5_000_000, 6_000_000)));
     seat.count_raised();

@@ -8,6 +8,12 @@ pub fn monotonic_ns() -> u64 {
     t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
 }
 
+/// The processor time of this thread, in nanoseconds. It costs a system call.
+pub fn thread_cpu_ns() -> u64 {
+    let t = clock_gettime(ClockId::ThreadCPUTime);
+    t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
+}
+
 /// A moment on both clocks, so that those of the one can be told by the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {

@@ -13,6 +13,7 @@ use crate::request::current::Current;
 use crate::request::env::Template;
 use crate::request::streaming::Streaming;
 use crate::seat::WorkerSeat;
+use crate::usage::Usage;
 
 pub(crate) use crate::request::current::Running;
 
@@ -28,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) current: Current,
     pub(crate) seat: WorkerSeat,
     pub(crate) collector: Collector,
+    pub(crate) usage: Usage,
     pub(crate) responses: Responses,
     /// What the application's input needs to know when it reads from the connection.
     pub(crate) streaming: Streaming,

@@ -33,6 +33,7 @@ use crate::request::streaming::Streaming;
 use crate::seat::WorkerSeat;
 use crate::serve::serve;
 use crate::settings::{reasons, settings, trusted_proxies};
+use crate::usage::Usage;
 
 /// The Ruby object. It keeps the control channel open.
 #[magnus::wrap(class = "Licorne::Native::Engine", free_immediately)]
@@ -88,7 +89,7 @@ impl Engine {
         let access_log: Option<i32> = arguments.lookup(ruby.to_symbol("access_log"))?;
 
         let settings = settings(ruby, told)?;
-        let ::directives::Settings { processes, application, connections, .. } = &settings;
+        let ::directives::Settings { processes, application, requests, connections, .. } = &settings;
         let streaming = Streaming::new(ruby, &settings)?;
         let mut reactor =
             Reactor::new((&settings).into()).map_err(|error| system_error(ruby, "epoll_create", &error))?;
@@ -112,6 +113,7 @@ impl Engine {
             current: Current::new(),
             seat,
             collector: Collector::new(),
+            usage: Usage::new(requests.request_usage),
             responses: Responses {
                 write_ms: milliseconds(connections.write_timeout),
                 buffer_bytes: connections.response_buffer_size,

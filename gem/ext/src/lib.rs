@@ -43,6 +43,7 @@ mod seat;
 mod serve;
 mod settings;
 mod socket;
+mod usage;
 
 use magnus::{Error, RModule, RString, Ruby, function, prelude::*};
 

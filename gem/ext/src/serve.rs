@@ -40,6 +40,7 @@ pub(crate) fn serve(
         return Ok(());
     }
     let Some((asked, id)) = begin(core, token) else { return Ok(()) };
+    core.usage.begin();
     let outcome = build_env(ruby, shared, token, asked.version, id).and_then(|(env, large)| {
         let exchange = Exchange { core, ruby, events, token, asked, env, id };
         let outcome = run(&exchange, app);
@@ -61,7 +62,10 @@ pub(crate) fn serve(
     }
     core.shared.take_back();
     let now_ns = monotonic_ns();
-    core.seat.look(|seat| core.collector.look(seat));
+    core.seat.look(|seat| {
+        core.usage.end(seat);
+        core.collector.look(seat);
+    });
     let mut reactor = core.reactor();
     if outcome.is_err() {
         reactor.active(token).finish(After::Abort);

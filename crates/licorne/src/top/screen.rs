@@ -229,7 +229,10 @@ fn details(row: Row<'_>) -> [String; DETAILS] {
     });
     let last = worker.last_request.as_ref().map(|last| {
         let (line, took, when) = (printable(&last.line), milliseconds(last.took_ms), ago(last.ended_at));
-        format!("last {line} took {took}, {when}{}", id(&last.id))
+        let usage = last.cpu_ms.zip(last.allocated).map_or_else(String::new, |(cpu_ms, allocated)| {
+            format!(" ({} of processor, {} objects)", milliseconds(cpu_ms), count(allocated))
+        });
+        format!("last {line} took {took}{usage}, {when}{}", id(&last.id))
     });
     [work, heap(worker), request.or(last).unwrap_or_default()]
 }

@@ -66,10 +66,13 @@ fn last_request(worker: &children::worker::Worker, now: Moment) -> Option<LastRe
     let seat = worker.seat.look();
     let (took_ns, ended_ns) = seat.last_request()?;
     let id = seat.request_id();
+    let usage = seat.last_usage();
     Some(LastRequest {
         line: String::from_utf8_lossy(&seat.request_line()).into_owned(),
         took_ms: (took_ns / 1_000) as f64 / 1e3,
         ended_at: now.unix_s(ended_ns.min(now.monotonic_ns())),
+        cpu_ms: usage.map(|(cpu_ns, _)| (cpu_ns / 1_000) as f64 / 1e3),
+        allocated: usage.map(|(_, allocated)| allocated),
         id: (!id.is_empty()).then(|| String::from_utf8_lossy(&id).into_owned()),
     })
 }
