@@ -35,7 +35,7 @@ pub struct Worker {
     pub pid: Option<u32>,
     /// What it is doing.
     pub state: State,
-    /// How many workers its slot has had since the server was started, this one included, for whatever reason.
+    /// How many workers its slot has had since the server was started, this one and those that did not boot included.
     pub starts: u64,
     /// When it began to serve (Unix time in seconds); null until then.
     pub ready_at: Option<f64>,

@@ -61,7 +61,7 @@ pub struct Status {
     pub molds: Vec<Mold>,
     /// The slots whose workers do not boot.
     pub troubles: Vec<Trouble>,
-    /// How many workers were forked since the server was started, for whatever reason.
+    /// How many workers were started since the server was, for whatever reason, those that did not boot included.
     pub starts: u64,
     /// The workers, by slot and generation.
     pub workers: Vec<Worker>,

@@ -106,7 +106,8 @@ impl Memory {
 
 /// Which seats are taken, and what all workers share.
 pub(crate) struct Seats {
-    /// This process writes there that a worker is no more, and reads only what it tells: for how long no worker was idle.
+    /// This process writes there that a worker is no more, and how many are busy if they never were as many, and reads only
+    /// what it tells.
     board: Shared,
     /// The seats of the workers of a program of layout 1.
     shared: Option<Rc<Shared>>,
