@@ -177,6 +177,22 @@ fn a_saturated_server_shows_that_no_worker_is_idle_and_that_requests_wait() {
     assert!(faces.metric("licorne_request_queue_seconds_sum") > 0.7, "{}", faces.metrics);
     assert!(faces.status["totals"]["queue"]["p95_ms"].as_f64() > Some(200.0), "{}", faces.status["totals"]["queue"]);
     assert!(faces.text.contains("queue"), "{}", faces.text);
+
+    // While it lasts: what waits in the kernel.
+    let database = std::os::unix::net::UnixListener::bind(server.file("database.sock")).expect("a socket");
+    let mut clients = vec![server.connect()];
+    clients[0].send(Request::get("/query").close().bytes());
+    let mut asked = database.accept().expect("a query").0;
+    clients.extend((0..3).map(|_| server.connect()));
+    clients[1..].iter_mut().for_each(|client| client.send(Request::get("/").close().bytes()));
+    let faces = Faces::of(&server);
+    assert!(faces.text.contains("3 connections of at most "), "{}", faces.text);
+    let backlog = faces.top.lines().find(|line| line.starts_with("backlog ")).expect("top tells it");
+    assert!(backlog.contains(" 3 of ") && faces.top.contains("1 wanted: 1 busy"), "{}", faces.top);
+    assert_eq!(faces.metric(&format!("licorne_backlog_connections{{listener=\"{}\"}}", server.endpoint())), 3.0);
+    assert_eq!(status_of(&faces.page)["backlogs"][0]["waiting"], 3, "{}", faces.page);
+    std::io::Write::write_all(&mut asked, b"1").expect("it reads");
+    clients.iter_mut().for_each(|client| assert_eq!(client.receive().status, 200));
     server.stop();
 }
 
