@@ -108,7 +108,8 @@ pub const BACKLOGS: usize = 8;
 const MOMENT_BITS: u32 = 40;
 /// Each log has three words.
 const LOSSES_WORD: usize = 496;
-const _: () = assert!(LAST_ALLOCATED_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
+const _: () =
+    assert!(LAST_ALLOCATED_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
