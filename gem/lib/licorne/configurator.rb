@@ -34,10 +34,8 @@ module Licorne
     # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not
     # checked.
     attr_reader :set, :config_file
-    # Where each directive was given, as far as that is known.
-    attr_reader :places
-    # Where each listener was asked for, by its address.
-    attr_reader :listener_places
+    # Where each directive was given, as far as that is known, and where each listener was asked for, by its address.
+    attr_reader :places, :listener_places
     attr_accessor :after_reload
 
     def initialize(start_ctx:, config_file: nil)

@@ -136,8 +136,6 @@ module Licorne
       settings = @settings["probe"] or return
       @probe = Probe.new(settings)
       exit!(0) unless @probe.pass?(@engine, @app, @events)
-    ensure
-      @probe = nil
     end
 
     def open_listeners

@@ -22,7 +22,7 @@ const CUT_BYTES: usize = 100;
 /// The first line of a request that was not understood is shown up to here.
 const RAW_BYTES: usize = 1_024;
 /// Lines that follow others this soon wait until so much time has passed: a busy worker makes one system call for many.
-const HOLD_NS: u64 = 2_000_000;
+const HOLD_NS: u64 = 5_000_000;
 /// How long a process that ends waits for a slow reader.
 const LAST_NS: u64 = 1_000_000_000;
 

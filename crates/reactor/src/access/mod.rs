@@ -2,7 +2,7 @@
 //! response is out. Where the configuration asks for neither, there is no [`Records`], and nothing is noted.
 //!
 //! A response is out when its last byte was given to the kernel, or its client has left. Lines are collected, and written
-//! together: before the worker sleeps (at most once in 2 ms), when they are many, and by the helper when the application takes
+//! together: before the worker sleeps (at most once in 5 ms), when they are many, and by the helper when the application takes
 //! long.
 
 mod ids;
@@ -27,6 +27,8 @@ pub struct Records {
     log: Option<AccessLog>,
     /// A request whose connection the application took over, until it is served.
     hijacked: Option<Finished>,
+    /// Memory for the next record.
+    spare: Option<Box<Record>>,
 }
 
 /// A request that has left its connection.
@@ -43,7 +45,7 @@ impl Records {
     /// # Errors
     /// The system gives no random numbers.
     pub fn new(proxies: Option<Trusted>, log: Option<AccessLog>) -> std::io::Result<Self> {
-        Ok(Self { proxies, ids: Ids::new()?, log, hijacked: None })
+        Ok(Self { proxies, ids: Ids::new()?, log, hijacked: None, spare: None })
     }
 
     /// Begins the record of a request that is served. Returns its id.
@@ -51,7 +53,13 @@ impl Records {
         connection.intake.as_ref()?;
         let id = self.id_of(connection).unwrap_or_else(|| self.ids.next());
         let record = Record { start_ns: Some(start_ns), waited_ns, ..Record::new(id, connection.request_bytes()) };
-        connection.record = Some(Box::new(record));
+        connection.record = Some(match self.spare.take() {
+            Some(mut spare) => {
+                *spare = record;
+                spare
+            }
+            None => Box::new(record),
+        });
         Some(id)
     }
 
@@ -84,6 +92,7 @@ impl Records {
         if let Some(log) = &mut self.log {
             log.add(&record, connection.intake.as_deref(), connection.peer, self.proxies.as_ref(), false);
         }
+        self.spare = Some(record);
     }
 
     /// The connection is given to another worker, which sends what is left.
