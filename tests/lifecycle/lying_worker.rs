@@ -262,8 +262,9 @@ Thread.new do
   sleep 0.1 until File.exist?("#{there}/deaf")
   File.delete("#{there}/deaf")
   deaf = true
-  control = ObjectSpace.each_object(Licorne::Native::Control).first
-  IO.for_fd(control.fileno).close
+  # Those of the workers that it has forked are closed here.
+  open = ObjectSpace.each_object(Licorne::Native::Control).filter_map { |control| control.fileno rescue nil }
+  IO.for_fd(open.first).close
 end
 "##;
 
