@@ -34,7 +34,8 @@ module Licorne
     def pass?(engine, app, events)
       @settings["paths"].all? do |path|
         @line = "GET #{path}"
-        answer = engine.probe(app, Listener.new(events, self), request(path), @settings["timeout"].to_f)
+        @raised = nil
+        answer = engine.probe(app, HeardEvents.new(events, self), request(path), @settings["timeout"].to_f)
         answer && judge(answer)
       end
     rescue Failed
@@ -52,7 +53,7 @@ module Licorne
     end
 
     # What the engine calls meanwhile: what is told of exceptions is heard.
-    class Listener < SimpleDelegator
+    class HeardEvents < SimpleDelegator
       def initialize(events, probe)
         super(events)
         @probe = probe
