@@ -161,7 +161,7 @@ directives! {
             Default::Unset,
             "A file whose touch asks for a reload, as SIGHUP does: `restart_file \"tmp/restart.txt\"`, which Passenger and Puma's \
              `tmp_restart` know. It need not be there; it is looked for in the directory of the server, by the path that was \
-             given, so that a moved `current` counts. It is noticed at once, by inotify(7), not on a file system on the network.",
+             given, so that a moved `current` counts. It is noticed at once, by inotify(7): on a file system on the network only when this machine touches it.",
         );
         admin_listen: Option<String> = licorne(
             Kind::Address,

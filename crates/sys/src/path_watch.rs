@@ -13,6 +13,10 @@ use crate::{Error, Result};
 
 /// No path leads through more symbolic links (`ELOOP`).
 const LINKS: usize = 40;
+/// So many names of a way are watched. The links on it may be another user's, and make it as long as they like.
+const NAMES: usize = 256;
+/// So many events are taken at once: another user may make them as fast as they are read.
+const EVENTS: usize = 4096;
 
 /// A watch on a file that may not be there, in directories that may be replaced.
 ///
@@ -50,19 +54,16 @@ impl PathWatch {
         Ok(Self { path: path.to_path_buf(), way, seen: stamp(path) })
     }
 
-    /// The path.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Takes what has happened. Returns whether something on the way has changed: then [`PathWatch::look`] tells what it means.
+    pub fn take(&mut self) -> bool {
+        self.way.take()
     }
 
-    /// Takes all that has happened. Returns whether the file was touched: written, given another time, or put there.
+    /// Goes the way anew. Returns whether the file was touched: written, given another time, or put there.
     ///
     /// # Errors
     /// As [`PathWatch::on`]: then nothing more will be noticed.
-    pub fn take(&mut self) -> Result<bool> {
-        if !self.way.take() {
-            return Ok(false);
-        }
+    pub fn look(&mut self) -> Result<bool> {
         // Before the look at the file: what happens between the two is noticed the next time.
         self.way = Way::to(&self.path)?;
         let now = stamp(&self.path);
@@ -85,7 +86,8 @@ impl Way {
         let mut directory = PathBuf::from("/");
         let mut left: VecDeque<OsString> = names(path);
         let mut links = 0;
-        while let Some(name) = left.pop_front() {
+        for _ in 0..NAMES {
+            let Some(name) = left.pop_front() else { break };
             if name == ".." {
                 directory.pop();
                 continue;
@@ -130,17 +132,19 @@ impl Way {
         }
     }
 
-    /// Takes all that has happened. Returns whether something of it matters.
+    /// Takes what has happened, up to the first thing that matters. Returns whether there was one.
     fn take(&self) -> bool {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.fd, &mut buffer);
-        let mut any = false;
-        while let Ok(event) = reader.next() {
+        for _ in 0..EVENTS {
+            let Ok(event) = reader.next() else { return false };
             let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
             // Without a name it is the directory itself, or events were lost.
-            any |= name.is_none_or(|name| self.names.get(&event.wd()).is_some_and(|names| names.contains(name)));
+            if name.is_none_or(|name| self.names.get(&event.wd()).is_some_and(|names| names.contains(name))) {
+                return true;
+            }
         }
-        any
+        false
     }
 }
 
@@ -174,7 +178,7 @@ mod tests {
         symlink("releases/1", root.join("current")).unwrap();
         let file = root.join("current/tmp/restart.txt");
         let mut watch = PathWatch::on(&file).unwrap();
-        let mut touched = || watch.take().unwrap();
+        let mut touched = || watch.take() && watch.look().unwrap();
         assert!(!touched());
         fs::write(root.join("current/tmp/other"), "").unwrap();
         assert!(!touched(), "other files do not matter");
