@@ -7,25 +7,18 @@ use alloc::vec::Vec;
 
 use access_log::{DEFAULT_NAMES, FIELDS, Format, Mistake};
 
-use crate::Value;
 use crate::nearest::closest;
+use crate::{Value, options};
 
 /// The options.
-const OPTIONS: &[&str] = &["format", "slow_only", "redact"];
+const OPTIONS: [&str; 3] = ["format", "slow_only", "redact"];
 
 /// Checks `access_log target, options`, and completes it: `nil`, or a map with all that [`crate::AccessLog`] has.
 ///
 /// # Errors
 /// The text to raise.
 pub(crate) fn check(value: &Value) -> Result<Value, String> {
-    let (target, options): (&Value, &[(String, Value)]) = match value {
-        Value::List(items) => match items.as_slice() {
-            [target] => (target, &[]),
-            [target, Value::Map(options)] => (target, options),
-            _ => return Err("access_log takes a path or :stdout, and options".into()),
-        },
-        target => (target, &[]),
-    };
+    let (target, options) = options::split(value).ok_or("access_log takes a path or :stdout, and options")?;
     let mut format = Value::Text("json".into());
     let mut slow_only = Value::Nil;
     let mut redact = DEFAULT_NAMES.iter().map(|name| Value::Text((*name).into())).collect();
@@ -35,11 +28,7 @@ pub(crate) fn check(value: &Value) -> Result<Value, String> {
             "format" => format = check_format(value)?,
             "slow_only" => slow_only = check_slow(value)?,
             "redact" => (redact, hide_query) = check_redact(value)?,
-            _ => {
-                let hint = closest(name, OPTIONS.iter().copied());
-                let hint = hint.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
-                return Err(format!("unknown option of access_log: {name}{hint}"));
-            }
+            _ => return Err(options::unknown("access_log", name, closest(name, OPTIONS.into_iter()))),
         }
     }
     let path = match target {

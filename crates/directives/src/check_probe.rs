@@ -5,11 +5,11 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::Value;
 use crate::nearest::closest;
+use crate::{Value, options};
 
 /// The options.
-const OPTIONS: &[&str] = &["status", "timeout", "headers"];
+const OPTIONS: [&str; 3] = ["status", "timeout", "headers"];
 /// Statuses that a response can end with.
 const STATUSES: core::ops::RangeInclusive<i64> = 200..=599;
 
@@ -18,14 +18,7 @@ const STATUSES: core::ops::RangeInclusive<i64> = 200..=599;
 /// # Errors
 /// The text to raise.
 pub(crate) fn check(value: &Value) -> Result<Value, String> {
-    let (paths, options): (&Value, &[(String, Value)]) = match value {
-        Value::List(items) => match items.as_slice() {
-            [paths] => (paths, &[]),
-            [paths, Value::Map(options)] => (paths, options),
-            _ => return Err("probe takes paths and options".into()),
-        },
-        paths => (paths, &[]),
-    };
+    let (paths, options) = options::split(value).ok_or("probe takes paths and options")?;
     let mut status = Value::List(vec![range(200, 399)]);
     let mut timeout = Value::Int(5);
     let mut headers = Value::List(Vec::new());
@@ -34,11 +27,7 @@ pub(crate) fn check(value: &Value) -> Result<Value, String> {
             "status" => status = check_status(value)?,
             "timeout" => timeout = check_timeout(value)?,
             "headers" => headers = check_headers(value)?,
-            _ => {
-                let hint = closest(name, OPTIONS.iter().copied());
-                let hint = hint.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
-                return Err(format!("unknown option of probe: {name}{hint}"));
-            }
+            _ => return Err(options::unknown("probe", name, closest(name, OPTIONS.into_iter()))),
         }
     }
     let Some(paths) = check_paths(paths)? else { return Ok(Value::Nil) };

@@ -47,6 +47,7 @@ mod directive;
 mod foreign;
 mod listener;
 mod nearest;
+mod options;
 mod probe;
 mod record;
 mod reference;

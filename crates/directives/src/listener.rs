@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::nearest::closest;
 use crate::record::record;
-use crate::{Default, Value, settings};
+use crate::{Default, Value, options, settings};
 
 /// What values a listener option takes. `nil` and `false` mean "leave it alone" for integers, as in Unicorn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,10 +151,7 @@ pub fn complete_options(given: &[(String, Value)]) -> Vec<(&'static str, Value)>
 pub fn check_option(name: &str, value: &Value) -> Result<Value, String> {
     let kind = match OPTIONS.iter().find(|option| option.name == name) {
         Some(option) => option.kind,
-        None => {
-            let hint = nearest_option(name).map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
-            return Err(format!("unknown option of listen: {name}{hint}"));
-        }
+        None => return Err(options::unknown("listen", name, nearest_option(name))),
     };
     match (kind, value) {
         (OptionKind::Any | OptionKind::Seconds, _)
