@@ -50,35 +50,22 @@ pub(super) fn read(boot: Boot, found: &mut Vec<Finding>) -> Option<Told> {
             return None;
         }
     };
-    match mold.hear(PATIENCE) {
+    let why = match mold.hear(PATIENCE) {
         Ok(FromMold::Settings { json }) => match Settings::parse(&json) {
             Ok(settings) => {
                 found.push(Finding::fine("configuration", "read"));
                 let told = serde_json::from_str::<serde_json::Value>(&json).unwrap_or_default();
-                Some(Told { settings, preloads: told["preload_app"] == true, mold })
+                return Some(Told { settings, preloads: told["preload_app"] == true, mold });
             }
-            Err(error) => {
-                found.push(Finding::error("configuration", sys::chain(&error)));
-                None
-            }
+            Err(error) => sys::chain(&error),
         },
-        Ok(FromMold::Failed { text }) if text.is_empty() => {
-            found.push(Finding::error("configuration", "it ends the boot"));
-            None
-        }
-        Ok(FromMold::Failed { text }) => {
-            found.push(Finding::error("configuration", text));
-            None
-        }
-        Ok(_) => {
-            found.push(Finding::error("configuration", "the mold has said something else than its settings"));
-            None
-        }
-        Err(why) => {
-            found.push(Finding::error("configuration", why));
-            None
-        }
-    }
+        Ok(FromMold::Failed { text }) if text.is_empty() => "it ends the boot".to_string(),
+        Ok(FromMold::Failed { text }) => text,
+        Ok(_) => "the mold has said something else than its settings".to_string(),
+        Err(why) => why,
+    };
+    found.push(Finding::error("configuration", why));
+    None
 }
 
 impl Told {
@@ -86,25 +73,18 @@ impl Told {
     pub(super) fn load(mut self, found: &mut Vec<Finding>) -> Option<Loaded> {
         self.mold.link.send(&ToMold::Proceed, &[]);
         let began = sys::clock::monotonic_ns();
-        match self.mold.hear(self.settings.processes.boot_timeout) {
+        let why = match self.mold.hear(self.settings.processes.boot_timeout) {
             Ok(FromMold::Ready) => {
                 let ms = sys::clock::monotonic_ns().saturating_sub(began) / 1_000_000;
                 found.push(Finding::fine("application", format!("loaded in {ms} ms")));
-                Some(Loaded(self.mold))
+                return Some(Loaded(self.mold));
             }
-            Ok(FromMold::Failed { text }) => {
-                found.push(Finding::error("application", text));
-                None
-            }
-            Ok(_) => {
-                found.push(Finding::error("application", "the mold has said something else than that it is ready"));
-                None
-            }
-            Err(why) => {
-                found.push(Finding::error("application", why));
-                None
-            }
-        }
+            Ok(FromMold::Failed { text }) => text,
+            Ok(_) => "the mold has said something else than that it is ready".to_string(),
+            Err(why) => why,
+        };
+        found.push(Finding::error("application", why));
+        None
     }
 }
 
