@@ -213,6 +213,16 @@ pub enum FailureReason {
     ForkFailed(SlotId),
     /// The workers of a slot die again and again right after they became ready.
     WorkerCrashLoop(SlotId),
+    /// The workers on trial fare worse than those of the old code.
+    CanaryWorse,
+    /// An operator has called it off.
+    Aborted,
+    /// No worker is on trial.
+    NoCanary,
+    /// No reload is under way.
+    NoReload,
+    /// There is no earlier mold to go back to.
+    NoPrevious,
     /// A new master program runs already.
     SuccessorAlreadyRunning,
     /// The new master program could not be started.
@@ -272,6 +282,11 @@ impl fmt::Display for FailureReason {
             Self::WorkerUnfit(slot) => write!(f, "worker={slot} broke the protocol while booting"),
             Self::ForkFailed(slot) => write!(f, "worker={slot} could not be forked, or died before it began"),
             Self::WorkerCrashLoop(slot) => write!(f, "worker={slot} dies again and again right after boot"),
+            Self::CanaryWorse => f.write_str("the canary is worse than the old workers"),
+            Self::Aborted => f.write_str("it was called off"),
+            Self::NoCanary => f.write_str("there is no canary to promote"),
+            Self::NoReload => f.write_str("there is no reload under way that could be undone"),
+            Self::NoPrevious => f.write_str("no earlier generation is kept"),
             Self::SuccessorAlreadyRunning => f.write_str("a new master is running already"),
             Self::SuccessorFailed => f.write_str("the new master could not be started"),
             Self::SuccessorExited => f.write_str("the new master died before it served"),
@@ -315,6 +330,39 @@ pub enum Fact {
         generation: Generation,
         /// How many slots.
         total: u32,
+    },
+    /// The first workers of the new generation serve, and are watched.
+    CanaryServing {
+        /// The new generation.
+        generation: Generation,
+        /// How many they are.
+        workers: u32,
+        /// For how long.
+        watch: Duration,
+    },
+    /// They have proven themselves, or an operator thinks so: the roll goes on.
+    CanaryPassed {
+        /// The new generation.
+        generation: Generation,
+        /// Whether their time was not over.
+        promoted: bool,
+    },
+    /// An earlier mold is to serve again.
+    GoesBack {
+        /// Its generation.
+        generation: Generation,
+    },
+    /// The mold of the generation before is kept.
+    PreviousKept {
+        /// Its generation.
+        generation: Generation,
+        /// For how long.
+        time: Duration,
+    },
+    /// It is not kept any more.
+    PreviousGone {
+        /// Its generation.
+        generation: Generation,
     },
     /// Each slot is served by the new generation; the old workers finish.
     RollServing {

@@ -49,6 +49,26 @@ pub enum Event {
         /// The request that waits for it.
         ticket: Ticket,
     },
+    /// The workers on trial have shown enough: the roll is to go on.
+    Promote {
+        /// The request that waits for the end of the roll.
+        ticket: Ticket,
+    },
+    /// What a reload has done so far is to be undone.
+    Abort {
+        /// The request that waits for it.
+        ticket: Ticket,
+    },
+    /// The code before is to serve again: what a reload has done so far is undone, or the kept mold takes over.
+    GoBack {
+        /// The request that waits for it.
+        ticket: Ticket,
+    },
+    /// The workers on trial fare worse than those of the old code.
+    CanaryWorse {
+        /// In what.
+        cause: CauseId,
+    },
     /// A stop was asked for through the control socket. Unlike SIGQUIT it is never put off.
     Stop {
         /// Whether begun requests are finished.
@@ -224,7 +244,11 @@ impl Event {
     /// Whether it asks for something that a boot puts off and a stop refuses.
     pub(crate) fn asks_for_change(self) -> bool {
         match self {
-            Self::Reload { .. } | Self::Upgrade { .. } => true,
+            Self::Reload { .. }
+            | Self::Upgrade { .. }
+            | Self::Promote { .. }
+            | Self::Abort { .. }
+            | Self::GoBack { .. } => true,
             Self::Signal(signal) => match signal {
                 Signal::Hup | Signal::Usr2 | Signal::Ttin | Signal::Ttou | Signal::Winch { .. } => true,
                 Signal::Quit | Signal::Term | Signal::Int | Signal::Usr1 => false,
@@ -246,6 +270,7 @@ impl Event {
             | Self::WorkerUnreachable { .. }
             | Self::WorkerExited { .. }
             | Self::RequestOverdue { .. }
+            | Self::CanaryWorse { .. }
             | Self::SuccessorStarted
             | Self::SuccessorReady { .. }
             | Self::SuccessorExited { .. }

@@ -86,7 +86,12 @@ impl Fleet {
 
     /// Answers the ticket of a request that will not be looked at.
     pub(crate) fn refuse(&mut self, event: Event, why: Failure) {
-        if let Event::Reload { ticket } | Event::Upgrade { ticket, .. } = event {
+        if let Event::Reload { ticket }
+        | Event::Upgrade { ticket, .. }
+        | Event::Promote { ticket }
+        | Event::Abort { ticket }
+        | Event::GoBack { ticket } = event
+        {
             self.emit(Action::Outcome { ticket, result: Err(why) });
         }
     }

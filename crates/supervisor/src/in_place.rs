@@ -74,6 +74,11 @@ impl Fleet {
         self.answer(&mut ticket.into_iter().collect(), Err(why));
     }
 
+    /// Whether a program is about to take over.
+    pub(crate) fn is_being_replaced(&self) -> bool {
+        matches!(&self.successor, Successor::InPlace(in_place) if !matches!(in_place.stage, Stage::Waiting))
+    }
+
     /// Puts a reload off while a program is about to take over. Returns whether it did.
     pub(crate) fn hold_reload(&mut self, ticket: Option<Ticket>) -> bool {
         let Successor::InPlace(in_place) = &mut self.successor else { return false };

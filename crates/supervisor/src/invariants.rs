@@ -59,6 +59,10 @@ fn check_up(fleet: &Fleet, up: &Up) {
         Source::Booting(generation) => assert!(boots(fleet, generation), "a mold boots for the line"),
         Source::Lost => {}
     }
+    if let Some(previous) = &up.previous {
+        assert!(ready(fleet, previous.line.generation), "what is kept can fork");
+        assert_ne!(previous.line.edition, up.line.edition, "what is kept is of another line");
+    }
     match &up.course {
         Course::FirstFork { .. } | Course::Steady => {}
         Course::Preparing { next, .. } => {
@@ -68,7 +72,7 @@ fn check_up(fleet: &Fleet, up: &Up) {
         Course::Rolling(roll) => {
             assert_eq!(up.line.source, Source::Ready, "a roll has a mold");
             let (done, total) = up.progress(fleet);
-            assert!(done < total, "a roll has something to do");
+            assert!(done < total || up.on_trial().is_some(), "a roll has something to do");
             if roll.old.source == Source::Ready {
                 assert!(ready(fleet, roll.old.generation), "the way back is open");
             }

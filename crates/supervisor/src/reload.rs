@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::line::{Line, Source};
 use crate::scale::Scale;
 use crate::time::Instant;
-use crate::types::{Generation, Plan, Ticket};
+use crate::types::{Canary, Ticket};
 use crate::up::{Course, Drain, Roll, Up};
 
 impl Up {
@@ -46,30 +46,35 @@ impl Up {
 
     /// Starts the next mold.
     pub(crate) fn prepare(mut self, fleet: &mut Fleet, now: Instant, tickets: Vec<Ticket>) -> Self {
-        // The next mold takes the place of one that boots for a lost one: at most one boots at any time.
-        if let Source::Booting(generation) = self.line.source {
-            self.line.source = Source::Lost;
-            fleet.kill_mold(generation);
-            fleet.emit(Action::Rollback { generation });
-        }
+        self.recover_no_mold(fleet);
         let next = fleet.start_mold(now);
         fleet.log(Fact::ReloadStarted { generation: next });
         self.course = Course::Preparing { next, tickets, scales: Vec::new() };
         self
     }
 
-    /// The next mold is ready: workers are to be of its line from now on.
+    /// Another mold takes the place of one that boots for a lost one: at most one boots at any time.
+    pub(crate) fn recover_no_mold(&mut self, fleet: &mut Fleet) {
+        if let Source::Booting(generation) = self.line.source {
+            self.line.source = Source::Lost;
+            fleet.kill_mold(generation);
+            fleet.emit(Action::Rollback { generation });
+        }
+    }
+
+    /// The mold of this line is ready: workers are to be of it from now on, the first ones on trial if that is asked for.
     pub(crate) fn begin_roll(
         mut self,
         fleet: &mut Fleet,
-        generation: Generation,
-        plan: Plan,
+        line: Line,
+        canary: Option<Canary>,
         tickets: Vec<Ticket>,
         scales: &[Scale],
     ) -> Self {
+        let Line { generation, plan, .. } = line;
         fleet.in_force = plan;
         fleet.back_offs.clear();
-        let old = mem::replace(&mut self.line, Line::new(generation, plan));
+        let old = mem::replace(&mut self.line, line);
         let target = scales.iter().fold(plan.worker_processes, |count, scale| scale.of(count));
         let old_target = mem::replace(&mut self.target, target);
         fleet.emit(Action::Commit { generation });
@@ -77,7 +82,7 @@ impl Up {
             fleet.emit(Action::WorkerProcesses { count: target });
         }
         fleet.log(Fact::RollStarted { generation, total: self.target });
-        self.course = Course::Rolling(Roll { old, old_target, tickets, queued: None, told: None });
+        self.course = Course::Rolling(Roll { old, old_target, tickets, queued: None, told: None, reach: canary.into() });
         self
     }
 
@@ -98,8 +103,8 @@ impl Up {
         for id in fleet.select(|worker| worker.edition == failed.edition && worker.boots()) {
             fleet.abandon(now, id);
         }
-        fleet.log(Fact::RollBack { generation: failed.edition, why });
-        fleet.emit(Action::Rollback { generation: failed.edition });
+        fleet.log(Fact::RollBack { generation: failed.generation, why });
+        fleet.emit(Action::Rollback { generation: failed.generation });
         fleet.retire_mold(now, failed.generation);
         if self.target != failed.plan.worker_processes || self.target != self.line.plan.worker_processes {
             fleet.emit(Action::WorkerProcesses { count: self.target });

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::action::{Action, Fact};
 use crate::event::Event;
 use crate::fleet::Fleet;
-use crate::line::Source;
+use crate::line::{Line, Source};
 use crate::time::Instant;
 use crate::types::{SlotId, WorkerId};
 use crate::up::{Course, Drain, Up};
@@ -18,10 +18,12 @@ use crate::worker::Worker;
 /// How a wanted slot is covered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cover {
-    /// A worker of the line serves.
+    /// A worker of the line that the slot is to be of serves.
     served: bool,
-    /// A worker of the line boots.
+    /// Such a one boots.
     booting: bool,
+    /// A worker of the newest line serves.
+    renewed: bool,
     /// A worker of another line serves, or boots and has not been told to leave.
     foreign: bool,
     /// The newest worker of another line that serves.
@@ -34,6 +36,7 @@ impl Up {
     pub(crate) fn settle(self, fleet: &mut Fleet, now: Instant) -> (Self, Option<Vec<Event>>) {
         // First, so that nothing is forked for a course that is over.
         let (mut up, again) = self.advance(fleet, now);
+        up.forget_previous(fleet, now);
         if again.is_none() {
             up = up.begin_waiting_upgrade(fleet, now);
             up.recover_mold(fleet, now);
@@ -77,7 +80,7 @@ impl Up {
                 // Two of other lines serve a slot when a roll began while the one before was being rolled back.
                 Some(cover) => {
                     let needed = worker.boots() || cover.substitute == Some(id);
-                    !self.of_line(worker) && (cover.served || !needed)
+                    !self.is_wanted(worker) && (cover.served || !needed) && !self.is_last_of_old(fleet, worker)
                 }
                 None if self.of_line(worker) => true,
                 None if (worker.slot.0 as usize) < slots => {
@@ -102,7 +105,11 @@ impl Up {
         if self.line.source != Source::Ready {
             return;
         }
-        let (limit, cover) = (self.slots() + self.line.surge(), self.cover(fleet));
+        let cover = self.cover(fleet);
+        let is_served = |worker: &Worker| cover.get(worker.slot.0 as usize).is_some_and(|cover| cover.served);
+        // An old worker that stays beside a new one takes no other's place.
+        let stays = fleet.any(|worker| is_served(worker) && self.is_last_of_old(fleet, worker));
+        let limit = self.slots() + self.line.surge() + usize::from(stays);
         // Workers that leave slots which are gone do not stand in the way of one that is missing elsewhere.
         let occupied = fleet.workers.values().map(|worker| worker.slot.0 as usize + 1).max().unwrap_or(0);
         let limit_for_empty = limit.max(occupied + self.line.surge());
@@ -111,13 +118,18 @@ impl Up {
             if fleet.workers.len() >= limit_for_empty {
                 break;
             }
-            self.fork(fleet, now, slot);
+            if let Some(line) = self.line_for_empty(slot) {
+                self.fork(fleet, now, slot, line);
+            }
         }
         for (slot, _) in wanting().filter(|(_, cover)| cover.foreign) {
             if fleet.workers.len() >= limit {
                 break;
             }
-            self.fork(fleet, now, slot);
+            let line = self.wanted(slot);
+            if line.source == Source::Ready {
+                self.fork(fleet, now, slot, line);
+            }
         }
     }
 
@@ -126,10 +138,12 @@ impl Up {
         let mut cover = vec![Cover::default(); self.target as usize];
         for (id, worker) in &fleet.workers {
             let Some(cover) = cover.get_mut(worker.slot.0 as usize) else { continue };
-            cover.served |= worker.serves() && self.of_line(worker);
-            cover.booting |= worker.boots() && self.of_line(worker);
-            cover.foreign |= (worker.serves() || worker.boots()) && !self.of_line(worker);
-            if worker.serves() && !self.of_line(worker) {
+            let wanted = self.is_wanted(worker);
+            cover.served |= worker.serves() && wanted;
+            cover.booting |= worker.boots() && wanted;
+            cover.renewed |= worker.serves() && self.of_line(worker);
+            cover.foreign |= (worker.serves() || worker.boots()) && !wanted;
+            if worker.serves() && !wanted {
                 cover.substitute = Some(*id);
             }
         }
@@ -137,11 +151,11 @@ impl Up {
     }
 
     /// Forks a worker, unless its slot has to wait: after failures, or for a worker of the same mold that has not left.
-    fn fork(&self, fleet: &mut Fleet, now: Instant, slot: SlotId) {
+    fn fork(&self, fleet: &mut Fleet, now: Instant, slot: SlotId, line: &Line) {
         let waits = fleet.back_offs.get(&slot).is_some_and(|back_off| back_off.due(is_alone(fleet)) > now);
-        let taken = fleet.any(|worker| worker.slot == slot && worker.generation == self.line.generation);
+        let taken = fleet.any(|worker| worker.slot == slot && worker.generation == line.generation);
         if !waits && !taken {
-            fleet.fork(now, slot, &self.line);
+            fleet.fork(now, slot, line);
         }
     }
 
@@ -162,16 +176,16 @@ impl Up {
                 (self, Some(held))
             }
             Course::Steady | Course::Preparing { .. } => (self, None),
-            Course::Rolling(_) => self.advance_roll(fleet),
+            Course::Rolling(_) => self.advance_roll(fleet, now),
             Course::Draining(_) if fleet.any(|worker| !self.of_line(worker)) => (self, None),
-            Course::Draining(mut drain) => {
+            Course::Draining(Drain { old, mut tickets, queued }) => {
+                self.course = Course::Steady;
                 let generation = self.line.generation;
                 fleet.log(Fact::RollDone { generation });
-                fleet.retire_mold(now, drain.old);
+                self.keep(fleet, now, old);
                 fleet.emit(Action::Settle { generation });
-                fleet.answer(&mut drain.tickets, Ok(()));
-                self.course = Course::Steady;
-                let up = match drain.queued {
+                fleet.answer(&mut tickets, Ok(()));
+                let up = match queued {
                     Some(tickets) => self.prepare(fleet, now, tickets),
                     None => self,
                 };
@@ -181,8 +195,9 @@ impl Up {
     }
 
     /// Tells the progress of a roll. When nothing remains to be replaced the roll has succeeded.
-    fn advance_roll(mut self, fleet: &mut Fleet) -> (Self, Option<Vec<Event>>) {
+    fn advance_roll(mut self, fleet: &mut Fleet, now: Instant) -> (Self, Option<Vec<Event>>) {
         let progress = self.progress(fleet);
+        let on_trial = self.goes_on_trial(fleet, now);
         match self.course {
             Course::Rolling(mut roll) => {
                 if roll.told != Some(progress) {
@@ -190,13 +205,12 @@ impl Up {
                     let (done, total) = progress;
                     fleet.emit(Action::Progress { done, total });
                 }
-                if progress.0 < progress.1 {
+                if on_trial || progress.0 < progress.1 {
                     self.course = Course::Rolling(roll);
                     return (self, None);
                 }
                 fleet.log(Fact::RollServing { generation: self.line.generation });
-                self.course =
-                    Course::Draining(Drain { old: roll.old.generation, tickets: roll.tickets, queued: roll.queued });
+                self.course = Course::Draining(Drain { old: roll.old, tickets: roll.tickets, queued: roll.queued });
                 (self, Some(Vec::new()))
             }
             Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => (self, None),
@@ -213,8 +227,13 @@ impl Up {
 
     /// Slots that the line serves, and slots in all.
     pub(crate) fn progress(&self, fleet: &Fleet) -> (u32, u32) {
-        let done = self.cover(fleet).into_iter().filter(|cover| cover.served).count();
+        let done = self.renewed(fleet).filter(|renewed| *renewed).count();
         (u32::try_from(done).unwrap_or(self.target), self.target)
+    }
+
+    /// Of each wanted slot, whether a worker of the line serves it.
+    pub(crate) fn renewed(&self, fleet: &Fleet) -> impl Iterator<Item = bool> {
+        self.cover(fleet).into_iter().map(|cover| cover.renewed)
     }
 
     /// How many slots there are, those included that a roll is about to close.
@@ -231,7 +250,10 @@ impl Up {
         let slots = fleet.back_offs.iter().filter(|(slot, _)| slot.0 < self.target).map(|(_, back_off)| *back_off);
         let mold = (self.line.source == Source::Lost).then_some(self.line.back_off);
         let alone = is_alone(fleet);
-        slots.chain(mold).map(|back_off| back_off.due(alone)).filter(|moment| *moment > now).min()
+        let retries = slots.chain(mold).map(|back_off| back_off.due(alone));
+        let trial = self.trial_ends();
+        let previous = self.previous.as_ref().map(|previous| previous.until);
+        retries.chain(trial).chain(previous).filter(|moment| *moment > now).min()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::back_off::{BackOff, Dice};
 use crate::fleet::Fleet;
 use crate::line::{Line, Source};
 use crate::mold::Mold;
+use crate::previous::Previous;
 use crate::state::State;
 use crate::successor::{InPlace, Stage, Successor};
 use crate::supervisor::Supervisor;
@@ -28,6 +29,8 @@ pub struct Snapshot {
     line: Line,
     target: u32,
     winched: bool,
+    #[serde(default)]
+    previous: Option<Previous>,
     workers: BTreeMap<WorkerId, Worker>,
     molds: BTreeMap<Generation, Mold>,
     back_offs: BTreeMap<SlotId, BackOff>,
@@ -65,6 +68,7 @@ impl Supervisor {
             line: up.line,
             target: up.target,
             winched: up.winched,
+            previous: up.previous,
             workers: fleet.workers.clone(),
             molds: fleet.molds.clone(),
             back_offs: fleet.back_offs.clone(),
@@ -85,7 +89,8 @@ impl Supervisor {
     /// The snapshot contradicts itself.
     pub fn restore(config: Config, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         snapshot.check()?;
-        let up = Up { line: snapshot.line, target: snapshot.target, winched: snapshot.winched, course: Course::Steady };
+        let Snapshot { line, target, winched, previous, .. } = snapshot;
+        let up = Up { line, target, winched, course: Course::Steady, previous };
         let mut fleet = Fleet::new(config);
         fleet.workers = snapshot.workers;
         fleet.molds = snapshot.molds;
@@ -109,6 +114,10 @@ impl Snapshot {
         };
         if !source {
             return Err(SnapshotError("the mold in force is missing"));
+        }
+        let is_ready = |kept: &Previous| self.molds.get(&kept.line.generation).is_some_and(|mold| mold.ready_since().is_some());
+        if !self.previous.as_ref().is_none_or(is_ready) {
+            return Err(SnapshotError("the mold that is kept is missing"));
         }
         if self.workers.keys().any(|id| id.0 > self.last_worker) {
             return Err(SnapshotError("a worker has a number that was never given out"));

@@ -85,6 +85,10 @@ impl State {
                 fleet.log(Fact::NoConfigFile);
                 self.upgrade(fleet, Some(ticket), None)
             }
+            Event::Promote { ticket } => self.change_roll(|up| up.promote(fleet, ticket)),
+            Event::Abort { ticket } => self.change_roll(|up| up.abort(fleet, now, ticket)),
+            Event::GoBack { ticket } => self.change_roll(|up| up.go_back(fleet, now, ticket)),
+            Event::CanaryWorse { cause } => self.change_roll(|up| up.canary_worse(fleet, now, cause)),
             Event::Stop { graceful, ticket } => self.stop_unit(fleet, now, !graceful, graceful, Some(ticket)),
             Event::Upgrade { ticket, way } => self.upgrade(fleet, Some(ticket), way),
             Event::MoldConfigured { generation, plan } => {
@@ -206,6 +210,14 @@ impl State {
         match self {
             Self::Up(up) if fleet.hold_reload(ticket) => Self::Up(up),
             Self::Up(up) => Self::Up(up.reload(fleet, now, ticket.into_iter().collect())),
+            Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
+        }
+    }
+
+    /// Something of a reload is to change. Without a mold there is none.
+    fn change_roll(self, change: impl FnOnce(Up) -> Up) -> Self {
+        match self {
+            Self::Up(up) => Self::Up(change(up)),
             Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         }
     }

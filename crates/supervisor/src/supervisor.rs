@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
 use crate::action::Action;
 use crate::event::Event;
@@ -86,6 +87,19 @@ pub struct Trouble {
     pub failures: u32,
     /// When the next worker is forked, or was.
     pub not_before: Instant,
+}
+
+/// Workers on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Their generation, and the name of their line.
+    pub edition: Generation,
+    /// How many slots are on trial.
+    pub workers: u32,
+    /// How long they are watched.
+    pub watch: Duration,
+    /// When that is over; `None` while not all of them serve.
+    pub until: Option<Instant>,
 }
 
 impl Supervisor {
@@ -212,6 +226,22 @@ impl Supervisor {
                 Course::Rolling(_) | Course::Draining(_) => Some(up.progress(&self.fleet)),
                 Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } => None,
             },
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => None,
+        }
+    }
+
+    /// The workers on trial, if a roll waits for what they show.
+    pub fn trial(&self) -> Option<Trial> {
+        match &self.state {
+            State::Up(up) => up.trial(),
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => None,
+        }
+    }
+
+    /// The generation whose mold is kept, and until when.
+    pub fn previous(&self) -> Option<(Generation, Instant)> {
+        match &self.state {
+            State::Up(up) => up.previous.as_ref().map(|previous| (previous.line.generation, previous.until)),
             State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => None,
         }
     }

@@ -102,6 +102,21 @@ pub struct Plan {
     pub linger: Duration,
     /// What an upgrade does that does not say itself how.
     pub upgrade: Way,
+    /// How its workers are tried before all are of it; `None`: not at all.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+    /// For how long the mold before this one is kept, so that there is a way back without a boot.
+    #[serde(default)]
+    pub keep_previous: Duration,
+}
+
+/// How new code is tried: few workers of it serve beside the old ones for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// How many. One worker of the old code serves beside them, whatever this says.
+    pub workers: u32,
+    /// For how long, from the moment that all of them serve.
+    pub watch: Duration,
 }
 
 impl Default for Plan {
@@ -115,6 +130,8 @@ impl Default for Plan {
             shutdown_delay: Duration::ZERO,
             linger: Duration::ZERO,
             upgrade: Way::TwoMasters,
+            canary: None,
+            keep_previous: Duration::ZERO,
         }
     }
 }

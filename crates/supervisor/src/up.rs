@@ -7,7 +7,9 @@ use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::back_off::{BackOff, LIVED};
 use crate::event::Event;
 use crate::fleet::Fleet;
+use crate::canary::Reach;
 use crate::line::{Line, Source};
+use crate::previous::Previous;
 use crate::scale::Scale;
 use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
@@ -26,6 +28,8 @@ pub(crate) struct Up {
     pub(crate) winched: bool,
     /// What goes on beside serving.
     pub(crate) course: Course,
+    /// The line before, while its mold is kept.
+    pub(crate) previous: Option<Previous>,
 }
 
 /// What goes on beside serving.
@@ -77,13 +81,15 @@ pub(crate) struct Roll {
     pub(crate) queued: Option<Vec<Ticket>>,
     /// The progress that was told last.
     pub(crate) told: Option<(u32, u32)>,
+    /// How far it goes for now.
+    pub(crate) reach: Reach,
 }
 
 /// A roll that has succeeded, except that old workers live.
 #[derive(Debug)]
 pub(crate) struct Drain {
-    /// The old mold; it may be lost.
-    pub(crate) old: Generation,
+    /// The line before; its mold may be lost.
+    pub(crate) old: Line,
     /// The requests that wait for this reload.
     pub(crate) tickets: Vec<Ticket>,
     /// The requests that wait for the reload after this one, if one was asked for.
@@ -96,7 +102,7 @@ impl Up {
         fleet.in_force = plan;
         fleet.emit(Action::Commit { generation });
         let course = Course::FirstFork { held, any_ready: false };
-        Self { line: Line::new(generation, plan), target: plan.worker_processes, winched: false, course }
+        Self { line: Line::new(generation, plan), target: plan.worker_processes, winched: false, course, previous: None }
     }
 
     /// Where requests wait for the end of the boot, while that lasts.
@@ -178,11 +184,11 @@ impl Up {
             fleet.back_offs.remove(&slot);
         } else if in_request {
             fleet.back_offs.entry(slot).or_default().died_at_work(since);
-        } else if worker.edition == self.line.edition {
+        } else if self.forks_for(worker.edition) {
             let mut back_off = fleet.back_offs.get(&slot).copied().unwrap_or_default();
             let delay = back_off.died_early(now, &mut fleet.dice);
             if !delay.is_zero() {
-                if let Course::Rolling(_) = self.course {
+                if matches!(self.course, Course::Rolling(_)) && self.of_line(&worker) {
                     return self.roll_back(fleet, now, FailureReason::WorkerCrashLoop(slot).into());
                 }
                 fleet.log(Fact::BackOff { slot, failures: back_off.failures, delay });
@@ -195,15 +201,19 @@ impl Up {
     /// A worker did not boot.
     pub(crate) fn boot_failed(self, fleet: &mut Fleet, now: Instant, worker: Worker, why: Failure) -> Next {
         // One of a line that is being replaced, or was rolled back, says nothing about this line.
-        if worker.edition != self.line.edition {
+        if !self.forks_for(worker.edition) {
             return Next::Up(self);
         }
         match self.course {
             Course::FirstFork { held, any_ready: false } => {
                 return Next::Stopping(Stop::boot_failed(fleet, now, held, why, Verdict::BootFailed(FAILED)));
             }
-            Course::Rolling(_) => return Next::Up(self.roll_back(fleet, now, why)),
-            Course::FirstFork { .. } | Course::Steady | Course::Preparing { .. } | Course::Draining(_) => {}
+            Course::Rolling(_) if self.of_line(&worker) => return Next::Up(self.roll_back(fleet, now, why)),
+            Course::FirstFork { .. }
+            | Course::Steady
+            | Course::Preparing { .. }
+            | Course::Rolling(_)
+            | Course::Draining(_) => {}
         }
         let slot = worker.slot;
         let mut back_off = fleet.back_offs.get(&slot).copied().unwrap_or_default();
@@ -240,7 +250,7 @@ impl Up {
         match self.course {
             Course::Preparing { next, ref mut tickets, ref mut scales } if next == generation => {
                 let (tickets, scales) = (mem::take(tickets), mem::take(scales));
-                self.begin_roll(fleet, generation, plan, tickets, &scales)
+                self.begin_roll(fleet, Line::new(generation, plan), plan.canary, tickets, &scales)
             }
             Course::FirstFork { .. }
             | Course::Steady
@@ -290,7 +300,9 @@ impl Up {
         cause: CauseId,
     ) -> Next {
         let why = FailureReason::MoldExited.by(cause);
-        if self.line.source == Source::Ready && self.line.generation == generation {
+        if self.previous.take_if(|previous| previous.line.generation == generation).is_some() {
+            fleet.log(Fact::PreviousGone { generation });
+        } else if self.line.source == Source::Ready && self.line.generation == generation {
             self.line.source = Source::Lost;
             match self.course {
                 Course::FirstFork { held, any_ready: false } => {

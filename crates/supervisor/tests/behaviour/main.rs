@@ -4,8 +4,10 @@
 
 mod admin;
 mod boot;
+mod canary;
 mod deaths;
 mod in_place;
+mod previous;
 mod reload;
 mod scale;
 mod stop;
@@ -16,7 +18,7 @@ mod upgrade;
 use std::time::Duration;
 
 use supervisor::{
-    Action, CauseId, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, Signal, SlotId,
+    Action, Canary, CauseId, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, Signal, SlotId,
     Supervisor, Ticket, Way, WorkerId,
 };
 
@@ -106,6 +108,8 @@ const PLAN: Plan = Plan {
     shutdown_delay: Duration::ZERO,
     linger: Duration::ZERO,
     upgrade: Way::TwoMasters,
+    canary: None,
+    keep_previous: Duration::ZERO,
 };
 
 const HUP: Event = Event::Signal(Signal::Hup);

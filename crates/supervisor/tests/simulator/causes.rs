@@ -17,6 +17,7 @@ enum Of {
     SuccessorExited,
     PreflightFailed,
     NotReplaced,
+    CanaryWorse,
 }
 
 /// The causes that were told.
@@ -41,6 +42,7 @@ impl Causes {
             Event::SuccessorExited { cause } => (Some(Of::SuccessorExited), cause),
             Event::PreflightFailed { cause } => (Some(Of::PreflightFailed), cause),
             Event::NotReplaced { cause } => (Some(Of::NotReplaced), cause),
+            Event::CanaryWorse { cause } => (Some(Of::CanaryWorse), cause),
             _ => return,
         };
         self.last += 1;
@@ -67,7 +69,8 @@ impl Causes {
             | (FailureReason::SuccessorFailed, Some(Of::SuccessorFailed))
             | (FailureReason::SuccessorExited, Some(Of::SuccessorExited))
             | (FailureReason::PreflightFailed, Some(Of::PreflightFailed))
-            | (FailureReason::NotReplaced, Some(Of::NotReplaced)) => true,
+            | (FailureReason::NotReplaced, Some(Of::NotReplaced))
+            | (FailureReason::CanaryWorse, Some(Of::CanaryWorse)) => true,
             (FailureReason::WorkerBootFailed(slot), Some(Of::WorkerBootFailed(of)))
             | (FailureReason::ForkFailed(slot), Some(Of::ForkFailed(of)))
             | (FailureReason::WorkerExited(slot), Some(Of::WorkerExited(of))) => slot == *of,
@@ -85,6 +88,10 @@ impl Causes {
                 | FailureReason::WorkerBootTimeout(_)
                 | FailureReason::WorkerUnfit(_)
                 | FailureReason::WorkerCrashLoop(_)
+                | FailureReason::Aborted
+                | FailureReason::NoCanary
+                | FailureReason::NoReload
+                | FailureReason::NoPrevious
                 | FailureReason::SuccessorAlreadyRunning
                 | FailureReason::PreflightTimeout
                 | FailureReason::UpgradeUnderWay

@@ -19,6 +19,19 @@ impl World {
                 let ticket = self.ticket();
                 self.tell(Event::Upgrade { ticket, way });
             }
+            Incident::Promote => {
+                let ticket = self.ticket();
+                self.tell(Event::Promote { ticket });
+            }
+            Incident::Abort => {
+                let ticket = self.ticket();
+                self.tell(Event::Abort { ticket });
+            }
+            Incident::GoBack => {
+                let ticket = self.ticket();
+                self.tell(Event::GoBack { ticket });
+            }
+            Incident::CanaryWorse => self.tell(Event::CanaryWorse { cause: CauseId::NONE }),
             Incident::Stop { graceful } => self.stop(graceful),
             Incident::Deploy(code) => self.code = code,
             Incident::KillWorker(nth) => {

@@ -31,6 +31,12 @@ pub(crate) struct Laws {
     pub(crate) exit_deadline: Option<Instant>,
     /// The generations of each line that was committed and not rolled back, the line in force last.
     lines: Vec<Vec<Generation>>,
+    /// Those of the lines before, whose molds may be kept.
+    past: Vec<Vec<Generation>>,
+    /// When the workers on trial have all served for the first time.
+    tried_since: Option<Instant>,
+    /// It was told that they are worse.
+    worse: bool,
     plans: BTreeMap<Generation, Plan>,
     destiny: BTreeMap<Generation, Destiny>,
     recovering: Option<Generation>,
@@ -72,6 +78,9 @@ impl Laws {
             exit: None,
             exit_deadline: None,
             lines: Vec::new(),
+            past: Vec::new(),
+            tried_since: None,
+            worse: false,
             plans: BTreeMap::new(),
             destiny: BTreeMap::new(),
             recovering: None,
@@ -171,6 +180,10 @@ impl Laws {
             Event::Reload { ticket } => {
                 self.reloads.insert(ticket, self.config.has_config_file);
             }
+            Event::Promote { ticket } => {
+                self.reloads.insert(ticket, true);
+            }
+            Event::CanaryWorse { .. } => self.worse = supervisor.trial().is_some(),
             Event::MoldConfigured { generation, plan } => {
                 self.plans.insert(generation, plan);
             }
@@ -223,7 +236,7 @@ impl Laws {
                 assert!(!workers.contains_key(&worker), "worker numbers are used once");
                 let mold = &molds[&generation];
                 assert!(mold.told_ready && mold.life != MoldLife::Gone, "workers come from molds that are ready");
-                assert_eq!(supervisor.generation(), Some(generation), "workers come from the mold in force");
+                self.check_origin(slot, generation, supervisor, molds);
                 self.check_budget(slot, generation, supervisor, workers);
             }
             Action::Retire { worker, drain, hand_over, linger } => {
@@ -243,6 +256,7 @@ impl Laws {
                     assert_eq!(hand_over, others && takers, "one that leaves gives to those that serve");
                 } else if !drain {
                     self.check_replaced(worker, supervisor, workers);
+                    self.check_company(worker, supervisor, workers);
                 }
             }
             Action::Abandon { worker } => {
@@ -275,6 +289,14 @@ impl Laws {
             Action::Log(Fact::ReloadStarted { .. }) => {
                 self.floor = serving(workers, supervisor.worker_processes());
             }
+            Action::Log(Fact::CanaryServing { .. }) => self.tried_since = Some(now),
+            Action::Log(Fact::CanaryPassed { promoted, .. }) => {
+                let since = self.tried_since.take();
+                let watch = self.plan().and_then(|plan| plan.canary).expect("there is a trial").watch;
+                let over = since.is_some_and(|since| now.since(since) >= watch);
+                assert!(promoted || over, "the trial ends before its time");
+            }
+            Action::Log(Fact::RollBack { .. }) => (self.tried_since, self.worse) = (None, false),
             Action::Log(Fact::MoldRecovered { generation }) => self.recovering = Some(generation),
             Action::BootFailed(_) => {
                 assert!(!self.ever_ready, "law 5: a server that has served does not give up");
@@ -331,6 +353,12 @@ impl Laws {
             Action::Commit { generation } => {
                 assert!(molds[&generation].told_ready, "law 3: committed before it was ready");
                 let before = self.destiny.insert(generation, Destiny::Committed);
+                if before == Some(Destiny::Committed) {
+                    let of_line = |line: &&Vec<Generation>| line.last() == Some(&generation);
+                    let kept = self.past.iter().rev().chain(self.lines.iter().rev().skip(1)).find(of_line);
+                    self.lines.push(kept.expect("what was settled before is gone back to").clone());
+                    return;
+                }
                 assert_eq!(before, Some(Destiny::Open), "committed once");
                 if self.recovering == Some(generation) {
                     self.lines.last_mut().unwrap().push(generation);
@@ -343,7 +371,8 @@ impl Laws {
                 match before {
                     Some(Destiny::Open) => {}
                     Some(Destiny::Committed) => {
-                        assert_eq!(self.lines.pop().map(|line| line[0]), Some(generation), "the last one goes first");
+                        let last = self.lines.pop().and_then(|line| line.last().copied());
+                        assert_eq!(last, Some(generation), "the last one goes first");
                     }
                     Some(Destiny::RolledBack) | None => panic!("rolled back twice"),
                 }
@@ -354,13 +383,48 @@ impl Laws {
                     self.check_all_of_line(workers);
                 }
                 // Nothing goes back behind this.
-                self.lines.drain(..self.lines.len() - 1);
+                self.past.extend(self.lines.drain(..self.lines.len() - 1));
             }
             Action::RetireMold { generation } | Action::KillMold { generation } => {
                 assert!(molds[&generation].life != MoldLife::Gone, "it is there");
             }
             _ => {}
         }
+    }
+
+    /// A worker comes from the mold in force; in a slot that is not on trial from the one before, while that lives.
+    fn check_origin(
+        &self,
+        slot: SlotId,
+        generation: Generation,
+        supervisor: &Supervisor,
+        molds: &BTreeMap<Generation, Mold>,
+    ) {
+        let in_force = supervisor.generation() == Some(generation);
+        let Some(trial) = supervisor.trial() else {
+            return assert!(in_force, "workers come from the mold in force");
+        };
+        let before = &self.lines[self.lines.len() - 2];
+        if slot.0 < trial.workers {
+            assert!(in_force, "what is on trial is of the new code");
+        } else if in_force {
+            let lost = before.iter().all(|generation| molds[generation].life == MoldLife::Gone || molds[generation].closed);
+            assert!(lost, "the trial reaches slot {slot}, and {} are on trial", trial.workers);
+        } else {
+            assert!(before.contains(&generation), "workers come from the mold before");
+        }
+    }
+
+    /// While new workers are on trial an old one serves beside them.
+    fn check_company(&self, leaver: &Worker, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) {
+        // A slot that the operator closes is closed.
+        if supervisor.trial().is_none() || leaver.slot.0 >= supervisor.worker_processes() {
+            return;
+        }
+        let before = &self.lines[self.lines.len() - 2];
+        let old = workers.values().filter(|worker| worker.serves() && before.contains(&worker.generation)).count();
+        let others = old > 1 || !before.contains(&leaver.generation);
+        assert!(others, "the last old worker leaves while new ones are on trial");
     }
 
     /// Law 4.
@@ -385,6 +449,8 @@ impl Laws {
             most = most.max(*wanted);
             surge = surge.max(*with);
         }
+        // An old worker may stay beside those on trial.
+        most += u32::from(supervisor.trial().is_some());
         assert!(workers.len() < (most + surge) as usize, "law 4: {} workers, {most}+{surge} wanted", workers.len() + 1);
     }
 
@@ -451,6 +517,7 @@ impl Laws {
         if supervisor.phase() != Phase::Rolling {
             self.floor = self.floor.min(supervisor.worker_processes() as usize);
         }
+        assert!(!self.worse || self.stop_wanted(), "what is worse is undone");
         let serving = serving(workers, u32::MAX);
         assert!(serving >= self.floor, "law 3: {serving} slots are served, {} were before the reload", self.floor);
         assert_eq!(supervisor.readyz(), serving > 0 && !self.stop_wanted(), "readyz tells the truth");

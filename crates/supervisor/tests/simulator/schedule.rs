@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use supervisor::{AdminPlace, Config, Instant, Plan, Signal, Way};
+use supervisor::{AdminPlace, Canary, Config, Instant, Plan, Signal, Way};
 
 use crate::dice::Dice;
 
@@ -15,6 +15,14 @@ pub(crate) enum Incident {
     Reload,
     /// `licorne upgrade --wait`, and how when it is said
     Upgrade(Option<Way>),
+    /// `licorne reload --promote`
+    Promote,
+    /// `licorne reload --abort`
+    Abort,
+    /// `licorne rollback --wait`
+    GoBack,
+    /// The workers on trial turn out to be worse.
+    CanaryWorse,
     /// `licorne stop`
     Stop { graceful: bool },
     /// Other code and settings are on disk from now on.
@@ -143,6 +151,9 @@ impl Schedule {
 }
 
 fn incident(dice: &mut Dice, stops: bool) -> Incident {
+    if dice.percent(12) {
+        return dice.pick(&[Incident::Promote, Incident::Abort, Incident::GoBack, Incident::GoBack, Incident::CanaryWorse]);
+    }
     match dice.below(if stops { 104 } else { 100 }) {
         0..16 => Incident::Deploy(Code { plan: plan(dice), health: health(dice), admin: place(dice) }),
         16..30 => Incident::Signal(Signal::Hup),
@@ -211,5 +222,12 @@ fn plan(dice: &mut Dice) -> Plan {
         shutdown_delay: if dice.percent(70) { Duration::ZERO } else { dice.ms(0, 5_000) },
         linger: if dice.percent(70) { Duration::ZERO } else { dice.ms(0, 3_000) },
         upgrade: dice.pick(&[Way::TwoMasters, Way::InPlace]),
+        canary: dice.percent(40).then(|| canary(dice)),
+        keep_previous: if dice.percent(50) { Duration::ZERO } else { dice.ms(0, 15_000) },
     }
+}
+
+fn canary(dice: &mut Dice) -> Canary {
+    let longest_ms = dice.pick(&[0, 1_000, 10_000]);
+    Canary { workers: u32::try_from(1 + dice.below(3)).unwrap(), watch: dice.ms(0, longest_ms) }
 }

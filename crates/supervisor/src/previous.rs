@@ -1,0 +1,88 @@
+//! The way back: the mold of the line before is kept for a while, so that its workers can serve again without a boot.
+
+use alloc::vec;
+use core::mem;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Fact, FailureReason};
+use crate::fleet::Fleet;
+use crate::line::{Line, Source};
+use crate::time::Instant;
+use crate::types::Ticket;
+use crate::up::{Course, Drain, Up};
+
+/// A line whose mold is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Previous {
+    pub(crate) line: Line,
+    /// Until when.
+    pub(crate) until: Instant,
+}
+
+impl Up {
+    /// The last worker of this line is gone: its mold is kept in the place of the one that was, or leaves.
+    pub(crate) fn keep(&mut self, fleet: &mut Fleet, now: Instant, old: Line) {
+        let (generation, time) = (old.generation, self.line.plan.keep_previous);
+        if time.is_zero() || !is_ready(fleet, &old) {
+            fleet.retire_mold(now, generation);
+            return;
+        }
+        if let Some(before) = self.previous.replace(Previous { line: old, until: now + time }) {
+            fleet.retire_mold(now, before.line.generation);
+        }
+        fleet.log(Fact::PreviousKept { generation, time });
+    }
+
+    /// Lets the kept mold go when its time is over.
+    pub(crate) fn forget_previous(&mut self, fleet: &mut Fleet, now: Instant) {
+        if let Some(Previous { line, .. }) = self.previous.take_if(|previous| previous.until <= now) {
+            fleet.retire_mold(now, line.generation);
+            fleet.log(Fact::PreviousGone { generation: line.generation });
+        }
+    }
+
+    /// The code before is to serve again.
+    pub(crate) fn go_back(mut self, fleet: &mut Fleet, now: Instant, ticket: Ticket) -> Self {
+        match self.course {
+            // It does: nothing but what the reload has done so far has to go.
+            Course::Preparing { .. } | Course::Rolling(_) => self.abort(fleet, now, ticket),
+            Course::FirstFork { .. } | Course::Steady | Course::Draining(_) if fleet.is_being_replaced() => {
+                self.stay(fleet, ticket, FailureReason::UpgradeUnderWay)
+            }
+            Course::Draining(Drain { old, ref mut tickets, ref mut queued }) if is_ready(fleet, &old) => {
+                let mut tickets = mem::take(tickets);
+                let queued = queued.take();
+                fleet.answer(&mut tickets, Err(FailureReason::Aborted.into()));
+                let mut up = self.roll_to(fleet, old, ticket);
+                if let Course::Rolling(roll) = &mut up.course {
+                    roll.queued = queued;
+                }
+                up
+            }
+            Course::Steady => match self.previous.take() {
+                Some(previous) => self.roll_to(fleet, previous.line, ticket),
+                None => self.stay(fleet, ticket, FailureReason::NoPrevious),
+            },
+            // While old workers finish, what was kept before them is two steps back.
+            Course::FirstFork { .. } | Course::Draining(_) => self.stay(fleet, ticket, FailureReason::NoPrevious),
+        }
+    }
+
+    fn stay(self, fleet: &mut Fleet, ticket: Ticket, why: FailureReason) -> Self {
+        fleet.emit(Action::Outcome { ticket, result: Err(why.into()) });
+        self
+    }
+
+    fn roll_to(mut self, fleet: &mut Fleet, line: Line, ticket: Ticket) -> Self {
+        self.winched = false;
+        self.recover_no_mold(fleet);
+        fleet.log(Fact::GoesBack { generation: line.generation });
+        self.begin_roll(fleet, line, None, vec![ticket], &[])
+    }
+}
+
+fn is_ready(fleet: &Fleet, line: &Line) -> bool {
+    let forks = fleet.molds.get(&line.generation).is_some_and(|mold| mold.ready_since().is_some());
+    line.source == Source::Ready && forks
+}
