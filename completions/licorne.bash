@@ -43,6 +43,9 @@ _licorne() {
             licorne,reload)
                 cmd="licorne__subcmd__reload"
                 ;;
+            licorne,rollback)
+                cmd="licorne__subcmd__rollback"
+                ;;
             licorne,status)
                 cmd="licorne__subcmd__status"
                 ;;
@@ -68,7 +71,7 @@ _licorne() {
 
     case "${cmd}" in
         licorne)
-            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload upgrade stop status top backtrace deaths config check switch admin init herd help"
+            opts="-e -d -w -I -r -o -p -l -c -D -E -N -s -h -v --eval --debug --warn --include --require --host --port --listen --config-file --daemonize --env --no-default-middleware --server --control --script --ruby --help --version reload rollback upgrade stop status top backtrace deaths config check switch admin init herd help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -554,7 +557,7 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__help)
-            opts="-h --help reload upgrade stop status top backtrace deaths config check switch admin herd init help"
+            opts="-h --help reload rollback upgrade stop status top backtrace deaths config check switch admin herd init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -870,7 +873,7 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__reload)
-            opts="-w -P -v -h --wait --probe --control --pid-file --pid --verbose --help"
+            opts="-w -P -v -h --wait --probe --canary --watch --promote --abort --control --pid-file --pid --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -880,6 +883,77 @@ _licorne() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --canary)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --pid-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -P)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        licorne__subcmd__rollback)
+            opts="-w -P -v -h --wait --control --pid-file --pid --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --control)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

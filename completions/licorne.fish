@@ -43,6 +43,7 @@ complete -c licorne -n "__fish_licorne_needs_command" -s N -l no-default-middlew
 complete -c licorne -n "__fish_licorne_needs_command" -s h -l help -d 'Show this message'
 complete -c licorne -n "__fish_licorne_needs_command" -s v -l version -d 'Show version'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "reload" -d 'load new code and settings, worker by worker (--wait for the result)'
+complete -c licorne -n "__fish_licorne_needs_command" -f -a "rollback" -d 'go back to the code before, which `keep_previous` has kept'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "upgrade" -d 'bring in a new program: another Licorne, Ruby or environment'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "stop" -d 'finish begun requests, then exit (--quick: do not finish them)'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "status" -d 'show what master and workers do (--json, --watch)'
@@ -57,12 +58,22 @@ complete -c licorne -n "__fish_licorne_needs_command" -f -a "init" -d 'print the
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "herd" -d 'be the stable parent of a Unicorn or Gunicorn'
 complete -c licorne -n "__fish_licorne_needs_command" -f -a "help" -d 'show this, or the help of a command'
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -l probe -d 'have each new worker answer this before it serves, such as /up (again for more)' -r
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -l canary -d 'try the new code on so many workers first; 0 for none' -r
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -l watch -d 'watch these for so many seconds' -r
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -l pid -d 'the master\'s process id' -r
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -s w -l wait -d 'wait until the new code serves; if it does not, fail and say why'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -l promote -d 'end the watch: the new code has shown enough'
+complete -c licorne -n "__fish_licorne_using_subcommand reload" -l abort -d 'undo what a reload has done so far'
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand reload" -s h -l help -d 'show this message'
+complete -c licorne -n "__fish_licorne_using_subcommand rollback" -l control -d 'the master\'s control socket' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand rollback" -s P -l pid-file -d 'the master\'s pid file' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand rollback" -l pid -d 'the master\'s process id' -r
+complete -c licorne -n "__fish_licorne_using_subcommand rollback" -s w -l wait -d 'wait until the code before serves; if it does not, fail and say why'
+complete -c licorne -n "__fish_licorne_using_subcommand rollback" -s v -l verbose -d 'say which sockets were ignored, and why'
+complete -c licorne -n "__fish_licorne_using_subcommand rollback" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l control -d 'the master\'s control socket' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -s P -l pid-file -d 'the master\'s pid file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand upgrade" -l pid -d 'the master\'s process id' -r

@@ -2,6 +2,7 @@
 
 mod backtraces;
 mod boot;
+mod canary;
 mod causes;
 mod counts;
 mod daemon;
@@ -17,6 +18,7 @@ mod recipes;
 mod releases;
 mod reload;
 mod reload_failures;
+mod rollback;
 mod scale;
 mod signals;
 mod storm;

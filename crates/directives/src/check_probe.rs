@@ -25,7 +25,7 @@ pub(crate) fn check(value: &Value) -> Result<Value, String> {
     for (name, value) in options {
         match name.as_str() {
             "status" => status = check_status(value)?,
-            "timeout" => timeout = check_timeout(value)?,
+            "timeout" => timeout = options::positive(name, value)?,
             "headers" => headers = check_headers(value)?,
             _ => return Err(options::unknown("probe", name, closest(name, OPTIONS.into_iter()))),
         }
@@ -77,15 +77,6 @@ fn check_status(value: &Value) -> Result<Value, String> {
         item => one(item).map(|range| vec![range]),
     };
     all.map(Value::List).ok_or_else(|| format!("not statuses between 200 and 599: status={}", value.inspect()))
-}
-
-fn check_timeout(value: &Value) -> Result<Value, String> {
-    match value {
-        Value::Int(seconds) if *seconds > 0 => Ok(value.clone()),
-        Value::Float(seconds) if seconds.is_finite() && *seconds > 0.0 => Ok(value.clone()),
-        Value::Int(_) | Value::Float(_) => Err(format!("too low (<= 0): timeout={}", value.inspect())),
-        other => Err(format!("not a number: timeout={}", other.inspect())),
-    }
 }
 
 fn check_headers(value: &Value) -> Result<Value, String> {

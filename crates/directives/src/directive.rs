@@ -60,6 +60,8 @@ pub enum Kind {
     Listen,
     /// A file, or standard output, and a map of options; `nil` is none.
     AccessLog,
+    /// Whether, and a map of options; `nil` is not.
+    Canary,
     /// Paths, and a map of options; `nil` is none.
     Probe,
     /// One address to listen on, or a port; `nil` is none.
@@ -85,6 +87,7 @@ impl Kind {
             Self::Logger => "logger",
             Self::Listen => "listen",
             Self::AccessLog => "access_log",
+            Self::Canary => "canary",
             Self::Probe => "probe",
             Self::Address => "address",
             Self::Networks => "networks",

@@ -23,7 +23,7 @@
 //! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
 //! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`], `foreign_directive(name)`
 //! is [`foreign()`].
-//! `access_log` and `probe` take a list of a target or targets and a map of options, and answer a map of all that they mean.
+//! `access_log`, `canary` and `probe` take a list of a target, `true` or targets and a map of options, and answer a map of all that they mean.
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
 //! `complete_listener_options(options)` is [`complete_options()`].
 //!
@@ -39,8 +39,10 @@ extern crate alloc;
 extern crate std;
 
 mod access_log;
+mod canary;
 mod check;
 mod check_access_log;
+mod check_canary;
 mod check_probe;
 mod configuration;
 mod directive;
@@ -57,6 +59,7 @@ mod table;
 mod value;
 
 pub use access_log::AccessLog;
+pub use canary::Canary;
 pub use check::check;
 pub use configuration::{Asked, Configuration, Findings, Listener, StartCtx, UserIds};
 pub use directive::{Default, Directive, Kind, Origin};

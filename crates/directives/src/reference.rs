@@ -68,6 +68,7 @@ impl Directive {
             Kind::Logger => "object that answers debug, info, warn, error, fatal".into(),
             Kind::Listen => "address, options".into(),
             Kind::AccessLog => "path, `:stdout` or `nil`, options".into(),
+            Kind::Canary => "options, or `nil`".into(),
             Kind::Probe => "paths or `nil`, options".into(),
             Kind::Address => "address or port".into(),
             Kind::Networks => "addresses and networks, `:unix`".into(),

@@ -37,6 +37,11 @@ fn method(directive: &Directive) -> String {
                     -> untyped"
                 .into();
         }
+        Kind::Canary => {
+            return "(?bool? wanted, ?workers: Integer, ?watch: Integer | Float, ?max_error_ratio: Integer | Float, \
+                    ?max_slowdown: Integer | Float, ?max_memory_ratio: Integer | Float) -> untyped"
+                .into();
+        }
         Kind::Probe => {
             return "(*(String | nil) paths, ?status: Integer | Range[Integer] | Array[Integer | Range[Integer]], \
                     ?timeout: Integer | Float, ?headers: Hash[String | Symbol, String]) -> untyped"

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::{choice, directives};
-use crate::{AccessLog, Default, Directive, Kind, Probe};
+use crate::{AccessLog, Canary, Default, Directive, Kind, Probe};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
@@ -75,6 +75,20 @@ directives! {
              `{ \"Host\" => \"example.com\" }`. A worker that fails does not serve; a reload whose workers fail is undone, and \
              a first boot ends the server. See [Deploys](deploys.md).",
         );
+        canary: Option<Canary> = licorne(
+            Kind::Canary,
+            Default::Unset,
+            "How a reload tries new code before all workers are of it: `canary workers: 1, watch: 60`. The first `workers` of it \
+             serve beside the old ones for `watch` seconds. Where they do worse than those in the same time, by responses with 5xx \
+             (`max_error_ratio: 2` times as many), service time (`max_slowdown: 2`), deaths, or private memory \
+             (`max_memory_ratio: 2`), the reload is undone. See [Deploys](deploys.md).",
+        );
+        keep_previous: Duration = licorne(
+            Kind::Number { min: 0.0 },
+            Default::Int(0),
+            "For how long the mold of the code before is kept after a reload, so that `licorne rollback` goes back without a \
+             boot. It takes the memory of one loaded application.",
+        ).unit("seconds");
         surge: u32 = licorne(
             integer(1),
             Default::Int(1),

@@ -26,7 +26,7 @@ pub use backtrace::Backtrace;
 pub use death::{Cause, Death, Deaths, Doing, Kind};
 pub use logs::{Logs, Loss};
 pub use process::{Gc, LastRequest, Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
-pub use reload::{LastReload, Reload, Reloads};
+pub use reload::{Canary, LastReload, Previous, Reload, Reloads, Side};
 pub use status::{Backlog, Mark, Phase, Release, Roll, Status, Trouble};
 pub use work::{Collections, Distribution, Durations, Responses, Totals};
 

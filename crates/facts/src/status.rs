@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::death::Deaths;
 use crate::logs::Logs;
 use crate::process::{MemoryOfAll, Mold, Worker};
-use crate::reload::{LastReload, Reloads};
+use crate::reload::{Canary, LastReload, Previous, Reloads};
 use crate::work::Totals;
 
 /// The state of the server.
@@ -55,6 +55,10 @@ pub struct Status {
     pub reloads: Reloads,
     /// How far the workers are replaced; null when they are not being replaced.
     pub roll: Option<Roll>,
+    /// The workers that serve on trial; null when none do.
+    pub canary: Option<Canary>,
+    /// The mold that is kept for a rollback; null without one.
+    pub previous: Option<Previous>,
     /// The process id of the new master of an upgrade with two; null without one.
     pub successor: Option<u32>,
     /// The molds.

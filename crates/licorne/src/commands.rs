@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::herd_reload::HerdReload;
 use crate::init::Init;
 use crate::persona::Persona;
-use crate::reload::{Reload, Upgrade};
+use crate::reload::{Reload, Rollback, Upgrade};
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::switch::Switch;
@@ -28,6 +28,8 @@ use crate::usage::Usage;
 enum Command {
     /// load new code and settings, worker by worker (--wait for the result)
     Reload(Reload),
+    /// go back to the code before, which `keep_previous` has kept
+    Rollback(Rollback),
     /// bring in a new program: another Licorne, Ruby or environment
     Upgrade(Upgrade),
     /// finish begun requests, then exit (--quick: do not finish them)
@@ -126,6 +128,7 @@ impl Command {
     fn run(self) -> Result<u8, Error> {
         match self {
             Self::Reload(reload) => reload.run(),
+            Self::Rollback(rollback) => rollback.run(),
             Self::Upgrade(upgrade) => upgrade.run(),
             Self::Stop(stop) => stop.run(),
             Self::Status(status) => status.run(),
@@ -237,7 +240,7 @@ mod tests {
             ("herd reload word", "licorne herd reload: unexpected argument `word`"),
             (
                 "help relaod",
-                "licorne help: there is no command `relaod` (reload|upgrade|stop|status|top|backtrace|deaths|config|check|switch|admin|herd|init|help)",
+                "licorne help: there is no command `relaod` (reload|rollback|upgrade|stop|status|top|backtrace|deaths|config|check|switch|admin|herd|init|help)",
             ),
             ("init", "Usage: licorne init systemd|"),
             ("init upstart", "licorne init: there is no `upstart`\nUsage: licorne init systemd|"),

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use master::control::{Answer, Request, Way};
+use master::control::{Answer, CanaryAsked, Request, Way};
 
 use sys::stdio::complain;
 use sys::text::printable;
@@ -21,6 +21,28 @@ pub(crate) struct Reload {
     /// have each new worker answer this before it serves, such as /up (again for more)
     #[arg(long, value_name = "PATH")]
     probe: Vec<String>,
+    /// try the new code on so many workers first; 0 for none
+    #[arg(long, value_name = "WORKERS")]
+    canary: Option<u32>,
+    /// watch these for so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    watch: Option<u32>,
+    /// end the watch: the new code has shown enough
+    #[arg(long, conflicts_with_all = ["wait", "probe", "canary", "watch", "abort"])]
+    promote: bool,
+    /// undo what a reload has done so far
+    #[arg(long, conflicts_with_all = ["wait", "probe", "canary", "watch"])]
+    abort: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// The options of `licorne rollback`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rollback {
+    /// wait until the code before serves; if it does not, fail and say why
+    #[arg(long, short)]
+    wait: bool,
     #[command(flatten)]
     which: Which,
 }
@@ -48,10 +70,26 @@ impl Reload {
     /// No master, or the new code does not serve.
     pub(crate) fn run(&self) -> Result<u8, Error> {
         match self.which.find("reload")? {
+            Ok(master) if self.promote => follow(&master, Request::Promote, true, "promotion"),
+            Ok(master) if self.abort => follow(&master, Request::Abort, true, "abort"),
             Ok(master) => {
-                let request = Request::Reload { wait: self.wait, probe: self.probe.clone() };
+                let canary = CanaryAsked { workers: self.canary, watch_s: self.watch };
+                let request = Request::Reload { wait: self.wait, probe: self.probe.clone(), canary };
                 follow(&master, request, self.wait, "reload")
             }
+            Err(status) => Ok(status),
+        }
+    }
+}
+
+impl Rollback {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// No master, or no way back.
+    pub(crate) fn run(&self) -> Result<u8, Error> {
+        match self.which.find("rollback")? {
+            Ok(master) => follow(&master, Request::Rollback { wait: self.wait }, self.wait, "rollback"),
             Err(status) => Ok(status),
         }
     }
@@ -83,10 +121,13 @@ fn follow(master: &Master, request: Request, wait: bool, what: &'static str) -> 
         | Answer::Backtraces { .. }
         | Answer::Deaths { .. }
         | Answer::Configuration { .. } => None,
-        Answer::Progress { done, total } => {
+        Answer::Progress { done, total, watch_s } => {
             bar.set_length(u64::from(total));
             bar.set_position(u64::from(done));
-            bar.set_message("workers of the new generation");
+            bar.set_message(match watch_s {
+                Some(seconds) => format!("workers of the new generation, watched for {seconds} s"),
+                None => "workers of the new generation".to_string(),
+            });
             None
         }
         Answer::Done { generation, release, warning } => Some(Ok((generation, release, warning))),
@@ -109,7 +150,8 @@ fn follow(master: &Master, request: Request, wait: bool, what: &'static str) -> 
             Ok(0)
         }
         Some(Err((reason, backtrace))) => {
-            complain(format_args!("{what} failed: {}; the old code serves on", printable(&reason)));
+            let rest = if matches!(what, "reload" | "upgrade") { "; the old code serves on" } else { "" };
+            complain(format_args!("{what} failed: {}{rest}", printable(&reason)));
             if let Some(text) = backtrace {
                 complain(text.trim_end());
             }

@@ -1,7 +1,9 @@
 //! Each action is done by one verb of one owner.
 
 use supervisor::unit::RESTART;
-use supervisor::{Action, AdminPlace, Event, Fact, Failure, FailureReason, Generation, KillReason, SlotId, WorkerId};
+use supervisor::{
+    Action, AdminPlace, Event, Fact, Failure, FailureReason, Generation, KillReason, SlotId, Supervisor, WorkerId,
+};
 use sys::signals::Signal;
 use wire::ToMold;
 
@@ -35,7 +37,10 @@ impl Master {
                 owners.commit(generation);
                 self.want_admin(true);
             }
-            Action::Settle { .. } => owners.settle(),
+            Action::Settle { .. } => {
+                owners.settle();
+                owners.let_listeners_go(self.core.previous().map(|(generation, _)| generation));
+            }
             Action::Rollback { generation } => {
                 owners.roll_back(generation);
                 self.want_admin(false);
@@ -60,7 +65,7 @@ impl Master {
             Action::StartAdmin { place } => self.start_admin(place),
             Action::StopAdmin => owners.admin.stop(&owners.report.log),
             Action::Serving => self.serving(),
-            Action::Progress { done, total } => owners.control.progress(done, total),
+            Action::Progress { done, total } => owners.control.progress(done, total, watch_s(&self.core)),
             Action::Outcome { ticket, result } => {
                 owners.tell_manager(&self.core);
                 let answer = self.outcome(result);
@@ -76,6 +81,10 @@ impl Master {
     fn outcome(&self, result: Result<(), Failure>) -> Answer {
         match result {
             Ok(()) => self.owners.done(self.core.generation()),
+            // What the figures are is the reason.
+            Err(failure) if failure.reason == FailureReason::CanaryWorse => {
+                Answer::Failed { reason: self.owners.report.causes.text(failure), backtrace: None }
+            }
             Err(failure) => Answer::Failed {
                 reason: failure.to_string(),
                 backtrace: self.owners.report.causes.told(failure).map(str::to_string),
@@ -84,7 +93,8 @@ impl Master {
     }
 
     fn log_fact(&mut self, fact: Fact) {
-        let Owners { admin, children, config, report, upgrade, service_manager, .. } = &mut self.owners;
+        self.owners.follow_canary(fact, &self.core);
+        let Owners { admin, children, config, report, upgrade, service_manager, canary, .. } = &mut self.owners;
         service_manager.past.note(fact, &report.causes);
         let current = self.core.generation().and_then(|generation| children.mold(generation));
         let names = Names {
@@ -95,12 +105,16 @@ impl Master {
                 _ => None,
             },
             release: current.map(|mold| &mold.release),
+            trial: canary.seen(),
             admin_listen: match fact {
                 Fact::AdminWithoutAddress { place } => admin.place(place).map(|place| place.listen.as_str()),
                 _ => None,
             },
         };
         facts::report(report, fact, &names);
+        if let Fact::CanaryPassed { .. } | Fact::RollBack { .. } = fact {
+            self.owners.canary.end();
+        }
     }
 
     fn serving(&mut self) {
@@ -443,4 +457,10 @@ impl Master {
         config.pid_file.remove(config.user());
         self.exit = Some(status);
     }
+}
+
+/// For how long workers on trial are watched yet.
+fn watch_s(core: &Supervisor) -> Option<u32> {
+    let until = core.trial()?.until?;
+    u32::try_from(until.0.saturating_sub(sys::clock::monotonic_ns()).div_ceil(1_000_000_000)).ok()
 }

@@ -78,15 +78,20 @@ impl Master {
         let Owners { children, report, .. } = &mut self.owners;
         let Some(&known) = self.core.worker(id) else { return };
         // While it boots a worker answers nothing but the probe.
-        let mut probed = String::new();
+        let (mut probed, mut lost_by) = (String::new(), None);
         if let Some(PostMortem { death, line }) = children.post_mortem(id, &known, exited) {
             line.into_iter().for_each(|line| report.log.error(line));
             probed = death.request.as_ref().map(|line| format!(" in the probe {line}")).unwrap_or_default();
+            lost_by = (known.is_unasked() || known.killed().is_some()).then(|| death.text.clone());
             report.deaths.note(death);
         }
         let in_request = children.is_in_request(id);
         let supervisor::Worker { slot, generation, .. } = known;
-        self.owners.children.remove_worker(id);
+        let Owners { children, canary, .. } = &mut self.owners;
+        if let Some(worker) = children.worker(id) {
+            canary.worker_gone(id, known.edition, &worker.totals(), lost_by);
+        }
+        children.remove_worker(id);
         let text = format!("worker={slot} ended while booting{probed}: {}", exited.ruby_inspect());
         let cause = self.note_of_booting(id, text);
         // The configuration that holds now says how it is logged, as in Unicorn; its own one is asked when there is none.

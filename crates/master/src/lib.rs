@@ -32,6 +32,7 @@
 mod admin;
 mod asking;
 mod backtraces;
+mod canary;
 mod carried;
 mod causes;
 mod check;

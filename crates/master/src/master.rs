@@ -10,6 +10,7 @@ use crate::children::hearing::{MoldNews, Turns, WorkerNews, hear_mold, hear_work
 use crate::children::mold::Mold;
 use crate::children::post_mortem::OomKills;
 use crate::children::worker::{Process, Wanted};
+use crate::config::asked::Asked;
 use crate::config::options::Options;
 use crate::config::owner::Config;
 use crate::config::runtime::Runtime;
@@ -199,9 +200,11 @@ impl Master {
         Log::tell_lost();
         let now = sys::clock::monotonic_ns();
         let deadline = self.core.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
-        let Owners { admin, backtraces, deadlines, service_manager, control, report, .. } = &self.owners;
-        let until =
-            [deadline, deadlines.next_ns, service_manager.next_ns(), backtraces.next_ns()].into_iter().flatten().min();
+        let Owners { admin, backtraces, canary, deadlines, service_manager, control, report, .. } = &self.owners;
+        let until = [deadline, deadlines.next_ns, service_manager.next_ns(), backtraces.next_ns(), canary.next_ns()]
+            .into_iter()
+            .flatten()
+            .min();
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
         let left = left.into_iter().chain(control.longest_wait_ns()).min();
         let writers: Vec<_> = control.writable().chain(admin.writable()).collect();
@@ -250,6 +253,10 @@ impl Master {
             self.signal(Signal::Hup);
         }
         self.hear_clients();
+        if let Some(text) = self.owners.watch_canary(&self.core) {
+            let cause = self.owners.report.causes.note(format!("the canary is worse: {text}"));
+            self.event(Event::CanaryWorse { cause });
+        }
         if self.core.next_deadline().is_some_and(|at| at <= now()) {
             self.event(Event::Tick);
         }
@@ -262,7 +269,7 @@ impl Master {
             Signal::Term => Known::Term,
             Signal::Int => Known::Int,
             Signal::Hup => {
-                self.owners.config.probe.clear();
+                self.owners.config.asked = Asked::default();
                 Known::Hup
             }
             Signal::Usr1 => Known::Usr1,
@@ -286,9 +293,19 @@ impl Master {
                 self.owners.report.log.info(format_args!("{what} asked for by {}", peer.describe()));
             }
             let (event, wait) = match request {
-                Request::Reload { wait, probe } => {
-                    self.owners.config.probe = probe;
+                Request::Reload { wait, probe, canary } => {
+                    self.owners.config.asked = Asked { probe, canary };
                     (Event::Reload { ticket }, wait)
+                }
+                Request::Promote => (Event::Promote { ticket }, true),
+                Request::Abort => (Event::Abort { ticket }, true),
+                Request::Rollback { wait } => {
+                    if let Err(reason) = self.prepare_way_back() {
+                        self.owners.control.answer(ticket, &Answer::Failed { reason, backtrace: None });
+                        continue;
+                    }
+                    // Whether there is a way back is to be said in any case.
+                    (Event::GoBack { ticket }, wait || self.core.previous().is_none())
                 }
                 Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way }, wait),
                 Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
@@ -403,6 +420,19 @@ impl Master {
                 self.event(Event::MoldFailed { generation, said: true, cause });
             }
         }
+    }
+
+    /// Prepares what the settings of the kept mold need, which the generation since may have let go.
+    fn prepare_way_back(&mut self) -> Result<(), String> {
+        let kept = self.core.previous().map(|(generation, _)| generation);
+        let Some(generation) = kept.filter(|_| self.core.phase() == Phase::Serving) else { return Ok(()) };
+        let settings = self.owners.children.mold(generation).and_then(|mold| mold.settings.clone());
+        let Some(settings) = settings else { return Ok(()) };
+        let prepared = self.owners.prepare(&settings, &mut Vec::new()).map_err(|error| sys::chain(&error))?;
+        if let Some(mold) = self.owners.children.mold_mut(generation) {
+            mold.listeners = prepared;
+        }
+        Ok(())
     }
 
     fn prepare(&mut self, generation: Generation, told: &str) -> Result<supervisor::Plan, Error> {

@@ -5,14 +5,17 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use supervisor::{Generation, Plan, SlotId, Snapshot, Supervisor};
+use supervisor::{Fact, Generation, Plan, SlotId, Snapshot, Supervisor};
 use sys::signals::{Delivered, Signal, Signals};
 use wire::ToMold;
 use wire::state::{self, State};
 
 use crate::admin::Admin;
 use crate::backtraces::Backtraces;
+use crate::canary::compare::Limits;
+use crate::canary::watch::Canary;
 use crate::carried::{Number, bytes, path, paths};
 use crate::children::marks::Marks;
 use crate::children::mold::{MoldStage, Starter};
@@ -64,6 +67,7 @@ pub(crate) struct Owners {
     pub(crate) admin: Admin,
     pub(crate) deadlines: Deadlines,
     pub(crate) backtraces: Backtraces,
+    pub(crate) canary: Canary,
     pub(crate) restart_file: RestartFile,
     pub(crate) report: Report,
 }
@@ -93,6 +97,7 @@ impl Owners {
             admin: Admin::default(),
             deadlines: Deadlines::default(),
             backtraces: Backtraces::default(),
+            canary: Canary::default(),
             restart_file: RestartFile::default(),
             report,
         }
@@ -175,18 +180,46 @@ impl Owners {
         self.sockets.present(self.children.molds().map(|(_, mold)| &mold.listeners))
     }
 
-    /// The state of the server.
-    pub(crate) fn status(&mut self, supervisor: &Supervisor) -> Answer {
+    /// Reads the memory of all processes, as far as one look may.
+    fn read_memory(&mut self) {
         let molds = self.children.molds().map(|(_, mold)| mold.pid);
         let workers = self.children.workers().filter_map(|(_, worker)| worker.pid());
         let all: Vec<u32> = molds.chain(workers).chain([sys::process::own_pid()]).collect();
         self.report.readings.read(&all);
+    }
+
+    /// A roll begins whose first workers are on trial.
+    pub(crate) fn follow_canary(&mut self, fact: Fact, supervisor: &Supervisor) {
+        let canary = self.config.settings.as_ref().and_then(|settings| settings.processes.canary.as_ref());
+        if let (Fact::RollStarted { .. }, Some(trial), Some(canary)) = (fact, supervisor.trial(), canary) {
+            let limits = Limits {
+                errors: canary.max_error_ratio,
+                slowdown: canary.max_slowdown,
+                memory: canary.max_memory_ratio,
+            };
+            self.canary.begin(trial, limits, &self.children);
+        }
+    }
+
+    /// Compares workers on trial with the others, when it is time. Returns in what they are worse.
+    pub(crate) fn watch_canary(&mut self, supervisor: &Supervisor) -> Option<String> {
+        let now_ns = sys::clock::monotonic_ns();
+        if !self.canary.is_due(supervisor, now_ns) {
+            return None;
+        }
+        self.read_memory();
+        self.canary.look(supervisor, &self.children, &self.report.readings, now_ns)
+    }
+
+    /// The state of the server.
+    pub(crate) fn status(&mut self, supervisor: &Supervisor) -> Answer {
+        self.read_memory();
         self.children.gather_marks(sys::clock::monotonic_ns());
-        let Self { children, sockets, report, upgrade, service_manager, .. } = self;
+        let Self { children, sockets, report, upgrade, service_manager, canary, .. } = self;
         let (listeners, successor) = (&sockets.listeners, upgrade.successor.pid());
         let backlogs = backlogs(listeners, &mut children.marks);
         let summary = Present { supervisor, children, successor }.summary(&service_manager.past);
-        let status = Sources { supervisor, children, backlogs, report, successor, summary }.status();
+        let status = Sources { supervisor, children, backlogs, report, canary, successor, summary }.status();
         // Nothing in it is a thing that JSON has no word for.
         Answer::Status(serde_json::to_value(status).unwrap_or_default())
     }
@@ -326,6 +359,14 @@ impl Owners {
         self.config.settle();
         let before = self.sockets.settle();
         self.service_manager.keep(&self.sockets.listeners, &before, &self.report.log);
+    }
+
+    /// What only this mold has listened on is closed, though it is kept: there would be no worker to accept.
+    pub(crate) fn let_listeners_go(&mut self, kept: Option<Generation>) {
+        let Self { children, sockets, .. } = self;
+        if let Some(mold) = kept.and_then(|generation| children.mold_mut(generation)) {
+            mold.listeners.retain(|bound| sockets.listeners.iter().any(|held| Rc::ptr_eq(held, bound)));
+        }
     }
 
     /// The settings before this generation's hold again.

@@ -102,6 +102,23 @@ impl Counts {
         self.buckets.iter().copied().enumerate().filter(|(_, count)| *count > 0)
     }
 
+    /// Counts a duration.
+    pub fn count(&mut self, ns: u64) {
+        let count = &mut self.buckets[bucket(ns)];
+        *count = count.saturating_add(1);
+        self.sum_ns = self.sum_ns.saturating_add(ns);
+    }
+
+    /// How many durations are longer. Within a bucket that is found by proportion, as percentiles are.
+    pub fn above(&self, ns: u64) -> u64 {
+        let own = bucket(ns);
+        let longer = self.buckets[own + 1..].iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        let Some(end_ns) = (own + 1 < BUCKETS).then(|| start_ns(own + 1)) else { return longer };
+        let width = (end_ns - start_ns(own)) as f64;
+        let within = self.buckets[own] as f64 * (end_ns - ns) as f64 / width;
+        longer.saturating_add(within as u64)
+    }
+
     /// Adds what others have counted. What a worker says is a claim: a sum that it has made too large stays at its most.
     pub fn add(&mut self, other: &Self) {
         for (sum, more) in self.buckets.iter_mut().zip(&other.buckets) {

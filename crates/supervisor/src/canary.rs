@@ -6,32 +6,11 @@
 
 use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::fleet::Fleet;
-use crate::line::{Line, Source};
-use crate::supervisor::Trial;
+use crate::line::{Line, Reach, Source};
 use crate::time::Instant;
-use crate::types::{Canary, CauseId, Generation, SlotId, Ticket};
+use crate::types::{Canary, CauseId, Generation, SlotId, Ticket, Trial};
 use crate::up::{Course, Roll, Up};
 use crate::worker::Worker;
-
-/// How far a roll goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reach {
-    /// To each slot.
-    All,
-    /// To the first slots, for now.
-    Canary {
-        /// How they are tried.
-        plan: Canary,
-        /// When they have been, once all of them serve.
-        until: Option<Instant>,
-    },
-}
-
-impl From<Option<Canary>> for Reach {
-    fn from(canary: Option<Canary>) -> Self {
-        canary.map_or(Self::All, |plan| Self::Canary { plan, until: None })
-    }
-}
 
 /// Which line a slot is to be of.
 impl Up {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::back_off::BackOff;
-use crate::types::{Generation, Plan};
+use crate::time::Instant;
+use crate::types::{Canary, Generation, Plan};
 
 /// What one reload (or the boot) brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,5 +42,33 @@ impl Line {
     /// How many workers may live beyond the wanted ones. A roll needs one at least.
     pub(crate) fn surge(&self) -> usize {
         self.plan.surge.max(1) as usize
+    }
+}
+
+/// A line whose mold is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Previous {
+    pub(crate) line: Line,
+    /// Until when.
+    pub(crate) until: Instant,
+}
+
+/// How far a roll goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reach {
+    /// To each slot.
+    All,
+    /// To the first slots, for now.
+    Canary {
+        /// How they are tried.
+        plan: Canary,
+        /// When they have been, once all of them serve.
+        until: Option<Instant>,
+    },
+}
+
+impl From<Option<Canary>> for Reach {
+    fn from(canary: Option<Canary>) -> Self {
+        canary.map_or(Self::All, |plan| Self::Canary { plan, until: None })
     }
 }

@@ -1,24 +1,15 @@
 //! The way back: the mold of the line before is kept for a while, so that its workers can serve again without a boot.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use core::mem;
 
-use serde::{Deserialize, Serialize};
-
 use crate::action::{Action, Fact, FailureReason};
 use crate::fleet::Fleet;
-use crate::line::{Line, Source};
+use crate::line::{Line, Previous, Source};
 use crate::time::Instant;
 use crate::types::Ticket;
 use crate::up::{Course, Drain, Up};
-
-/// A line whose mold is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Previous {
-    pub(crate) line: Line,
-    /// Until when.
-    pub(crate) until: Instant,
-}
 
 impl Up {
     /// The last worker of this line is gone: its mold is kept in the place of the one that was, or leaves.
@@ -28,7 +19,7 @@ impl Up {
             fleet.retire_mold(now, generation);
             return;
         }
-        if let Some(before) = self.previous.replace(Previous { line: old, until: now + time }) {
+        if let Some(before) = self.previous.replace(Box::new(Previous { line: old, until: now + time })) {
             fleet.retire_mold(now, before.line.generation);
         }
         fleet.log(Fact::PreviousKept { generation, time });
@@ -36,9 +27,10 @@ impl Up {
 
     /// Lets the kept mold go when its time is over.
     pub(crate) fn forget_previous(&mut self, fleet: &mut Fleet, now: Instant) {
-        if let Some(Previous { line, .. }) = self.previous.take_if(|previous| previous.until <= now) {
-            fleet.retire_mold(now, line.generation);
-            fleet.log(Fact::PreviousGone { generation: line.generation });
+        if let Some(previous) = self.previous.take_if(|previous| previous.until <= now) {
+            let generation = previous.line.generation;
+            fleet.retire_mold(now, generation);
+            fleet.log(Fact::PreviousGone { generation });
         }
     }
 
@@ -50,11 +42,12 @@ impl Up {
             Course::FirstFork { .. } | Course::Steady | Course::Draining(_) if fleet.is_being_replaced() => {
                 self.stay(fleet, ticket, FailureReason::UpgradeUnderWay)
             }
-            Course::Draining(Drain { old, ref mut tickets, ref mut queued }) if is_ready(fleet, &old) => {
+            Course::Draining(Drain { ref old, ref mut tickets, ref mut queued }) if is_ready(fleet, old) => {
+                let line = old.clone();
                 let mut tickets = mem::take(tickets);
                 let queued = queued.take();
                 fleet.answer(&mut tickets, Err(FailureReason::Aborted.into()));
-                let mut up = self.roll_to(fleet, old, ticket);
+                let mut up = self.roll_to(fleet, *line, ticket);
                 if let Course::Rolling(roll) = &mut up.course {
                     roll.queued = queued;
                 }

@@ -3,6 +3,7 @@
 //! Reloads do not overlap. One that comes while the next mold boots takes its place, since it wants the newest code; one
 //! that comes during a roll waits for the end of that roll, since the code on disk may have changed after the roll began.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -74,7 +75,7 @@ impl Up {
         let Line { generation, plan, .. } = line;
         fleet.in_force = plan;
         fleet.back_offs.clear();
-        let old = mem::replace(&mut self.line, line);
+        let old = Box::new(mem::replace(&mut self.line, line));
         let target = scales.iter().fold(plan.worker_processes, |count, scale| scale.of(count));
         let old_target = mem::replace(&mut self.target, target);
         fleet.emit(Action::Commit { generation });
@@ -82,7 +83,8 @@ impl Up {
             fleet.emit(Action::WorkerProcesses { count: target });
         }
         fleet.log(Fact::RollStarted { generation, total: self.target });
-        self.course = Course::Rolling(Roll { old, old_target, tickets, queued: None, told: None, reach: canary.into() });
+        self.course =
+            Course::Rolling(Roll { old, old_target, tickets, queued: None, told: None, reach: canary.into() });
         self
     }
 
@@ -96,7 +98,7 @@ impl Up {
                 return self;
             }
         };
-        let failed = mem::replace(&mut self.line, roll.old);
+        let failed = mem::replace(&mut self.line, *roll.old);
         self.target = roll.old_target;
         fleet.in_force = self.line.plan;
         fleet.back_offs.clear();

@@ -182,7 +182,7 @@ impl Up {
                 self.course = Course::Steady;
                 let generation = self.line.generation;
                 fleet.log(Fact::RollDone { generation });
-                self.keep(fleet, now, old);
+                self.keep(fleet, now, *old);
                 fleet.emit(Action::Settle { generation });
                 fleet.answer(&mut tickets, Ok(()));
                 let up = match queued {

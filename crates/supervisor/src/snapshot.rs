@@ -3,6 +3,7 @@
 //! It is taken only while nothing rolls, so that there is no roll to remember. Processes may be in any state. Its form is part of the state that is kept compatible between
 //! versions: a field that is added has a default (`#[serde(default)]`), none changes its meaning.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,9 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::back_off::{BackOff, Dice};
 use crate::fleet::Fleet;
-use crate::line::{Line, Source};
+use crate::line::{Line, Previous, Source};
 use crate::mold::Mold;
-use crate::previous::Previous;
 use crate::state::State;
 use crate::successor::{InPlace, Stage, Successor};
 use crate::supervisor::Supervisor;
@@ -30,7 +30,7 @@ pub struct Snapshot {
     target: u32,
     winched: bool,
     #[serde(default)]
-    previous: Option<Previous>,
+    previous: Option<Box<Previous>>,
     workers: BTreeMap<WorkerId, Worker>,
     molds: BTreeMap<Generation, Mold>,
     back_offs: BTreeMap<SlotId, BackOff>,
@@ -68,7 +68,7 @@ impl Supervisor {
             line: up.line,
             target: up.target,
             winched: up.winched,
-            previous: up.previous,
+            previous: up.previous.clone(),
             workers: fleet.workers.clone(),
             molds: fleet.molds.clone(),
             back_offs: fleet.back_offs.clone(),
@@ -115,8 +115,9 @@ impl Snapshot {
         if !source {
             return Err(SnapshotError("the mold in force is missing"));
         }
-        let is_ready = |kept: &Previous| self.molds.get(&kept.line.generation).is_some_and(|mold| mold.ready_since().is_some());
-        if !self.previous.as_ref().is_none_or(is_ready) {
+        let is_ready =
+            |kept: &Previous| self.molds.get(&kept.line.generation).is_some_and(|mold| mold.ready_since().is_some());
+        if !self.previous.as_deref().is_none_or(is_ready) {
             return Err(SnapshotError("the mold that is kept is missing"));
         }
         if self.workers.keys().any(|id| id.0 > self.last_worker) {

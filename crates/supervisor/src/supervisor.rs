@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 use core::mem;
-use core::time::Duration;
 
 use crate::action::Action;
 use crate::event::Event;
@@ -10,7 +9,7 @@ use crate::fleet::Fleet;
 use crate::state::State;
 use crate::successor::Successor;
 use crate::time::Instant;
-use crate::types::{Config, Generation, SlotId, WorkerId};
+use crate::types::{Config, Generation, SlotId, Trial, WorkerId};
 use crate::unit::{Parting, Told};
 use crate::up::Course;
 use crate::worker::Worker;
@@ -87,19 +86,6 @@ pub struct Trouble {
     pub failures: u32,
     /// When the next worker is forked, or was.
     pub not_before: Instant,
-}
-
-/// Workers on trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trial {
-    /// Their generation, and the name of their line.
-    pub edition: Generation,
-    /// How many slots are on trial.
-    pub workers: u32,
-    /// How long they are watched.
-    pub watch: Duration,
-    /// When that is over; `None` while not all of them serve.
-    pub until: Option<Instant>,
 }
 
 impl Supervisor {

@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Instant;
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
@@ -134,4 +136,17 @@ impl Default for Plan {
             keep_previous: Duration::ZERO,
         }
     }
+}
+
+/// Workers on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Their generation, and the name of their line.
+    pub edition: Generation,
+    /// How many slots are on trial.
+    pub workers: u32,
+    /// How long they are watched.
+    pub watch: Duration,
+    /// When that is over; `None` while not all of them serve.
+    pub until: Option<Instant>,
 }

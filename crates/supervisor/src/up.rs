@@ -1,5 +1,6 @@
 //! The server when it has, or had, a mold: what it wants, and what it makes of deaths.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -7,9 +8,7 @@ use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::back_off::{BackOff, LIVED};
 use crate::event::Event;
 use crate::fleet::Fleet;
-use crate::canary::Reach;
-use crate::line::{Line, Source};
-use crate::previous::Previous;
+use crate::line::{Line, Previous, Reach, Source};
 use crate::scale::Scale;
 use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
@@ -29,7 +28,7 @@ pub(crate) struct Up {
     /// What goes on beside serving.
     pub(crate) course: Course,
     /// The line before, while its mold is kept.
-    pub(crate) previous: Option<Previous>,
+    pub(crate) previous: Option<Box<Previous>>,
 }
 
 /// What goes on beside serving.
@@ -72,7 +71,7 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Roll {
     /// What is put back if the roll fails.
-    pub(crate) old: Line,
+    pub(crate) old: Box<Line>,
     /// How many workers were wanted before.
     pub(crate) old_target: u32,
     /// The requests that wait for this reload.
@@ -89,7 +88,7 @@ pub(crate) struct Roll {
 #[derive(Debug)]
 pub(crate) struct Drain {
     /// The line before; its mold may be lost.
-    pub(crate) old: Line,
+    pub(crate) old: Box<Line>,
     /// The requests that wait for this reload.
     pub(crate) tickets: Vec<Ticket>,
     /// The requests that wait for the reload after this one, if one was asked for.
@@ -102,7 +101,13 @@ impl Up {
         fleet.in_force = plan;
         fleet.emit(Action::Commit { generation });
         let course = Course::FirstFork { held, any_ready: false };
-        Self { line: Line::new(generation, plan), target: plan.worker_processes, winched: false, course, previous: None }
+        Self {
+            line: Line::new(generation, plan),
+            target: plan.worker_processes,
+            winched: false,
+            course,
+            previous: None,
+        }
     }
 
     /// Where requests wait for the end of the boot, while that lasts.

@@ -6,12 +6,12 @@ module Licorne
   Boot = Struct.new(
     :generation, :program, :argv, :program_path, :cwd, :config_file, :rackup, :env, :options,
     :no_default_middleware, :listeners, :host, :port, :pid, :daemonized, :inherited, :worker_processes, :rails,
-    :url_root, :script, :script_arguments, :check, :probe,
+    :url_root, :script, :script_arguments, :check, :probe, :canary,
     keyword_init: true
   ) do
     def self.from(members)
       defaults = { generation: 1, program: "licorne", argv: [], rackup: "config.ru", options: [], listeners: [],
-                   inherited: [], probe: [] }
+                   inherited: [], probe: [], canary: {} }
       given = members.transform_keys(&:to_sym).slice(*self.members).compact
       new(**defaults, **given)
     end

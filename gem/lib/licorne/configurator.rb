@@ -28,7 +28,7 @@ module Licorne
       attr_accessor :header_limit
     end
     # Directives whose methods are written below; those of the others are made.
-    WRITTEN = %i[access_log listen logger probe timeout user working_directory].freeze
+    WRITTEN = %i[access_log canary listen logger probe timeout user working_directory].freeze
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
     # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not
@@ -119,6 +119,11 @@ module Licorne
     # What a new worker has to answer before it serves; see the reference for options.
     def probe(*paths, **options)
       @set[:probe] = check(:probe, [paths.flatten(1) - [nil], Probe.plain(options)])
+    end
+
+    # How a reload tries new code; see the reference for options.
+    def canary(wanted = true, **options)
+      @set[:canary] = check(:canary, [wanted, options])
     end
 
     # Replaces the listeners. Unicorn has it for its own use.

@@ -60,6 +60,7 @@ module Licorne
       when :default_middleware then @boot.no_default_middleware ? false : given
       when :access_log then access_log(given)
       when :probe then probe(given)
+      when :canary then canary(given)
       when :pid then given || @boot.pid
       when *DAEMON_PATHS then @configurator.given?(name) ? given : daemon_path
       else given
@@ -80,6 +81,15 @@ module Licorne
 
       asked = Native.check_directive("probe", [@boot.probe, {}])
       (given || asked).merge(paths: asked[:paths])
+    end
+
+    # A reload may be asked for other workers on trial, or for none, and for another time.
+    def canary(given)
+      asked = @boot.canary.compact.transform_keys(&:to_sym)
+      return given if asked.empty?
+      return if asked[:workers]&.zero?
+
+      Native.check_directive("canary", [true, (given || {}).merge(asked)])
     end
 
     def daemon_path

@@ -118,10 +118,22 @@ function showWarnings(status) {
   warnings.forEach((warning, place) => show(element.children[place], clean(warning)));
 }
 
+function side(told) {
+  const times = isNumber(told.p95_ms) ? `, p50 ${duration(told.p50_ms)}, p95 ${duration(told.p95_ms)}` : '';
+  return `${count(told.requests)} requests, ${count(told.errors)} with 5xx, ${count(told.lost)} workers lost${times}`;
+}
+
+function trial(status) {
+  const canary = status.canary;
+  if (!canary) return '';
+  const left = isNumber(canary.left_s) ? `${count(canary.left_s)} s left` : 'not all of it serve yet';
+  return ` – canary: ${count(canary.workers)} of generation ${count(canary.generation)}, ${left}. New: ${side(canary.new || {})}. Old: ${side(canary.old || {})}.`;
+}
+
 function showStatus(status, points) {
   const roll = status.roll ? ` – ${status.roll.done} of ${status.roll.total} workers are new` : '';
   show(of('identity'), `${clean(status.version)}, process ${clean(status.pid)}, running for ${duration(status.uptime_s * 1000)}`);
-  show(of('summary'), clean(status.summary || status.phase) + roll);
+  show(of('summary'), clean(status.summary || status.phase) + roll + trial(status));
   showNow(status, points);
   showWarnings(status);
   workers.fill(list(status.workers));

@@ -1,6 +1,6 @@
 //! The status as text for people: what it does, which code is live, whether it is behind, what died, what it takes.
 
-use facts::{Death, Phase, Status};
+use facts::{Death, Phase, Side, Status};
 use sys::text::printable;
 
 use crate::columns::{self, Column, Row};
@@ -77,10 +77,31 @@ fn releases(status: &Status) -> String {
     text
 }
 
+/// What the workers of one side have done during a trial.
+fn side(side: &Side) -> String {
+    let requests = plural(side.requests, "request");
+    let times = match (side.p50_ms, side.p95_ms) {
+        (Some(p50), Some(p95)) => format!(", p50 {}, p95 {}", milliseconds(p50), milliseconds(p95)),
+        _ => String::new(),
+    };
+    let private = side.private_bytes.map_or_else(String::new, |bytes| format!(", {} private", size(bytes)));
+    format!("{requests}, {} with 5xx, {} lost{times}{private}", side.errors, side.lost)
+}
+
 fn troubles(status: &Status) -> String {
     let mut text = String::new();
     if let Some(roll) = status.roll {
         text.push_str(&format!("replacing workers: {} of {}\n", roll.done, roll.total));
+    }
+    if let Some(canary) = &status.canary {
+        let left = canary.left_s.map_or_else(|| "not all of it serve yet".to_string(), |left| format!("{left} s left"));
+        let (workers, generation) = (plural(canary.workers.into(), "worker"), canary.generation);
+        text.push_str(&format!("canary: {workers} of generation {generation}, {left}\n"));
+        text.push_str(&format!("  new  {}\n  old  {}\n", side(&canary.new), side(&canary.old)));
+    }
+    if let Some(previous) = &status.previous {
+        let (generation, left) = (previous.generation, span(previous.left_s as f64));
+        text.push_str(&format!("generation {generation} is kept for {left}: licorne rollback goes back to it\n"));
     }
     if let Some(successor) = status.successor {
         text.push_str(&format!("a new master is there: pid={successor}\n"));

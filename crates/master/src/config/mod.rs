@@ -1,6 +1,7 @@
 //! The configuration: what the command line and the molds say, which of it holds, and the directories that it is of.
 
 pub(crate) mod anchor;
+pub(crate) mod asked;
 pub(crate) mod error;
 pub(crate) mod older_settings;
 pub(crate) mod options;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::config::asked::Asked;
 use crate::config::error::Error;
 
 /// Where `unicorn_rails -D` has its pid file when nothing else is said.
@@ -118,13 +119,7 @@ impl Options {
     }
 
     /// The `Boot` message of one generation, which starts in `directory`.
-    pub(crate) fn boot_json(
-        &self,
-        generation: u32,
-        directory: &Path,
-        inherited: &[String],
-        probe: &[String],
-    ) -> String {
+    pub(crate) fn boot_json(&self, generation: u32, directory: &Path, inherited: &[String], asked: &Asked) -> String {
         let application = &self.application;
         let ruby_options: Vec<serde_json::Value> = application
             .ruby_options
@@ -158,7 +153,8 @@ impl Options {
             "url_root": application.url_root,
             "daemonized": self.daemonize,
             "inherited": inherited,
-            "probe": probe,
+            "probe": asked.probe,
+            "canary": { "workers": asked.canary.workers, "watch": asked.canary.watch_s },
             "worker_processes": null,
         })
         .to_string()

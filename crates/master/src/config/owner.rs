@@ -9,6 +9,7 @@ use supervisor::{Generation, Plan, Way};
 use sys::user::User;
 
 use crate::config::anchor::Anchors;
+use crate::config::asked::Asked;
 use crate::config::error::Error;
 use crate::config::options::Options;
 use crate::config::pid_file::PidFile;
@@ -33,8 +34,8 @@ pub(crate) struct Config {
     pub(crate) anchors: Anchors,
     pub(crate) pid_file: PidFile,
     entry: Entry,
-    /// What the last reload was asked to probe, whatever the configuration says.
-    pub(crate) probe: Vec<String>,
+    /// What the last reload was asked for, whatever the configuration says.
+    pub(crate) asked: Asked,
     /// Whether something watches over this process that would take a new process id for its end.
     is_supervised: bool,
 }
@@ -80,7 +81,7 @@ impl Config {
             anchors: Anchors::default(),
             pid_file: PidFile::default(),
             entry: Entry::NotYet,
-            probe: Vec::new(),
+            asked: Asked::default(),
             is_supervised: environment::is_supervised(),
         }
     }
@@ -259,7 +260,7 @@ impl Config {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let variables = release::follow_variables(own, &moves);
         log_followed(log, &directory, &variables);
-        let json = self.options.boot_json(generation, &directory, inherited, &self.probe);
+        let json = self.options.boot_json(generation, &directory, inherited, &self.asked);
         Ok(Boot { ruby: self.runtime.ruby.clone(), load_path, directory, variables, json })
     }
 

@@ -180,6 +180,11 @@ impl Settings {
             shutdown_delay: processes.shutdown_delay,
             linger: processes.keepalive_linger,
             upgrade,
+            canary: processes
+                .canary
+                .as_ref()
+                .map(|canary| supervisor::Canary { workers: canary.workers, watch: canary.watch }),
+            keep_previous: processes.keep_previous,
         }
     }
 }

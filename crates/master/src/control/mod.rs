@@ -3,4 +3,4 @@
 pub(crate) mod protocol;
 pub(crate) mod server;
 
-pub use protocol::{Answer, Request, Setting, Way, candidates, default_path};
+pub use protocol::{Answer, CanaryAsked, Request, Setting, Way, candidates, default_path};

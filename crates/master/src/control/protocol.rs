@@ -23,6 +23,19 @@ pub enum Request {
         /// What each new worker has to answer before it serves; what the configuration says where it is empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         probe: Vec<String>,
+        /// How it is tried, where that is other than the configuration says.
+        #[serde(default, flatten)]
+        canary: CanaryAsked,
+    },
+    /// The workers on trial have shown enough. Answered when all workers are of the new code.
+    Promote,
+    /// What a reload has done so far is to be undone.
+    Abort,
+    /// The code before is to serve again.
+    Rollback {
+        /// Whether to answer only when it does.
+        #[serde(default)]
+        wait: bool,
     },
     /// A new master program.
     Upgrade {
@@ -53,11 +66,25 @@ pub enum Request {
     Configuration,
 }
 
+/// How one reload is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryAsked {
+    /// On how many workers; 0 for none.
+    #[serde(default, rename = "canary", skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+    /// For how many seconds.
+    #[serde(default, rename = "watch", skip_serializing_if = "Option::is_none")]
+    pub watch_s: Option<u32>,
+}
+
 impl Request {
     /// What it makes the master do, in a word; `None` when it only asks.
     pub(crate) fn changes(&self) -> Option<&'static str> {
         match self {
             Self::Reload { .. } => Some("reload"),
+            Self::Promote => Some("promotion of the canary"),
+            Self::Abort => Some("end of the reload"),
+            Self::Rollback { .. } => Some("rollback"),
             Self::Upgrade { .. } => Some("upgrade"),
             Self::Stop { graceful: true } => Some("stop"),
             Self::Stop { graceful: false } => Some("quick stop"),
@@ -78,6 +105,9 @@ pub enum Answer {
         done: u32,
         /// Slots in all.
         total: u32,
+        /// For how long the workers on trial are watched now, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watch_s: Option<u32>,
     },
     /// It is done. The last answer.
     Done {
@@ -197,7 +227,10 @@ mod tests {
     #[test]
     fn requests_and_answers_read_as_documented() {
         let request: Request = serde_json::from_str(r#"{"command":"reload","wait":true,"future":1}"#).unwrap();
-        assert_eq!(request, Request::Reload { wait: true, probe: Vec::new() });
+        assert_eq!(request, Request::Reload { wait: true, probe: Vec::new(), canary: CanaryAsked::default() });
+        let tried: Request = serde_json::from_str(r#"{"command":"reload","canary":2,"watch":30}"#).unwrap();
+        let canary = CanaryAsked { workers: Some(2), watch_s: Some(30) };
+        assert_eq!(tried, Request::Reload { wait: false, probe: Vec::new(), canary });
         assert_eq!(serde_json::from_str::<Request>(r#"{"command":"stop"}"#).unwrap(), Request::Stop { graceful: true });
         let upgrade: Request = serde_json::from_str(r#"{"command":"upgrade","way":"in_place"}"#).unwrap();
         assert_eq!(upgrade, Request::Upgrade { wait: false, way: Some(Way::InPlace) });
@@ -206,7 +239,7 @@ mod tests {
         assert_eq!(backtrace(r#"{"command":"backtrace","slot":3}"#), Request::Backtrace { slot: Some(3) });
         assert!(serde_json::from_str::<Request>(r#"{"command":"explode"}"#).is_err());
         assert_eq!(
-            serde_json::to_string(&Answer::Progress { done: 1, total: 4 }).unwrap(),
+            serde_json::to_string(&Answer::Progress { done: 1, total: 4, watch_s: None }).unwrap(),
             r#"{"answer":"progress","done":1,"total":4}"#
         );
     }

@@ -135,9 +135,9 @@ impl ControlServer {
     }
 
     /// Tells all that wait how far a roll is.
-    pub(crate) fn progress(&mut self, done: u32, total: u32) {
+    pub(crate) fn progress(&mut self, done: u32, total: u32, watch_s: Option<u32>) {
         if let Some(server) = &mut self.server {
-            server.tell_waiting(&Answer::Progress { done, total }.line());
+            server.tell_waiting(&Answer::Progress { done, total, watch_s }.line());
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use supervisor::{Fact, Failure};
 
+use crate::canary::watch::Sides;
 use crate::causes::OUT_OF_TURN;
 use crate::config::revision::Release;
 use crate::report::owner::Report;
@@ -15,6 +16,8 @@ pub(crate) struct Names<'a> {
     pub(crate) successor: Option<u32>,
     /// The process of the mold that the fact is about.
     pub(crate) mold: Option<u32>,
+    /// What workers on trial, and the others, have done.
+    pub(crate) trial: Option<&'a Sides>,
     /// The release that serves.
     pub(crate) release: Option<&'a Release>,
     /// Where the admin process that the fact is about was to answer.
@@ -28,7 +31,7 @@ pub(crate) fn report(report: &mut Report, fact: Fact, names: &Names<'_>) {
             let text = report.causes.text(why);
             report.reloads.end(generation, Some(text.lines().next().unwrap_or_default()));
         }
-        Fact::ReloadStarted { generation } => report.reloads.begin(generation),
+        Fact::ReloadStarted { generation } | Fact::GoesBack { generation } => report.reloads.begin(generation),
         Fact::RollDone { generation } => report.reloads.end(generation, None),
         _ => {}
     }
@@ -48,6 +51,23 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
         Fact::RollStarted { generation, total } => {
             log.info(format_args!("gen={generation} is ready, replacing {total} workers"));
         }
+        Fact::CanaryServing { generation, workers, watch } => {
+            let seconds = watch.as_secs_f64();
+            log.info(format_args!("canary: {workers} of gen={generation} serve, watched for {seconds:.0} s"));
+        }
+        Fact::CanaryPassed { generation, promoted } => {
+            let how = if promoted { "is promoted" } else { "has passed" };
+            let sides = names.trial.map(ToString::to_string).unwrap_or_default();
+            log.info(format_args!("canary: gen={generation} {how}{sides}"));
+        }
+        Fact::GoesBack { generation } => log.info(format_args!("rolling back to gen={generation}")),
+        Fact::PreviousKept { generation, time } => {
+            let seconds = time.as_secs_f64();
+            log.info(format_args!(
+                "mold gen={generation} is kept for {seconds:.0} s: licorne rollback goes back to it"
+            ));
+        }
+        Fact::PreviousGone { generation } => log.info(format_args!("mold gen={generation} is not kept any more")),
         Fact::RollServing { generation } => log.info(format_args!("gen={generation} serves")),
         Fact::RollDone { generation } => {
             log.info(format_args!("gen={generation} serves alone"));

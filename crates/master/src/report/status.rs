@@ -3,12 +3,14 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use facts::{Backlog, Logs, Loss, Mark, Mold, Phase, Roll, Status, Trouble};
+use facts::{Backlog, Logs, Loss, Mark, Mold, Phase, Previous, Roll, Status, Trouble};
 use scoreboard::Losses;
-use supervisor::Supervisor;
+use supervisor::{Instant, Supervisor};
 use sys::clock::Moment;
 use sys::log_output::why_lost;
 
+use crate::canary::compare::Side;
+use crate::canary::watch::Canary;
 use crate::children::marks::Marks;
 use crate::children::registry::Children;
 use crate::log::lines::Log;
@@ -23,6 +25,7 @@ pub(crate) struct Sources<'a> {
     /// What waits, as [`backlogs`] has found it.
     pub(crate) backlogs: Vec<Backlog>,
     pub(crate) report: &'a Report,
+    pub(crate) canary: &'a Canary,
     /// The process of the new master, if there is one.
     pub(crate) successor: Option<u32>,
     /// The phase in words.
@@ -32,7 +35,7 @@ pub(crate) struct Sources<'a> {
 impl Sources<'_> {
     /// The state now.
     pub(crate) fn status(self) -> Status {
-        let Self { supervisor, children, backlogs, report, successor, summary } = self;
+        let Self { supervisor, children, backlogs, report, canary, successor, summary } = self;
         let now = Moment::now();
         let current = supervisor.generation();
         let trouble = |trouble: supervisor::Trouble| Trouble {
@@ -79,6 +82,10 @@ impl Sources<'_> {
             last_reload: report.reloads.last(now),
             reloads: report.reloads.told(),
             roll: supervisor.roll_progress().map(|(done, total)| Roll { done, total }),
+            canary: trial(supervisor, canary, now),
+            previous: supervisor
+                .previous()
+                .map(|(generation, until)| Previous { generation: generation.0, left_s: seconds_until(until, now) }),
             successor,
             molds,
             troubles: supervisor.troubles().map(trouble).collect(),
@@ -90,6 +97,31 @@ impl Sources<'_> {
             logs: Logs { server: loss(log_losses, now), access: loss(totals.access_losses, now) },
         }
     }
+}
+
+fn seconds_until(moment: Instant, now: Moment) -> u64 {
+    moment.0.saturating_sub(now.monotonic_ns()).div_ceil(1_000_000_000)
+}
+
+/// The workers on trial, and what both sides have done.
+fn trial(supervisor: &Supervisor, canary: &Canary, now: Moment) -> Option<facts::Canary> {
+    let (trial, sides) = (supervisor.trial()?, canary.seen().cloned().unwrap_or_default());
+    let side = |side: &Side| facts::Side {
+        requests: side.requests,
+        errors: side.errors,
+        p50_ms: side.service.percentile_ns(0.5).map(|ns| ns as f64 / 1e6),
+        p95_ms: side.service.percentile_ns(0.95).map(|ns| ns as f64 / 1e6),
+        lost: side.lost,
+        private_bytes: side.private_bytes,
+    };
+    Some(facts::Canary {
+        generation: trial.edition.0,
+        workers: trial.workers,
+        watch_s: trial.watch.as_secs_f64(),
+        left_s: trial.until.map(|until| seconds_until(until, now)),
+        new: side(&sides.new),
+        old: side(&sides.old),
+    })
 }
 
 fn phase(supervisor: &Supervisor) -> Phase {

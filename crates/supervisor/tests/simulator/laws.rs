@@ -408,7 +408,8 @@ impl Laws {
         if slot.0 < trial.workers {
             assert!(in_force, "what is on trial is of the new code");
         } else if in_force {
-            let lost = before.iter().all(|generation| molds[generation].life == MoldLife::Gone || molds[generation].closed);
+            let lost =
+                before.iter().all(|generation| molds[generation].life == MoldLife::Gone || molds[generation].closed);
             assert!(lost, "the trial reaches slot {slot}, and {} are on trial", trial.workers);
         } else {
             assert!(before.contains(&generation), "workers come from the mold before");

@@ -152,7 +152,13 @@ impl Schedule {
 
 fn incident(dice: &mut Dice, stops: bool) -> Incident {
     if dice.percent(12) {
-        return dice.pick(&[Incident::Promote, Incident::Abort, Incident::GoBack, Incident::GoBack, Incident::CanaryWorse]);
+        return dice.pick(&[
+            Incident::Promote,
+            Incident::Abort,
+            Incident::GoBack,
+            Incident::GoBack,
+            Incident::CanaryWorse,
+        ]);
     }
     match dice.below(if stops { 104 } else { 100 }) {
         0..16 => Incident::Deploy(Code { plan: plan(dice), health: health(dice), admin: place(dice) }),
