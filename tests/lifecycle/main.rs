@@ -7,6 +7,7 @@ mod causes;
 mod counts;
 mod daemon;
 mod deaths;
+mod fault_drill;
 mod in_place;
 mod leaks;
 mod log_readers;
