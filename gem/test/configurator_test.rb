@@ -136,6 +136,15 @@ class ConfiguratorTest < Minitest::Test
                  "working_directory=#{@directory}/elsewhere", error.message
   end
 
+  def test_a_canary_has_options
+    default = { workers: 1, watch: 60, max_error_ratio: 2, max_slowdown: 2, max_memory_ratio: 2 }
+    assert_equal default, configure("canary")[:canary]
+    assert_equal default.merge(workers: 2, watch: 0.5), configure("canary workers: 2, watch: 0.5")[:canary]
+    assert_nil configure("canary nil")[:canary]
+    error = assert_raises(ArgumentError) { configure("canary worker: 1") }
+    assert_equal "u.rb:1: unknown option of canary: worker (did you mean workers?)", error.message
+  end
+
   def test_a_probe_has_paths_and_options
     assert_equal({ paths: ["/up"], status: [[200, 399]], timeout: 5, headers: [] }, configure("probe '/up'")[:probe])
     given = "probe '/up', '/login', status: [200, 301...303], timeout: 0.5, headers: { 'Host' => 'a.b' }"

@@ -6,12 +6,14 @@ require "licorne/native"
 require "licorne/assigned_directives"
 require "licorne/failure"
 require "licorne/hooks"
-require "licorne/probe"
+require "licorne/deploy_directives"
 
 module Licorne
   # The object that the configuration file is evaluated in. Its methods are the directives of the one table
   # (crates/directives); a value is checked when it is given, so that the error can name file and line.
   class Configurator
+    include DeployDirectives
+
     TABLE = Native.directives.to_h { |entry| [entry[:name].to_sym, entry] }.freeze
     HOOKS = TABLE.select { |_, entry| entry[:type] == "hook" }.keys.freeze
     # Where the server logs unless told otherwise.
@@ -114,16 +116,6 @@ module Licorne
     def access_log(target, options = {})
       target = target.to_path if target.respond_to?(:to_path)
       @set[:access_log] = check(:access_log, [target, options])
-    end
-
-    # What a new worker has to answer before it serves; see the reference for options.
-    def probe(*paths, **options)
-      @set[:probe] = check(:probe, [paths.flatten(1) - [nil], Probe.plain(options)])
-    end
-
-    # How a reload tries new code; see the reference for options.
-    def canary(wanted = true, **options)
-      @set[:canary] = check(:canary, [wanted, options])
     end
 
     # Replaces the listeners. Unicorn has it for its own use.

@@ -58,9 +58,7 @@ module Licorne
       case name
       when :worker_processes then worker_processes(given || entry[:default])
       when :default_middleware then @boot.no_default_middleware ? false : given
-      when :access_log then access_log(given)
-      when :probe then probe(given)
-      when :canary then canary(given)
+      when :access_log, :canary, :probe then send(name, given)
       when :pid then given || @boot.pid
       when *DAEMON_PATHS then @configurator.given?(name) ? given : daemon_path
       else given
