@@ -123,22 +123,19 @@ fn logrotate_accepts_its_rules() {
     assert!(!finished.stderr.contains("error:"), "{finished:#?}");
 }
 
+/// What the tasks do with the settings is in `capistrano.rs`.
 #[test]
-fn ruby_accepts_the_tasks() {
+fn capistrano_gets_settings_that_its_tasks_know() {
     let app = application();
-    init(&app, "capistrano", "licorne.rake");
-    check(&app, &["ruby", "-wc", "licorne.rake"]);
-    // The part of Capistrano's language that the file uses, for real by Rake.
-    let names = r#"
-        require "rake"; extend Rake::DSL
-        def set(*) = nil
-        def after(*) = nil
-        load "licorne.rake"
-        puts Rake::Task.tasks.map(&:name)
-    "#;
-    let finished = check(&app, &["ruby", "-e", names]);
-    let tasks = ["licorne:reload", "licorne:start", "licorne:stop", "licorne:upgrade"];
-    assert_eq!(finished.stdout.lines().collect::<Vec<_>>(), tasks);
+    let text = init(&app, "capistrano", "deploy.rb");
+    check(&app, &["ruby", "-wc", "deploy.rb"]);
+    assert!(text.contains(&format!("set :licorne_pid, \"{}/run/web.pid\"", app.path().display())), "{text}");
+    let tasks = std::fs::read_to_string(program::repository().join("gem/lib/licorne/capistrano.rb")).expect("a file");
+    let settings: Vec<&str> = text.lines().filter_map(|line| line.split_once("set :")?.1.split(',').next()).collect();
+    assert_eq!(settings.len(), 5, "{text}");
+    for setting in settings {
+        assert!(tasks.contains(&format!(":{setting}")), "{setting}");
+    }
 }
 
 #[test]

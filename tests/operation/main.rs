@@ -2,6 +2,7 @@
 
 mod access_log;
 mod admin;
+mod capistrano;
 mod check;
 mod command_line;
 mod commands;

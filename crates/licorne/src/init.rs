@@ -55,7 +55,7 @@ const KINDS: &[Kind] = &[
     kind("haproxy-agent-unit", "/etc/systemd/system/licorne-agent.service", deploy!("haproxy/licorne-agent.service")),
     kind("prometheus", "/etc/prometheus/licorne-alerts.yml", deploy!("prometheus/alerts.yml")),
     kind("grafana", "Grafana, to import", deploy!("grafana/licorne.json")),
-    kind("capistrano", "lib/capistrano/tasks/licorne.rake", deploy!("capistrano/licorne.rake")),
+    kind("capistrano", "config/deploy.rb", deploy!("capistrano/deploy.rb")),
     kind("logrotate", "/etc/logrotate.d/licorne", deploy!("logrotate/licorne")),
     kind("init-script", "/etc/init.d/licorne", deploy!("init/licorne")),
 ];
