@@ -138,6 +138,23 @@ fn capistrano_gets_settings_that_its_tasks_know() {
     }
 }
 
+/// What they do is in `fleet.rs`.
+#[test]
+fn deploys_by_ssh_and_ansible_are_accepted_and_name_the_place_of_the_releases() {
+    let app = application();
+    let current = app.path().join("current");
+    std::fs::create_dir(&current).expect("made");
+    let at = current.display().to_string();
+    for (what, name) in [("ssh", "deploy"), ("ansible", "deploy.yml")] {
+        let text = testkit::process::licorne(["init", what, "--directory", &at]).stdout;
+        assert!(text.contains(&format!("{}/releases", app.path().display())), "{text}");
+        assert!(!text.contains("/srv/app"), "{text}");
+        std::fs::write(app.path().join(name), text).expect("written");
+    }
+    check(&app, &["sh", "-n", "deploy"]);
+    check(&app, &["ansible-playbook", "--syntax-check", "-i", "web,", "deploy.yml"]);
+}
+
 #[test]
 fn docker_gets_a_process_1_that_hears_its_signal() {
     let app = application();

@@ -56,6 +56,8 @@ const KINDS: &[Kind] = &[
     kind("prometheus", "/etc/prometheus/licorne-alerts.yml", deploy!("prometheus/alerts.yml")),
     kind("grafana", "Grafana, to import", deploy!("grafana/licorne.json")),
     kind("capistrano", "config/deploy.rb", deploy!("capistrano/deploy.rb")),
+    kind("ssh", "bin/deploy", deploy!("ssh/deploy")),
+    kind("ansible", "deploy.yml", deploy!("ansible/deploy.yml")),
     kind("logrotate", "/etc/logrotate.d/licorne", deploy!("logrotate/licorne")),
     kind("init-script", "/etc/init.d/licorne", deploy!("init/licorne")),
 ];
@@ -221,9 +223,15 @@ impl Facts {
             text = text.replace(&format!("{marked}app\n"), &format!("{marked}{}\n", self.user));
             text = text.replace(&format!("{marked}app "), &format!("{marked}{} ", self.user));
         }
-        text.replace("/usr/local/bin/licorne", &self.program)
+        text = text
+            .replace("/usr/local/bin/licorne", &self.program)
             .replace("/srv/app/current", &self.directory)
-            .replace("config/unicorn.rb", &self.config)
+            .replace("config/unicorn.rb", &self.config);
+        // What is about releases needs the directory that they are in.
+        match self.directory.strip_suffix("/current") {
+            Some(all) => text.replace("/srv/app", all),
+            None => text,
+        }
     }
 
     fn named(&self, text: &str) -> String {

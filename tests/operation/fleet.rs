@@ -1,0 +1,244 @@
+//! Promise: a release goes to one machine after the other, and ends at the first that it does not work on; clients of
+//! the balancer notice nothing. By plain ssh, and by Ansible.
+//!
+//! Three machines behind HAProxy, each with an sshd; the script and the playbook are those of `deploy/`, with the marked
+//! lines changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use testkit::front::Front;
+use testkit::output::Mark;
+use testkit::process::{Finished, run};
+use testkit::{App, Load, Server, Sshd, patience, program};
+
+use crate::network::{MACHINES, Network, balancer, finish, load};
+
+/// A release says which one it is. One fails wherever it is asked, and one where the machine lacks what it needs.
+const RACKUP: &str = r#"
+release = File.read("release").chomp
+run lambda { |env|
+  sleep 0.02 # a request takes its time: there is always one under way
+  raise "no such table: users" if release == "broken"
+  raise "no such column: email" if release == "migrated" && !File.exist?(File.join(ENV.fetch("TEST_DIR"), "migrated"))
+  [200, { "Content-Type" => "text/plain", "X-Generation" => release }, ["ok\n"]]
+}
+"#;
+
+/// The machines, the balancer, and the checkout that is deployed.
+struct Fleet {
+    front: Front,
+    sshd: Vec<Sshd>,
+    servers: Vec<Server>,
+    root: TempDir,
+    // Last: what runs in it goes first.
+    _network: Network,
+}
+
+impl Fleet {
+    fn new() -> Fleet {
+        let network = Network::new();
+        let root = TempDir::with_prefix("licorne-").expect("a temporary directory");
+        let servers: Vec<Server> = MACHINES.iter().map(|&number| start(&network, number)).collect();
+        let login = |number: &u8| Sshd::start(&root.path().join(format!("ssh{number}")), &network.entering(*number));
+        let sshd: Vec<Sshd> = MACHINES.iter().map(login).collect();
+        let front = balancer(&network, root.path());
+        let fleet = Fleet { front, sshd, servers, root, _network: network };
+        let hosts = fleet.sshd.iter().zip(MACHINES);
+        let hosts: String = hosts.map(|(sshd, number)| sshd.client_configuration(&format!("web{number}"))).collect();
+        fleet.write("ssh_config", &hosts);
+        fleet.write("project/config.ru", RACKUP);
+        fleet.git(&["init", "-q", "-b", "main"]);
+        fleet
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    #[track_caller]
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("it is in the directory")).expect("it can be written");
+        fs::write(path, text).expect("it can be written");
+    }
+
+    #[track_caller]
+    fn git(&self, words: &[&str]) {
+        let author = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+        let mut command = Command::new("git");
+        command.args(author).args(words).current_dir(self.path("project"));
+        let finished = run(&mut command, patience());
+        assert!(finished.status.success(), "git {words:?}: {finished:#?}");
+    }
+
+    #[track_caller]
+    fn commit(&self, release: &str) {
+        self.write("project/release", &format!("{release}\n"));
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", release]);
+    }
+
+    /// Deploys the checkout.
+    #[track_caller]
+    fn deploy(&self, by: Tool) -> Finished {
+        let mut command = by.command(self);
+        command.current_dir(self.path("project")).env("HOME", self.root.path()).env_remove("SSH_AUTH_SOCK");
+        // It logs in to each machine several times.
+        run(&mut command, 3 * patience())
+    }
+
+    /// Deploys the checkout, which is refused, and returns what was said.
+    #[track_caller]
+    fn failed_deploy(&self, by: Tool) -> String {
+        let finished = self.deploy(by);
+        assert_ne!(finished.code(), 0, "{finished:#?}");
+        finished.stdout + &finished.stderr
+    }
+
+    /// Which release answers on each machine, and to which one `current` leads there.
+    fn releases(&self) -> Vec<(String, String)> {
+        let of = |server: &Server| {
+            let status = server.ctl(["status", "--json"]);
+            let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
+            let serving = status["release"]["directory"].as_str().expect("it serves").to_owned();
+            let current = server.file("srv/current").canonicalize().expect("a link");
+            (read(&Path::new(&serving).join("release")), read(&current.join("release")))
+        };
+        self.servers.iter().map(of).collect()
+    }
+
+    #[track_caller]
+    fn assert_serves(&self, releases: [&str; 3]) {
+        let same: Vec<(String, String)> = releases.iter().map(|&name| (name.to_owned(), name.to_owned())).collect();
+        assert_eq!(self.releases(), same);
+    }
+
+    #[track_caller]
+    fn stop(mut self, loads: [Load; 2], last: &str) {
+        finish(loads, last);
+        drop(self.front);
+        self.servers.iter_mut().for_each(Server::stop);
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("it is there").trim().to_owned()
+}
+
+/// A machine that serves its first release, from `srv/current` below its directory.
+fn start(network: &Network, number: u8) -> Server {
+    let [ip, words @ ..] = network.entering(number);
+    let script = format!(
+        "ln -s releases/first {{dir}}/srv/current && cd {{dir}}/srv/current && exec {} -c {{dir}}/config.rb -E none",
+        program::path().display()
+    );
+    let server = Server::builder()
+        .app(App::rackup("run nil"))
+        .workers(2)
+        .file("srv/releases/first/config.ru", RACKUP)
+        .file("srv/releases/first/release", "r1\n")
+        .config(&Network::listens(number))
+        .program(ip)
+        .exactly(&[&words[0], &words[1], &words[2], "sh", "-c", &script])
+        .launch();
+    server.wait_for(Mark::default(), "master process ready");
+    server
+}
+
+/// What deploys.
+#[derive(Clone, Copy)]
+enum Tool {
+    Ssh,
+    Ansible,
+}
+
+impl Tool {
+    fn command(self, fleet: &Fleet) -> Command {
+        let deploy = program::repository().join("deploy");
+        let configuration = fleet.path("ssh_config").display().to_string();
+        let directory = |server: &Server| server.file("srv").display().to_string();
+        let places = fleet.servers.iter().map(directory).zip(MACHINES);
+        match self {
+            Tool::Ssh => {
+                // The script says `ssh`, and the machines of the test are in a file of the test's.
+                let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {configuration} \"$@\"\n");
+                fleet.write("bin/ssh", &ssh);
+                let mut command = Command::new("sh");
+                let path = format!("{}:/usr/local/bin:/usr/bin:/bin", fleet.path("bin").display());
+                command.arg("-c").arg("chmod +x \"$0\"; exec \"$@\"").arg(fleet.path("bin/ssh")).env("PATH", path);
+                command.arg(deploy.join("ssh/deploy"));
+                command.args(places.map(|(directory, number)| format!("web{number}:{directory}")));
+                command
+            }
+            Tool::Ansible => {
+                let host = |(directory, number)| format!("    web{number}: {{ app: {directory} }}\n");
+                let hosts: String = places.map(host).collect();
+                fleet.write("hosts.yml", &format!("web:\n  hosts:\n{hosts}"));
+                // Variables of the play come before those of a machine, so the marked line goes.
+                let play = fs::read_to_string(deploy.join("ansible/deploy.yml")).expect("a file");
+                let changed = play.replace("    app: /srv/app # Change\n", "");
+                assert_ne!(changed, play);
+                fleet.write("project/deploy.yml", &changed);
+                let mut command = Command::new("ansible-playbook");
+                command.args(["-i", "../hosts.yml", "deploy.yml"]);
+                command.env("ANSIBLE_SSH_ARGS", format!("-F {configuration}"));
+                command
+                    .env("ANSIBLE_PYTHON_INTERPRETER", "/usr/bin/python3")
+                    .env("ANSIBLE_NOCOLOR", "1")
+                    .env("ANSIBLE_PIPELINING", "1");
+                command.env("ANSIBLE_REMOTE_TEMP", fleet.path("ansible")).env("LANG", "C.UTF-8");
+                command
+            }
+        }
+    }
+}
+
+/// Deploys a release that works, and one whose probe fails: the other machines are not even asked.
+#[track_caller]
+fn deploy_a_good_and_a_bad_release(fleet: &Fleet, by: Tool) {
+    fleet.commit("r2");
+    let finished = fleet.deploy(by);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    fleet.assert_serves(["r2", "r2", "r2"]);
+
+    let marks: Vec<Mark> = fleet.servers.iter().map(Server::mark).collect();
+    fleet.commit("broken");
+    let told = fleet.failed_deploy(by);
+    assert!(told.contains("probe GET /up: 500 Internal Server Error") && told.contains("no such table"), "{told}");
+    assert!(told.contains("web1 does not serve"), "{told}");
+    fleet.assert_serves(["r2", "r2", "r2"]);
+    for (server, mark) in fleet.servers.iter().zip(marks).skip(1) {
+        assert_eq!(server.log().since(mark, "*"), Vec::<String>::new(), "it was asked");
+    }
+}
+
+#[test]
+fn a_bad_release_ends_at_the_first_machine_of_a_deploy_by_ssh() {
+    let fleet = Fleet::new();
+    let loads = load(&fleet.front);
+    deploy_a_good_and_a_bad_release(&fleet, Tool::Ssh);
+
+    // One that works on the first machine alone: the second refuses it, the third is not asked.
+    fs::write(fleet.servers[0].file("migrated"), "").expect("written");
+    fleet.commit("migrated");
+    let told = fleet.failed_deploy(Tool::Ssh);
+    assert!(told.contains("no such column: email") && told.contains("web2 does not serve"), "{told}");
+    fleet.assert_serves(["migrated", "r2", "r2"]);
+
+    fleet.commit("r3");
+    let finished = fleet.deploy(Tool::Ssh);
+    assert_eq!(finished.code(), 0, "{finished:#?}");
+    fleet.assert_serves(["r3", "r3", "r3"]);
+    fleet.stop(loads, "r3");
+}
+
+#[test]
+fn a_bad_release_ends_at_the_first_machine_of_a_deploy_by_ansible() {
+    let fleet = Fleet::new();
+    let loads = load(&fleet.front);
+    deploy_a_good_and_a_bad_release(&fleet, Tool::Ansible);
+    fleet.stop(loads, "r2");
+}
