@@ -795,7 +795,7 @@ _licorne() {
             return 0
             ;;
         licorne__subcmd__init)
-            opts="-c -h --name --directory --user --config-file --socket --program --help systemd systemd-socket systemd-two-masters systemd-two-masters-socket supervisord runit s6 docker kubernetes nginx haproxy haproxy-agent haproxy-agent-unit prometheus grafana capistrano ssh ansible logrotate init-script"
+            opts="-c -h --name --directory --user --config-file --socket --program --help systemd systemd-socket systemd-two-masters systemd-two-masters-socket supervisord runit s6 docker kubernetes nginx haproxy haproxy-agent haproxy-agent-unit prometheus grafana capistrano ssh ansible kamal github config logrotate init-script"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -156,6 +156,39 @@ fn deploys_by_ssh_and_ansible_are_accepted_and_name_the_place_of_the_releases() 
 }
 
 #[test]
+fn a_configuration_to_begin_with_starts_a_server_and_probes_what_the_application_has() {
+    let app = application();
+    let text = init(&app, "config", "licorne.rb");
+    assert!(text.contains("\n# probe \"/up\""), "{text}");
+    std::fs::write(app.path().join("config.ru"), "map('/up') { run ->(_env) { [200, {}, ['ok']] } }\n")
+        .expect("written");
+    let text = init(&app, "config", "licorne.rb");
+    assert!(text.contains("\nprobe \"/up\"") && text.contains("run/web.sock\""), "{text}");
+    let program = program::path().display().to_string();
+    let finished = check(&app, &[&program, "check", "-c", "licorne.rb"]);
+    assert!(!finished.stdout.contains("warning"), "{finished:#?}");
+}
+
+/// Fields of Kamal's file, and whether its limits agree with each other and with what is said of them.
+#[test]
+fn kamal_gets_limits_that_lose_no_request() {
+    let app = application();
+    let text = init(&app, "kamal", "deploy.yml");
+    assert!(text.contains("\nservice: shop "), "{text}");
+    let fields = r#"
+        require "psych"; require "json"
+        file = Psych.load_file("deploy.yml"); proxy = file["proxy"]
+        timeout = proxy["response_timeout"]
+        puts [proxy["app_port"], proxy["healthcheck"]["path"], file["boot"]["limit"], file["deploy_timeout"] > 120,
+              file["drain_timeout"] > timeout, file["stop_timeout"] > timeout].to_json
+    "#;
+    let got = check(&app, &["ruby", "-e", fields]).stdout;
+    assert_eq!(got.trim(), r#"[8080,"/up",1,true,true,true]"#);
+    let image = init(&app, "docker", "Dockerfile");
+    assert!(image.contains("PORT=8080"), "{image}");
+}
+
+#[test]
 fn docker_gets_a_process_1_that_hears_its_signal() {
     let app = application();
     let text = init(&app, "docker", "Dockerfile");

@@ -5,6 +5,7 @@
 //! lines changed.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,12 +17,15 @@ use testkit::{App, Load, Server, Sshd, patience, program};
 
 use crate::network::{MACHINES, Network, balancer, finish, load};
 
-/// A release says which one it is. One fails wherever it is asked, and one where the machine lacks what it needs.
+/// A release says which one it is. One does not boot, one fails wherever it is asked, one where no probe asks, and one
+/// where the machine lacks what it needs.
 const RACKUP: &str = r#"
 release = File.read("release").chomp
+raise "no such gem: typo" if release == "typo"
 run lambda { |env|
   sleep 0.02 # a request takes its time: there is always one under way
   raise "no such table: users" if release == "broken"
+  raise "no such route: buy" if release == "hollow" && env["PATH_INFO"] == "/buy"
   raise "no such column: email" if release == "migrated" && !File.exist?(File.join(ENV.fetch("TEST_DIR"), "migrated"))
   [200, { "Content-Type" => "text/plain", "X-Generation" => release }, ["ok\n"]]
 }
@@ -50,6 +54,10 @@ impl Fleet {
         let hosts: String = hosts.map(|(sshd, number)| sshd.client_configuration(&format!("web{number}"))).collect();
         fleet.write("ssh_config", &hosts);
         fleet.write("project/config.ru", RACKUP);
+        fleet.write("project/config/unicorn.rb", "worker_processes 2\n");
+        let script = fleet.path("project/bin/deploy");
+        fs::create_dir(fleet.path("project/bin")).expect("it can be written");
+        fs::copy(program::repository().join("deploy/ssh/deploy"), script).expect("it is there");
         fleet.git(&["init", "-q", "-b", "main"]);
         fleet
     }
@@ -81,13 +89,37 @@ impl Fleet {
         self.git(&["commit", "-q", "-m", release]);
     }
 
+    /// Where the releases are, of each machine.
+    fn places(&self) -> impl Iterator<Item = (String, u8)> {
+        self.servers.iter().map(|server| server.file("srv").display().to_string()).zip(MACHINES)
+    }
+
+    /// A step of GitHub's, which runs it as `bash -e`; `$MACHINES` are ours.
+    fn script(&self, lines: &[&str]) -> Command {
+        // The script says `ssh`, and the machines of the test are in a file of the test's.
+        let configuration = self.path("ssh_config").display().to_string();
+        self.write("bin/ssh", &format!("#!/bin/sh\nexec /usr/bin/ssh -F {configuration} \"$@\"\n"));
+        fs::set_permissions(self.path("bin/ssh"), fs::Permissions::from_mode(0o755)).expect("it is there");
+        let machines: Vec<String> =
+            self.places().map(|(directory, number)| format!("web{number}:{directory}")).collect();
+        let mut command = Command::new("bash");
+        command.args(["-ec", &lines.join("\n")]).env("MACHINES", machines.join(" "));
+        command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", self.path("bin").display()));
+        command
+    }
+
     /// Deploys the checkout.
     #[track_caller]
     fn deploy(&self, by: Tool) -> Finished {
         let mut command = by.command(self);
+        self.run(&mut command)
+    }
+
+    #[track_caller]
+    fn run(&self, command: &mut Command) -> Finished {
         command.current_dir(self.path("project")).env("HOME", self.root.path()).env_remove("SSH_AUTH_SOCK");
         // It logs in to each machine several times.
-        run(&mut command, 3 * patience())
+        run(command, 3 * patience())
     }
 
     /// Deploys the checkout, which is refused, and returns what was said.
@@ -159,23 +191,11 @@ impl Tool {
     fn command(self, fleet: &Fleet) -> Command {
         let deploy = program::repository().join("deploy");
         let configuration = fleet.path("ssh_config").display().to_string();
-        let directory = |server: &Server| server.file("srv").display().to_string();
-        let places = fleet.servers.iter().map(directory).zip(MACHINES);
         match self {
-            Tool::Ssh => {
-                // The script says `ssh`, and the machines of the test are in a file of the test's.
-                let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {configuration} \"$@\"\n");
-                fleet.write("bin/ssh", &ssh);
-                let mut command = Command::new("sh");
-                let path = format!("{}:/usr/local/bin:/usr/bin:/bin", fleet.path("bin").display());
-                command.arg("-c").arg("chmod +x \"$0\"; exec \"$@\"").arg(fleet.path("bin/ssh")).env("PATH", path);
-                command.arg(deploy.join("ssh/deploy"));
-                command.args(places.map(|(directory, number)| format!("web{number}:{directory}")));
-                command
-            }
+            Tool::Ssh => fleet.script(&["bin/deploy $MACHINES"]),
             Tool::Ansible => {
                 let host = |(directory, number)| format!("    web{number}: {{ app: {directory} }}\n");
-                let hosts: String = places.map(host).collect();
+                let hosts: String = fleet.places().map(host).collect();
                 fleet.write("hosts.yml", &format!("web:\n  hosts:\n{hosts}"));
                 // Variables of the play come before those of a machine, so the marked line goes.
                 let play = fs::read_to_string(deploy.join("ansible/deploy.yml")).expect("a file");
@@ -228,6 +248,15 @@ fn a_bad_release_ends_at_the_first_machine_of_a_deploy_by_ssh() {
     assert!(told.contains("no such column: email") && told.contains("web2 does not serve"), "{told}");
     fleet.assert_serves(["migrated", "r2", "r2"]);
 
+    // One that does not boot is published nowhere.
+    let currents =
+        || fleet.servers.iter().map(|server| server.file("srv/current").read_link().ok()).collect::<Vec<_>>();
+    let before = currents();
+    fleet.commit("typo");
+    let told = fleet.failed_deploy(Tool::Ssh);
+    assert!(told.contains("no such gem: typo"), "{told}");
+    assert_eq!(currents(), before);
+
     fleet.commit("r3");
     let finished = fleet.deploy(Tool::Ssh);
     assert_eq!(finished.code(), 0, "{finished:#?}");
@@ -240,5 +269,51 @@ fn a_bad_release_ends_at_the_first_machine_of_a_deploy_by_ansible() {
     let fleet = Fleet::new();
     let loads = load(&fleet.front);
     deploy_a_good_and_a_bad_release(&fleet, Tool::Ansible);
+    fleet.stop(loads, "r2");
+}
+
+/// The steps of `deploy/github/deploy.yml` that run something: name, lines, condition.
+fn steps() -> Vec<(String, String, Option<String>)> {
+    let print = r#"
+        require "psych"; require "json"
+        puts Psych.load_file(ARGV[0])["jobs"]["deploy"]["steps"].select { |step| step["run"] }
+                                 .map { |step| step.values_at("name", "run", "if") }.to_json
+    "#;
+    let file = program::repository().join("deploy/github/deploy.yml");
+    let finished = run(Command::new("ruby").args(["-e", print]).arg(file), patience());
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:#?}"))
+}
+
+#[test]
+fn a_release_that_fails_the_smoke_test_of_a_workflow_is_taken_back() {
+    let fleet = Fleet::new();
+    let loads = load(&fleet.front);
+    for (release, serves) in [("r2", "r2"), ("hollow", "r2")] {
+        fleet.commit(release);
+        let mut failed = None;
+        for (name, lines, condition) in steps() {
+            let due = match (&condition, &failed) {
+                (None, failed) => failed.is_none(),
+                (Some(condition), failed) => {
+                    assert_eq!(condition, "${{ failure() && steps.smoke.outcome == 'failure' }}");
+                    failed.as_deref() == Some("Smoke test")
+                }
+            };
+            if !due {
+                continue;
+            }
+            let mut command = fleet.script(&[&lines]);
+            command.env("SMOKE_TEST", format!("http://{}/buy", fleet.front.endpoint));
+            command.env("SSH_KEY", "key").env("SSH_KNOWN_HOSTS", "hosts");
+            let finished = fleet.run(&mut command);
+            if !finished.status.success() {
+                assert_eq!((&*name, release), ("Smoke test", "hollow"), "{finished:#?}");
+                failed = Some(name);
+            }
+        }
+        assert_eq!(failed.is_some(), release == "hollow");
+        fleet.assert_serves([serves, serves, serves]);
+        loads.iter().for_each(|load| load.wait_until_seen(release));
+    }
     fleet.stop(loads, "r2");
 }

@@ -58,6 +58,9 @@ const KINDS: &[Kind] = &[
     kind("capistrano", "config/deploy.rb", deploy!("capistrano/deploy.rb")),
     kind("ssh", "bin/deploy", deploy!("ssh/deploy")),
     kind("ansible", "deploy.yml", deploy!("ansible/deploy.yml")),
+    kind("kamal", "config/deploy.yml", deploy!("kamal/deploy.yml")),
+    kind("github", ".github/workflows/deploy.yml", deploy!("github/deploy.yml")),
+    kind("config", "config/licorne.rb", deploy!("config/licorne.rb")),
     kind("logrotate", "/etc/logrotate.d/licorne", deploy!("logrotate/licorne")),
     kind("init-script", "/etc/init.d/licorne", deploy!("init/licorne")),
 ];
@@ -117,6 +120,7 @@ const NAMED: &[&str] = &[
     "/etc/logrotate.d/licorne",
     "pids/licorne.pid",
     "name: licorne",
+    "service: licorne",
     "app: licorne",
     "upstream licorne",
     "http://licorne",
@@ -136,6 +140,8 @@ struct Facts {
     socket: Option<String>,
     pid: Option<String>,
     program: String,
+    /// Whether the application says that it answers `/up`.
+    probed: bool,
 }
 
 impl Init {
@@ -185,6 +191,7 @@ impl Facts {
             socket: asked.socket.or_else(|| literal(&text, "listen")),
             pid: literal(&text, "pid").or_else(|| Some(format!("{directory}/{}", relative(&text, "pid")?))),
             program: program.unwrap_or_else(|| "/usr/local/bin/licorne".into()),
+            probed: answers_up(Path::new(&directory)),
             directory,
             config,
         };
@@ -216,6 +223,9 @@ impl Facts {
         }
         if let Some(socket) = &self.socket {
             text = text.replace("/run/licorne.sock", socket);
+        }
+        if !self.probed {
+            text = text.replace("\nprobe \"/up\"", "\n# probe \"/up\"");
         }
         text = self.named(&text);
         for marked in ["User=", "user=", "LOGIN=", "chpst -u ", "s6-setuidgid "] {
@@ -265,6 +275,17 @@ fn followed(directory: PathBuf) -> PathBuf {
     directory.canonicalize().ok().and_then(|real| master::revision::current_name(&real)).unwrap_or(directory)
 }
 
+/// Whether a path `/up` is spoken of where the application names its paths: with a probe of another one, no server would
+/// start.
+fn answers_up(directory: &Path) -> bool {
+    let said =
+        |text: &str| ["/up\"", "/up'", "\"up\"", "'up'", "rails/health#show"].iter().any(|word| text.contains(word));
+    ["config/routes.rb", "config.ru"].iter().any(|file| {
+        let text = sys::safe_open::read(&directory.join(file), CONFIG_BYTES).unwrap_or_default();
+        said(&String::from_utf8_lossy(&text))
+    })
+}
+
 /// Whose directory it is, unless it is root's.
 fn owner(directory: &Path) -> Option<String> {
     let uid = std::os::unix::fs::MetadataExt::uid(&directory.metadata().ok()?);
@@ -294,6 +315,7 @@ mod tests {
             socket: Some("/run/shop/web.sock".into()),
             pid: Some("/run/shop/pid".into()),
             program: "/opt/bin/server".into(),
+            probed: true,
         };
         for kind in KINDS {
             let text = facts.fill(kind.text);
