@@ -184,7 +184,9 @@ pub(crate) fn running(notes: &mut Vec<String>) -> Vec<Found> {
     if sys::process::own_uid() == 0 {
         // Those of other users: they are listed, and found by their directory.
         let below = |place: &str| std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
-        let temporary = |path: &PathBuf| path.to_string_lossy().starts_with("/tmp/licorne-");
+        // With the user's number: other directories of that name hold sockets of other kinds.
+        let is_uid = |text: &str| text.parse::<u32>().is_ok();
+        let temporary = |path: &PathBuf| path.to_string_lossy().strip_prefix("/tmp/licorne-").is_some_and(is_uid);
         directories.extend(below("/run/user").map(|path| path.join("licorne")));
         directories.extend(below("/tmp").filter(temporary));
     }
