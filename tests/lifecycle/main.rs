@@ -19,6 +19,7 @@ mod recipes;
 mod releases;
 mod reload;
 mod reload_failures;
+mod reload_series;
 mod rollback;
 mod scale;
 mod signals;
