@@ -112,9 +112,6 @@ impl Master {
             },
         };
         facts::report(report, fact, &names);
-        if let Fact::CanaryPassed { .. } | Fact::RollBack { .. } = fact {
-            self.owners.canary.end();
-        }
     }
 
     fn serving(&mut self) {

@@ -204,7 +204,11 @@ impl Owners {
     /// Compares workers on trial with the others, when it is time. Returns in what they are worse.
     pub(crate) fn watch_canary(&mut self, supervisor: &Supervisor) -> Option<String> {
         let now_ns = sys::clock::monotonic_ns();
-        if !self.canary.is_due(supervisor, now_ns) {
+        let Some(trial) = supervisor.trial() else {
+            self.canary.end();
+            return None;
+        };
+        if !self.canary.is_due(trial, now_ns) {
             return None;
         }
         self.read_memory();

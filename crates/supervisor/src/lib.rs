@@ -18,6 +18,9 @@
 //!                                                   roll-back
 //! ```
 //!
+//! A roll may stop at its first slots, whose workers are on trial (`canary`), until time, the shell or an operator says more;
+//! `GoBack` begins a roll to a mold that was kept (`previous`).
+//!
 //! Beside these states run, each on its own: the mold of the line (ready, lost, booting again), the back-off of each
 //! slot, and the successor of an upgrade (or the program that takes this one's place).
 //!

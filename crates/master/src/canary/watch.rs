@@ -109,8 +109,8 @@ impl Canary {
     }
 
     /// Whether it is time to look.
-    pub(crate) fn is_due(&self, supervisor: &Supervisor, now_ns: u64) -> bool {
-        let ends = supervisor.trial().and_then(|trial| trial.until).is_some_and(|until| until.0 <= now_ns);
+    pub(crate) fn is_due(&self, trial: Trial, now_ns: u64) -> bool {
+        let ends = trial.until.is_some_and(|until| until.0 <= now_ns);
         self.0.as_ref().is_some_and(|watch| now_ns >= watch.next_ns || ends)
     }
 
