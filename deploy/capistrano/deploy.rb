@@ -9,6 +9,6 @@ set :licorne_config, "config/unicorn.rb"
 set :licorne_pid, "/srv/app/current/tmp/pids/licorne.pid"
 # What each new worker has to answer before it serves; not needed where the configuration says so.
 set :licorne_probe, "/up"
-# The first new worker serves for a minute beside the old ones, and has to do as well as they.
-# set :licorne_canary, 1
-# set :licorne_watch, 60
+# The first new worker of the first machine serves for a minute beside the old ones, and has to do as well as they.
+set :licorne_canary, 1
+set :licorne_watch, 60

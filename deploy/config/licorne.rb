@@ -13,7 +13,8 @@ probe "/up"
 
 # The first new worker serves for a minute beside the old ones. If more of its responses are errors, or it is slower,
 # the release is undone.
-# canary workers: 1, watch: 60, max_error_ratio: 2, max_slowdown: 1.5
+canary workers: 1, watch: 60, max_error_ratio: 2, max_slowdown: 1.5
 
-# For ten minutes `licorne rollback` goes back to the release before without booting it.
+# For ten minutes `licorne rollback` goes back to the release before without booting it: for the memory of one loaded
+# application.
 # keep_previous 600

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -20,11 +21,12 @@ install_plugin Capistrano::SCM::Git
 require "licorne/capistrano"
 "#;
 
-/// A release says which one it is, and can be one that answers nothing right.
+/// A release says which one it is, and can be one that answers nothing right, or nothing but the probe.
 const RACKUP: &str = r#"
 release = File.read("release").chomp
 run lambda { |env|
   raise "no such table: users" if release == "broken"
+  raise "no such column: email" if release == "hollow" && env["PATH_INFO"] != "/up"
   [200, { "Content-Type" => "text/plain", "X-Generation" => release }, ["ok\n"]]
 }
 "#;
@@ -52,7 +54,7 @@ impl Project {
         let sshd = Sshd::start(&root.path().join("ssh"), &[]);
         let project = Project { root, sshd };
         let at = fs::canonicalize(project.root.path()).expect("it is there").display().to_string();
-        project.write("ssh_config", &project.sshd.client_configuration("web1"));
+        project.write("ssh_config", &project.sshd.client_configuration("web1 web2"));
         project.write("cap/Capfile", CAPFILE);
         project.write(
             "cap/config/deploy.rb",
@@ -64,7 +66,10 @@ impl Project {
         let user = rustix::process::geteuid().as_raw();
         project.write(
             "cap/config/deploy/production.rb",
-            &format!("server 'web1', user: Etc.getpwuid({user}).name, roles: %w[app]\n"),
+            &format!(
+                "server 'web1', user: Etc.getpwuid({user}).name, roles: %w[app]\n\
+                      server 'web2', user: Etc.getpwuid({user}).name, roles: %w[app]\n"
+            ),
         );
         project.write("repo/config.ru", RACKUP);
         project.git(&["init", "-q", "-b", "main"]);
@@ -101,8 +106,14 @@ impl Project {
 
     #[track_caller]
     fn cap(&self, task: &str) -> Finished {
+        self.cap_on("web1", task)
+    }
+
+    /// There are two names, of one machine.
+    #[track_caller]
+    fn cap_on(&self, hosts: &str, task: &str) -> Finished {
         let mut command = Command::new("cap");
-        command.args(["production", task]).current_dir(self.path("cap"));
+        command.args(["production", task]).current_dir(self.path("cap")).env("HOSTS", hosts);
         command.env("RUBYLIB", program::repository().join("gem/lib"));
         // No settings of the person who runs the test.
         command.env("HOME", self.root.path()).env_remove("SSH_AUTH_SOCK");
@@ -147,7 +158,7 @@ fn deploys_under_load_lose_no_request_and_a_release_that_fails_its_probe_is_undo
     assert!(first.contains("the first release: start Licorne"), "{first}");
 
     let mut server = project.server("");
-    let load = server.load().start();
+    let load = server.load().clients(2).think(Duration::from_millis(20)).start();
     load.wait_until_seen("r1");
     for release in ["r2", "r3"] {
         project.commit(release);
@@ -209,4 +220,46 @@ fn a_release_is_checked_where_it_will_run_and_its_server_started_and_stopped() {
     let master = Watch::on(project.pid_in("web.pid").expect("a pid file")).expect("it serves");
     project.cap_succeeds("licorne:stop");
     assert!(master.wait(patience()), "the master");
+}
+
+#[test]
+fn a_deploy_whose_canary_is_worse_is_undone_and_a_rollback_needs_no_boot() {
+    // How long a canary is watched: what is good is watched for a moment, and what is bad need not be waited for.
+    let watch = "set :licorne_probe, '/up'\nset :licorne_canary, 1\nset :licorne_watch, -> { File.read('watch').to_i }";
+    let project = Project::new(watch);
+    project.write("cap/watch", "1");
+    project.cap_succeeds("deploy");
+    let mut server = project.server("keep_previous 600\npreload_app true");
+    let load = server.load().clients(2).think(Duration::from_millis(20)).start();
+    let finished = project.cap("licorne:rollback");
+    assert_eq!(finished.code(), 1, "{finished:#?}");
+    assert!((finished.stdout + &finished.stderr).contains("no earlier generation is kept"));
+
+    project.commit("r2");
+    project.cap_succeeds("deploy");
+    load.wait_until_seen("r2");
+    let second = project.current();
+    let both = project.cap_on("web1,web2", "licorne:reload");
+    assert_eq!(both.code(), 0, "{both:#?}");
+    let asked = |options: &str| both.stdout.contains(&format!("licorne reload --wait --probe /up {options}\n"));
+    assert!(asked("--canary 1 --watch 1") && asked("--canary 0"), "{both:#?}");
+    project.commit("r3");
+    project.cap_succeeds("deploy");
+    let told = project.cap_succeeds("licorne:rollback");
+    assert!(told.contains("rollback done"), "{told}");
+    assert_eq!(server.get("/").field("X-Generation"), Some("r2"));
+    assert_eq!(project.current(), second, "current leads to what serves");
+    load.stop().assert_no_failure();
+
+    let load = server.load().clients(2).think(Duration::from_millis(20)).start();
+    project.write("cap/watch", "300");
+    project.commit("hollow");
+    let finished = project.cap("deploy");
+    assert_eq!(finished.code(), 1, "{finished:#?}");
+    let told = finished.stdout + &finished.stderr;
+    assert!(told.contains("the canary is worse: responses with 5xx"), "{told}");
+    assert_eq!(project.current(), second, "current was not put back");
+    let report = load.stop();
+    assert!(report.failed() < report.ok(), "{report:?}");
+    server.stop();
 }

@@ -163,7 +163,12 @@ fn a_configuration_to_begin_with_starts_a_server_and_probes_what_the_application
     std::fs::write(app.path().join("config.ru"), "map('/up') { run ->(_env) { [200, {}, ['ok']] } }\n")
         .expect("written");
     let text = init(&app, "config", "licorne.rb");
-    assert!(text.contains("\nprobe \"/up\"") && text.contains("run/web.sock\""), "{text}");
+    assert!(
+        text.contains("\nprobe \"/up\"")
+            && text.contains("\ncanary workers: 1, watch: 60")
+            && text.contains("run/web.sock\""),
+        "{text}"
+    );
     let program = program::path().display().to_string();
     let finished = check(&app, &[&program, "check", "-c", "licorne.rb"]);
     assert!(!finished.stdout.contains("warning"), "{finished:#?}");

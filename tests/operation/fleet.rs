@@ -8,16 +8,20 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use testkit::front::Front;
 use testkit::output::Mark;
 use testkit::process::{Finished, run};
-use testkit::{App, Load, Server, Sshd, patience, program};
+use testkit::{App, Server, Sshd, patience, program};
 
 use crate::network::{MACHINES, Network, balancer, finish, load};
 
-/// A release says which one it is. One does not boot, one fails wherever it is asked, one where no probe asks, and one
+/// The tools that deploy need the processors, too.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A release says which one it is. One does not boot, one fails wherever it is asked, two where no probe asks, and one
 /// where the machine lacks what it needs.
 const RACKUP: &str = r#"
 release = File.read("release").chomp
@@ -25,6 +29,7 @@ raise "no such gem: typo" if release == "typo"
 run lambda { |env|
   sleep 0.02 # a request takes its time: there is always one under way
   raise "no such table: users" if release == "broken"
+  raise "no such view: index" if release == "worse" && env["PATH_INFO"] != "/up"
   raise "no such route: buy" if release == "hollow" && env["PATH_INFO"] == "/buy"
   raise "no such column: email" if release == "migrated" && !File.exist?(File.join(ENV.fetch("TEST_DIR"), "migrated"))
   [200, { "Content-Type" => "text/plain", "X-Generation" => release }, ["ok\n"]]
@@ -55,9 +60,15 @@ impl Fleet {
         fleet.write("ssh_config", &hosts);
         fleet.write("project/config.ru", RACKUP);
         fleet.write("project/config/unicorn.rb", "worker_processes 2\n");
-        let script = fleet.path("project/bin/deploy");
         fs::create_dir(fleet.path("project/bin")).expect("it can be written");
-        fs::copy(program::repository().join("deploy/ssh/deploy"), script).expect("it is there");
+        let script = program::repository().join("deploy/ssh/deploy");
+        fs::copy(script, fleet.path("project/bin/deploy")).expect("it is there");
+        let play = fs::read_to_string(program::repository().join("deploy/ansible/deploy.yml")).expect("it is there");
+        // Variables of the play come before those of a machine, so the marked line goes.
+        let changed = play.replace("    app: /srv/app # Change\n", "");
+        assert_ne!(changed, play);
+        fleet.write("project/deploy.yml", &changed);
+        fleet.watch("60", "1");
         fleet.git(&["init", "-q", "-b", "main"]);
         fleet
     }
@@ -87,6 +98,18 @@ impl Fleet {
         self.write("project/release", &format!("{release}\n"));
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "-m", release]);
+    }
+
+    /// Has the canary watched for so many seconds: for a moment, where it is known to be good, and long enough where it is
+    /// known to be bad.
+    #[track_caller]
+    fn watch(&self, before: &str, seconds: &str) {
+        for name in ["project/bin/deploy", "project/deploy.yml"] {
+            let text = fs::read_to_string(self.path(name)).expect("it is there");
+            let changed = text.replace(&format!("--watch {before}"), &format!("--watch {seconds}"));
+            assert_ne!(changed, text);
+            self.write(name, &changed);
+        }
     }
 
     /// Where the releases are, of each machine.
@@ -149,8 +172,7 @@ impl Fleet {
     }
 
     #[track_caller]
-    fn stop(mut self, loads: [Load; 2], last: &str) {
-        finish(loads, last);
+    fn stop(mut self) {
         drop(self.front);
         self.servers.iter_mut().for_each(Server::stop);
     }
@@ -173,6 +195,7 @@ fn start(network: &Network, number: u8) -> Server {
         .file("srv/releases/first/config.ru", RACKUP)
         .file("srv/releases/first/release", "r1\n")
         .config(&Network::listens(number))
+        .config("keep_previous 600")
         .program(ip)
         .exactly(&[&words[0], &words[1], &words[2], "sh", "-c", &script])
         .launch();
@@ -189,7 +212,6 @@ enum Tool {
 
 impl Tool {
     fn command(self, fleet: &Fleet) -> Command {
-        let deploy = program::repository().join("deploy");
         let configuration = fleet.path("ssh_config").display().to_string();
         match self {
             Tool::Ssh => fleet.script(&["bin/deploy $MACHINES"]),
@@ -197,11 +219,6 @@ impl Tool {
                 let host = |(directory, number)| format!("    web{number}: {{ app: {directory} }}\n");
                 let hosts: String = fleet.places().map(host).collect();
                 fleet.write("hosts.yml", &format!("web:\n  hosts:\n{hosts}"));
-                // Variables of the play come before those of a machine, so the marked line goes.
-                let play = fs::read_to_string(deploy.join("ansible/deploy.yml")).expect("a file");
-                let changed = play.replace("    app: /srv/app # Change\n", "");
-                assert_ne!(changed, play);
-                fleet.write("project/deploy.yml", &changed);
                 let mut command = Command::new("ansible-playbook");
                 command.args(["-i", "../hosts.yml", "deploy.yml"]);
                 command.env("ANSIBLE_SSH_ARGS", format!("-F {configuration}"));
@@ -238,7 +255,7 @@ fn deploy_a_good_and_a_bad_release(fleet: &Fleet, by: Tool) {
 #[test]
 fn a_bad_release_ends_at_the_first_machine_of_a_deploy_by_ssh() {
     let fleet = Fleet::new();
-    let loads = load(&fleet.front);
+    let loads = load(&fleet.front, PAUSE);
     deploy_a_good_and_a_bad_release(&fleet, Tool::Ssh);
 
     // One that works on the first machine alone: the second refuses it, the third is not asked.
@@ -261,15 +278,46 @@ fn a_bad_release_ends_at_the_first_machine_of_a_deploy_by_ssh() {
     let finished = fleet.deploy(Tool::Ssh);
     assert_eq!(finished.code(), 0, "{finished:#?}");
     fleet.assert_serves(["r3", "r3", "r3"]);
-    fleet.stop(loads, "r3");
+    finish(loads, "r3");
+    deploy_a_release_that_is_worse(&fleet, Tool::Ssh);
+    fleet.stop();
 }
 
 #[test]
 fn a_bad_release_ends_at_the_first_machine_of_a_deploy_by_ansible() {
     let fleet = Fleet::new();
-    let loads = load(&fleet.front);
+    let loads = load(&fleet.front, PAUSE);
     deploy_a_good_and_a_bad_release(&fleet, Tool::Ansible);
-    fleet.stop(loads, "r2");
+    finish(loads, "r2");
+    deploy_a_release_that_is_worse(&fleet, Tool::Ansible);
+    fleet.stop();
+}
+
+/// Deploys a release whose errors no probe sees: clients of the first machine's canary do, and no others.
+#[track_caller]
+fn deploy_a_release_that_is_worse(fleet: &Fleet, by: Tool) {
+    let serving = fleet.releases();
+    let errors = || fleet.servers.iter().map(server_errors).collect::<Vec<u64>>();
+    assert_eq!(errors(), [0, 0, 0]);
+    fleet.watch("1", "300");
+    let loads = load(&fleet.front, PAUSE);
+    fleet.commit("worse");
+    let told = fleet.failed_deploy(by);
+    assert!(told.contains("the canary is worse: responses with 5xx") && told.contains("web1 does not serve"), "{told}");
+    assert_eq!(fleet.releases(), serving);
+    let errors = errors();
+    assert!(errors[0] > 0 && errors[1..] == [0, 0], "{errors:?}");
+    for load in loads {
+        let report = load.stop();
+        assert!(report.failed() < report.ok(), "{report:?}");
+    }
+}
+
+/// How many responses of a machine were errors of the server's.
+fn server_errors(server: &Server) -> u64 {
+    let status = server.ctl(["status", "--json"]).stdout;
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    status["totals"]["responses"]["5xx"].as_u64().unwrap_or_else(|| panic!("no such field: {status}"))
 }
 
 /// The steps of `deploy/github/deploy.yml` that run something: name, lines, condition.
@@ -287,7 +335,7 @@ fn steps() -> Vec<(String, String, Option<String>)> {
 #[test]
 fn a_release_that_fails_the_smoke_test_of_a_workflow_is_taken_back() {
     let fleet = Fleet::new();
-    let loads = load(&fleet.front);
+    let loads = load(&fleet.front, PAUSE);
     for (release, serves) in [("r2", "r2"), ("hollow", "r2")] {
         fleet.commit(release);
         let mut failed = None;
@@ -306,6 +354,10 @@ fn a_release_that_fails_the_smoke_test_of_a_workflow_is_taken_back() {
             command.env("SMOKE_TEST", format!("http://{}/buy", fleet.front.endpoint));
             command.env("SSH_KEY", "key").env("SSH_KNOWN_HOSTS", "hosts");
             let finished = fleet.run(&mut command);
+            if name == "Go back" {
+                let told = finished.stdout.matches("rollback done: generation 2 serves").count();
+                assert_eq!(told, 3, "{finished:#?}");
+            }
             if !finished.status.success() {
                 assert_eq!((&*name, release), ("Smoke test", "hollow"), "{finished:#?}");
                 failed = Some(name);
@@ -315,5 +367,6 @@ fn a_release_that_fails_the_smoke_test_of_a_workflow_is_taken_back() {
         fleet.assert_serves([serves, serves, serves]);
         loads.iter().for_each(|load| load.wait_until_seen(release));
     }
-    fleet.stop(loads, "r2");
+    finish(loads, "r2");
+    fleet.stop();
 }

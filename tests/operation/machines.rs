@@ -2,12 +2,16 @@
 //!
 //! HAProxy's configuration is `deploy/haproxy/haproxy.cfg` with the marked lines changed.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::output::Mark;
 use testkit::{App, Server, program};
 
 use crate::network::{MACHINES, Network, balancer, finish, load, wait_for_server};
+
+const PAUSE: Duration = Duration::from_millis(5);
 
 const APP: &str = r#"
 generation = File.read(File.join(ENV.fetch("TEST_DIR"), "generation")).chomp
@@ -40,7 +44,7 @@ fn a_reload_of_one_machine_after_the_other_loses_no_request() {
     let directory = TempDir::with_prefix("licorne-").expect("a temporary directory");
     let mut servers = MACHINES.map(|number| start(&network, number, "g1"));
     let front = balancer(&network, directory.path());
-    let loads = load(&front);
+    let loads = load(&front, PAUSE);
     for generation in ["g2", "g3"] {
         for server in &servers {
             server.write("generation", generation);
@@ -60,7 +64,7 @@ fn machines_that_are_replaced_one_after_the_other_lose_no_request() {
     let directory = TempDir::with_prefix("licorne-").expect("a temporary directory");
     let mut servers = MACHINES.map(|number| start(&network, number, "g1"));
     let front = balancer(&network, directory.path());
-    let loads = load(&front);
+    let loads = load(&front, PAUSE);
     for (server, number) in servers.iter_mut().zip(MACHINES) {
         let mark = front.log().mark();
         // TERM, as systemd, Kubernetes and a shell send it; the balancer is not told.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use testkit::front::Front;
 use testkit::load::Plan;
@@ -84,9 +85,10 @@ pub(crate) fn balancer(network: &Network, directory: &Path) -> Front {
     Front::start("/usr/sbin/ip", &words, directory)
 }
 
-/// Load through the balancer: some clients that connect anew, some that keep their connections.
-pub(crate) fn load(front: &Front) -> [Load; 2] {
-    [false, true].map(|keep| Plan::new(&front.endpoint).clients(4).keep_alive(keep).start())
+/// Load through the balancer: some clients that connect anew, some that keep their connections; each pauses so long
+/// between its requests.
+pub(crate) fn load(front: &Front, pause: Duration) -> [Load; 2] {
+    [false, true].map(|keep| Plan::new(&front.endpoint).clients(4).think(pause).keep_alive(keep).start())
 }
 
 #[track_caller]

@@ -44,10 +44,11 @@ impl Sshd {
         }
         fs::copy(directory.join("user_key.pub"), directory.join("authorized_keys")).expect("the key is there");
         let here = program::path().parent().map(|path| path.display().to_string()).unwrap_or_default();
+        // With SHLVL bash does not read ~/.bashrc, which is of the person who runs the test, for each command.
         let configuration = format!(
             "HostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\n\
              PasswordAuthentication no\nPermitRootLogin prohibit-password\nPidFile none\nPrintLastLog no\n\
-             Subsystem sftp internal-sftp\nSetEnv LANG=C.UTF-8 PATH={here}:/usr/local/bin:/usr/bin:/bin\n"
+             Subsystem sftp internal-sftp\nSetEnv SHLVL=2 LANG=C.UTF-8 PATH={here}:/usr/local/bin:/usr/bin:/bin\n"
         );
         fs::write(directory.join("sshd_config"), configuration).expect("the test's directory can be written");
 

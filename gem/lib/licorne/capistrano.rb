@@ -17,6 +17,7 @@ module Licorne
       super
       @before = {}
       @failures = []
+      @proved = false
     end
 
     def set_defaults
@@ -62,7 +63,8 @@ module Licorne
     end
 
     def reload
-      run("reload", "--wait", *reload_options)
+      run("reload", "--wait", *probe_options, *canary_options)
+      @proved = true
     end
 
     # Goes back to the mold that is kept, and has `current` say so. Each machine goes back, whether another one can or
@@ -123,13 +125,16 @@ module Licorne
       directory && File.basename(directory)
     end
 
-    def reload_options
-      words = Array(fetch(:licorne_probe)).flat_map { |path| ["--probe", path] }
-      { "--canary" => :licorne_canary, "--watch" => :licorne_watch }.each do |option, setting|
-        value = fetch(setting)
-        words.push(option, value.to_s) if value
-      end
-      words
+    def probe_options
+      Array(fetch(:licorne_probe)).flat_map { |path| ["--probe", path] }
+    end
+
+    # A canary is for the first machine: the others take what has proved itself there.
+    def canary_options
+      asked = { "--canary" => fetch(:licorne_canary), "--watch" => fetch(:licorne_watch) }.compact
+      return asked.flat_map { |option, value| [option, value.to_s] } if asked.empty? || !@proved
+
+      ["--canary", "0"]
     end
 
     def server_options
