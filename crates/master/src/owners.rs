@@ -212,7 +212,9 @@ impl Owners {
             return None;
         }
         self.read_memory();
-        self.canary.look(supervisor, &self.children, &self.report.readings, now_ns)
+        let Self { canary, children, report, .. } = self;
+        let private = |pid| report.readings.of(pid, now_ns).and_then(|memory| memory.private_bytes);
+        canary.look(supervisor, children, private, now_ns)
     }
 
     /// The state of the server.

@@ -9,7 +9,6 @@ use supervisor::{Generation, Supervisor, Trial, WorkerId};
 
 use crate::canary::compare::{Limits, Side, worse};
 use crate::children::registry::Children;
-use crate::report::memory::Readings;
 
 /// How often both sides are compared, in ns.
 const EACH_NS: u64 = 1_000_000_000;
@@ -114,23 +113,29 @@ impl Canary {
         self.0.as_ref().is_some_and(|watch| now_ns >= watch.next_ns || ends)
     }
 
-    /// Compares. Returns in what the new workers are worse.
+    /// Compares; `private` tells the private memory of a process. Returns in what the new workers are worse.
     pub(crate) fn look(
         &mut self,
         supervisor: &Supervisor,
         children: &Children,
-        readings: &Readings,
+        private: impl Fn(u32) -> Option<u64>,
         now_ns: u64,
     ) -> Option<String> {
         let watch = self.0.as_mut()?;
         watch.next_ns = now_ns.saturating_add(EACH_NS);
-        watch.gather(supervisor, children, readings, now_ns);
+        watch.gather(supervisor, children, private, now_ns);
         worse(&watch.seen.new, &watch.seen.old, watch.limits)
     }
 }
 
 impl Watch {
-    fn gather(&mut self, supervisor: &Supervisor, children: &Children, readings: &Readings, now_ns: u64) {
+    fn gather(
+        &mut self,
+        supervisor: &Supervisor,
+        children: &Children,
+        private: impl Fn(u32) -> Option<u64>,
+        now_ns: u64,
+    ) {
         let known: Vec<_> = children
             .workers()
             .filter_map(|(id, worker)| Some((id, worker, supervisor.worker(id)?.edition == self.edition)))
@@ -147,8 +152,7 @@ impl Watch {
                 side.lost += 1;
                 side.lost_by = Some(format!("a request of {} s", age_ns / 1_000_000_000));
             }
-            let private = worker.pid().and_then(|pid| readings.of(pid, now_ns)).and_then(|memory| memory.private_bytes);
-            side.private_bytes = side.private_bytes.max(private);
+            side.private_bytes = side.private_bytes.max(worker.pid().and_then(&private));
         }
         // A worker may be gone with what it took.
         self.gone.new.private_bytes = sides.new.private_bytes;
