@@ -156,6 +156,34 @@ class WorkerProcessTest < Minitest::Test
     assert_equal "\n", client.value
   end
 
+  def test_a_worker_whose_request_cannot_be_told_answers_with_its_backtraces
+    File.mkfifo("gate")
+    spoilt = "env.define_singleton_method(:to_a) { raise TypeError } && IO.for_fd(IO.sysopen('gate', 'r+')).gets"
+    boot(app: format(APP, spoilt)).ready
+    worker = @mold.fork(0, [@listener])
+    worker.wire.expect(:ready)
+    client = Thread.new { get }
+    told = (1..).lazy.map { |number| worker.ask(number) && worker.wire.expect(:backtraces)[:text] }
+    assert told.find { |text| text.match?(/\Amain thread\n.*^what it serves cannot be told: TypeError\z/m) }
+    File.write("gate", "\n")
+    client.value
+  end
+
+  def test_a_request_is_told_in_whatever_encoding_and_without_secrets
+    env = { "HTTP_A" => "\xff".b, "HTTP_B" => "\u00e9", "HTTP_\u00e9" => "\xff", "HTTP_C".encode("UTF-16LE") => "c",
+            "HTTP_D" => "d".encode("UTF-16LE"), "HTTP_COOKIE" => "s=1", "HTTP_E" => "e" * 300, "HTTP_F" => "f\e[2J",
+            "HTTP_AUTHORIZATION" => "Basic \xff", 1 => "HTTP_", "rack.input" => "no" }
+    text = Licorne::NowServing.new(env, ["127.0.0.1 is kept alive"]).to_s
+    assert_equal Encoding::UTF_8, text.encoding
+    lines = text.lines(chomp: true)
+    assert_includes lines, "  HTTP_B: \u00e9"
+    assert_includes lines, "  HTTP_COOKIE: (hidden)"
+    assert_includes lines, "  HTTP_E: #{"e" * 200}..."
+    assert_equal ["connections", "  127.0.0.1 is kept alive"], lines.last(2)
+    refute_match(/\e|rack\.input|s=1/, text)
+    assert_equal "", Licorne::NowServing.new(nil, []).to_s
+  end
+
   def test_worker_exec_serves_from_a_ruby_of_its_own
     boot("worker_exec true\nset[:seen] = ENV.key?('LICORNE_WORKER')\nafter_fork { |s, w| $set = s.config[:seen] }",
          app: format(APP, "[Process.pid, $set, ENV['LICORNE_WORKER']].inspect")).ready

@@ -308,3 +308,25 @@ fn workers_are_asked_after_an_upgrade_in_place() {
     server.wait_for(mark, "done reloading");
     server.stop();
 }
+
+#[test]
+fn a_worker_tells_what_it_serves_and_hides_secrets() {
+    let mut server = Server::builder().workers(1).start();
+    let mut gate = Gate::new(&server);
+    let request = Request::get("/wait").field("Authorization", "Basic YWxpY2U6c2VjcmV0").field("X-Api-Key", "hush");
+    let held = gate.hold_request(&server, request);
+    let finished = server.ctl(["backtrace", "0"]);
+    for line in [
+        "request",
+        "  user: alice",
+        "  REMOTE_ADDR: 127.0.0.1",
+        "  HTTP_AUTHORIZATION: (hidden)",
+        "  HTTP_X_API_KEY: (hidden)",
+        "connections",
+        "  127.0.0.1 in the application",
+    ] {
+        assert!(finished.stdout.lines().any(|told| told == line), "{line}: {finished:#?}");
+    }
+    gate.release(held);
+    server.stop();
+}

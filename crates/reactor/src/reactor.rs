@@ -150,6 +150,25 @@ impl Reactor {
         self.acceptor.backlogs()
     }
 
+    /// Says what connections are doing, a line for each of the first `most`, and one for all others.
+    pub fn describe(&self, most: usize) -> Vec<String> {
+        let Connections { table, serving, .. } = &self.connections;
+        let all = (0..table.places()).filter_map(|place| table.token_at(place));
+        let mut lines: Vec<String> = all
+            .filter_map(|token| Some((token, table.get(token)?)))
+            .map(|(token, connection)| {
+                let doing = if *serving == Some(token) { "in the application" } else { connection.doing() };
+                format!("{} {doing}", connection.peer)
+            })
+            .collect();
+        let left_out = lines.len().saturating_sub(most);
+        if left_out > 0 {
+            lines.truncate(most);
+            lines.push(format!("... {left_out} more"));
+        }
+        lines
+    }
+
     /// Tells whether this worker has no room for a connection more.
     pub fn is_full(&self) -> bool {
         self.acceptor.is_full(&self.connections)

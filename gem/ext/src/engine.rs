@@ -50,6 +50,9 @@ pub(crate) struct Engine {
 /// How long a process that ends at once waits for its connections, to write its log.
 const FLUSH_NS: u64 = 100_000_000;
 
+/// So many connections are told one by one.
+const SHOWN_CONNECTIONS: usize = 100;
+
 /// How this worker leaves.
 struct Leaving {
     /// It was asked to, in this process.
@@ -72,6 +75,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("retire", method!(Engine::retire, 0))?;
     class.define_method("busy?", method!(Engine::is_busy, 0))?;
     class.define_method("request_to_report", method!(Engine::request_to_report, 1))?;
+    class.define_method("running_env", method!(Engine::running_env, 0))?;
+    class.define_method("connections", method!(Engine::connections, 0))?;
     class.define_method("reopen_access_log", method!(Engine::reopen_access_log, 0))?;
     class.define_method("flush_access_log", method!(Engine::flush_access_log, 0))?;
     class.define_method("count_lost_line", method!(Engine::count_lost_line, 1))?;
@@ -180,6 +185,20 @@ impl Engine {
             let line = seat.request_line().escape_ascii().to_string();
             Some((seat.generation(), line, age.as_secs_f64(), core.current.env()))
         })
+    }
+
+    /// The env of the request that is in the application. It may be called from a trap.
+    fn running_env(ruby: &Ruby, this: &Self) -> Option<Value> {
+        this.core.get(ruby).current.env()
+    }
+
+    /// What each connection is doing, in words. It may be called from a trap, and tells none when that interrupted one who
+    /// has them.
+    fn connections(ruby: &Ruby, this: &Self) -> Vec<String> {
+        if ffi::is_forked() {
+            return Vec::new();
+        }
+        this.core.get(ruby).shared.try_access().map(|reactor| reactor.describe(SHOWN_CONNECTIONS)).unwrap_or_default()
     }
 
     /// Opens the access log anew, if there is one. When that fails it goes on in the old file.

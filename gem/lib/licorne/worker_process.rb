@@ -3,6 +3,7 @@
 require "licorne/app_loader"
 require "licorne/backtraces"
 require "licorne/events"
+require "licorne/now_serving"
 require "licorne/probe"
 require "licorne/process_client"
 require "licorne/signals"
@@ -162,7 +163,8 @@ module Licorne
       return unless question
 
       Thread.handle_interrupt(Exception => :never) do
-        @control.backtraces(question, Backtraces.new(backtrace).to_s)
+        serving = @engine ? NowServing.text(@engine) : ""
+        @control.backtraces(question, [Backtraces.new(backtrace).to_s, serving].reject(&:empty?).join("\n"))
       rescue StandardError
         # The master does not listen, or the application has made Ruby's own methods fail: it goes without an answer.
         nil

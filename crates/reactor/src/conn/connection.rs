@@ -67,6 +67,23 @@ impl Connection {
         }
     }
 
+    /// What it is doing, in words.
+    pub(crate) fn doing(&self) -> &'static str {
+        match self.phase {
+            Phase::Proxy(_) => "begins with the header of a proxy",
+            Phase::Head if self.intake.as_ref().is_some_and(|intake| intake.filled > 0) => {
+                "sends the head of a request"
+            }
+            Phase::Head if self.served => "is kept alive",
+            Phase::Head => "has sent nothing yet",
+            Phase::Sized { .. } | Phase::Chunked { .. } => "sends the body of a request",
+            Phase::Open(_) => "sends a body that the application reads",
+            Phase::Complete(_) => "waits for the worker with a request",
+            Phase::Writing { .. } => "takes a response",
+            Phase::Discarding => "is being closed",
+        }
+    }
+
     /// For how long no bytes have come, as the kernel knows it: of a UNIX socket it does not.
     pub(crate) fn silence_ns(&self) -> Option<u64> {
         self.peer.ip().and_then(|_| sys::tcp::silence_ns(self.fd.as_fd()))
