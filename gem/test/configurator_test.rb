@@ -145,6 +145,30 @@ class ConfiguratorTest < Minitest::Test
     assert_equal "u.rb:1: unknown option of canary: worker (did you mean workers?)", error.message
   end
 
+  def test_a_service_is_a_program_or_a_block
+    command = configure("service :jobs, command: %w[rake jobs], stop_timeout: 9, stop_signal: 'SIGINT'")[:service]
+    assert_equal [{ name: "jobs", command: %w[rake jobs], overlap: false, stop_timeout: 9, stop_signal: "INT",
+                    min_uptime: 5 }], command
+    both = configure("service('a') { 1 }\nservice 'b', command: ['b'], overlap: true")
+    assert_equal(%w[a b], both[:service].map { |service| service[:name] })
+    assert_equal 1, both.service_blocks["a"].call
+    refute both.service_blocks.key?("b")
+  end
+
+  def test_a_wrong_service_is_refused
+    {
+      "service 'jobs'" => "service \"jobs\" takes either command: or a block",
+      "service('jobs', command: ['a']) { 1 }" => "service \"jobs\" takes either command: or a block",
+      "service 'jobs', command: 'rake jobs'" => "not a list of a program and its arguments: command=\"rake jobs\"",
+      "service('a b') { 1 }" => "not a name of letters, digits, \"-\", \"_\" and \".\": service=\"a b\"",
+      "service('a', stop_timeot: 1) { 1 }" => "unknown option of service: stop_timeot (did you mean stop_timeout?)",
+      "service('a') { 1 }; service('a') { 2 }" => "service \"a\" is given twice"
+    }.each do |text, message|
+      error = assert_raises(ArgumentError, text) { configure(text) }
+      assert_equal "u.rb:1: #{message}", error.message
+    end
+  end
+
   def test_a_probe_has_paths_and_options
     assert_equal({ paths: ["/up"], status: [[200, 399]], timeout: 5, headers: [] }, configure("probe '/up'")[:probe])
     given = "probe '/up', '/login', status: [200, 301...303], timeout: 0.5, headers: { 'Host' => 'a.b' }"

@@ -22,6 +22,7 @@ mod reload_failures;
 mod reload_series;
 mod rollback;
 mod scale;
+mod services;
 mod signals;
 mod storm;
 mod upgrade;

@@ -2,10 +2,10 @@
 //!
 //! docs/metrics.md explains each metric, and a test holds it against what a server tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write};
 
-use facts::{Cause, Distribution, MemoryOfGeneration, State, Status};
+use facts::{Cause, Distribution, MemoryOfGeneration, Service, ServiceState, State, Status};
 
 /// Every metric, with its help and type. `saturation`: of the last minute, if it is known.
 pub(crate) fn text(status: &Status, saturation: Option<f64>) -> String {
@@ -17,6 +17,7 @@ pub(crate) fn text(status: &Status, saturation: Option<f64>) -> String {
         text.sample(name, &[], share);
     }
     of_workers(&mut text, status);
+    of_services(&mut text, status);
     of_processes(&mut text, status);
     of_requests(&mut text, status);
     deprecated(&mut text, status);
@@ -154,6 +155,29 @@ fn of_workers(text: &mut Text, status: &Status) {
     text.each("licorne_gc_heap_slots", "gauge", "Slots of Ruby's heaps in workers.", "state", slots);
 }
 
+fn of_services(text: &mut Text, status: &Status) {
+    let names: BTreeSet<&str> = status.services.iter().map(|service| service.name.as_str()).collect();
+    let running = |name: &str| named(status, name).filter(|service| service.state == ServiceState::Running).count();
+    let help = "Processes of services that run, by name.";
+    text.each("licorne_service_running", "gauge", help, "service", names.iter().map(|name| (*name, running(name))));
+    let starts = |name: &str| named(status, name).map(|service| service.starts).max().unwrap_or(0);
+    let help = "Processes of services that were started, by name.";
+    text.each(
+        "licorne_service_starts_total",
+        "counter",
+        help,
+        "service",
+        names.iter().map(|name| (*name, starts(name))),
+    );
+    let failures = |name: &str| named(status, name).map(|service| service.failures).max().unwrap_or(0);
+    let help = "How often a service has failed in a row, by name.";
+    text.each("licorne_service_failures", "gauge", help, "service", names.iter().map(|name| (*name, failures(name))));
+}
+
+fn named<'a>(status: &'a Status, name: &'a str) -> impl Iterator<Item = &'a Service> {
+    status.services.iter().filter(move |service| service.name == name)
+}
+
 fn of_processes(text: &mut Text, status: &Status) {
     let counts = &status.deaths.by_cause;
     text.each(
@@ -249,6 +273,11 @@ mod tests {
                 { "listener": "/a \"b\"\\\n", "waiting": 0, "limit": null },
             ],
             "deaths": { "total": 2, "by_cause": { "oom": 2 } },
+            "services": [
+                { "name": "jobs", "state": "stopping", "generation": 2, "starts": 3 },
+                { "name": "jobs", "state": "running", "generation": 3, "starts": 3, "failures": 1 },
+                { "name": "mail", "state": "waiting" },
+            ],
             "reloads": { "succeeded": 4, "failed": 1 }, "last_reload": { "failure": "no such table" },
             "logs": { "access": { "lost_lines": 1200 } },
             "memory": {
@@ -283,6 +312,10 @@ mod tests {
             "licorne_backlog_peak_connections{listener=\"0.0.0.0:80\"} 9",
             "licorne_busy_workers_peak 2",
             "licorne_saturations_total 4",
+            "licorne_service_running{service=\"jobs\"} 1",
+            "licorne_service_running{service=\"mail\"} 0",
+            "licorne_service_starts_total{service=\"jobs\"} 3",
+            "licorne_service_failures{service=\"jobs\"} 1",
             "licorne_deaths_total{cause=\"oom\"} 2",
             "licorne_deaths_total{cause=\"exit\"} 0",
             "licorne_reloads_total{result=\"failed\"} 1",

@@ -30,6 +30,8 @@ record! {
         daemonize: bool,
         /// The user of the directive `user`, as the system knows it.
         user_ids: Option<UserIds>,
+        /// The variables that services are started with which are programs; `None` where none is.
+        service_environment: Option<Vec<(String, String)>>,
         /// `START_CTX`, which the configuration may change.
         start_ctx: StartCtx,
     }
@@ -82,4 +84,4 @@ record! {
     }
 }
 
-plain!(Vec<Listener>, Option<UserIds>, StartCtx, Vec<u32>);
+plain!(Vec<Listener>, Option<UserIds>, StartCtx, Vec<u32>, Option<Vec<(String, String)>>);

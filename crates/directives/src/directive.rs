@@ -64,6 +64,8 @@ pub enum Kind {
     Canary,
     /// Paths, and a map of options; `nil` is none.
     Probe,
+    /// A name, and a map of options; it may be given again for another name.
+    Service,
     /// One address to listen on, or a port; `nil` is none.
     Address,
     /// Addresses and networks: one or a list. `:unix` is allowed.
@@ -89,6 +91,7 @@ impl Kind {
             Self::AccessLog => "access_log",
             Self::Canary => "canary",
             Self::Probe => "probe",
+            Self::Service => "service",
             Self::Address => "address",
             Self::Networks => "networks",
             Self::Hosts => "hosts",

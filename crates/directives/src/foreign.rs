@@ -34,7 +34,7 @@ const FOREIGN: &[(&str, &[&str], &str)] = &[
     (PUMA, &["fork_worker", "nakayoshi_fork"], "leave it out, preload_app true shares memory"),
     (PUMA, &["state_path", "activate_control_app"], "leave it out: licorne status, reload and stop find the server"),
     (PUMA, &["log_requests"], "write access_log :stdout"),
-    (PUMA, &["plugin"], "leave it out: restart_file \"tmp/restart.txt\" is what tmp_restart does"),
+    (PUMA, &["plugin"], "leave it out: restart_file is what tmp_restart does, service what solid_queue does"),
     (
         PUMA,
         &[
@@ -57,17 +57,15 @@ const FOREIGN: &[(&str, &[&str], &str)] = &[
     (PITCHFORK, &["after_request_complete"], "use rack.response_finished"),
     (
         PITCHFORK,
-        &[
-            "refork_after",
-            "refork_max_unavailable",
-            "max_consecutive_spawn_errors",
-            "setpgid",
-            "after_monitor_ready",
-            "before_service_worker_ready",
-            "before_service_worker_exit",
-        ],
+        &["refork_after", "refork_max_unavailable", "max_consecutive_spawn_errors", "setpgid", "after_monitor_ready"],
         "there is nothing like it here: leave it out",
     ),
+    (
+        PITCHFORK,
+        &["before_service_worker_ready", "after_service_worker_ready"],
+        "write service \"NAME\" { |service, server| ...; service.wait }",
+    ),
+    (PITCHFORK, &["before_service_worker_exit"], "write it behind service.wait in the block of service"),
 ];
 
 #[cfg(test)]

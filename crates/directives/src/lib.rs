@@ -23,7 +23,8 @@
 //! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
 //! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`], `foreign_directive(name)`
 //! is [`foreign()`].
-//! `access_log`, `canary` and `probe` take a list of a target, `true` or targets and a map of options, and answer a map of all that they mean.
+//! `access_log`, `canary`, `probe` and `service` take a list of what they are about and a map of options, and answer a map of
+//! all that they mean.
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
 //! `complete_listener_options(options)` is [`complete_options()`].
 //!
@@ -44,6 +45,7 @@ mod check;
 mod check_access_log;
 mod check_canary;
 mod check_probe;
+mod check_service;
 mod configuration;
 mod directive;
 mod foreign;
@@ -53,6 +55,7 @@ mod options;
 mod probe;
 mod record;
 mod reference;
+mod service;
 mod settings;
 mod signatures;
 mod table;
@@ -71,9 +74,10 @@ pub use listener::{
 pub use nearest::{closest, nearest};
 pub use probe::Probe;
 pub use reference::reference;
+pub use service::Service;
 pub use signatures::signatures;
 pub use table::{
-    Application, Connections, Hooks, Limits, Processes, Rates, Requests, Settings, System, TABLE, TermSignal,
+    Application, Connections, Hooks, Limits, Processes, Rates, Requests, Services, Settings, System, TABLE, TermSignal,
     UpgradeWay, find,
 };
 pub use value::Value;

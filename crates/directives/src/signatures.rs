@@ -47,6 +47,14 @@ fn method(directive: &Directive) -> String {
                     ?timeout: Integer | Float, ?headers: Hash[String | Symbol, String]) -> untyped"
                 .into();
         }
+        Kind::Service => {
+            let options = "?overlap: bool, ?stop_timeout: Integer | Float, ?stop_signal: String | Symbol, \
+                           ?min_uptime: Integer | Float";
+            return format!(
+                "(String | Symbol name, command: Array[String], {options}) -> untyped\n      | (String | Symbol name, \
+                 {options}) {{ (Service service, Server server) -> untyped }} -> untyped"
+            );
+        }
         Kind::Address => "String | Integer | nil".into(),
         Kind::Networks => "String | :unix | Array[String | :unix]".into(),
         Kind::Hosts => "String | Array[String]".into(),
@@ -62,6 +70,7 @@ fn hook(name: &str) -> String {
         "before_exec" => "Server server",
         "after_worker_exit" => "Server server, Worker? worker, Process::Status status",
         "after_worker_timeout" => "Server server, Worker worker, TimeoutReport::Info request",
+        "before_service_fork" | "after_service_fork" => "Server server, Service service",
         _ => "Server server, Worker worker",
     };
     format!("() {{ ({arguments}) -> untyped }} -> untyped\n      | (Proc? hook) -> untyped")

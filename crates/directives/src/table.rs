@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::{choice, directives};
-use crate::{AccessLog, Canary, Default, Directive, Kind, Probe};
+use crate::{AccessLog, Canary, Default, Directive, Kind, Probe, Service};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
@@ -124,6 +124,20 @@ directives! {
             Kind::Choice(UpgradeWay::WORDS),
             Default::Symbol("auto"),
             "How SIGUSR2 brings in a new program: a second master beside the old one, or in place under the same pid.",
+        );
+    }
+
+    /// What runs beside the workers.
+    services: Services {
+        service: Vec<Service> = licorne(
+            Kind::Service,
+            Default::Described("none"),
+            "A process beside the workers that serves no requests: `service \"jobs\", command: [\"bundle\", \"exec\", \
+             \"sidekiq\"]`, or a block, which the mold forks. It is started when the workers of its generation serve, and \
+             replaced when those of the next one do: `overlap: false` (the default) starts the new one when the old one has \
+             gone, `overlap: true` has the old one go when the new one has lived for `min_uptime`. `stop_signal: :TERM` asks it \
+             to leave, and after `stop_timeout: 25` seconds it is killed. One that ends before `min_uptime: 5` seconds has \
+             failed: the next one waits, longer each time. It may be given for several names. See [Services](services.md).",
         );
     }
 
@@ -305,6 +319,17 @@ directives! {
             Kind::Hook { arity: 1 },
             Default::Described("logs `forked child re-executing...`"),
             "Called with server in a child of the mold before an upgrade; the new program gets the `ENV` that it leaves.",
+        );
+        before_service_fork: bool = licorne(
+            Kind::Hook { arity: 2 },
+            Default::Described("logs `service=NAME spawning...`"),
+            "Called in the mold with server and service, before a service that is a block is forked.",
+        );
+        after_service_fork: bool = licorne(
+            Kind::Hook { arity: 2 },
+            Default::Described("logs `service=NAME spawned pid=P`"),
+            "Called in a service that is a block with server and service, before the user is switched and the application is \
+             loaded.",
         );
         after_worker_timeout: bool = licorne(
             Kind::Hook { arity: 3 },

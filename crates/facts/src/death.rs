@@ -41,7 +41,9 @@ pub struct Death {
     pub kind: Kind,
     /// The slot of a worker; otherwise null.
     pub slot: Option<u32>,
-    /// The generation of a worker or mold; otherwise null.
+    /// The name of a service; otherwise null.
+    pub service: Option<String>,
+    /// The generation of a worker, mold or service; otherwise null.
     pub generation: Option<u32>,
     /// The process id.
     pub pid: u32,
@@ -74,6 +76,8 @@ pub enum Kind {
     Mold,
     /// The process that answers health checks.
     Admin,
+    /// A service.
+    Service,
     /// A word of a later version.
     #[default]
     #[serde(other)]
@@ -87,6 +91,7 @@ impl Kind {
             Self::Worker => "worker",
             Self::Mold => "mold",
             Self::Admin => "admin",
+            Self::Service => "service",
             Self::Unknown => "unknown",
         }
     }

@@ -19,6 +19,7 @@ mod process;
 mod reload;
 #[cfg(test)]
 mod schema;
+mod service;
 mod status;
 mod work;
 
@@ -27,6 +28,7 @@ pub use death::{Cause, Death, Deaths, Doing, Kind};
 pub use logs::{Logs, Loss};
 pub use process::{Gc, LastRequest, Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
 pub use reload::{Canary, LastReload, Previous, Reload, Reloads, Side};
+pub use service::{Service, ServiceState};
 pub use status::{Backlog, Mark, Phase, Release, Roll, Status, Trouble};
 pub use work::{Collections, Distribution, Durations, Responses, Totals};
 

@@ -162,6 +162,9 @@ fn each_word_is_written_as_it_is_told() {
     for cause in crate::Cause::ALL {
         assert_eq!(word(json!(cause)), cause.word());
     }
+    for state in crate::ServiceState::ALL {
+        assert_eq!(word(json!(state)), state.word());
+    }
     for state in crate::State::ALL {
         assert_eq!(word(json!(state)), state.word());
     }
@@ -172,7 +175,7 @@ fn each_word_is_written_as_it_is_told() {
     for doing in [Doing::Booting, Doing::Idle, Doing::Request, Doing::Unknown] {
         assert_eq!(word(json!(doing)), doing.word());
     }
-    for kind in [Kind::Worker, Kind::Mold, Kind::Admin, Kind::Unknown] {
+    for kind in [Kind::Worker, Kind::Mold, Kind::Admin, Kind::Service, Kind::Unknown] {
         assert_eq!(word(json!(kind)), kind.word());
     }
 }

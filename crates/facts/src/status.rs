@@ -9,6 +9,7 @@ use crate::death::Deaths;
 use crate::logs::Logs;
 use crate::process::{MemoryOfAll, Mold, Worker};
 use crate::reload::{Canary, LastReload, Previous, Reloads};
+use crate::service::Service;
 use crate::work::Totals;
 
 /// The state of the server.
@@ -69,6 +70,8 @@ pub struct Status {
     pub starts: u64,
     /// The workers, by slot and generation.
     pub workers: Vec<Worker>,
+    /// The services, by name and generation.
+    pub services: Vec<Service>,
     /// What all workers have done since the server was started, those that are no more included.
     pub totals: Totals,
     /// The memory of the master and of each generation.

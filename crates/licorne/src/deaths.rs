@@ -56,6 +56,7 @@ fn told(death: &Death, local_time: impl Fn(f64) -> String) -> String {
     let number = |name: &str, number: Option<u32>| number.map_or_else(String::new, |it| format!("{name}={it} "));
     let process = match death.kind {
         Kind::Worker => number("worker", death.slot),
+        Kind::Service => format!("service={} ", printable(death.service.as_deref().unwrap_or_default())),
         kind => format!("{} ", kind.word()),
     };
     let mut text = format!(
@@ -105,6 +106,7 @@ mod tests {
             at: 60.5,
             kind: Kind::Worker,
             slot: Some(3),
+            service: None,
             generation: Some(2),
             pid: 7,
             cause: Cause::Timeout,
@@ -133,6 +135,8 @@ mod tests {
         check(mold, "@60.5  mold gen=2 pid=7 exit: exit status 1, while booting\n");
         let admin =
             Death { kind: Kind::Admin, pid: 8, cause: Cause::Sent, text: "SIGKILL".to_string(), ..Death::default() };
-        check(admin, "@0  admin pid=8 sent: SIGKILL\n");
+        check(admin.clone(), "@0  admin pid=8 sent: SIGKILL\n");
+        let service = Death { kind: Kind::Service, service: Some("jobs".to_string()), generation: Some(2), ..admin };
+        check(service, "@0  service=jobs gen=2 pid=8 sent: SIGKILL\n");
     }
 }

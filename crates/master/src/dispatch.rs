@@ -64,6 +64,9 @@ impl Master {
             Action::Execute => owners.upgrade.replacement.execute_soon(),
             Action::StartAdmin { place } => self.start_admin(place),
             Action::StopAdmin => owners.admin.stop(&owners.report.log),
+            Action::StartService { service, name, generation } => self.start_service(service, name, generation),
+            Action::StopService { service } => self.stop_service(service),
+            Action::KillService { service } => self.kill_service(service),
             Action::Serving => self.serving(),
             Action::Progress { done, total } => owners.control.progress(done, total, watch_s(&self.core)),
             Action::Outcome { ticket, result } => {
@@ -94,7 +97,8 @@ impl Master {
 
     fn log_fact(&mut self, fact: Fact) {
         self.owners.follow_canary(fact, &self.core);
-        let Owners { admin, children, config, report, upgrade, service_manager, canary, .. } = &mut self.owners;
+        let Owners { admin, children, config, report, upgrade, service_manager, services, canary, .. } =
+            &mut self.owners;
         service_manager.past.note(fact, &report.causes);
         let current = self.core.generation().and_then(|generation| children.mold(generation));
         let names = Names {
@@ -108,6 +112,10 @@ impl Master {
             trial: canary.seen(),
             admin_listen: match fact {
                 Fact::AdminWithoutAddress { place } => admin.place(place).map(|place| place.listen.as_str()),
+                _ => None,
+            },
+            service: match fact {
+                Fact::ServiceBackOff { name, .. } => Some(services.name(name)),
                 _ => None,
             },
         };
@@ -248,6 +256,7 @@ impl Master {
         self.owners.reopen_own_logs();
         self.owners.report.log.info("master done reopening logs");
         self.owners.children.reopen_logs_of_molds();
+        self.owners.services.reopen_logs();
         let children = &self.owners.children;
         // Those whose mold is gone.
         let orphans = self.core.workers().filter(|(_, worker)| children.mold(worker.generation).is_none());

@@ -33,6 +33,7 @@ impl Master {
                 let cause = self.owners.report.causes.note(exited.ruby_inspect());
                 self.event(Event::AdminExited { no_address: end == End::NoAddress, cause });
             }
+            Some(Who::Service(id)) => self.service_exited(id, exited),
             Some(Who::Preflight) => match self.owners.upgrade.replacement.judge(exited) {
                 Some(Ok(())) => self.event(Event::PreflightPassed),
                 Some(Err(error)) => self.preflight_failed(&error),

@@ -26,12 +26,14 @@
 //! | `causes` | why things failed, in words |
 //! | `backtraces` | the questions to workers that are open |
 //! | `restart_file` | the file whose touch asks for a reload |
+//! | `services` | what services are started with, and their processes; `beside` is what is done about them |
 //! | `deadlines` | request deadlines, read from the seats of the workers |
 //! | `carried`, `environment`, `signals` | descriptors and paths that an upgrade in place carries, variables that are for this process alone, signals to processes |
 
 mod admin;
 mod asking;
 mod backtraces;
+mod beside;
 mod canary;
 mod carried;
 mod causes;
@@ -51,6 +53,7 @@ mod report;
 mod restart_file;
 mod run;
 mod service_manager;
+mod services;
 mod signals;
 mod sockets;
 mod upgrade;

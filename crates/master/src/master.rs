@@ -230,6 +230,7 @@ impl Master {
         }
         self.hear_molds();
         self.hear_workers(&exits);
+        self.hear_services(&exits);
         self.hear_successor();
         self.hear_origin();
         if let Some(pid) = self.owners.upgrade.successor.is_gone() {
@@ -376,6 +377,11 @@ impl Master {
                     self.mold_talks(generation);
                 }
             }
+            FromMold::ServiceForkFailed { service, text } => {
+                if !self.service_fork_failed(generation, service, &text) {
+                    self.mold_talks(generation);
+                }
+            }
             FromMold::ForkFailed { slot, text } => match self.awaited_from(generation, SlotId(slot)) {
                 Some(worker) => {
                     let cause = self.worker_failed(worker, text);
@@ -413,7 +419,10 @@ impl Master {
     fn configured(&mut self, generation: Generation, told: &str) {
         match self.prepare(generation, told) {
             Ok(_) if self.owners.config.begins_anew() => self.exit = Some(0),
-            Ok(plan) => self.event(Event::MoldConfigured { generation, plan }),
+            Ok(plan) => {
+                self.plan_services(generation);
+                self.event(Event::MoldConfigured { generation, plan });
+            }
             Err(error) => {
                 self.owners.refuse_mold(generation);
                 let cause = self.owners.report.causes.note(sys::chain(&error));

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use supervisor::{Fact, Generation, Plan, SlotId, Snapshot, Supervisor};
+use supervisor::{Fact, Generation, Plan, ServiceState, SlotId, Snapshot, Supervisor};
 use sys::signals::{Delivered, Signal, Signals};
 use wire::ToMold;
 use wire::state::{self, State};
@@ -43,6 +43,7 @@ use crate::report::status::{Sources, backlogs};
 use crate::restart_file::RestartFile;
 use crate::service_manager::owner::ServiceManager;
 use crate::service_manager::summary::Present;
+use crate::services::Services;
 use crate::signals::wait_unless_stopped;
 use crate::sockets::bound::Listeners;
 use crate::sockets::inherited::Inherited;
@@ -65,6 +66,7 @@ pub(crate) struct Owners {
     pub(crate) service_manager: ServiceManager,
     /// The process that answers health checks.
     pub(crate) admin: Admin,
+    pub(crate) services: Services,
     pub(crate) deadlines: Deadlines,
     pub(crate) backtraces: Backtraces,
     pub(crate) canary: Canary,
@@ -95,6 +97,7 @@ impl Owners {
             upgrade: Upgrade::default(),
             service_manager: ServiceManager::default(),
             admin: Admin::default(),
+            services: Services::default(),
             deadlines: Deadlines::default(),
             backtraces: Backtraces::default(),
             canary: Canary::default(),
@@ -135,8 +138,13 @@ impl Owners {
         let service_manager = ServiceManager::load(&all, &report.log);
         let control = ControlServer::load(handed.control.as_ref(), handed.last_ticket, settings.user.clone())?;
         let config = Config::load(options, runtime, settings, anchors, pid_file);
+        let killed = |service: &supervisor::Service| service.state == ServiceState::Killed;
+        let decided = |id| supervisor.service(id).map(killed);
+        let services = Services::load(&handed.service_names, &handed.services, decided)?;
         let owners = Self::of(signals, children, config, sockets, report);
-        Ok(Self { control, service_manager, ..owners })
+        let mut owners = Self { control, service_manager, services, ..owners };
+        owners.plan_services_again(&handed.services, supervisor);
+        Ok(owners)
     }
 
     /// What to poll.
@@ -145,6 +153,7 @@ impl Owners {
         fds.extend(self.children.fds());
         fds.extend(self.control.fds());
         fds.extend(self.admin.fds());
+        fds.extend(self.services.fds());
         fds.extend(self.upgrade.fds());
         fds.extend(self.report.files.fds());
         fds.extend(self.restart_file.fds());
@@ -184,7 +193,8 @@ impl Owners {
     fn read_memory(&mut self) {
         let molds = self.children.molds().map(|(_, mold)| mold.pid);
         let workers = self.children.workers().filter_map(|(_, worker)| worker.pid());
-        let all: Vec<u32> = molds.chain(workers).chain([sys::process::own_pid()]).collect();
+        let processes = molds.chain(workers).chain(self.services.pids());
+        let all: Vec<u32> = processes.chain([sys::process::own_pid()]).collect();
         self.report.readings.read(&all);
     }
 
@@ -221,11 +231,11 @@ impl Owners {
     pub(crate) fn status(&mut self, supervisor: &Supervisor) -> Answer {
         self.read_memory();
         self.children.gather_marks(sys::clock::monotonic_ns());
-        let Self { children, sockets, report, upgrade, service_manager, canary, .. } = self;
+        let Self { children, sockets, report, upgrade, service_manager, services, canary, .. } = self;
         let (listeners, successor) = (&sockets.listeners, upgrade.successor.pid());
         let backlogs = backlogs(listeners, &mut children.marks);
         let summary = Present { supervisor, children, successor }.summary(&service_manager.past);
-        let status = Sources { supervisor, children, backlogs, report, canary, successor, summary }.status();
+        let status = Sources { supervisor, children, services, backlogs, report, canary, successor, summary }.status();
         // Nothing in it is a thing that JSON has no word for.
         Answer::Status(serde_json::to_value(status).unwrap_or_default())
     }
@@ -518,6 +528,8 @@ impl Owners {
             last_ticket: control.last_ticket(),
             molds: children.save_molds(&all, number)?,
             workers: children.save_workers(supervisor.workers(), number)?,
+            services: self.services.save(number)?,
+            service_names: self.services.names(),
             signals: unheard.iter().map(|signal| signal.name().to_string()).collect(),
             oom_kills: children.oom_kills.save(),
             requests: children.past.requests,

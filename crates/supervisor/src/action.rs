@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{AdminPlace, CauseId, Generation, SlotId, Ticket, WorkerId};
+use crate::types::{AdminPlace, CauseId, Generation, ServiceId, ServiceName, SlotId, Ticket, WorkerId};
 
 /// One deed for the shell. Deeds are performed in the order in which they come, none is skipped; one that cannot be
 /// done (a process that is gone already) is done.
@@ -125,6 +125,26 @@ pub enum Action {
     },
     /// Tell the admin process to leave (SIGTERM). Its exit is awaited.
     StopAdmin,
+
+    /// Start a process of a service: a program, or one that the mold forks. What comes of it is told.
+    StartService {
+        /// The number of the new process.
+        service: ServiceId,
+        /// Which service.
+        name: ServiceName,
+        /// The mold whose settings say how, and which forks it if it is to be forked.
+        generation: Generation,
+    },
+    /// Ask a service to finish what it does and to leave.
+    StopService {
+        /// Which process.
+        service: ServiceId,
+    },
+    /// Kill a service (SIGKILL) that has not left in time, or that has not come to be.
+    KillService {
+        /// Which process.
+        service: ServiceId,
+    },
 
     /// The service is up, for the first time: each slot has a ready worker, or at least one has and the others have
     /// failed and will be tried again. Once, at most.
@@ -463,6 +483,15 @@ pub enum Fact {
     AdminWithoutAddress {
         /// Where it was to answer.
         place: AdminPlace,
+    },
+    /// A service has ended too early, or could not be started: the next one waits.
+    ServiceBackOff {
+        /// Which service.
+        name: ServiceName,
+        /// Failures in a row.
+        failures: u32,
+        /// How long it waits.
+        delay: Duration,
     },
     /// SIGWINCH came from a terminal and means nothing.
     WinchIgnored,

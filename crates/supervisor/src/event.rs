@@ -1,6 +1,7 @@
 //! What the world says.
 
-use crate::types::{AdminPlace, CauseId, Generation, Plan, Ticket, Way, WorkerId};
+use crate::service::Terms;
+use crate::types::{AdminPlace, CauseId, Generation, Plan, ServiceId, ServiceName, Ticket, Way, WorkerId};
 use crate::unit::Role;
 
 /// A signal that the master understands.
@@ -215,6 +216,32 @@ pub enum Event {
         cause: CauseId,
     },
 
+    /// The settings of a mold have this service. Before [`Event::MoldConfigured`], once for each.
+    ServicePlanned {
+        /// Whose settings.
+        generation: Generation,
+        /// Which service.
+        name: ServiceName,
+        /// How it is to be treated.
+        terms: Terms,
+    },
+    /// A service process is there.
+    ServiceStarted {
+        /// Which process.
+        service: ServiceId,
+    },
+    /// A service process could not be started, or never came to be.
+    /// Exactly one of this and [`Event::ServiceExited`] for each [`crate::Action::StartService`].
+    ServiceFailed {
+        /// Which process.
+        service: ServiceId,
+    },
+    /// A service process was reaped.
+    ServiceExited {
+        /// Which process.
+        service: ServiceId,
+    },
+
     /// The master before this one has handed the unit over.
     HandedOver,
     /// The master before this one is gone.
@@ -278,6 +305,10 @@ impl Event {
             | Self::AdminWanted { .. }
             | Self::AdminFailed
             | Self::AdminExited { .. }
+            | Self::ServicePlanned { .. }
+            | Self::ServiceStarted { .. }
+            | Self::ServiceFailed { .. }
+            | Self::ServiceExited { .. }
             | Self::HandedOver
             | Self::OriginGone
             | Self::PreflightPassed

@@ -14,6 +14,7 @@ use crate::back_off::{BackOff, Dice, LIVED};
 use crate::event::Event;
 use crate::line::Line;
 use crate::mold::{Mold, MoldState};
+use crate::service::{Services, Wanted};
 use crate::successor::Successor;
 use crate::time::Instant;
 use crate::types::{Config, Generation, Plan, SlotId, Ticket, WorkerId};
@@ -42,6 +43,7 @@ pub(crate) struct Fleet {
     pub(crate) back_offs: BTreeMap<SlotId, BackOff>,
     pub(crate) unit: Unit,
     pub(crate) admin: Admin,
+    pub(crate) services: Services,
     pub(crate) successor: Successor,
     pub(crate) dice: Dice,
     /// The settings in force: those that were committed last.
@@ -60,6 +62,7 @@ impl Fleet {
             back_offs: BTreeMap::new(),
             unit: Unit::default(),
             admin: Admin::default(),
+            services: Services::default(),
             successor: Successor::Absent,
             dice: Dice::new(config.seed),
             in_force: Plan { boot_timeout: config.boot_timeout, ..Plan::default() },
@@ -104,7 +107,8 @@ impl Fleet {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let workers = self.workers.values().filter_map(Worker::deadline).map(|(deadline, _)| deadline);
         let molds = self.molds.values().filter_map(Mold::deadline);
-        workers.chain(molds).chain(self.successor.preflight_deadline()).min()
+        let services = self.services.next_deadline();
+        workers.chain(molds).chain(services).chain(self.successor.preflight_deadline()).min()
     }
 }
 
@@ -170,6 +174,51 @@ impl Fleet {
             mold.state = MoldState::Killed;
             self.emit(Action::KillMold { generation });
         }
+    }
+}
+
+/// The admin process, and services.
+impl Fleet {
+    /// Something has happened to the admin process, or other settings want it.
+    pub(crate) fn admin_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::AdminWanted { place, anew } => self.admin.want(place, anew),
+            Event::AdminFailed => self.admin.failed(),
+            Event::AdminExited { no_address, cause } => {
+                let facts = self.admin.exited(now, no_address, cause);
+                facts.into_iter().flatten().for_each(|fact| self.log(fact));
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts and stops services as it is wanted.
+    pub(crate) fn tend_services(&mut self, now: Instant, wanted: Wanted) {
+        self.actions.extend(self.services.tend(now, wanted, &self.molds));
+    }
+
+    /// Something has happened to a service.
+    pub(crate) fn service_event(&mut self, now: Instant, event: Event) {
+        let Self { services, dice, .. } = self;
+        let fact = match event {
+            Event::ServicePlanned { generation, name, terms } => {
+                services.plan(generation, name, terms);
+                None
+            }
+            Event::ServiceStarted { service } => {
+                services.started(now, service);
+                None
+            }
+            Event::ServiceFailed { service } => services.failed(now, service, dice),
+            Event::ServiceExited { service } => services.exited(now, service, dice),
+            _ => None,
+        };
+        self.actions.extend(fact.map(Action::Log));
+    }
+
+    /// Kills the services whose time is over.
+    pub(crate) fn expire_services(&mut self, now: Instant) {
+        self.actions.extend(self.services.expire(now, &mut self.dice));
     }
 }
 

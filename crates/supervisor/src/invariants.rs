@@ -18,6 +18,7 @@ impl Supervisor {
     pub(crate) fn check_invariants(&self, event: Event) {
         let Self { state, fleet, now } = self;
         one_worker_per_slot_and_generation(fleet);
+        one_service_per_name_and_line(fleet);
         let booting = fleet.molds.values().filter(|mold| mold.boots()).count();
         assert!(booting <= 1, "{booting} molds boot at once");
         match state {
@@ -35,11 +36,14 @@ impl Supervisor {
                 let takers = fleet.successor.takes_over();
                 assert!(takers || !fleet.any(Worker::gives_away), "what is given away is taken");
                 assert!(!fleet.any(Worker::boots), "no worker boots during a stop");
-                let left = !fleet.workers.is_empty() || !fleet.molds.is_empty();
+                let left = !fleet.workers.is_empty() || !fleet.molds.is_empty() || !fleet.services.is_empty();
                 let awaited = fleet.unit.parting == Some(Parting::EndsUnit) && fleet.successor.runs();
                 assert!(left || awaited, "a stop ends when nothing is left");
             }
-            State::Over => assert!(fleet.workers.is_empty() && fleet.molds.is_empty(), "nothing is left"),
+            State::Over => {
+                let left = !fleet.workers.is_empty() || !fleet.molds.is_empty() || !fleet.services.is_empty();
+                assert!(!left, "nothing is left");
+            }
         }
         let due = event == Event::Tick && self.next_deadline().is_some_and(|deadline| deadline <= *now);
         assert!(!due, "what was due at {now:?} is done");
@@ -50,6 +54,13 @@ fn one_worker_per_slot_and_generation(fleet: &Fleet) {
     let mut seen = BTreeSet::new();
     for worker in fleet.workers.values() {
         assert!(seen.insert((worker.slot, worker.generation)), "two workers for {worker:?}");
+    }
+}
+
+fn one_service_per_name_and_line(fleet: &Fleet) {
+    let mut seen = BTreeSet::new();
+    for (_, service) in fleet.services.all().filter(|(_, service)| service.is_unasked()) {
+        assert!(seen.insert((service.name, service.edition)), "two services for {service:?}");
     }
 }
 

@@ -22,7 +22,7 @@
 //! `GoBack` begins a roll to a mold that was kept (`previous`).
 //!
 //! Beside these states run, each on its own: the mold of the line (ready, lost, booting again), the back-off of each
-//! slot, and the successor of an upgrade (or the program that takes this one's place).
+//! slot, the services, and the successor of an upgrade (or the program that takes this one's place).
 //!
 //! Two words that the design leaves open. A *line* is what one reload brought: code, settings, and the molds it comes
 //! from. A mold that is lost is started again under a new generation number, but in the same line; workers of that
@@ -44,6 +44,7 @@ mod mold;
 mod previous;
 mod reload;
 mod scale;
+mod service;
 mod settle;
 mod snapshot;
 mod state;
@@ -59,8 +60,11 @@ mod worker;
 
 pub use action::{Action, Fact, Failure, FailureReason, KillReason};
 pub use event::{Event, Signal};
+pub use service::{Service, ServiceState, Terms};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
-pub use types::{AdminPlace, Canary, CauseId, Config, Generation, Plan, SlotId, Ticket, Trial, Way, WorkerId};
+pub use types::{
+    AdminPlace, Canary, CauseId, Config, Generation, Plan, ServiceId, ServiceName, SlotId, Ticket, Trial, Way, WorkerId,
+};
 pub use worker::{Worker, WorkerState};

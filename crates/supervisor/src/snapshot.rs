@@ -15,6 +15,7 @@ use crate::back_off::{BackOff, Dice};
 use crate::fleet::Fleet;
 use crate::line::{Line, Previous, Source};
 use crate::mold::Mold;
+use crate::service::Services;
 use crate::state::State;
 use crate::successor::{InPlace, Stage, Successor};
 use crate::supervisor::Supervisor;
@@ -38,11 +39,21 @@ pub struct Snapshot {
     last_generation: u32,
     last_worker: u32,
     dice: Dice,
+    #[serde(default)]
+    services: Services,
     /// The moment of the latest event.
     now: Instant,
-    /// The requests that wait for the upgrade.
+    /// What waits for the upgrade.
+    #[serde(flatten)]
+    waiting: Waiting,
+}
+
+/// The requests that wait for an upgrade.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Waiting {
+    /// Those for the upgrade itself.
     tickets: Vec<Ticket>,
-    /// The requests that wait for a reload that was asked for meanwhile, if one was.
+    /// Those for a reload that was asked for meanwhile, if one was.
     reload: Option<Vec<Ticket>>,
 }
 
@@ -76,9 +87,9 @@ impl Supervisor {
             last_generation: fleet.last_generation,
             last_worker: fleet.last_worker,
             dice: fleet.dice,
+            services: fleet.services.clone(),
             now: self.now,
-            tickets: in_place.tickets.clone(),
-            reload: in_place.reload.clone(),
+            waiting: Waiting { tickets: in_place.tickets.clone(), reload: in_place.reload.clone() },
         })
     }
 
@@ -99,8 +110,12 @@ impl Supervisor {
         fleet.last_generation = snapshot.last_generation;
         fleet.last_worker = snapshot.last_worker;
         fleet.dice = snapshot.dice;
-        fleet.successor =
-            Successor::InPlace(InPlace { stage: Stage::Executing, tickets: snapshot.tickets, reload: snapshot.reload });
+        fleet.services = snapshot.services;
+        fleet.successor = Successor::InPlace(InPlace {
+            stage: Stage::Executing,
+            tickets: snapshot.waiting.tickets,
+            reload: snapshot.waiting.reload,
+        });
         Ok(Self { state: State::Up(up), fleet, now: snapshot.now })
     }
 }

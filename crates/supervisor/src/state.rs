@@ -7,6 +7,7 @@ use crate::event::{Event, Signal};
 use crate::fleet::{Fleet, MOLD_GRACE};
 use crate::mold::{Mold, MoldState};
 use crate::scale::Scale;
+use crate::service::Wanted;
 use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
 use crate::types::{CauseId, Generation, Plan, Ticket, Way, WorkerId};
@@ -140,16 +141,15 @@ impl State {
                 fleet.successor_gone(FailureReason::SuccessorFailed.by(cause));
                 self
             }
-            Event::AdminWanted { place, anew } => {
-                fleet.admin.want(place, anew);
+            Event::AdminWanted { .. } | Event::AdminFailed | Event::AdminExited { .. } => {
+                fleet.admin_event(now, event);
                 self
             }
-            Event::AdminFailed => {
-                fleet.admin.failed();
-                self
-            }
-            Event::AdminExited { no_address, cause } => {
-                fleet.admin.exited(now, no_address, cause).into_iter().flatten().for_each(|fact| fleet.log(fact));
+            Event::ServicePlanned { .. }
+            | Event::ServiceStarted { .. }
+            | Event::ServiceFailed { .. }
+            | Event::ServiceExited { .. } => {
+                fleet.service_event(now, event);
                 self
             }
             Event::HandedOver => {
@@ -538,6 +538,7 @@ impl State {
         for (generation, _) in molds {
             self = self.mold_unfit(fleet, now, generation, FailureReason::MoldBootTimeout.into());
         }
+        fleet.expire_services(now);
         if fleet.expire_preflight(now) {
             self = self.not_replaced(fleet, now, FailureReason::PreflightTimeout.into());
         }
@@ -562,7 +563,17 @@ impl State {
         if !matches!(self, Self::Over) {
             self.tend_admin(fleet, now);
         }
+        fleet.tend_services(now, self.services(fleet));
         self
+    }
+
+    /// Which services are to run.
+    fn services(&self, fleet: &Fleet) -> Wanted {
+        match self {
+            Self::Up(up) => up.services(fleet),
+            Self::Stopping(stop) => Wanted::None { quick: stop.is_quick() },
+            Self::New { .. } | Self::FirstMold { .. } | Self::Over => Wanted::None { quick: false },
+        }
     }
 
     /// Starts or stops the admin process. Of two masters, the one that serves speaks for the service.

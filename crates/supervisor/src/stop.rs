@@ -204,6 +204,11 @@ impl Stop {
         }
     }
 
+    /// Whether everything is to leave at once.
+    pub(crate) fn is_quick(&self) -> bool {
+        matches!(self.stage, Stage::Quick)
+    }
+
     /// Whether `shutdown_delay` runs.
     pub(crate) fn delays(&self) -> bool {
         matches!(self.stage, Stage::Delaying { .. })
@@ -235,6 +240,9 @@ impl Stop {
             fleet.retire_mold(now, generation);
         }
         if !fleet.molds.is_empty() {
+            return Some(self);
+        }
+        if !fleet.services.is_empty() {
             return Some(self);
         }
         fleet.answer(&mut self.tickets, Ok(()));

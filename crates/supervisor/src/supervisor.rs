@@ -6,10 +6,11 @@ use core::mem;
 use crate::action::Action;
 use crate::event::Event;
 use crate::fleet::Fleet;
+use crate::service::Service;
 use crate::state::State;
 use crate::successor::Successor;
 use crate::time::Instant;
-use crate::types::{Config, Generation, SlotId, Trial, WorkerId};
+use crate::types::{Config, Generation, ServiceId, ServiceName, SlotId, Trial, WorkerId};
 use crate::unit::{Parting, Told};
 use crate::up::Course;
 use crate::worker::Worker;
@@ -145,7 +146,7 @@ impl Supervisor {
                 Course::Draining(_) => Phase::Draining,
             },
             State::Stopping(stop) if stop.delays() => Phase::Delaying,
-            State::Stopping(_) if self.fleet.workers.is_empty() && self.fleet.molds.is_empty() => Phase::Over,
+            State::Stopping(_) if self.nothing_is_left() => Phase::Over,
             State::Stopping(_) => Phase::Stopping,
             State::Over => Phase::Over,
         }
@@ -195,6 +196,26 @@ impl Supervisor {
     /// This worker, while it lives.
     pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
         self.fleet.workers.get(&id)
+    }
+
+    /// All service processes, oldest first, those included that are about to come or to go.
+    pub fn services(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
+        self.fleet.services.all()
+    }
+
+    /// This service process, while it lives.
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.fleet.services.get(id)
+    }
+
+    /// The services of the line in force: of each the failures in a row, and when the next process is started if one is missing.
+    pub fn wanted_services(&self) -> impl Iterator<Item = (ServiceName, u32, Instant)> {
+        let wanted = self.generation().into_iter().flat_map(|generation| self.fleet.services.wanted(generation));
+        wanted.map(|(name, back_off)| (name, back_off.failures, back_off.not_before))
+    }
+
+    fn nothing_is_left(&self) -> bool {
+        self.fleet.workers.is_empty() && self.fleet.molds.is_empty() && self.fleet.services.is_empty()
     }
 
     /// Whether SIGWINCH sent the workers away and nothing has called any back.

@@ -34,6 +34,14 @@ number! {
     WorkerId(u32)
 }
 number! {
+    /// A service, by its name. The shell numbers the names: the same one has the same number.
+    ServiceName(u32)
+}
+number! {
+    /// One service process that was ever asked for. Numbers are never used again.
+    ServiceId(u32)
+}
+number! {
     /// Why something failed, as the shell knows it. The supervisor passes it on with the outcome and knows nothing of it.
     CauseId(u32)
 }

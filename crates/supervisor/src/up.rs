@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::fleet::Fleet;
 use crate::line::{Line, Previous, Reach, Source};
 use crate::scale::Scale;
+use crate::service::Wanted;
 use crate::stop::{Stop, Verdict};
 use crate::time::Instant;
 use crate::types::{CauseId, Generation, Plan, Ticket};
@@ -226,6 +227,25 @@ impl Up {
         fleet.back_offs.insert(slot, back_off);
         fleet.log(Fact::BackOff { slot, failures: back_off.failures, delay });
         Next::Up(self)
+    }
+}
+
+/// Services.
+impl Up {
+    /// Which services are to run: those of the line that serves, or that has served last while workers of another one take
+    /// its place and may yet fail to.
+    pub(crate) fn services(&self, fleet: &Fleet) -> Wanted {
+        let (line, alone) = match &self.course {
+            Course::FirstFork { .. } => return Wanted::None { quick: false },
+            Course::Steady | Course::Preparing { .. } | Course::Draining(_) => (&self.line, true),
+            Course::Rolling(roll) => (&*roll.old, false),
+        };
+        // SIGWINCH makes room for another master.
+        if self.winched && self.target == 0 {
+            return Wanted::None { quick: false };
+        }
+        let (edition, generation, forks) = (line.edition, line.generation, line.source == Source::Ready);
+        Wanted::Of { edition, generation, forks, shared: fleet.unit.origin, alone }
     }
 }
 

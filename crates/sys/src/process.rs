@@ -134,6 +134,13 @@ pub fn kill(pid: u32, signal: Signal) -> Result<()> {
     }
 }
 
+/// Kills a child that has not been reaped, and all processes of the group that it leads, if it leads one. See kill(2).
+pub fn kill_with_group(pid: u32) {
+    let Some(pid) = pid_of(pid) else { return };
+    let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
 /// Whether a process with this id exists. One that may not be signalled counts as existing. See kill(2), signal 0.
 pub fn is_alive(pid: u32) -> bool {
     pid_of(pid).is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))

@@ -12,6 +12,8 @@ use std::process::Command;
 use nix::libc;
 use rustix::fs::{Mode, OFlags};
 
+use crate::signals::Signal;
+use crate::user::User;
 use crate::{Error, Result};
 
 /// What to start.
@@ -31,6 +33,10 @@ pub struct Program<'a> {
     pub directory: Option<PathBuf>,
     /// Whether it leads a session of its own: signals to this process's group do not reach it. See setsid(2).
     pub session: bool,
+    /// The user that it runs as, where that is another one and this process is root.
+    pub user: Option<User>,
+    /// The signal that it gets when this process ends. See prctl(2), `PR_SET_PDEATHSIG`.
+    pub parting: Option<Signal>,
     /// Descriptors that it gets, and the numbers under which it gets them.
     pub inherit: Vec<(BorrowedFd<'a>, RawFd)>,
 }
@@ -46,6 +52,8 @@ impl<'a> Program<'a> {
             clear: false,
             directory: None,
             session: false,
+            user: None,
+            parting: None,
             inherit: Vec::new(),
         }
     }
@@ -135,11 +143,25 @@ impl<'a> Program<'a> {
         // Room for the descriptors that have to be moved out of the way, made before the fork: no allocation after it.
         let mut staged = vec![0; moves.len()];
         let session = self.session;
+        let user = self.user.clone().filter(User::is_other);
+        let parting = self.parting.map(|signal| signal as i32);
+        let parent = rustix::process::getpid();
         let prepare = move || {
             reset_signals()?;
             if session {
                 // SAFETY: setsid takes nothing; a process that was just forked leads no group, so that it cannot fail.
                 unsafe { libc::setsid() };
+            }
+            if let Some(user) = &user {
+                become_user(user)?;
+            }
+            // Behind that: a change of user takes it back.
+            if let Some(number) = parting {
+                // SAFETY: PR_SET_PDEATHSIG takes a number and touches no memory.
+                check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number) })?;
+                if rustix::process::getppid() != Some(parent) {
+                    return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
+                }
             }
             // First everything above the targets, so that no target overwrites a source.
             for (place, (from, _)) in staged.iter_mut().zip(&moves) {
@@ -151,7 +173,7 @@ impl<'a> Program<'a> {
             Ok(())
         };
         // SAFETY: between fork and exec the closure makes only async-signal-safe calls (signal-safety(7)): signal,
-        // sigprocmask, setsid, fcntl and dup2, and allocates nothing.
+        // sigprocmask, setsid, setgroups, setresgid, setresuid, prctl, getppid, fcntl and dup2, and allocates nothing.
         unsafe { command.pre_exec(prepare) };
         command
     }
@@ -196,6 +218,18 @@ fn reset_signals() -> std::io::Result<()> {
     unsafe { libc::sigemptyset(&raw mut none) };
     // SAFETY: `none` is initialised; the old mask is not asked for.
     check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) })
+}
+
+/// Makes this process one of a user's, for good. The system calls themselves: the process has one thread.
+fn become_user(user: &User) -> std::io::Result<()> {
+    let (uid, gid) = (user.uid, user.gid);
+    // SAFETY: the pointer and the count are those of a slice that lives.
+    let groups = unsafe { libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()) };
+    check(i32::from(groups == 0) - 1)?;
+    // SAFETY: they take numbers and touch no memory.
+    check(i32::from(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) } == 0) - 1)?;
+    // SAFETY: as before.
+    check(i32::from(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) } == 0) - 1)
 }
 
 fn duplicate_above(fd: RawFd, floor: RawFd) -> std::io::Result<RawFd> {

@@ -40,7 +40,7 @@ impl User {
     }
 
     /// Whether this process may act as this user and has reason to: it is root, and the user is not.
-    fn is_other(&self) -> bool {
+    pub(crate) fn is_other(&self) -> bool {
         self.uid != 0 && geteuid().is_root()
     }
 

@@ -26,7 +26,7 @@ pub mod state;
 
 pub use codec::{DecodeError, VERSION};
 pub use handoff::{BodyApart, Bytes, HANDOFF_VERSION, Handoff, INLINE_BYTES, Part, Proxy, Then, Unsent};
-pub use message::{FromMold, FromWorker, Message, Severity, ToMold, ToWorker};
+pub use message::{FromMold, FromService, FromWorker, Message, Severity, ToMold, ToService, ToWorker};
 
 /// The largest message that either side sends, in bytes: well below the kernel's default socket buffer (212,992).
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;

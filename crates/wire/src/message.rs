@@ -67,6 +67,7 @@ macro_rules! direction {
         }
 
         impl Message for $name {
+            #[allow(unused_mut, reason = "the messages of a direction may have no fields")]
             fn encode(&self) -> Vec<u8> {
                 let mut w = Writer::new(VERSION, self.kind());
                 match self {
@@ -164,6 +165,32 @@ direction! {
             /// 0.
             linger_ms: u32,
         },
+        /// Fork a service that is a block. Attached: its control socket. Only a mold whose settings have such a service
+        /// gets it.
+        19 ForkService {
+            /// The number of the process.
+            service: u32,
+            /// The name of the service.
+            name: String,
+            /// The generation of code that the mold holds.
+            generation: u32,
+        },
+    }
+}
+
+direction! {
+    /// What the master says to a service that a mold has forked.
+    ToService {
+        /// Reopen the log files.
+        9 ReopenLogs,
+    }
+}
+
+direction! {
+    /// What such a service says to the master.
+    FromService {
+        /// As [`FromWorker::Forked`].
+        16 Forked,
     }
 }
 
@@ -194,6 +221,13 @@ direction! {
         /// It could not boot and is about to exit: message and backtrace, one per line.
         15 Failed {
             /// The text, at most [`crate::MAX_TEXT_BYTES`]. Empty when it leaves as the configuration wants it.
+            text: String,
+        },
+        /// It could not fork this service.
+        20 ServiceForkFailed {
+            /// The number of the process.
+            service: u32,
+            /// Why.
             text: String,
         },
     }
@@ -271,6 +305,7 @@ mod tests {
             ToMold::Log { severity: Severity::Fatal, text: TEXT.to_string() },
             ToMold::ReopenLogs,
             ToMold::Retire { drain: false, hand_over: false, linger_ms: 0 },
+            ToMold::ForkService { service: 4, name: "jobs".to_string(), generation: 7 },
         ]
     }
 
@@ -282,6 +317,7 @@ mod tests {
             FromMold::ForkFailed { slot: u32::MAX, text: TEXT.to_string() },
             FromMold::Ready,
             FromMold::Failed { text: TEXT.to_string() },
+            FromMold::ServiceForkFailed { service: 4, text: TEXT.to_string() },
         ]
     }
 
@@ -335,6 +371,7 @@ mod tests {
                 b"\x02\x08\x04\x09\0\0\0\xc3\xa9\nline 2",
                 b"\x02\x09",
                 b"\x02\x0a\0\0\0\0\0\0",
+                b"\x02\x13\x04\0\0\0\x04\0\0\0jobs\x07\0\0\0",
             ],
         );
     }
@@ -350,6 +387,7 @@ mod tests {
                 b"\x02\x0d\xff\xff\xff\xff\x09\0\0\0\xc3\xa9\nline 2",
                 b"\x02\x0e",
                 b"\x02\x0f\x09\0\0\0\xc3\xa9\nline 2",
+                b"\x02\x14\x04\0\0\0\x09\0\0\0\xc3\xa9\nline 2",
             ],
         );
     }
@@ -371,6 +409,12 @@ mod tests {
                 b"\x02\x12\x07\0\0\0\0\x01\0\0\x09\0\0\0\xc3\xa9\nline 2",
             ],
         );
+    }
+
+    #[test]
+    fn golden_bytes_of_version_2_of_a_service() {
+        check(&[ToService::ReopenLogs], &[b"\x02\x09"]);
+        check(&[FromService::Forked], &[b"\x02\x10"]);
     }
 
     #[test]

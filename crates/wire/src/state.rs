@@ -60,6 +60,12 @@ pub struct State<D> {
     pub molds: Vec<Mold>,
     /// The workers.
     pub workers: Vec<Worker>,
+    /// The services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
+    /// The names of services, which [`Self::decisions`] has by their places here, and how many processes each has had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_names: Vec<(String, u64)>,
     /// Signals that have been received and not been looked at, by name (`SIGHUP`).
     pub signals: Vec<String>,
     /// How many processes the kernel had killed for lack of memory.
@@ -267,6 +273,27 @@ pub struct Worker {
     pub ready_ns: Option<u64>,
     /// A signal that it gets when its process id is known, by name.
     pub waiting: Option<String>,
+}
+
+/// A process of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its number.
+    pub id: u32,
+    /// Its process id, once it is known.
+    pub pid: Option<u32>,
+    /// Its control socket, if the mold has forked it and it is open.
+    pub control: Option<i32>,
+    /// The name of its service.
+    pub name: String,
+    /// The generation whose settings it has.
+    pub generation: u32,
+    /// The signal that asks it to leave, by name.
+    pub stop_signal: String,
+    /// When it was started, once it was.
+    pub started_ns: Option<u64>,
+    /// Where it was started.
+    pub directory: Bytes,
 }
 
 /// What a program says of itself before it is let take the place of another.

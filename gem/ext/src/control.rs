@@ -23,7 +23,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("send_message", method!(Control::send_message, -1))?;
     // A worker's.
     class.define_method("backtraces", method!(Control::backtraces, 2))?;
-    // A worker's, before its engine runs.
+    // A worker's, before its engine runs; the first of a service, too.
     class.define_method("forked", method!(Control::forked, 0))?;
     class.define_method("failed", method!(Control::failed, 1))?;
     class.define_method("fileno", method!(Control::fileno, 0))?;
@@ -116,6 +116,9 @@ fn message(ruby: &Ruby, kind: &str, fields: RHash) -> Result<FromMold, Error> {
             FromMold::ExecEnvironment { json }
         }
         "fork_failed" => FromMold::ForkFailed { slot: fields.fetch(ruby.to_symbol("slot"))?, text: text("text")? },
+        "service_fork_failed" => {
+            FromMold::ServiceForkFailed { service: fields.fetch(ruby.to_symbol("service"))?, text: text("text")? }
+        }
         "failed" => FromMold::Failed { text: text("text")? },
         "reopen_logs" => FromMold::ReopenLogs,
         other => return Err(Error::new(ruby.exception_arg_error(), format!("no message to send: {other}"))),
@@ -171,6 +174,12 @@ fn received(ruby: &Ruby, bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<Valu
             set("severity", number(severity as i64))?;
             set("text", text(&line))?;
             "log"
+        }
+        ToMold::ForkService { service, name, generation } => {
+            set("service", number(service.into()))?;
+            set("name", text(&name))?;
+            set("generation", number(generation.into()))?;
+            "fork_service"
         }
         ToMold::ReopenLogs => "reopen_logs",
         ToMold::Retire { .. } => "retire",

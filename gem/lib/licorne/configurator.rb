@@ -6,13 +6,13 @@ require "licorne/native"
 require "licorne/assigned_directives"
 require "licorne/failure"
 require "licorne/hooks"
-require "licorne/deploy_directives"
+require "licorne/option_directives"
 
 module Licorne
   # The object that the configuration file is evaluated in. Its methods are the directives of the one table
   # (crates/directives); a value is checked when it is given, so that the error can name file and line.
   class Configurator
-    include DeployDirectives
+    include OptionDirectives
 
     TABLE = Native.directives.to_h { |entry| [entry[:name].to_sym, entry] }.freeze
     HOOKS = TABLE.select { |_, entry| entry[:type] == "hook" }.keys.freeze
@@ -30,14 +30,13 @@ module Licorne
       attr_accessor :header_limit
     end
     # Directives whose methods are written below; those of the others are made.
-    WRITTEN = %i[access_log canary listen logger probe timeout user working_directory].freeze
+    WRITTEN = %i[access_log canary listen logger probe service timeout user working_directory].freeze
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
     # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not
     # checked.
-    attr_reader :set, :config_file
     # Where each directive was given, as far as that is known, and where each listener was asked for, by its address.
-    attr_reader :places, :listener_places
+    attr_reader :set, :config_file, :places, :listener_places
     attr_accessor :after_reload
 
     def initialize(start_ctx:, config_file: nil)
@@ -110,12 +109,6 @@ module Licorne
       @set[:listeners] << address
       @listener_places[address.to_s] ||= place
       (@set[:listener_opts][address.to_s] ||= {}).merge!(checked.transform_keys(&:to_sym))
-    end
-
-    # Where each request is noted; see the reference for targets and options.
-    def access_log(target, options = {})
-      target = target.to_path if target.respond_to?(:to_path)
-      @set[:access_log] = check(:access_log, [target, options])
     end
 
     # Replaces the listeners. Unicorn has it for its own use.

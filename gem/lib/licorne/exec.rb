@@ -114,6 +114,6 @@ module Licorne
       extension = $LOADED_FEATURES.find { |path| path.end_with?("/licorne/licorne_ext.so") }
       [__dir__, extension && File.dirname(extension)].compact.uniq.flat_map { |path| ["-I", File.dirname(path)] }
     end
-    private_class_method :read_within, :give_up, :run_hook, :prepare, :utf8, :load_path
+    private_class_method :read_within, :give_up, :run_hook, :prepare, :load_path
   end
 end

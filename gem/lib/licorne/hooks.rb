@@ -11,6 +11,10 @@ module Licorne
         line = "reaped #{status.inspect} worker=#{worker ? worker.nr : "unknown"}"
         status.success? ? server.logger.info(line) : server.logger.error(line)
       },
+      before_service_fork: lambda { |server, service| server.logger.info("service=#{service.name} spawning...") },
+      after_service_fork: lambda { |server, service|
+        server.logger.info("service=#{service.name} spawned pid=#{Process.pid}")
+      },
       before_exec: lambda { |server| server.logger.info("forked child re-executing...") },
       after_worker_timeout: ->(_server, _worker, _info) {}
     }.freeze

@@ -11,6 +11,7 @@ require "licorne/logs"
 require "licorne/options"
 require "licorne/rackup_options"
 require "licorne/server"
+require "licorne/service_fork"
 require "licorne/settings"
 require "licorne/signals"
 require "licorne/worker"
@@ -109,6 +110,7 @@ module Licorne
     def handle(message)
       case message[:kind]
       when :fork then return fork_worker(message)
+      when :fork_service then return fork_service(message)
       when :worker_exited then worker_exited(message)
       when :worker_processes then @server.worker_processes = message[:count]
       when :pid_path then @server.pid = message[:path].empty? ? nil : message[:path]
@@ -163,6 +165,11 @@ module Licorne
       control.close
       message[:fds].drop(1).each { |fd| IO.for_fd(fd).close }
       nil
+    end
+
+    # Returns the service in the new process, nil in the mold.
+    def fork_service(message)
+      ServiceFork.new(@server, @boot, @prepared, method(:tell)).call(message, @control, @board)
     end
 
     # Returns whether the fork may go on.

@@ -28,7 +28,8 @@ module Licorne
       settings = directives.merge(
         "listeners" => listeners, "custom_logger" => @configurator.given?(:logger), "rackup" => @boot.rackup,
         "rack_env" => ENV["RACK_ENV"], "start_ctx" => start_ctx, "user_ids" => user_ids,
-        "daemonize" => @rackup_options.daemonize?, "ruby" => RUBY_DESCRIPTION
+        "daemonize" => @rackup_options.daemonize?, "ruby" => RUBY_DESCRIPTION,
+        "service_environment" => service_environment
       )
       settings["sources"] = Sources.new(boot: @boot, configurator: @configurator).to_h(settings["listeners"])
       check_writable(settings)
@@ -58,7 +59,7 @@ module Licorne
       case name
       when :worker_processes then worker_processes(given || entry[:default])
       when :default_middleware then @boot.no_default_middleware ? false : given
-      when :access_log, :canary, :probe then send(name, given)
+      when :access_log, :canary, :probe, :service then send(name, given)
       when :pid then given || @boot.pid
       when *DAEMON_PATHS then @configurator.given?(name) ? given : daemon_path
       else given
@@ -88,6 +89,21 @@ module Licorne
       return if asked[:workers]&.zero?
 
       Native.check_directive("canary", [true, (given || {}).merge(asked)])
+    end
+
+    # A program is a list of words; a block goes without one.
+    def service(given)
+      given&.map { |service| service.merge(command: service[:command] || []) }
+    end
+
+    # What the master starts programs with: the variables as the configuration leaves them. Those that are no text the
+    # programs have of the master.
+    def service_environment
+      services = @configurator[:service]
+      return if services == :unset || services.none? { |service| service[:command] }
+
+      ENV.map { |name, value| [Exec.utf8(name), value.dup.force_encoding(Encoding::UTF_8)] }
+         .select { |_, value| value.valid_encoding? }
     end
 
     def daemon_path

@@ -97,6 +97,6 @@ document.addEventListener('visibilitychange', () => {
 addEventListener('pagehide', disconnect);
 addEventListener('pageshow', event => event.persisted && connect());
 addEventListener('resize', draw);
-for (const table of [workers, deaths, reloads, listeners, memory]) table.fill([]);
+for (const table of [workers, services, deaths, reloads, listeners, memory]) table.fill([]);
 draw();
 connect();

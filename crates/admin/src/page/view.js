@@ -45,6 +45,17 @@ const workers = new Table('workers', 'Workers, by slot', 'There is no worker.', 
   plain('Process', worker => worker.pid),
 ], { place: 0, down: false });
 
+const services = new Table('services', 'Services, by name', 'There is no service.', [
+  plain('Service', service => service.name, 'state'),
+  plain('State', service => service.state, 'state'),
+  plain('Memory', service => service.memory && service.memory.rss_bytes, 'number', bytes),
+  plain('Processor', service => service.cpu_ms, 'number', duration),
+  plain('Since', service => service.started_at, 'number', clock),
+  plain('Starts', service => service.starts, 'number', count),
+  plain('Generation', service => service.generation),
+  plain('Process', service => service.pid),
+]);
+
 const deaths = new Table('deaths', 'Deaths, the newest first', 'No process has died.', [
   plain('When', death => death.at, 'number', moment),
   plain('Cause', death => death.cause, 'state'),
@@ -52,7 +63,7 @@ const deaths = new Table('deaths', 'Deaths, the newest first', 'No process has d
   plain('Request', death => death.request, 'text line'),
   plain('For', death => death.age_ms, 'number', duration),
   plain('Peak memory', death => death.peak_rss_bytes, 'number', bytes),
-  plain('Process', death => [death.kind, isNumber(death.slot) ? death.slot : '', `(${death.pid})`].join(' '), 'state'),
+  plain('Process', death => [death.kind, isNumber(death.slot) ? death.slot : death.service || '', `(${death.pid})`].join(' '), 'state'),
   plain('Generation', death => death.generation),
 ]);
 
@@ -105,6 +116,9 @@ function showNow(status, points) {
 function showWarnings(status) {
   const warnings = list(status.troubles).map(trouble =>
     `Worker ${trouble.slot} does not boot: ${trouble.failures} failures, next try in ${duration(trouble.next_try_ms)}.`);
+  for (const service of list(status.services)) {
+    if (isNumber(service.next_try_ms)) warnings.push(`Service ${service.name} has failed ${service.failures} times in a row, next try in ${duration(service.next_try_ms)}.`);
+  }
   if (status.release && status.release.warning) warnings.push(status.release.warning);
   const failed = status.last_reload && status.last_reload.failure;
   if (failed) warnings.push(`The last reload failed: ${failed}`);
@@ -137,6 +151,8 @@ function showStatus(status, points) {
   showNow(status, points);
   showWarnings(status);
   workers.fill(list(status.workers));
+  of('services-section').hidden = !list(status.services).length;
+  services.fill(list(status.services));
   listeners.fill(list(status.backlogs));
   const measured = status.memory || {};
   const generations = list(measured.generations).map(part => ({ ...part, name: `generation ${part.generation}` }));

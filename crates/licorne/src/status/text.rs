@@ -1,6 +1,6 @@
 //! The status as text for people: what it does, which code is live, whether it is behind, what died, what it takes.
 
-use facts::{Death, Phase, Side, Status};
+use facts::{Death, Phase, Service, Side, Status};
 use sys::text::printable;
 
 use crate::columns::{self, Column, Row};
@@ -21,6 +21,7 @@ pub(super) fn text(status: &Status, last_death: Option<&Death>, interval: Option
         text.push_str(&work(status, interval));
     }
     text.push_str(&backlogs(status));
+    text.push_str(&services(status));
     text.push_str(&deaths(status, last_death));
     text.push_str(&memory(status));
     text.push_str(&table(status, interval));
@@ -171,6 +172,27 @@ fn backlogs(status: &Status) -> String {
     text
 }
 
+/// Each process of a service, and those services that have none.
+fn services(status: &Status) -> String {
+    let one = |service: &Service| {
+        let pid = service.pid.map_or_else(String::new, |pid| format!(" pid={pid}"));
+        let since = service.started_at.map_or_else(String::new, |at| format!(", started {}", ago(at)));
+        let memory =
+            service.memory.as_ref().map_or_else(String::new, |it| format!(", {} resident", size(it.rss_bytes)));
+        let failed = match (service.failures, service.next_try_ms) {
+            (0, _) => String::new(),
+            (failures, None) => format!(", failed {} in a row before", plural(failures.into(), "time")),
+            (failures, Some(ms)) => {
+                let times = plural(failures.into(), "time");
+                format!(", failed {times} in a row, next try in {:.1} s", ms as f64 / 1000.0)
+            }
+        };
+        let (name, generation, state) = (printable(&service.name), service.generation, service.state.word());
+        format!("service {name} gen={generation}{pid} {state}{since}{memory}{failed}\n")
+    };
+    status.services.iter().map(one).collect()
+}
+
 fn deaths(status: &Status, last: Option<&Death>) -> String {
     let deaths = &status.deaths;
     if deaths.total == 0 {
@@ -180,7 +202,8 @@ fn deaths(status: &Status, last: Option<&Death>) -> String {
         deaths.by_cause.iter().map(|(cause, count)| format!("{count} {}", cause.word())).collect();
     let mut text = format!("{}: {}\n", plural(deaths.total, "death"), causes.join(", "));
     if let Some(last) = last {
-        let slot = last.slot.map_or_else(String::new, |slot| format!(" {slot}"));
+        let slot = last.slot.map(|slot| slot.to_string()).or_else(|| last.service.clone());
+        let slot = slot.map_or_else(String::new, |slot| format!(" {}", printable(&slot)));
         let request = last.request.as_ref().map_or_else(String::new, |line| format!(", in {}", printable(line)));
         let peak = last.peak_rss_bytes.map_or_else(String::new, |peak| format!(", {} resident at most", size(peak)));
         let (kind, pid, why) = (last.kind.word(), last.pid, printable(&last.text));
@@ -304,9 +327,16 @@ mod tests {
         let text = text(&status, None, Some(&Interval::default()));
         let table: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("slot ")).collect();
         assert!(table.len() > 1 && table.iter().all(|line| line.chars().count() <= 100), "{text}");
-        for part in
-            ["last reload ", "requests: ", "service p50", "queue   p50", "now ", "deaths: ", "memory: generation "]
-        {
+        for part in [
+            "last reload ",
+            "requests: ",
+            "service p50",
+            "queue   p50",
+            "now ",
+            "deaths: ",
+            "memory: generation ",
+            "service jobs gen=",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -281,7 +281,8 @@ fn deaths(told: Option<Result<Vec<Death>, String>>) -> Vec<String> {
 }
 
 fn death(death: &Death) -> Vec<String> {
-    let slot = death.slot.map_or_else(String::new, |slot| format!(" {slot}"));
+    let which = death.slot.map(|slot| slot.to_string()).or_else(|| death.service.clone());
+    let slot = which.map_or_else(String::new, |which| format!(" {}", printable(&which)));
     let generation = death.generation.map_or_else(String::new, |it| format!(" of generation {it}"));
     let what = format!("{}{slot}{generation} (pid {})", death.kind.word(), death.pid);
     let mut lines = vec![format!("{}: {what}: {}: {}", ago(death.at), death.cause.word(), printable(&death.text))];

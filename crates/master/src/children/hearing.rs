@@ -149,7 +149,7 @@ pub(crate) fn hear_worker(
 
 /// A worker that announces itself names no process: the one that has sent this is meant, which has to be a child of this one
 /// that is nothing else yet.
-fn announced(children: &Children, sender: u32, reaped: &[Exited]) -> Result<Process, Lie> {
+pub(crate) fn announced(children: &Children, sender: u32, reaped: &[Exited]) -> Result<Process, Lie> {
     if children.who(sender).is_some() {
         return Err(Lie::Known(sender));
     }

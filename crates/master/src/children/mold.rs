@@ -136,7 +136,13 @@ impl Mold {
             (FromMold::Failed { .. }, MoldStage::Starting | MoldStage::Configured) => MoldStage::Failed,
             (FromMold::Settings { .. } | FromMold::Ready | FromMold::Failed { .. }, _) => return false,
             // Whether an answer is awaited is known where it was asked for.
-            (FromMold::ReopenLogs | FromMold::ForkFailed { .. } | FromMold::ExecEnvironment { .. }, stage) => stage,
+            (
+                FromMold::ReopenLogs
+                | FromMold::ForkFailed { .. }
+                | FromMold::ServiceForkFailed { .. }
+                | FromMold::ExecEnvironment { .. },
+                stage,
+            ) => stage,
         };
         true
     }
@@ -230,14 +236,15 @@ mod tests {
             FromMold::Settings { json: String::new() },
             FromMold::ExecEnvironment { json: String::new() },
             FromMold::ForkFailed { slot: 0, text: String::new() },
+            FromMold::ServiceForkFailed { service: 0, text: String::new() },
             FromMold::Ready,
             FromMold::Failed { text: String::new() },
         ];
         let heard = |stage| accepted(&everything, |message| mold(stage).accept(message));
-        assert_eq!(heard(MoldStage::Starting), [9, 11, 12, 13, 15]);
-        assert_eq!(heard(MoldStage::Configured), [9, 12, 13, 14, 15]);
-        assert_eq!(heard(MoldStage::Ready), [9, 12, 13]);
-        assert_eq!(heard(MoldStage::Failed), [9, 12, 13]);
+        assert_eq!(heard(MoldStage::Starting), [9, 11, 12, 13, 20, 15]);
+        assert_eq!(heard(MoldStage::Configured), [9, 12, 13, 20, 14, 15]);
+        assert_eq!(heard(MoldStage::Ready), [9, 12, 13, 20]);
+        assert_eq!(heard(MoldStage::Failed), [9, 12, 13, 20]);
         let mut once = mold(MoldStage::Ready);
         assert!(once.has_reopened());
         assert!(!once.has_reopened(), "it was not asked again");

@@ -64,6 +64,22 @@ pub(crate) fn admin(exited: Exited) -> Death {
     Death { kind: Kind::Admin, ..death(exited, cause, text) }
 }
 
+/// What a service died of.
+pub(crate) fn service(
+    exited: Exited,
+    name: &str,
+    generation: Generation,
+    is_killed: bool,
+    kills: &mut OomKills,
+) -> Death {
+    let lack = !is_killed && exited.ending() == Ending::Signal(KILL) && kills.is_one_unexplained();
+    kills.0 += u64::from(lack);
+    let killed = is_killed.then(|| (Cause::Killed, "it did not leave in time".to_string()));
+    let (cause, text) = decode(exited.ending(), killed, None, lack);
+    let (generation, name) = (Some(generation.0), Some(name.to_string()));
+    Death { kind: Kind::Service, service: name, generation, ..death(exited, cause, text) }
+}
+
 fn death(exited: Exited, cause: Cause, text: String) -> Death {
     let now = Moment::now();
     let peak_rss_bytes = (exited.peak_rss_bytes > 0).then_some(exited.peak_rss_bytes);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use scoreboard::Totals;
-use supervisor::{Generation, SlotId, WorkerId};
+use supervisor::{Generation, ServiceId, SlotId, WorkerId};
 use sys::channel::Channel;
 use sys::process::Exited;
 use sys::signals::Signal;
@@ -43,6 +43,8 @@ pub(crate) enum Who {
     Successor,
     /// What answers health checks.
     Admin,
+    /// A process of a service, which has announced itself if a mold has forked it.
+    Service(ServiceId),
     /// The program that is to take this one's place, while it is looked at.
     Preflight,
 }

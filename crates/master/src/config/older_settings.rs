@@ -15,6 +15,7 @@ pub(crate) fn complete(told: &str) -> Result<String, Error> {
     for directive in TABLE {
         told.entry(directive.name).or_insert_with(|| silent(directive));
     }
+    told.entry("service_environment").or_insert(Value::Null);
     for listener in told.get_mut("listeners").and_then(Value::as_array_mut).into_iter().flatten() {
         complete_listener(listener.as_object_mut().ok_or(Error::NoListener)?);
     }

@@ -126,7 +126,8 @@ impl Config {
     pub(crate) fn longest_stop(&self) -> Duration {
         self.settings.as_ref().map_or(Duration::ZERO, |settings| {
             let processes = &settings.processes;
-            processes.timeout + processes.shutdown_delay
+            let services = settings.services.iter().map(|service| service.stop_timeout).max().unwrap_or_default();
+            (processes.timeout + processes.shutdown_delay).max(services)
         })
     }
 

@@ -35,6 +35,11 @@ impl Release {
         Self { directory, revision }
     }
 
+    /// Its directory, without symbolic links.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Returns the link beside the release that leads to another one by now, and where it leads.
     pub(crate) fn moved_on(&self) -> Option<(PathBuf, PathBuf)> {
         let Beside { root, link, there } = beside(&self.directory)?;

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use directives::{Asked, Configuration, Listener, ListenerOptions, Processes, System, TermSignal, UserIds};
+use directives::{Asked, Configuration, Listener, ListenerOptions, Processes, Service, System, TermSignal, UserIds};
 use serde::Deserialize;
 use serde_json::Value;
 use sys::listener::{Address, Options};
@@ -29,6 +29,10 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Wanted>,
     /// Whether the configuration brought its own logger: then lines of the master go through the mold.
     pub(crate) custom_logger: bool,
+    /// What runs beside the workers.
+    pub(crate) services: Vec<Service>,
+    /// The variables of services that are programs.
+    pub(crate) service_environment: Vec<(String, String)>,
     /// `START_CTX[0]`: the program of an upgrade, which the configuration may change.
     pub(crate) program_path: Option<PathBuf>,
     /// The answer itself, which the next program of an upgrade in place reads again.
@@ -117,6 +121,8 @@ impl Settings {
             daemonize: findings.daemonize,
             listeners: findings.listeners.into_iter().map(Wanted::new).collect::<Result<_, _>>()?,
             custom_logger: findings.custom_logger,
+            services: settings.services.service,
+            service_environment: findings.service_environment.unwrap_or_default(),
             program_path: findings.start_ctx.program_path.map(PathBuf::from),
             told: json.to_string(),
         })

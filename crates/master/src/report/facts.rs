@@ -22,6 +22,8 @@ pub(crate) struct Names<'a> {
     pub(crate) release: Option<&'a Release>,
     /// Where the admin process that the fact is about was to answer.
     pub(crate) admin_listen: Option<&'a str>,
+    /// The service that the fact is about.
+    pub(crate) service: Option<&'a str>,
 }
 
 /// Logs a fact, and remembers how reloads go.
@@ -118,6 +120,11 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
         Fact::AdminWithoutAddress { .. } => log.error(format_args!(
             "admin_listen={}: nothing answers health checks there; the next reload tries again",
             names.admin_listen.unwrap_or_default()
+        )),
+        Fact::ServiceBackOff { failures, delay, .. } => log.error(format_args!(
+            "service={} failed {failures} times in a row, next try in {:.1} s",
+            names.service.unwrap_or_default(),
+            delay.as_secs_f64()
         )),
         Fact::WinchIgnored => log.info("SIGWINCH ignored because we're not daemonized"),
         Fact::WinchStarted => log.info("gracefully stopping all workers"),

@@ -6,5 +6,6 @@ pub(crate) mod facts;
 pub(crate) mod memory;
 pub(crate) mod owner;
 pub(crate) mod reloads;
+pub(crate) mod services;
 pub(crate) mod status;
 pub(crate) mod workers;

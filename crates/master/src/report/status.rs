@@ -15,13 +15,15 @@ use crate::children::marks::Marks;
 use crate::children::registry::Children;
 use crate::log::lines::Log;
 use crate::report::owner::Report;
-use crate::report::{memory, workers};
+use crate::report::{memory, services, workers};
+use crate::services::Services;
 use crate::sockets::bound::{Bound, Listeners};
 
 /// What the state is read from.
 pub(crate) struct Sources<'a> {
     pub(crate) supervisor: &'a Supervisor,
     pub(crate) children: &'a Children,
+    pub(crate) services: &'a Services,
     /// What waits, as [`backlogs`] has found it.
     pub(crate) backlogs: Vec<Backlog>,
     pub(crate) report: &'a Report,
@@ -35,7 +37,7 @@ pub(crate) struct Sources<'a> {
 impl Sources<'_> {
     /// The state now.
     pub(crate) fn status(self) -> Status {
-        let Self { supervisor, children, backlogs, report, canary, successor, summary } = self;
+        let Self { supervisor, children, services: held, backlogs, report, canary, successor, summary } = self;
         let now = Moment::now();
         let current = supervisor.generation();
         let trouble = |trouble: supervisor::Trouble| Trouble {
@@ -91,6 +93,7 @@ impl Sources<'_> {
             troubles: supervisor.troubles().map(trouble).collect(),
             starts: children.starts.values().sum(),
             workers,
+            services: services::told(supervisor, held, readings, now),
             totals: facts::Totals::from(&totals),
             memory,
             deaths: report.deaths.counts().clone(),

@@ -10,6 +10,7 @@ mod in_place;
 mod previous;
 mod reload;
 mod scale;
+mod services;
 mod stop;
 mod unfit;
 mod unit;

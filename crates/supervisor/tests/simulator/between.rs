@@ -61,7 +61,10 @@ impl World {
         let Some(mut missed) = self.missed.take() else { return };
         missed.sort_by_key(|event| match event {
             Event::Signal(_) => 0,
-            Event::WorkerExited { .. } | Event::MoldExited { .. } | Event::AdminExited { .. } => 2,
+            Event::WorkerExited { .. }
+            | Event::MoldExited { .. }
+            | Event::AdminExited { .. }
+            | Event::ServiceExited { .. } => 2,
             Event::Reload { .. } | Event::Upgrade { .. } | Event::Stop { .. } => 3,
             _ => 1,
         });

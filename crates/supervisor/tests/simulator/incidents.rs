@@ -72,6 +72,7 @@ impl World {
                 }
             }
             Incident::StandStill(time) => self.stand_still(time),
+            Incident::KillService(nth) => self.kill_nth_service(nth),
             Incident::KillAdmin => self.kill_admin(),
             Incident::KillSuccessor => self.kill_successor(),
             Incident::OriginEnds { hands_over } => self.origin_ends(hands_over),
@@ -108,6 +109,9 @@ impl World {
             Event::SuccessorReady { .. } | Event::SuccessorExited { .. } => return !self.beside.has_successor(),
             Event::OriginGone => return !self.beside.has_origin(),
             Event::AdminExited { .. } => return !self.admin.is_there(),
+            Event::ServiceStarted { service } | Event::ServiceFailed { service } | Event::ServiceExited { service } => {
+                return self.services.is_gone(service);
+            }
             Event::ForkFailed { worker, .. } => return !self.workers.contains_key(&worker),
             _ => return false,
         };

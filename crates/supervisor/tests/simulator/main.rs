@@ -20,6 +20,7 @@ mod incidents;
 mod laws;
 mod process;
 mod schedule;
+mod services;
 mod workers;
 mod world;
 

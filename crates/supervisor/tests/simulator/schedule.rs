@@ -45,6 +45,8 @@ pub(crate) enum Incident {
     KillSuccessor,
     /// The master does not run for this time, while everything else does.
     StandStill(Duration),
+    /// A service is killed: the nth of those that live.
+    KillService(usize),
     /// The admin process is killed.
     KillAdmin,
     /// The master before this one leaves the unit to this one, or dies.
@@ -58,6 +60,8 @@ pub(crate) struct Code {
     pub(crate) health: Health,
     /// Where the settings want the admin process.
     pub(crate) admin: Option<AdminPlace>,
+    /// What stands for the services that the settings have ([`crate::services::planned`]).
+    pub(crate) services: u64,
 }
 
 /// How processes of some code fare.
@@ -127,6 +131,7 @@ impl Schedule {
             plan: plan(&mut dice),
             health: if dice.percent(80) { Health::Sound } else { health(&mut dice) },
             admin: place(&mut dice),
+            services: dice.below(1 << 40),
         };
         let setting = dice.pick(&[Setting::Free, Setting::Free, Setting::Unit, Setting::Unit, Setting::SecondOfUnit]);
         let mut incidents = Vec::new();
@@ -161,14 +166,19 @@ fn incident(dice: &mut Dice, stops: bool) -> Incident {
         ]);
     }
     match dice.below(if stops { 104 } else { 100 }) {
-        0..16 => Incident::Deploy(Code { plan: plan(dice), health: health(dice), admin: place(dice) }),
+        0..16 => Incident::Deploy(Code {
+            plan: plan(dice),
+            health: health(dice),
+            admin: place(dice),
+            services: dice.below(1 << 40),
+        }),
         16..30 => Incident::Signal(Signal::Hup),
         30..42 => Incident::Reload,
         42..50 => Incident::Signal(Signal::Ttin),
         50..58 => Incident::Signal(Signal::Ttou),
         58..61 => Incident::Signal(Signal::Winch { honoured: dice.percent(80) }),
-        61 => Incident::Signal(Signal::Usr1),
-        62 => Incident::KillAdmin,
+        61 => Incident::KillService(usize::try_from(dice.below(4)).unwrap()),
+        62 => dice.pick(&[Incident::KillAdmin, Incident::Signal(Signal::Usr1)]),
         63 => Incident::StandStill(stand_still(dice)),
         64..66 => Incident::Signal(Signal::Usr2),
         66..69 => Incident::Upgrade(dice.pick(&[None, Some(Way::TwoMasters), Some(Way::InPlace)])),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use supervisor::{
-    Action, CauseId, Config, Event, Fact, Generation, Instant, KillReason, Phase, Plan, Signal, Snapshot,
-    SuccessorPhase, Supervisor, Ticket, WorkerId,
+    Action, CauseId, Config, Event, Fact, Generation, Instant, KillReason, Phase, ServiceId, ServiceName, Signal,
+    Snapshot, SuccessorPhase, Supervisor, Ticket, WorkerId,
 };
 
 use crate::admin::Admin;
@@ -15,6 +15,7 @@ use crate::dice::Dice;
 use crate::laws::Laws;
 use crate::process::{Asked, Mold, MoldLife, Worker, WorkerLife};
 use crate::schedule::{CALM, Code, Health, Incident, Schedule};
+use crate::services::{Services, planned};
 
 /// What happens next, besides deadlines.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub(crate) enum Next {
     SuccessorServes(u32),
     SuccessorDies(u32),
     AdminDies { number: u32, no_address: bool },
+    ServiceBorn(ServiceId),
+    ServiceDies(ServiceId),
     PreflightEnds(u32, bool),
     Resume { replaced: bool },
     Wake,
@@ -52,6 +55,7 @@ pub(crate) struct World {
     causes: Causes,
     pub(crate) beside: Beside,
     pub(crate) admin: Admin,
+    pub(crate) services: Services,
     /// What is on disk.
     pub(crate) code: Code,
     pub(crate) preflights: u32,
@@ -82,6 +86,7 @@ impl World {
             laws: Laws::new(schedule.config),
             beside: Beside::new(schedule.setting),
             admin: Admin::default(),
+            services: Services::default(),
             code: schedule.first,
             preflights: 0,
             config: schedule.config,
@@ -134,6 +139,7 @@ impl World {
             assert!(!is_over || self.beside.has_left() || self.beside.awaits_end(), "liveness: nothing is awaited");
         }
         self.laws.check_end(&self.molds, &self.workers);
+        assert!(self.services.is_empty(), "services are left");
     }
 
     /// What happened, for reading.
@@ -192,6 +198,7 @@ impl World {
             self.laws.want_stop(self.now, false);
         }
         self.admin.before(self.now, &event);
+        self.services.before(self.now, &event);
         self.supervisor.handle(self.now, event);
         self.beside.note(&self.supervisor);
         while let Some(action) = self.supervisor.poll_action() {
@@ -199,6 +206,8 @@ impl World {
             self.causes.judge(&action);
             self.judge_round(&action);
             self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
+            let (molds, shared) = (&self.molds, self.beside.has_origin());
+            self.services.judge(self.now, &action, &self.laws, molds, &self.supervisor, shared);
             executes |= action == Action::Execute;
             self.perform(action);
         }
@@ -231,7 +240,9 @@ impl World {
     /// Nothing goes wrong any more: everything must come right, and then the server is stopped.
     fn watch_calm(&mut self) {
         let upgrading = matches!(self.supervisor.successor(), SuccessorPhase::Booting | SuccessorPhase::InPlace);
-        if upgrading || !self.laws.has_come_right(&self.supervisor, &self.molds, &self.workers) {
+        let (shared, winched) = (self.beside.has_origin(), self.supervisor.is_winched());
+        let right = self.services.have_come_right(&self.laws, &self.molds, shared, winched);
+        if upgrading || !right || !self.laws.has_come_right(&self.supervisor, &self.molds, &self.workers) {
             let patient = self.now < CALM + Duration::from_secs(1800);
             assert!(patient, "liveness: never came right: {:?}", self.supervisor);
             return;
@@ -295,6 +306,8 @@ impl World {
             Next::Resume { replaced } => self.resume(replaced),
             Next::SuccessorStarts(number) => self.successor_starts(number),
             Next::SuccessorServes(number) => self.successor_serves(number),
+            Next::ServiceBorn(service) => self.service_born(service),
+            Next::ServiceDies(service) => self.service_dies(service),
             Next::AdminDies { number, no_address } => self.admin_dies(number, no_address),
             Next::SuccessorDies(number) => self.successor_dies(number),
             Next::Calm => self.note(|| "from now on all is well".to_string()),
@@ -379,6 +392,9 @@ impl World {
             Action::Settle { .. } => self.admin_settled(),
             Action::StartAdmin { place } => self.start_admin(place),
             Action::StopAdmin => self.stop_admin(),
+            Action::StartService { service, name, generation } => self.start_service(service, name, generation),
+            Action::StopService { service } => self.stop_service(service),
+            Action::KillService { service } => self.kill_service(service),
             Action::Serving => self.beside.serving(),
             Action::BootFailed(_) => self.beside.boot_failed(),
             Action::ForgetSuccessor => self.forget_successor(),
@@ -436,7 +452,12 @@ impl World {
         let mold = self.molds.get_mut(&generation).unwrap();
         if mold.life == MoldLife::Configuring {
             mold.life = MoldLife::Waiting;
-            let plan: Plan = mold.code.plan;
+            let Code { plan, services, .. } = mold.code;
+            for (name, terms) in (0..).map(ServiceName).zip(planned(services)) {
+                if let Some(terms) = terms {
+                    self.tell(Event::ServicePlanned { generation, name, terms });
+                }
+            }
             self.tell(Event::MoldConfigured { generation, plan });
         }
     }
@@ -482,6 +503,7 @@ impl World {
         self.note(|| format!("mold {generation} dies"));
         self.at(closed, Next::Tell(Event::MoldUnreachable { generation }));
         self.at(reaped, Next::MoldReaped(generation, status));
+        self.services_unborn(generation);
         let unborn: Vec<_> = self
             .workers
             .iter()

@@ -1,0 +1,170 @@
+//! What is done about services, and heard of them.
+
+use supervisor::{Event, Generation, ServiceId, ServiceName, Supervisor};
+use sys::process::Exited;
+
+use crate::children::hearing::announced;
+use crate::children::post_mortem;
+use crate::children::registry::Who;
+use crate::master::Master;
+use crate::owners::Owners;
+use crate::services::{ServiceNews, is_as_asked};
+
+impl Master {
+    /// Tells the supervisor which services the settings of a mold have.
+    pub(crate) fn plan_services(&mut self, generation: Generation) {
+        let Owners { children, services, .. } = &mut self.owners;
+        let in_force = self.core.generation();
+        services.keep_plans(|generation| children.mold(generation).is_some() || Some(generation) == in_force);
+        let Some(mold) = children.mold(generation) else { return };
+        let Some(settings) = &mold.settings else { return };
+        for (name, terms) in services.plan(generation, settings, mold.release.directory()) {
+            self.event(Event::ServicePlanned { generation, name, terms });
+        }
+    }
+
+    pub(crate) fn start_service(&mut self, id: ServiceId, name: ServiceName, generation: Generation) {
+        let Owners { children, services, report, .. } = &mut self.owners;
+        let tell = |message: &wire::ToMold, control: std::os::fd::BorrowedFd<'_>| {
+            children.mold(generation).is_some_and(|mold| mold.link.send(message, &[control]))
+        };
+        match services.start(id, name, generation, tell) {
+            Ok(Some(pid)) => {
+                children.register(pid, Who::Service(id));
+                self.service_started(id);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let name = services.name(name);
+                report.log.error(format_args!("service={name} cannot be started: {}", sys::chain(&error)));
+                self.event(Event::ServiceFailed { service: id });
+            }
+        }
+    }
+
+    fn service_started(&mut self, id: ServiceId) {
+        let Owners { services, report, .. } = &self.owners;
+        if let Some(service) = services.get(id) {
+            let (name, generation, pid) = (services.name(service.name), service.generation, service.pid().unwrap_or(0));
+            report.log.info(format_args!("service={name} gen={generation} PID:{pid} started"));
+        }
+        self.event(Event::ServiceStarted { service: id });
+    }
+
+    pub(crate) fn stop_service(&mut self, id: ServiceId) {
+        let Owners { services, report, .. } = &self.owners;
+        let Some(service) = services.get(id) else { return };
+        let (name, generation, pid) = (services.name(service.name), service.generation, service.pid().unwrap_or(0));
+        report.log.info(format_args!("service={name} gen={generation} PID:{pid} is asked to leave"));
+        services.stop(id, &report.log);
+    }
+
+    /// One that is not there is given up: if the mold forks it all the same, it finds its socket closed, and leaves.
+    pub(crate) fn kill_service(&mut self, id: ServiceId) {
+        let Owners { services, report, .. } = &mut self.owners;
+        if services.kill(id) {
+            let Some(service) = services.get(id) else { return };
+            let (name, pid) = (services.name(service.name), service.pid().unwrap_or(0));
+            report.log.error(format_args!("service={name} PID:{pid} has not left in time, killing"));
+            return;
+        }
+        if let Some(service) = services.remove(id) {
+            let (name, generation) = (services.name(service.name), service.generation);
+            report
+                .log
+                .error(format_args!("service={name} gen={generation} is not awaited any more: it was not forked"));
+        }
+        self.event(Event::ServiceFailed { service: id });
+    }
+
+    /// What services say that molds have forked. `reaped` have ended in this round, and are looked at behind this.
+    pub(crate) fn hear_services(&mut self, reaped: &[Exited]) {
+        loop {
+            let Owners { children, services, report, .. } = &mut self.owners;
+            let Some((id, news)) = services.hear(|sender| announced(children, sender, reaped)) else { return };
+            match news {
+                ServiceNews::Started => {
+                    if let Some(pid) = services.get(id).and_then(|service| service.pid()) {
+                        children.register(pid, Who::Service(id));
+                    }
+                    self.service_started(id);
+                }
+                ServiceNews::Failed => self.service_failed(id, "it was not forked"),
+                ServiceNews::Lied(lie) => {
+                    if services.kill(id) {
+                        let name = services.get(id).map_or("?", |service| services.name(service.name));
+                        report
+                            .log
+                            .error(format_args!("service={name} broke the protocol: {}; killing it", sys::chain(&lie)));
+                    } else {
+                        self.service_failed(id, &format!("it broke the protocol: {}", sys::chain(&lie)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A mold could not fork a service.
+    pub(crate) fn service_fork_failed(&mut self, generation: Generation, number: u32, text: &str) -> bool {
+        let id = ServiceId(number);
+        let awaited = self.owners.services.get(id);
+        let awaited = awaited.is_some_and(|service| service.generation == generation && service.pid().is_none());
+        if awaited {
+            self.service_failed(id, text);
+        }
+        awaited
+    }
+
+    fn service_failed(&mut self, id: ServiceId, why: &str) {
+        let Owners { services, report, .. } = &mut self.owners;
+        if let Some(service) = services.remove(id) {
+            report.log.error(format_args!("service={} cannot be started: {why}", services.name(service.name)));
+        }
+        self.event(Event::ServiceFailed { service: id });
+    }
+
+    pub(crate) fn service_exited(&mut self, id: ServiceId, exited: Exited) {
+        let is_unasked = self.core.service(id).is_some_and(supervisor::Service::is_unasked);
+        let Owners { children, services, report, .. } = &mut self.owners;
+        if let Some(service) = services.remove(id) {
+            let name = services.name(service.name).to_string();
+            let line = format!("reaped {} service={name} gen={}", exited.ruby_inspect(), service.generation);
+            if !is_unasked && is_as_asked(&service, exited) {
+                report.log.info(line);
+            } else {
+                report.log.error(line);
+                report.deaths.note(post_mortem::service(
+                    exited,
+                    &name,
+                    service.generation,
+                    service.is_killed(),
+                    &mut children.oom_kills,
+                ));
+            }
+        }
+        self.event(Event::ServiceExited { service: id });
+    }
+}
+
+/// The upgrade in place.
+impl Owners {
+    /// The settings that services are started with, of all generations that may start some.
+    pub(crate) fn plan_services_again(&mut self, handed: &[wire::state::Service], supervisor: &Supervisor) {
+        let Self { children, services, config, .. } = self;
+        for (generation, mold) in children.molds() {
+            if let Some(settings) = &mold.settings {
+                services.plan(generation, settings, mold.release.directory());
+            }
+        }
+        if let (Some(generation), Some(settings)) = (supervisor.generation(), &config.settings)
+            && children.mold(generation).is_none()
+        {
+            let start = settings.working_directory().unwrap_or(&config.options.directory).to_path_buf();
+            let directory = crate::services::Services::directory_of(handed, generation).unwrap_or(start);
+            services.plan(generation, settings, &directory);
+        }
+        for (pid, id) in services.by_pid() {
+            children.register(pid, Who::Service(id));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+# frozen_string_literal: true
+
+require "licorne/probe"
+
+module Licorne
+  # Directives of a configuration that take options.
+  module OptionDirectives
+    # Where each request is noted; see the reference for targets and options.
+    def access_log(target, options = {})
+      target = target.to_path if target.respond_to?(:to_path)
+      @set[:access_log] = check(:access_log, [target, options])
+    end
+
+    # What a new worker has to answer before it serves; see the reference for options.
+    def probe(*paths, **options)
+      @set[:probe] = check(:probe, [paths.flatten(1) - [nil], Probe.plain(options)])
+    end
+
+    # How a reload tries new code; see the reference for options.
+    def canary(wanted = true, **options)
+      @set[:canary] = check(:canary, [wanted, options])
+    end
+
+    # A process beside the workers that serves no requests: a program, or what the block does; see the reference.
+    def service(name, **options, &block)
+      checked = check(:service, [name, options])
+      name = checked[:name]
+      services = @set[:service] == :unset ? [] : @set[:service]
+      mistake("service #{name.inspect} takes either command: or a block") unless checked[:command].nil? ^ block.nil?
+      mistake("service #{name.inspect} is given twice") if services.any? { |other| other[:name] == name }
+      service_blocks[name] = block if block
+      @set[:service] = [*services, checked]
+    end
+
+    # The blocks of services, by their names.
+    def service_blocks
+      @service_blocks ||= {}
+    end
+  end
+end
