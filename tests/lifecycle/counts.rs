@@ -58,6 +58,41 @@ fn counts_survive_a_death_a_reload_and_an_upgrade_in_place() {
 }
 
 #[test]
+fn requests_and_responses_that_clients_cut_short_are_counted() {
+    let mut server = Server::builder().workers(1).config("upgrade :in_place").start();
+    let cut_short = |server: &Server| {
+        let totals = totals(server);
+        [totals["aborted_requests"].as_u64(), totals["aborted_responses"].as_u64()].map(Option::unwrap_or_default)
+    };
+    // These are none: a connection that says nothing, and one that is closed between two requests.
+    drop(server.connect());
+    let mut kept = server.connect();
+    kept.send(Request::get("/pid").bytes());
+    assert!(kept.receive().keep_alive);
+    drop(kept);
+    for begun in ["GET /pid HTT", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nfour"] {
+        server.connect().send(begun);
+    }
+    server.eventually("two requests that were cut short", || (cut_short(&server) == [2, 0]).then_some(()));
+    let mut connection = server.connect();
+    connection.send(Request::get("/big?kib=40000").bytes());
+    assert!(connection.take_some(64 * 1024, std::time::Duration::ZERO) > 0);
+    // What it has not read is lost, so that the kernel resets the connection.
+    drop(connection);
+    server.eventually("a response that was cut short", || (cut_short(&server) == [2, 1]).then_some(()));
+    let text = server.ctl(["status"]).stdout;
+    assert!(text.contains("\n  clients cut short 2 requests, 1 response\n"), "{text}");
+
+    let mark = server.mark();
+    signal(server.workers()[0].pid, Signal::KILL).expect("it lives");
+    server.wait_for(mark, "worker=0 ready");
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    assert_eq!(server.ctl(["upgrade", "--wait"]).code(), 0);
+    assert_eq!(cut_short(&server), [2, 1], "workers and program are others");
+    server.stop();
+}
+
+#[test]
 fn connections_that_wait_for_a_worker_are_told_for_each_listener() {
     let mut server = Server::builder().workers(1).unix_listeners(1).start();
     let mut gate = Gate::new(&server);

@@ -222,6 +222,10 @@ fn of_requests(text: &mut Text, status: &Status) {
         totals.responses.classes(),
     );
     text.one("licorne_exceptions_total", "counter", "Requests whose application raised.", totals.raised);
+    let aborted = "Requests that never were whole: their client left, or was too slow.";
+    text.one("licorne_requests_aborted_total", "counter", aborted, totals.aborted_requests);
+    let aborted = "Responses that their client has not taken to the end.";
+    text.one("licorne_responses_aborted_total", "counter", aborted, totals.aborted_responses);
     let gc = totals.gc;
     let collections = [("minor", gc.minor), ("major", gc.major)];
     text.each("licorne_gc_collections_total", "counter", "Runs of Ruby's garbage collector.", "kind", collections);
@@ -289,7 +293,7 @@ mod tests {
             },
             "totals": {
                 "requests": 12, "responses": { "2xx": 11, "5xx": 1 }, "received_bytes": 1_200, "sent_bytes": 34_000,
-                "raised": 6, "gc": { "minor": 8, "major": 1, "time_ms": 45 },
+                "raised": 6, "aborted_requests": 3, "aborted_responses": 2, "gc": { "minor": 8, "major": 1, "time_ms": 45 },
                 "service": { "count": 9, "sum_ms": 40.5, "buckets": [[3, 9]] },
             },
         }));
@@ -316,6 +320,8 @@ mod tests {
             "licorne_service_running{service=\"mail\"} 0",
             "licorne_service_starts_total{service=\"jobs\"} 3",
             "licorne_service_failures{service=\"jobs\"} 1",
+            "licorne_requests_aborted_total 3",
+            "licorne_responses_aborted_total 2",
             "licorne_deaths_total{cause=\"oom\"} 2",
             "licorne_deaths_total{cause=\"exit\"} 0",
             "licorne_reloads_total{result=\"failed\"} 1",

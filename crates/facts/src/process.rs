@@ -53,6 +53,10 @@ pub struct Worker {
     pub last_request: Option<LastRequest>,
     /// How many requests ended with an exception of the application.
     pub raised: u64,
+    /// How many requests never were whole: their client left, or was too slow.
+    pub aborted_requests: u64,
+    /// How many responses their client has not taken to the end: it left, or was too slow.
+    pub aborted_responses: u64,
     /// What Ruby's garbage collector did.
     pub gc: Gc,
     /// Responses by the first digit of their status.

@@ -23,6 +23,10 @@ pub struct Totals {
     pub sent_bytes: u64,
     /// Requests whose application raised an exception.
     pub raised: u64,
+    /// Requests that never were whole: their client left, or was too slow.
+    pub aborted_requests: u64,
+    /// Responses that their client has not taken to the end: it left, or was too slow.
+    pub aborted_responses: u64,
     /// What Ruby's garbage collector did in workers since each began to serve.
     pub gc: Collections,
     /// How long requests were in the application.
@@ -40,6 +44,8 @@ impl From<&scoreboard::Totals> for Totals {
             received_bytes: done.received_bytes,
             sent_bytes: done.sent_bytes,
             raised: done.raised,
+            aborted_requests: done.aborted.requests,
+            aborted_responses: done.aborted.responses,
             gc: Collections { minor: done.minor_gcs, major: done.major_gcs, time_ms: done.gc_ms },
             service: Distribution::from(&done.service),
             queue: Distribution::from(&done.queue),

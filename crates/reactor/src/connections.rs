@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 
 use crate::access::{AccessLog, Flushed, Records};
-use crate::conn::{After, Connection, Pace, Patience, Phase, Pool, Progress};
+use crate::conn::{Aborted, After, Connection, Pace, Patience, Phase, Pool, Progress};
 use crate::date::HttpDate;
 use crate::notices::{Notice, Notices};
 use crate::schedule::Schedule;
@@ -16,13 +16,15 @@ use crate::transfer::{Queue, RETRY_MS};
 
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// Bytes of requests and of responses, heads included. Those that were kept for a slow client count as sent.
+/// What came and went: bytes of requests and of responses, heads included, and what clients have cut short. Bytes that were kept for a slow client count as sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Of requests.
     pub received_bytes: u64,
     /// Of responses.
     pub sent_bytes: u64,
+    /// What clients have cut short.
+    pub aborted: scoreboard::Aborted,
 }
 
 /// The connections of a worker, and what is needed to go on with them.
@@ -36,7 +38,7 @@ pub(crate) struct Connections {
     pub(crate) notices: Notices,
     pub(crate) pool: Pool,
     pub(crate) date: HttpDate,
-    /// How many bytes of requests came and of responses went since that was asked last.
+    /// What came and went since that was asked last.
     pub(crate) traffic: Traffic,
     /// What is noted of each request, where the configuration asks for it.
     pub(crate) records: Option<Box<Records>>,
@@ -147,8 +149,22 @@ impl Connections {
     /// Ends a connection whose client was too slow at this.
     fn give_up_on(&mut self, token: Token, patience: Patience) {
         match patience {
-            Patience::Head | Patience::Body => self.refuse(token, 408),
-            Patience::Fresh | Patience::Idle | Patience::Write | Patience::Discard => self.close(token),
+            Patience::Head | Patience::Body => {
+                self.abort(token, Aborted::Request);
+                self.refuse(token, 408);
+            }
+            Patience::Write => {
+                self.abort(token, Aborted::Response);
+                self.close(token);
+            }
+            Patience::Fresh | Patience::Idle | Patience::Discard => self.close(token),
+        }
+    }
+
+    /// Notes that a client has cut this short.
+    pub(crate) fn abort(&mut self, token: Token, what: Aborted) {
+        if let Some(connection) = self.table.get_mut(token) {
+            connection.aborted.get_or_insert(what);
         }
     }
 
@@ -336,6 +352,11 @@ impl Connections {
 
     fn remove(&mut self, token: Token) -> Option<(Connection, Vec<u8>)> {
         let mut connection = self.table.remove(token)?;
+        match connection.aborted {
+            Some(Aborted::Request) => self.traffic.aborted.requests += 1,
+            Some(Aborted::Response) => self.traffic.aborted.responses += 1,
+            None => {}
+        }
         if let Some(records) = &mut self.records {
             records.finish(&mut connection);
             self.flush_batch();

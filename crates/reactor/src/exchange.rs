@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use http1::request::Head;
 use rustix::io::Errno;
 
-use crate::conn::{After, Body, Connection, Fault, Patience, Peer, Proxied, Read, RequestId};
+use crate::conn::{Aborted, After, Body, Connection, Fault, Patience, Peer, Proxied, Read, RequestId};
 use crate::connections::{Connections, now_ms};
 use crate::table::Token;
 
@@ -103,7 +103,11 @@ impl<'a> ActiveRequest<'a> {
         let settings = &self.connections.settings;
         let Some(connection) = self.connections.table.get_mut(self.token) else { return Err(Fault::Gone) };
         let before = out.len();
-        let read = connection.read_body(out, &settings.requests.limits)?;
+        let read = connection.read_body(out, &settings.requests.limits).inspect_err(|fault| {
+            if *fault == Fault::Gone {
+                connection.aborted.get_or_insert(Aborted::Request);
+            }
+        })?;
         let received = (out.len() - before) as u64;
         self.connections.traffic.received_bytes += received;
         if let Some(record) = &mut connection.record {
@@ -152,7 +156,7 @@ impl<'a> ActiveRequest<'a> {
     /// As [`ActiveRequest::send`], or the file is shorter than that.
     pub fn send_file(&mut self, file: File, offset: u64, bytes: u64) -> Result<(), Errno> {
         let connection = self.connection_mut()?;
-        connection.outbox.send_file(connection.fd.as_fd(), file, offset, bytes)?;
+        connection.send_file(file, offset, bytes)?;
         if let Some(record) = &mut connection.record {
             record.sent_bytes += bytes;
         }
@@ -180,6 +184,11 @@ impl<'a> ActiveRequest<'a> {
         self.connection().map(AsFd::as_fd)
     }
 
+    /// Notes that the client takes no more of the response: it left, or is too slow.
+    pub fn not_taken(&mut self) {
+        self.connections.abort(self.token, Aborted::Response);
+    }
+
     /// Ends a response that was sent. What the client has not taken yet is written while others are served.
     pub fn finish(self, after: After) {
         self.connections.finish(self.token, after);
@@ -187,6 +196,9 @@ impl<'a> ActiveRequest<'a> {
 
     /// Answers with an error and closes: for requests whose body turned out to be none.
     pub fn refuse(self, status: u16) {
+        if status == 408 {
+            self.connections.abort(self.token, Aborted::Request);
+        }
         self.connections.refuse(self.token, status);
     }
 

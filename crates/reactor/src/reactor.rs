@@ -210,7 +210,7 @@ impl Reactor {
         self.connections.schedule.wake(now_ns);
     }
 
-    /// Takes how many bytes came and went since this was asked last.
+    /// Takes what came and went since this was asked last.
     pub fn take_traffic(&mut self) -> Traffic {
         std::mem::take(&mut self.connections.traffic)
     }

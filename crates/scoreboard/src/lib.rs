@@ -38,6 +38,8 @@
 //!  491  raised            (requests whose application raised an exception, ever)
 //!  492  last request cpu  (ns of processor time of the request that was served last, plus 1; 0 = it was not measured)
 //!  493  last request made (objects that were allocated in it, plus 1; likewise)
+//!  494  aborted requests (whose client left, or was too slow, before all of it was there, ever)
+//!  495  aborted responses (that the client has not taken to their end, ever)
 //!  496-   lost lines        (of the access log: how many, ever; the number of the last error; when it was, CLOCK_MONOTONIC)
 //!  499-                     (of the log, likewise)
 //! ```
@@ -62,7 +64,7 @@ mod totals;
 
 pub use gc::Gc;
 pub use losses::{Losses, Lossy};
-pub use totals::{CLASSES, Totals};
+pub use totals::{Aborted, CLASSES, Totals};
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -102,6 +104,7 @@ const LAST_END_WORD: usize = LAST_TOOK_WORD + 1;
 const RAISED_WORD: usize = LAST_END_WORD + 1;
 const LAST_CPU_WORD: usize = RAISED_WORD + 1;
 const LAST_ALLOCATED_WORD: usize = LAST_CPU_WORD + 1;
+const ABORTED_WORDS: Range<usize> = LAST_ALLOCATED_WORD + 1..LAST_ALLOCATED_WORD + 3;
 /// Of how many listeners a worker notes what waits.
 pub const BACKLOGS: usize = 8;
 /// Bits of the moment in such a note.
@@ -109,7 +112,7 @@ const MOMENT_BITS: u32 = 40;
 /// Each log has three words.
 const LOSSES_WORD: usize = 496;
 const _: () =
-    assert!(LAST_ALLOCATED_WORD < LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
+    assert!(ABORTED_WORDS.end <= LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
 
@@ -353,7 +356,8 @@ impl Seat<'_> {
     /// Has nothing count that was done so far: it was for no client.
     pub fn forget_requests(&self) {
         let single = [5, 6, 8, LAST_TOOK_WORD, LAST_END_WORD, RAISED_WORD].into_iter();
-        for word in single.chain(RESPONSE_WORD..=SENT_WORD).chain(SERVICE_WORDS).chain(QUEUE_WORDS) {
+        for word in single.chain(RESPONSE_WORD..=SENT_WORD).chain(ABORTED_WORDS).chain(SERVICE_WORDS).chain(QUEUE_WORDS)
+        {
             if let Some(word) = self.0.get(word) {
                 word.store(0, Ordering::Relaxed);
             }
@@ -449,6 +453,18 @@ impl Seat<'_> {
     pub fn count_bytes(&self, received: u64, sent: u64) {
         self.count(RECEIVED_WORD, received);
         self.count(SENT_WORD, sent);
+    }
+
+    /// What clients have cut short since the worker was forked.
+    pub fn aborted(&self) -> Aborted {
+        let [requests, responses] = core::array::from_fn(|word| self.counter(ABORTED_WORDS.start + word));
+        Aborted { requests, responses }
+    }
+
+    /// Counts what clients have cut short.
+    pub fn count_aborted(&self, more: Aborted) {
+        self.count(ABORTED_WORDS.start, more.requests);
+        self.count(ABORTED_WORDS.start + 1, more.responses);
     }
 
     /// What was lost of a log since the worker was forked.

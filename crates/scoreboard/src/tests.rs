@@ -63,6 +63,7 @@ fn a_page_counts_responses_bytes_and_times() {
     assert_eq!(seat.last_request(), Some((5_000_000, 6_000_000)));
     seat.count_raised();
     assert_eq!(seat.raised(), 1);
+    seat.count_aborted(Aborted { requests: 3, responses: 4 });
     let totals = Totals::of(seat);
     assert_eq!(totals.responses, [1, 2, 1, 1, 1]);
     assert_eq!((totals.requests, totals.received_bytes, totals.sent_bytes), (1, 100, 2_000));
@@ -73,6 +74,9 @@ fn a_page_counts_responses_bytes_and_times() {
     let mut twice = totals.clone();
     twice.add(&totals);
     assert_eq!((twice.requests, twice.responses[1], twice.service.total()), (2, 4, 2));
+    assert_eq!(twice.aborted, Aborted { requests: 6, responses: 8 });
+    seat.forget_requests();
+    assert_eq!(seat.aborted(), Aborted::default());
 }
 
 #[test]
@@ -108,6 +112,7 @@ fn a_seat_of_the_older_layout_has_no_counts_and_takes_none() {
     seat0.assign(3, 4);
     seat0.count_response(200);
     seat0.count_bytes(1, 1);
+    seat0.count_aborted(Aborted { requests: 1, responses: 1 });
     assert!(!seat0.ask_backtraces(9) && seat0.backtraces_asked() == 0);
     seat0.ask_slow_report(1);
     assert_eq!(seat0.slow_report_asked_ns(), None);

@@ -6,6 +6,15 @@ use crate::{Losses, Lossy, Seat};
 /// How many classes of statuses there are: 1xx to 5xx.
 pub const CLASSES: usize = 5;
 
+/// What clients have cut short: they left, or were too slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aborted {
+    /// Requests that never were whole.
+    pub requests: u64,
+    /// Responses that were not taken to the end.
+    pub responses: u64,
+}
+
 /// Counts of a seat, or sums over seats. They are read while the worker writes: each is right, all together may be of
 /// slightly different moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +31,8 @@ pub struct Totals {
     pub sent_bytes: u64,
     /// Requests whose application raised an exception.
     pub raised: u64,
+    /// What clients have cut short.
+    pub aborted: Aborted,
     /// Ruby's collections of young objects, as far as they are known.
     pub minor_gcs: u64,
     /// Those of all objects.
@@ -44,6 +55,7 @@ impl Totals {
         let gc = seat.gc();
         Self {
             raised: seat.raised(),
+            aborted: seat.aborted(),
             minor_gcs: gc.minor.unwrap_or(0),
             major_gcs: gc.major.unwrap_or(0),
             gc_ms: gc.time_ms.unwrap_or(0),
@@ -68,6 +80,8 @@ impl Totals {
         add(&mut self.received_bytes, other.received_bytes);
         add(&mut self.sent_bytes, other.sent_bytes);
         add(&mut self.raised, other.raised);
+        add(&mut self.aborted.requests, other.aborted.requests);
+        add(&mut self.aborted.responses, other.aborted.responses);
         add(&mut self.minor_gcs, other.minor_gcs);
         add(&mut self.major_gcs, other.major_gcs);
         add(&mut self.gc_ms, other.gc_ms);

@@ -126,6 +126,12 @@ pub struct Totals {
     /// Requests whose application raised an exception.
     #[serde(default)]
     pub raised: u64,
+    /// Requests that never were whole.
+    #[serde(default)]
+    pub aborted_requests: u64,
+    /// Responses that their client has not taken to the end.
+    #[serde(default)]
+    pub aborted_responses: u64,
     /// Ruby's collections of young objects.
     #[serde(default)]
     pub minor_gcs: u64,

@@ -241,8 +241,12 @@ impl Engine {
     /// Serves until told to leave. `:retired`, or `:orphaned` when the master is gone.
     fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
         let outcome = Self::serve(ruby, this, app, events);
-        // However it ends, what was served is in the log.
-        this.core.get(ruby).reactor().finish_log(true);
+        // However it ends, what was served is in the log, and counted.
+        let core = this.core.get(ruby);
+        let mut reactor = core.reactor();
+        reactor.finish_log(true);
+        core.seat.count_traffic(reactor.take_traffic());
+        drop(reactor);
         outcome
     }
 
@@ -349,7 +353,9 @@ fn retire(core: &Core, leave: Leave) {
 /// Waits for events: with the interpreter's lock while there is no need to sleep, without it to sleep.
 fn wait(core: &Core, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(), Escape> {
     let (connections, full, now_ns) = {
-        let reactor = core.reactor();
+        let mut reactor = core.reactor();
+        // Clients that left before there was a request are told here.
+        core.seat.count_traffic(reactor.take_traffic());
         (reactor.connections() as u64, reactor.is_full(), reactor.noted_ns())
     };
     let place = core.seat.place();

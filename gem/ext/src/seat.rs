@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use magnus::{Error, RModule, Ruby, function, method, prelude::*};
+use reactor::Traffic;
 use scoreboard::Seat;
 use scoreboard::board::{self, Busiest, Place, Saturation};
 use sys::memory::Shared;
@@ -74,6 +75,15 @@ impl WorkerSeat {
     /// The place on the board.
     pub(crate) fn place(&self) -> Place<'_> {
         board::place(self.board.words(), self.number).expect("the board has this place: take() looked")
+    }
+
+    /// Counts what came and went.
+    pub(crate) fn count_traffic(&self, traffic: Traffic) {
+        if traffic != Traffic::default() {
+            let seat = self.seat();
+            seat.count_bytes(traffic.received_bytes, traffic.sent_bytes);
+            seat.count_aborted(traffic.aborted);
+        }
     }
 
     /// Shows others that this worker is busy.

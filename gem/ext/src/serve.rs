@@ -36,6 +36,7 @@ pub(crate) fn serve(
         if active.begin(monotonic_ns(), 0).is_some() {
             active.respond(CLIENT_LEFT, 0);
         }
+        active.not_taken();
         active.finish(After::Abort);
         return Ok(());
     }
@@ -74,13 +75,12 @@ pub(crate) fn serve(
     reactor.end_request(now_ns);
     let state = if reactor.is_retiring() { State::Retiring } else { State::Idle };
     core.current.end();
-    let traffic = reactor.take_traffic();
+    core.seat.count_traffic(reactor.take_traffic());
     let looks_at_backlogs = core.seat.note_done(now_ns);
     core.seat.look(|seat| {
         if looks_at_backlogs {
             reactor.backlogs().for_each(|(listener, waiting)| seat.note_backlog(listener, waiting, now_ns));
         }
-        seat.count_bytes(traffic.received_bytes, traffic.sent_bytes);
         // Of one that ends the worker, by `exit` or the like, the seat tells afterwards.
         if outcome.is_ok() {
             seat.end_request(now_ns, state);

@@ -125,6 +125,11 @@ fn work(status: &Status, interval: Option<&Interval>) -> String {
         let (service, queue) = (percentiles(&totals.service.durations), percentiles(&totals.queue.durations));
         text.push_str(&format!("  service {service}\n  queue   {queue}\n"));
     }
+    if totals.aborted_requests + totals.aborted_responses > 0 {
+        let (requests, responses) =
+            (plural(totals.aborted_requests, "request"), plural(totals.aborted_responses, "response"));
+        text.push_str(&format!("  clients cut short {requests}, {responses}\n"));
+    }
     let gc = totals.gc;
     if gc.minor + gc.major > 0 {
         let share = 100.0 * gc.time_ms as f64 / totals.busy_ms.max(1) as f64;

@@ -1,7 +1,7 @@
 //! What workers have done that are no more: it survives them, reloads, and an upgrade in place.
 
 use scoreboard::histogram::Counts;
-use scoreboard::{Losses, Totals};
+use scoreboard::{Aborted, Losses, Totals};
 use wire::state::{self, Durations};
 
 use crate::children::error::Error;
@@ -18,6 +18,8 @@ pub(crate) fn save(totals: &Totals, lost: Losses) -> state::Totals {
         received_bytes: totals.received_bytes,
         sent_bytes: totals.sent_bytes,
         raised: totals.raised,
+        aborted_requests: totals.aborted.requests,
+        aborted_responses: totals.aborted.responses,
         minor_gcs: totals.minor_gcs,
         major_gcs: totals.major_gcs,
         gc_ms: totals.gc_ms,
@@ -45,6 +47,7 @@ pub(crate) fn load(requests: u64, told: &state::Totals) -> Result<Totals, Error>
         received_bytes: told.received_bytes,
         sent_bytes: told.sent_bytes,
         raised: told.raised,
+        aborted: Aborted { requests: told.aborted_requests, responses: told.aborted_responses },
         minor_gcs: told.minor_gcs,
         major_gcs: told.major_gcs,
         gc_ms: told.gc_ms,
@@ -68,6 +71,7 @@ mod tests {
             received_bytes: 700,
             sent_bytes: 80_000,
             raised: 2,
+            aborted: Aborted { requests: 11, responses: 12 },
             minor_gcs: 30,
             major_gcs: 4,
             gc_ms: 50,

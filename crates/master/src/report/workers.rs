@@ -41,6 +41,8 @@ fn fill(told: &mut Worker, worker: &children::worker::Worker) {
     told.server_errors = seat.server_errors();
     told.connections = seat.connections();
     told.raised = done.raised;
+    told.aborted_requests = done.aborted.requests;
+    told.aborted_responses = done.aborted.responses;
     told.gc = seat.gc().into();
     told.responses = Responses::from(done.responses);
     told.received_bytes = done.received_bytes;

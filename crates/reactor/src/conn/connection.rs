@@ -1,5 +1,6 @@
 //! One connection: how it gets from bytes to a complete request.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use http1::Limits;
@@ -16,7 +17,7 @@ use super::outbox::Outbox;
 use super::pace::Pace;
 use super::patience::Patience;
 use super::peer::Peer;
-use super::phase::{After, Content, Phase, Progress};
+use super::phase::{Aborted, After, Content, Phase, Progress};
 use super::proxied::Proxied;
 use super::record::Record;
 use super::settings::{Requests, Responses};
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) ready_ns: Option<u64>,
     /// What is noted of the request that is served, where the configuration asks for it.
     pub(crate) record: Option<Box<Record>>,
+    /// What its client has cut short.
+    pub(crate) aborted: Option<Aborted>,
     /// How many requests in a row were there before the response to the one before was out.
     pub(crate) pipelined: u32,
 }
@@ -63,6 +66,7 @@ impl Connection {
             served: false,
             ready_ns: None,
             record: None,
+            aborted: None,
             pipelined: 0,
         }
     }
@@ -93,6 +97,9 @@ impl Connection {
     pub(crate) fn read(&mut self, pool: &mut Pool, settings: &Requests) -> Progress {
         let mut intake = self.intake.take().unwrap_or_else(|| pool.take());
         let progress = self.read_into(&mut intake, settings);
+        if matches!(progress, Progress::Gone) && self.is_within_request(&intake) {
+            self.aborted = Some(Aborted::Request);
+        }
         if intake.filled == 0 && matches!(progress, Progress::Wait(_) | Progress::Gone) {
             pool.give_back(intake);
         } else {
@@ -162,6 +169,15 @@ impl Connection {
             }
         }
         Progress::Yield
+    }
+
+    /// Tells whether the client has begun a request; line ends that some send behind a body are none.
+    fn is_within_request(&self, intake: &Intake) -> bool {
+        match self.phase {
+            Phase::Head => intake.buffer[..intake.filled].iter().any(|byte| !b"\r\n".contains(byte)),
+            Phase::Sized { .. } | Phase::Chunked { .. } => true,
+            _ => false,
+        }
     }
 
     fn patience(&self, intake: &Intake) -> Patience {
@@ -427,11 +443,12 @@ impl Connection {
     /// # Errors
     /// The client is gone.
     pub(crate) fn send(&mut self, parts: &[&[u8]], last: bool, responses: Responses) -> Result<(), Errno> {
-        if last {
+        let outcome = if last {
             self.outbox.send_last(self.fd.as_fd(), parts, responses)
         } else {
             self.outbox.send(self.fd.as_fd(), parts, responses)
-        }
+        };
+        self.note(outcome)
     }
 
     /// Sends what the socket takes now.
@@ -439,7 +456,25 @@ impl Connection {
     /// # Errors
     /// The client is gone.
     pub(crate) fn flush(&mut self) -> Result<(), Errno> {
-        self.outbox.flush(self.fd.as_fd())
+        let outcome = self.outbox.flush(self.fd.as_fd());
+        self.note(outcome)
+    }
+
+    /// Sends a part of a file behind what was sent before.
+    ///
+    /// # Errors
+    /// The client is gone, or the file is shorter than that.
+    pub(crate) fn send_file(&mut self, file: File, offset: u64, bytes: u64) -> Result<(), Errno> {
+        let outcome = self.outbox.send_file(self.fd.as_fd(), file, offset, bytes);
+        self.note(outcome)
+    }
+
+    /// Notes a response that its client did not take. That a file was cut short is no fault of the client's.
+    fn note(&mut self, outcome: Result<(), Errno>) -> Result<(), Errno> {
+        if outcome.is_err_and(|errno| errno != Errno::IO) {
+            self.aborted.get_or_insert(Aborted::Response);
+        }
+        outcome
     }
 
     /// Throws input away. False when there is no more.

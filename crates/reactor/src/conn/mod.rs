@@ -40,7 +40,7 @@ pub(crate) use pace::Pace;
 pub(crate) use patience::Patience;
 pub use peer::Peer;
 pub use phase::After;
-pub(crate) use phase::{Content, Phase, Progress};
+pub(crate) use phase::{Aborted, Content, Phase, Progress};
 pub use proxied::Proxied;
 pub use record::RequestId;
 pub(crate) use record::{Record, id_of_client};

@@ -59,6 +59,15 @@ pub(crate) enum Progress {
     Storage(io::Error),
 }
 
+/// What a client has not let come to its end: it left, or was too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aborted {
+    /// A request that it had begun.
+    Request,
+    /// The response to it.
+    Response,
+}
+
 /// What becomes of a connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {

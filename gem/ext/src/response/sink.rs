@@ -254,6 +254,7 @@ impl<'e, 'x> Sink<'e, 'x> {
                 }
                 Ok(_) if monotonic_ns() - since < core.responses.write_ms * 1_000_000 => {}
                 _ => {
+                    core.reactor().active(token).not_taken();
                     self.gone = true;
                     return false;
                 }
