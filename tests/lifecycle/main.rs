@@ -9,6 +9,7 @@ mod daemon;
 mod deaths;
 mod fault_drill;
 mod in_place;
+mod job_runner;
 mod leaks;
 mod log_readers;
 mod lying_worker;
