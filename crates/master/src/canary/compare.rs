@@ -3,14 +3,15 @@
 //! Each comparison is of two rates: so many events in so many requests here, so many there. If the new rate were as allowed,
 //! each of the events of both sides would be one of the new side's with a known probability, whatever the rate is; so their
 //! number follows a binomial distribution (the conditional test of Przyborowski and Wilenski, 1940). That is exact for small
-//! numbers, and cautious where the events are not rare. What is that unlikely (one in a hundred thousand) is not chance,
-//! though it is looked for each second: `tests` has the false alarms counted.
+//! numbers, nearly so for large ones, where the normal distribution takes its place, and cautious where the events are not
+//! rare. What is that unlikely (one in a hundred thousand) is not chance, though it is looked for each second: `tests` has
+//! the false alarms counted.
 //!
 //! A time is compared as a rate too: how many requests take longer than the old workers' median, or their 95th percentile,
 //! and than the allowed multiple of it.
 
 use scoreboard::histogram::Counts;
-use statrs::distribution::{Binomial, DiscreteCDF};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
 
 /// What chance brings about less often than this is no chance.
 const IMPROBABLE: f64 = 1e-5;
@@ -20,6 +21,11 @@ const IMPROBABLE_LOSS: f64 = 1e-2;
 const LEAST_NS: u64 = 2_000_000;
 /// Private memory that is larger by less than this is not larger.
 const LEAST_BYTES: u64 = 64 << 20;
+
+/// No server has so many: a worker that claims them proves nothing.
+const MOST_EVENTS: u64 = 1 << 40;
+/// Of a larger variance the binomial distribution is as good as the normal one, and cannot be computed as well.
+const LARGE_VARIANCE: f64 = 10_000.0;
 
 /// What the workers of one side have done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,10 +68,20 @@ impl Rate {
 /// one.
 fn probability(new: Rate, old: Rate, ratio: f64) -> f64 {
     let Some(before) = new.events.checked_sub(1) else { return 1.0 };
+    let all = new.events.saturating_add(old.events);
     let share = ratio * new.requests as f64;
     let share = share / (share + old.requests as f64);
+    let variance = all as f64 * share * (1.0 - share);
+    if all > MOST_EVENTS {
+        return 1.0;
+    }
+    if variance > LARGE_VARIANCE {
+        // A count is as far as the middle between it and the one below.
+        let deviation = (new.events as f64 - 0.5 - all as f64 * share) / variance.sqrt();
+        return Normal::standard().sf(deviation);
+    }
     // Without requests there is no such share, and nothing to compare with.
-    Binomial::new(share, new.events.saturating_add(old.events)).map_or(1.0, |events| events.sf(before))
+    Binomial::new(share, all).map_or(1.0, |events| events.sf(before))
 }
 
 /// In what the new workers are worse, with both figures; `None` when nothing shows that they are.
@@ -202,6 +218,34 @@ mod tests {
             worse(&memory(165), &memory(50), LIMITS).as_deref(),
             Some("private memory: 165 MiB, 50 MiB in the largest old worker")
         );
+    }
+
+    #[test]
+    fn chance_is_as_probable_in_millions_as_in_dozens() {
+        for requests in [2_000, 20_000, 200_000, 2_000_000, 200_000_000] {
+            let new = Rate { events: requests / 2, requests };
+            let old = Rate { events: requests * 3 / 2, requests: 3 * requests };
+            let found = probability(new, old, 1.0);
+            assert!((0.4..0.65).contains(&found), "{found} of {requests}");
+            let five = (2.5 * (1.5 * requests as f64).sqrt()) as u64;
+            let found = probability(Rate { events: new.events + five, requests }, old, 1.0);
+            assert!((1e-5..1e-3).contains(&found), "{found} of {requests}, nearly four deviations away");
+        }
+    }
+
+    #[test]
+    fn counts_of_any_size_have_a_probability() {
+        let counts = [0, 1, 2, 1 << 53, u64::MAX - 1, u64::MAX];
+        let rates = || counts.into_iter().flat_map(|requests| counts.map(|events| Rate { events, requests }));
+        for (new, old) in rates().flat_map(|new| rates().map(move |old| (new, old))) {
+            for ratio in [1.0, 2.0, f64::MAX] {
+                let found = probability(new, old, ratio);
+                let told = (new.events, new.requests, old.events, old.requests, ratio);
+                assert!((0.0..=1.0).contains(&found), "{found} of {told:?}");
+            }
+        }
+        let full = Counts::heard([(0, u64::MAX), (7, u64::MAX)], u64::MAX).unwrap();
+        assert_eq!(slower(&full, &full, 0.95, f64::MAX), None);
     }
 
     /// Deploys that are as good as what was before, under loads from a few requests to tens of thousands, looked at each
