@@ -4,6 +4,7 @@ use supervisor::unit::RESTART;
 use supervisor::{
     Action, AdminPlace, Event, Fact, Failure, FailureReason, Generation, KillReason, SlotId, Supervisor, WorkerId,
 };
+use sys::clock::Moment;
 use sys::signals::Signal;
 use wire::ToMold;
 
@@ -16,6 +17,7 @@ use crate::master::Master;
 use crate::owners::Owners;
 use crate::report::banner::{self, Banner};
 use crate::report::facts::{self, Names};
+use crate::report::status::seconds_until;
 use crate::signals;
 use crate::upgrade;
 use crate::upgrade::environment;
@@ -468,5 +470,5 @@ impl Master {
 /// For how long workers on trial are watched yet.
 fn watch_s(core: &Supervisor) -> Option<u32> {
     let until = core.trial()?.until?;
-    u32::try_from(until.0.saturating_sub(sys::clock::monotonic_ns()).div_ceil(1_000_000_000)).ok()
+    u32::try_from(seconds_until(until, Moment::now())).ok()
 }

@@ -124,6 +124,11 @@ impl Fleet {
         generation
     }
 
+    /// Whether the mold of this generation is there and forks, as far as is known.
+    pub(crate) fn forks(&self, generation: Generation) -> bool {
+        self.molds.get(&generation).is_some_and(|mold| mold.ready_since().is_some())
+    }
+
     /// A mold's settings are prepared: lets it go on.
     pub(crate) fn mold_configured(&mut self, generation: Generation, plan: Plan) {
         let Some(mold) = self.molds.get_mut(&generation) else { return };

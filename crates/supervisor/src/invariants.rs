@@ -66,12 +66,12 @@ fn one_service_per_name_and_line(fleet: &Fleet) {
 
 fn check_up(fleet: &Fleet, up: &Up) {
     match up.line.source {
-        Source::Ready => assert!(ready(fleet, up.line.generation), "the mold of the line forks"),
+        Source::Ready => assert!(fleet.forks(up.line.generation), "the mold of the line forks"),
         Source::Booting(generation) => assert!(boots(fleet, generation), "a mold boots for the line"),
         Source::Lost => {}
     }
     if let Some(previous) = &up.previous {
-        assert!(ready(fleet, previous.line.generation), "what is kept can fork");
+        assert!(fleet.forks(previous.line.generation), "what is kept can fork");
         assert_ne!(previous.line.edition, up.line.edition, "what is kept is of another line");
     }
     match &up.course {
@@ -85,7 +85,7 @@ fn check_up(fleet: &Fleet, up: &Up) {
             let (done, total) = up.progress(fleet);
             assert!(done < total || up.on_trial().is_some(), "a roll has something to do");
             if roll.old.source == Source::Ready {
-                assert!(ready(fleet, roll.old.generation), "the way back is open");
+                assert!(fleet.forks(roll.old.generation), "the way back is open");
             }
         }
         Course::Draining(_) => {
@@ -98,8 +98,4 @@ fn check_up(fleet: &Fleet, up: &Up) {
 
 fn boots(fleet: &Fleet, generation: Generation) -> bool {
     fleet.molds.get(&generation).is_some_and(Mold::boots)
-}
-
-fn ready(fleet: &Fleet, generation: Generation) -> bool {
-    fleet.molds.get(&generation).is_some_and(|mold| mold.ready_since().is_some())
 }

@@ -76,6 +76,5 @@ impl Up {
 }
 
 fn is_ready(fleet: &Fleet, line: &Line) -> bool {
-    let forks = fleet.molds.get(&line.generation).is_some_and(|mold| mold.ready_since().is_some());
-    line.source == Source::Ready && forks
+    line.source == Source::Ready && fleet.forks(line.generation)
 }

@@ -102,7 +102,8 @@ impl Sources<'_> {
     }
 }
 
-fn seconds_until(moment: Instant, now: Moment) -> u64 {
+/// How long it is until then, rounded up.
+pub(crate) fn seconds_until(moment: Instant, now: Moment) -> u64 {
     moment.0.saturating_sub(now.monotonic_ns()).div_ceil(1_000_000_000)
 }
 
