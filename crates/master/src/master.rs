@@ -1,6 +1,6 @@
 //! The master: what decides, what is held, and the round in which it hears what has happened.
 
-use supervisor::{CauseId, Event, Generation, Instant, Phase, SlotId, Supervisor, WorkerId};
+use supervisor::{CauseId, Event, Generation, Instant, Phase, SlotId, SuccessorPhase, Supervisor, WorkerId};
 use sys::process::Exited;
 use sys::signals::Signal;
 use wire::FromMold;
@@ -306,7 +306,7 @@ impl Master {
                         continue;
                     }
                     // Whether there is a way back is to be said in any case.
-                    (Event::GoBack { ticket }, wait || self.core.previous().is_none())
+                    (Event::GoBack { ticket }, wait || !self.may_go_back())
                 }
                 Request::Upgrade { wait, way } => (Event::Upgrade { ticket, way }, wait),
                 Request::Stop { graceful } => (Event::Stop { graceful, ticket }, true),
@@ -431,10 +431,17 @@ impl Master {
         }
     }
 
+    /// Whether the kept mold can take over now.
+    fn may_go_back(&self) -> bool {
+        self.core.previous().is_some()
+            && self.core.phase() == Phase::Serving
+            && self.core.successor() != SuccessorPhase::InPlace
+    }
+
     /// Prepares what the settings of the kept mold need, which the generation since may have let go.
     fn prepare_way_back(&mut self) -> Result<(), String> {
-        let kept = self.core.previous().map(|(generation, _)| generation);
-        let Some(generation) = kept.filter(|_| self.core.phase() == Phase::Serving) else { return Ok(()) };
+        let kept = self.core.previous().filter(|_| self.may_go_back());
+        let Some((generation, _)) = kept else { return Ok(()) };
         let settings = self.owners.children.mold(generation).and_then(|mold| mold.settings.clone());
         let Some(settings) = settings else { return Ok(()) };
         let prepared = self.owners.prepare(&settings, &mut Vec::new()).map_err(|error| sys::chain(&error))?;
