@@ -26,14 +26,13 @@
 //! | `causes` | why things failed, in words |
 //! | `backtraces` | the questions to workers that are open |
 //! | `restart_file` | the file whose touch asks for a reload |
-//! | `services` | what services are started with, and their processes; `beside` is what is done about them |
+//! | `services` | what services are started with, and their processes; `tending` is what is done about them, and heard of them |
 //! | `deadlines` | request deadlines, read from the seats of the workers |
 //! | `carried`, `environment`, `signals` | descriptors and paths that an upgrade in place carries, variables that are for this process alone, signals to processes |
 
 mod admin;
 mod asking;
 mod backtraces;
-mod beside;
 mod canary;
 mod carried;
 mod causes;
@@ -56,6 +55,7 @@ mod service_manager;
 mod services;
 mod signals;
 mod sockets;
+mod tending;
 mod upgrade;
 
 pub use check::{Finding, Level, check};
