@@ -192,7 +192,7 @@ pub enum KillReason {
     QuickStopTimeout,
     /// It said what no worker says.
     Lied,
-    /// It closed its control socket while it booted, and lived on.
+    /// It closed its control socket and lived on, while it booted or for longer than a retiring worker may.
     Unreachable,
 }
 

@@ -484,7 +484,7 @@ impl State {
             Self::Up(up) => Self::Up(up.worker_died(fleet, now, worker, since, false)),
             Self::New { .. } | Self::FirstMold { .. } | Self::Stopping(_) | Self::Over => self,
         };
-        fleet.dismiss(now, id, false);
+        fleet.send_away(id, now + worker.allowance, KillReason::Unreachable);
         state
     }
 

@@ -117,10 +117,13 @@ impl Worker {
         }
     }
 
-    /// Whether nothing has told it to leave: its end is its own doing, or that of others.
+    /// Whether its end is its own doing, or that of others: nothing has told it to leave, or only that it cannot be reached.
     pub fn is_unasked(&self) -> bool {
         match self.state {
-            WorkerState::Booting { .. } | WorkerState::Serving { .. } | WorkerState::Unreachable { .. } => true,
+            WorkerState::Booting { .. }
+            | WorkerState::Serving { .. }
+            | WorkerState::Unreachable { .. }
+            | WorkerState::Retiring { overdue: KillReason::Unreachable, .. } => true,
             WorkerState::Retiring { .. }
             | WorkerState::Abandoned { .. }
             | WorkerState::Quitting { .. }

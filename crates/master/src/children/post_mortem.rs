@@ -109,7 +109,10 @@ pub(crate) fn worker(
         KillReason::RequestTimeout => (Cause::Timeout, why.to_string()),
         _ => (Cause::Killed, why.to_string()),
     });
-    let (cause, text) = decode(exited.ending(), killed, Note::read(seat.fatal_words()), lack);
+    let (cause, text) = match decided.state {
+        WorkerState::Retiring { overdue: why @ KillReason::Unreachable, .. } if left => (Cause::Exit, why.to_string()),
+        _ => decode(exited.ending(), killed, Note::read(seat.fatal_words()), lack),
+    };
     kills.0 += u64::from(lack);
     let age_ms = start_ns.map(|start| sys::clock::monotonic_ns().saturating_sub(start) / 1_000_000);
     let (doing, words) = match age_ms {

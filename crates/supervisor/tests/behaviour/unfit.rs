@@ -83,8 +83,10 @@ fn worker_that_closes_its_control_socket_and_lives_on_is_told_to_leave_and_repla
     assert_eq!(rig.tell(closed(1)), []);
     assert_eq!(rig.deadline(), (seconds(1), vec![abandon(1)]));
     assert_eq!(rig.facts, [Fact::WorkerUnreachable { slot: SlotId(0) }]);
+    // It is one that was lost, though it leaves when it is told to.
+    assert!(rig.supervisor.worker(WorkerId(1)).unwrap().is_unasked());
     // Its request has as much time as that of any worker that retires.
-    assert_eq!(rig.deadline(), (PLAN.timeout + seconds(5), vec![kill(1, KillReason::RetireTimeout)]));
+    assert_eq!(rig.deadline(), (PLAN.timeout + seconds(5), vec![kill(1, KillReason::Unreachable)]));
     // The next one comes when it is gone: one worker per slot and generation.
     assert_eq!(rig.tell(died(1)), [fork(3, 0, 1)]);
 }
