@@ -128,11 +128,11 @@ class NativeEngineTest < NativeCase
   end
 
   def test_idle_connections_are_closed_when_their_linger_is_over
-    server = serve { OK }
+    server = serve(settings: { "keepalive_linger" => 60 }) { OK }
     idle = server.connect
     idle.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     response(idle)
-    Process.kill(:QUIT, server.pid) # lingers for 2 s
+    Process.kill(:QUIT, server.pid) # lingers for a minute
     server.wire.send(:retire, drain: false, linger_ms: 0)
     assert_nil soon { idle.getc }
     assert_equal 0, server.wait.exitstatus # before its master's end of the channel is closed
