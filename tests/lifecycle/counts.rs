@@ -308,7 +308,7 @@ fn memory_and_processor_time_are_told_of_each_process_and_generation() {
     });
     for memory in status.workers.iter().filter_map(|worker| worker.memory.as_ref()) {
         let (pss, private) = (memory.pss_bytes.unwrap_or(0), memory.private_bytes.unwrap_or(0));
-        assert!(1_000_000 < private && private <= pss && pss < memory.rss_bytes, "{memory:#?}");
+        assert!(300_000 < private && private <= pss && pss < memory.rss_bytes, "{memory:#?}");
         assert!(memory.rss_bytes < memory.virtual_bytes && memory.swap_bytes.is_some(), "{memory:#?}");
         assert!(memory.peak_rss_bytes >= Some(memory.rss_bytes), "{memory:#?}");
     }

@@ -13,6 +13,7 @@ mod job_runner;
 mod leaks;
 mod log_readers;
 mod lying_worker;
+mod memory;
 mod notify;
 mod placed_paths;
 mod probe;

@@ -12,6 +12,7 @@ pub mod claims;
 pub mod clock;
 pub mod daemon;
 pub mod fatal;
+pub mod heap;
 pub mod image;
 pub mod line_server;
 pub mod listener;

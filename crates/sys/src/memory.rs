@@ -131,15 +131,6 @@ unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
-/// Gives memory of this process's heap that is free back to the kernel. See malloc_trim(3); without glibc it does nothing.
-pub fn trim_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it takes the allocator's own locks, and touches nothing that is allocated.
-    unsafe {
-        nix::libc::malloc_trim(0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

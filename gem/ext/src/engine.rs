@@ -32,7 +32,7 @@ use crate::request::env::Template;
 use crate::request::streaming::Streaming;
 use crate::seat::WorkerSeat;
 use crate::serve::serve;
-use crate::settings::{reasons, settings, trusted_proxies};
+use crate::settings::{Given, reasons, trusted_proxies};
 use crate::usage::Usage;
 
 /// The Ruby object. It keeps the control channel open.
@@ -89,11 +89,12 @@ impl Engine {
         let board: i32 = arguments.fetch(ruby.to_symbol("board"))?;
         let page: i32 = arguments.fetch(ruby.to_symbol("page"))?;
         let seat: usize = arguments.fetch(ruby.to_symbol("seat"))?;
-        let told: RHash = arguments.fetch(ruby.to_symbol("settings"))?;
+        let told: Obj<Given> = arguments.fetch(ruby.to_symbol("settings"))?;
+        let header_limit: Option<usize> = arguments.lookup(ruby.to_symbol("header_limit"))?;
         let env: RHash = arguments.fetch(ruby.to_symbol("env"))?;
         let access_log: Option<i32> = arguments.lookup(ruby.to_symbol("access_log"))?;
 
-        let settings = settings(ruby, told)?;
+        let settings = told.here(header_limit);
         let ::directives::Settings { processes, application, requests, connections, .. } = &settings;
         let streaming = Streaming::new(ruby, &settings)?;
         let mut reactor =

@@ -45,15 +45,21 @@ mod settings;
 mod socket;
 mod usage;
 
-use magnus::{Error, RModule, RString, Ruby, function, prelude::*};
+use magnus::{Error, RModule, RString, Ruby, TypedData, function, prelude::*};
 
+use control::Control;
+use engine::Engine;
 use error::system_error;
+use gc::Collector;
+use request::keys::Keys;
+use seat::Questions;
 
 /// Defines the module; Ruby calls it when it loads the extension.
 #[magnus::init(name = "licorne_ext")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
+    native.define_module_function("close_heap_gaps", function!(sys::heap::close_gaps, 0))?;
     fork::define(native)?;
     native.define_module_function("note_fatal_signals", function!(seat::note_fatal_signals, 1))?;
     native.define_module_function("printable_lines", function!(printable_lines, 1))?;
@@ -62,7 +68,19 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     control::define(ruby, native)?;
     seat::define(ruby, native)?;
     rack::define(ruby, native)?;
-    engine::define(ruby, native)
+    settings::define(ruby, native)?;
+    engine::define(ruby, native)?;
+    share(ruby)
+}
+
+/// Makes what every worker needs first: here it is made in a mold, once, and workers share the memory.
+fn share(ruby: &Ruby) -> Result<(), Error> {
+    Keys::of(ruby)?;
+    Collector::new();
+    Control::class(ruby);
+    Questions::class(ruby);
+    Engine::class(ruby);
+    Ok(())
 }
 
 fn set_cloexec(ruby: &Ruby, number: i32) -> Result<(), Error> {

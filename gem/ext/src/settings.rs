@@ -6,7 +6,7 @@ use directives::{Connections, Settings};
 use http1::forwarded::Trusted;
 use http1::response::reason_phrase;
 use magnus::r_hash::ForEach;
-use magnus::{Error, RHash, Ruby, prelude::*};
+use magnus::{Error, RHash, RModule, Ruby, function, prelude::*};
 use serde::Deserialize;
 
 use crate::json;
@@ -14,17 +14,36 @@ use crate::json;
 /// Descriptors that are no connections: the application's own, bodies in files, our own.
 const RESERVE: usize = 128;
 
-/// Reads what a mold has made of the configuration: a Hash with each directive's value by its name. Of connections
-/// there are only as many as this process has descriptors for.
-///
-/// # Errors
-/// `ArgumentError`: a directive is missing, or its value of another type.
-pub(crate) fn settings(ruby: &Ruby, told: RHash) -> Result<Settings, Error> {
-    let refuse = |error: serde_json::Error| Error::new(ruby.exception_arg_error(), error.to_string());
-    let mut settings = Settings::deserialize(json::from_ruby(ruby, told.as_value(), 0)?).map_err(refuse)?;
-    let Connections { worker_connections, .. } = &mut settings.connections;
-    *worker_connections = descriptors().min(*worker_connections);
-    Ok(settings)
+/// `Licorne::Native::Settings`: the configuration as engines read it. A mold makes it, for all of its workers.
+#[magnus::wrap(class = "Licorne::Native::Settings", free_immediately)]
+pub(crate) struct Given(Settings);
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Settings", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Given::new, 1))
+}
+
+impl Given {
+    /// Reads a Hash with each directive's value by its name.
+    ///
+    /// # Errors
+    /// `ArgumentError`: a directive is missing, or its value of another type.
+    fn new(ruby: &Ruby, told: RHash) -> Result<Self, Error> {
+        let refuse = |error: serde_json::Error| Error::new(ruby.exception_arg_error(), error.to_string());
+        Settings::deserialize(json::from_ruby(ruby, told.as_value(), 0)?).map(Self).map_err(refuse)
+    }
+
+    /// What holds in this process. Of connections there are only as many as it has descriptors for, and the application may
+    /// have set `header_limit` meanwhile.
+    pub(crate) fn here(&self, header_limit: Option<usize>) -> Settings {
+        let mut settings = self.0.clone();
+        let Connections { worker_connections, .. } = &mut settings.connections;
+        *worker_connections = descriptors().min(*worker_connections);
+        if let Some(bytes) = header_limit {
+            settings.limits.header_limit = bytes;
+        }
+        settings
+    }
 }
 
 /// How many connections the limit of descriptors allows, with some left for everything else. See getrlimit(2).

@@ -23,6 +23,12 @@ module Licorne
       false
     end
 
+    # Does all but to fork.
+    def rehearse
+      told, telling = IO.pipe
+      wait_for_end(told, telling, nil)
+    end
+
     def middle_process(control)
       told, telling = IO.pipe
       middle = Process.pid
@@ -37,16 +43,20 @@ module Licorne
     # The worker begins when it is the master's child, and has told the master so before anything else. The pipe ends a
     # moment before the process between does.
     def worker_process(control, told, telling, middle)
-      telling.close
-      told.read
-      told.close
-      Thread.pass while Process.ppid == middle
+      wait_for_end(told, telling, middle)
       control.forked
       true
     rescue IOError, SystemCallError
       # The master is gone, or does not want this worker any more.
       exit!(0)
     end
-    private_class_method :middle_process, :worker_process
+
+    def wait_for_end(told, telling, middle)
+      telling.close
+      told.read
+      told.close
+      Thread.pass while Process.ppid == middle
+    end
+    private_class_method :middle_process, :worker_process, :wait_for_end
   end
 end

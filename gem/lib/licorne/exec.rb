@@ -17,10 +17,10 @@ module Licorne
 
     # Replaces this process, a forked worker, by a fresh Ruby that becomes the same worker.
     def fresh_worker(inheritance)
-      state = { boot: inheritance.boot.to_h, nr: inheritance.worker.nr, seat: inheritance.seat,
-                control: inheritance.control.fileno, board: inheritance.board, page: inheritance.page,
-                queue: inheritance.queue, listeners: inheritance.listeners, pid: inheritance.server.pid,
-                worker_processes: inheritance.server.worker_processes }
+      server = inheritance.prepared.server
+      state = { boot: inheritance.boot.to_h, nr: inheritance.worker.nr, control: inheritance.control.fileno,
+                pid: server.pid, worker_processes: server.worker_processes,
+                **inheritance.to_h.slice(:board, :page, :seat, :queue, :listeners) }
       fds = [state[:control], state[:board], state[:page], *state[:queue], *state[:listeners].map(&:first)]
       fds = fds.to_h { |fd| [fd, fd] }
       ENV[VARIABLE] = [Marshal.dump(state)].pack("m0")
@@ -95,8 +95,7 @@ module Licorne
       server.worker_processes = state[:worker_processes]
       server.listener_names = state[:listeners].map { |_, name,| name }
       WorkerProcess.new(WorkerProcess::Inheritance.new(
-        boot: boot, configurator: prepared.configurator, settings: prepared.settings, server: server,
-        worker: Worker.new(state[:nr]), control: control, app: prepared.app,
+        boot: boot, prepared: prepared, worker: Worker.new(state[:nr]), control: control,
         **state.slice(:board, :page, :seat, :queue, :listeners)
       ))
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well

@@ -13,6 +13,7 @@ require "licorne/rackup_options"
 require "licorne/server"
 require "licorne/service_fork"
 require "licorne/settings"
+require "licorne/shared_memory"
 require "licorne/signals"
 require "licorne/worker"
 require "licorne/worker_process"
@@ -74,6 +75,7 @@ module Licorne
       tell(:settings, json: @prepared.settings)
       wait_until_applied
       @prepared.finish
+      SharedMemory.prepare(@prepared, @control)
       Signals.deaf # the configuration may have set traps
     rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
       tell(:failed, text: meant?(e) ? "" : Failure.text(e, seen: @boot&.first?))
@@ -199,9 +201,8 @@ module Licorne
     def become_worker(worker, control, page, queue, listeners, message)
       @control.close
       inheritance = WorkerProcess::Inheritance.new(
-        boot: @boot, configurator: @prepared.configurator, settings: @prepared.settings, server: @server,
-        worker: worker, control: control, board: @board, page: page, seat: message[:seat],
-        queue: queue, listeners: listeners, app: @prepared.app
+        boot: @boot, prepared: @prepared, worker: worker, control: control, board: @board, page: page,
+        seat: message[:seat], queue: queue, listeners: listeners
       )
       Exec.fresh_worker(inheritance) if @prepared.settings["worker_exec"]
       WorkerProcess.new(inheritance)

@@ -9,7 +9,7 @@ module Licorne
   # From the Boot message to a configuration, and on to a loaded application: what a mold does, and a worker that was
   # started afresh.
   class Preparation
-    attr_reader :configurator, :settings, :server, :app
+    attr_reader :configurator, :settings, :engine_settings, :server, :app
 
     def initialize(boot)
       @boot = boot
@@ -38,12 +38,21 @@ module Licorne
     # What comes once the master has applied the settings: the logs, then the application if it is preloaded.
     # A check writes nothing, and loads the application wherever it is loaded otherwise.
     def finish
-      return preload if @boot.check
+      return @app = load_app if @boot.check
 
       Logs.user = @settings["user"]
       Logs.redirect(stdout: @settings["stdout_path"], stderr: @settings["stderr_path"])
       open_access_log
-      preload if @settings["preload_app"]
+      @app = load_app if @settings["preload_app"]
+      @engine_settings = Native::Settings.new(@settings)
+    end
+
+    # In a mold, or in each worker.
+    def load_app
+      @server.logger.info("Refreshing Gem list") unless @boot.check
+      Gem.refresh if defined?(Gem)
+      loader = AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"], server: @server)
+      @server.app = loader.application
     end
 
     private
@@ -109,16 +118,6 @@ module Licorne
       elsif @boot.env then ENV["RACK_ENV"] = @boot.env
       else ENV["RACK_ENV"] ||= ENV["APP_ENV"] || "development"
       end
-    end
-
-    def preload
-      @server.logger.info("Refreshing Gem list") unless @boot.check
-      Gem.refresh if defined?(Gem)
-      @app = AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"],
-                           server: @server).application
-      @server.app = @app
-      # Ruby 3.3: collects and compacts, so that workers share more of the memory.
-      Process.warmup if Process.respond_to?(:warmup)
     end
   end
 end

@@ -22,9 +22,13 @@ module Licorne
       end
     end
 
+    def self.extended(logger)
+      logger.instance_exec { @logdev.extend(CountsLosses) }
+    end
+
     # Lines that are lost from now on are counted on the seat of this worker.
     def count_losses(engine)
-      @logdev.extend(CountsLosses).engine = engine
+      @logdev.engine = engine
     end
 
     private

@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require "licorne/app_loader"
 require "licorne/backtraces"
 require "licorne/events"
 require "licorne/now_serving"
@@ -12,17 +11,16 @@ require "licorne/timeout_report"
 module Licorne
   # The main of a worker, from the fork to its end.
   class WorkerProcess
-    # What a mold hands to the worker that it forks. `board` is what all workers share, `page` the worker's own seat,
-    # whose number is `seat`; `queue` are the ends of the queue between workers, `listeners` are triples of descriptor,
-    # name and version of the PROXY protocol; `app` is nil unless it was preloaded.
-    Inheritance = Struct.new(:boot, :configurator, :settings, :server, :worker, :control, :board, :page, :seat,
-                             :queue, :listeners, :app, keyword_init: true)
+    # What a mold hands to the worker that it forks. `prepared` has the application if it was preloaded; `board` is what
+    # all workers share, `page` the worker's own seat, whose number is `seat`; `queue` are the ends of the queue between
+    # workers, `listeners` are triples of descriptor, name and version of the PROXY protocol.
+    Inheritance = Struct.new(:boot, :prepared, :worker, :control, :board, :page, :seat, :queue, :listeners,
+                             keyword_init: true)
 
     def initialize(inheritance)
-      @boot = inheritance.boot
-      @configurator = inheritance.configurator
-      @settings = inheritance.settings
-      @server = inheritance.server
+      @prepared = inheritance.prepared
+      @settings = @prepared.settings
+      @server = @prepared.server
       @worker = inheritance.worker
       @control = inheritance.control
       @inheritance = inheritance
@@ -34,6 +32,15 @@ module Licorne
       @server.send(:worker_loop, @worker)
       @worker.close
       nil
+    end
+
+    # Does what touches nothing but this process, in a mold.
+    def rehearse
+      install_traps
+      fill_listeners
+      Server::LISTENERS.clear
+      Events.new(@server, @worker, method(:leave))
+      reasons
     end
 
     private
@@ -52,7 +59,7 @@ module Licorne
       @worker.user(*@settings["user"].compact) if @settings["user"] && !@worker.switched
       Logs.access = Logs.access&.close
       @server.config = nil
-      @app = @inheritance.app || load_app
+      @app = @prepared.app || @prepared.load_app
       @server.app = @app
       build_engine
       pass_probe
@@ -91,13 +98,6 @@ module Licorne
       Server::LISTENERS.replace(sockets)
     end
 
-    def load_app
-      @server.logger.info("Refreshing Gem list")
-      Gem.refresh if defined?(Gem)
-      AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"],
-                    server: @server).application
-    end
-
     # Until there is an engine, nothing was begun that would have to be finished.
     def install_traps
       trap("QUIT") { |_| leave }
@@ -120,8 +120,8 @@ module Licorne
 
     def build_engine
       engine = Native::Engine.new(control: @control, **@inheritance.to_h.slice(:board, :page, :seat),
-                                  settings: engine_settings, env: RackEnv::DEFAULTS, reasons: reasons,
-                                  access_log: @access_log)
+                                  settings: @prepared.engine_settings, header_limit: Configurator.header_limit,
+                                  env: RackEnv::DEFAULTS, reasons: reasons, access_log: @access_log)
       IO.for_fd(@inheritance.page).close
       @events.engine = @engine = engine
       @server.logger.count_losses(engine) if @server.logger.is_a?(PrintableLog)
@@ -152,16 +152,17 @@ module Licorne
       trap("URG") do |_|
         report_request(caller) if @engine
         give_up(@probe.late(caller)) if @probe && @engine.probe_late?
-        tell_backtraces(caller)
+        tell_backtraces
       end
-      tell_backtraces(caller)
+      tell_backtraces
     end
 
     # What the trap has interrupted gets no error from here, and what is raised for it meanwhile comes afterwards.
-    def tell_backtraces(backtrace)
+    def tell_backtraces
       question = @questions.take
       return unless question
 
+      backtrace = caller(2)
       Thread.handle_interrupt(Exception => :never) do
         serving = @engine ? NowServing.text(@engine) : ""
         @control.backtraces(question, [Backtraces.new(backtrace).to_s, serving].reject(&:empty?).join("\n"))
@@ -178,10 +179,6 @@ module Licorne
       near &&= TimeoutReport.new(@worker, near, backtrace, "timeout is near")
       Thread.new { @events.slow(slow) } if slow
       Thread.new { @events.timeout(near) } if near
-    end
-
-    def engine_settings
-      @settings.merge({ "header_limit" => Configurator.header_limit }.compact)
     end
 
     # Rack calls some statuses otherwise from release to release.

@@ -145,7 +145,8 @@ class NativeServer
     [@wire, @log].each(&:close)
     [theirs, @listener].each { |io| io.autoclose = false }
     Licorne::Native.keep_from_children([theirs.fileno, @page.fileno, @board.fileno, @listener.fileno])
-    engine = Licorne::Native::Engine.new(control: Licorne::Native::Control.new(theirs.fileno), settings: settings,
+    engine = Licorne::Native::Engine.new(control: Licorne::Native::Control.new(theirs.fileno),
+                                         settings: Licorne::Native::Settings.new(settings),
                                          page: @page.fileno, board: @board.fileno, seat: 0, env: env)
     engine.add_listener(@listener.fileno, "test")
     trap("QUIT") { engine.retire }

@@ -43,7 +43,7 @@ impl Trim {
     pub(crate) fn run(&mut self, now_ms: u64) {
         if self.at_ms.is_some_and(|at| at <= now_ms) {
             self.at_ms = None;
-            sys::memory::trim_heap();
+            sys::heap::trim();
         }
     }
 }

@@ -15,7 +15,7 @@ use super::keys::Keys;
 
 /// What env is made from.
 pub(crate) struct Template {
-    pub(crate) keys: Keys,
+    pub(crate) keys: &'static Keys,
     base: Value,
     request_class: RClass,
     /// Entries of the configuration that beat what a request says (Unicorn's `HttpRequest::DEFAULTS`).
@@ -54,9 +54,9 @@ impl Template {
         keep_underscores: bool,
         trusted: Option<Trusted>,
     ) -> Result<Self, Error> {
-        let keys = ffi::protect(Keys::new).map_err(ffi::Escape::into_error)?;
+        let keys = Keys::of(ruby)?;
         let base = ruby.hash_new();
-        for key in first_keys(&keys) {
+        for key in first_keys(keys) {
             base.aset(key, ())?;
         }
         for (key, object) in [
@@ -93,7 +93,7 @@ impl Template {
 
     /// Makes the env. Raises only when memory is short.
     pub(crate) fn build(&self, rb: Rb<'_>, request: &Request<'_>, parts: &Parts, scratch: &mut Scratch) -> Value {
-        let keys = &self.keys;
+        let keys = self.keys;
         let env = rb.copy_hash(self.base);
         let mut proxy = Forwarded::default();
         for (index, field) in request.head.fields.iter().enumerate() {
@@ -163,7 +163,7 @@ impl Template {
 
     /// Sets what every request has, and what follows from its target and version.
     fn set_first(&self, rb: Rb<'_>, env: Value, request: &Request<'_>, serial: u64, scratch: &Scratch, https: bool) {
-        let keys = &self.keys;
+        let keys = self.keys;
         let Request { head, buffer, .. } = request;
         let text = |span: http1::Span| rb.string(span.of(buffer));
         let (server_name, server_port) = self.server(rb, env, request, https);
@@ -231,7 +231,7 @@ impl Template {
 
     /// Sets what a proxy told of the connection that it accepted.
     fn set_ends(&self, rb: Rb<'_>, env: Value, ends: &Proxied) {
-        let keys = &self.keys;
+        let keys = self.keys;
         let set = |key: Value, text: &dyn std::fmt::Display| {
             // The longest is an IPv6 address; a buffer on the stack, since this may be left by a jump.
             let mut buffer = [0_u8; 64];
@@ -247,7 +247,7 @@ impl Template {
 
     /// Returns name and port: what the client believes, never taken from the socket.
     fn server(&self, rb: Rb<'_>, env: Value, request: &Request<'_>, https: bool) -> (Value, Value) {
-        let keys = &self.keys;
+        let keys = self.keys;
         let host = request.head.effective_host().map_or(&b""[..], |span| span.of(request.buffer));
         if request.head.authority.is_some() {
             rb.set(env, keys.http_host, rb.string(host));

@@ -2,11 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use http1::request::{KnownName, Method, write_cgi_key};
-use magnus::Value;
+use magnus::{Error, Ruby, Value};
 
-use crate::ffi::{self, Rb};
+use crate::ffi::{self, Locked, Rb};
+
+/// Those of this process. A mold makes them, so that its workers share the memory.
+static KEYS: OnceLock<Locked<Keys>> = OnceLock::new();
 
 /// How many keys of uncommon field names are remembered. A client that sends ever new names must not fill the memory.
 const REMEMBERED: usize = 512;
@@ -22,7 +26,7 @@ macro_rules! fixed_keys {
         }
 
         impl Keys {
-            pub(crate) fn new(rb: Rb<'_>) -> Self {
+            fn new(rb: Rb<'_>) -> Self {
                 let make = |text: &str| ffi::keep(rb.key(text.as_bytes()));
                 let mut known: Vec<Value> = KnownName::ALL.iter().map(|name| make(name.cgi_key())).collect();
                 known.push(make("HTTP_"));
@@ -77,6 +81,19 @@ fixed_keys! {
 }
 
 impl Keys {
+    /// Returns those of this process, and makes them the first time.
+    ///
+    /// # Errors
+    /// No memory left.
+    pub(crate) fn of(ruby: &Ruby) -> Result<&'static Self, Error> {
+        if KEYS.get().is_none() {
+            let keys = ffi::protect(Self::new).map_err(ffi::Escape::into_error)?;
+            // No other thread is here: this one has the lock of the interpreter.
+            let _ = KEYS.set(Locked::new(keys));
+        }
+        Ok(KEYS.get().expect("they are there by now").get(ruby))
+    }
+
     /// Returns the key of a common field.
     pub(crate) fn known(&self, name: KnownName) -> Value {
         self.known[name as usize]

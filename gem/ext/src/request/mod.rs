@@ -2,5 +2,5 @@
 
 pub(crate) mod current;
 pub(crate) mod env;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod streaming;
