@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-all bench screenshots clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all bench screenshots clean
 
 all: build
 
@@ -79,6 +79,14 @@ test-ruby33:
 	bin/debian-13 make --no-print-directory -j2 --output-sync=target minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY33_TESTS)'
+
+# By hand: the same with Ruby 3.4 and Rack 3.2, in the Debian after 13.
+RUBY34_TESTS ?= binary(lifecycle) & test(/^(boot|reload|warm_up)::/) - test(/under_load/)
+test-ruby34:
+	CARGO_PROFILE_RELEASE_LTO=off bin/debian-forky make --no-print-directory build
+	bin/debian-forky make --no-print-directory minitest
+	$(RUNNER)="$(abspath bin/debian-forky)" cargo nextest run --locked -p testkit \
+	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY34_TESTS)'
 
 # What takes longer: storms of ten minutes, a minute of each fuzz target, all rounds of what fails at random if it fails,
 # more of the promises with Ruby 3.3. `bin/fuzz 600` is a long run.
