@@ -179,6 +179,15 @@ class ConfiguratorTest < Minitest::Test
     assert_equal "u.rb:1: not a path that begins with \"/\": probe=\"up\"", error.message
   end
 
+  def test_a_warm_up_has_paths_fields_and_a_block
+    configurator = configure("warm_up('/', '/login', headers: { Host: 'a.b' }) { 7 }")
+    assert_equal({ paths: %w[/ /login], headers: [%w[Host a.b]] }, configurator[:warm_up])
+    assert_equal 7, configurator.warm_up_block.call
+    assert_equal({ paths: [], headers: [] }, configure("warm_up { 7 }")[:warm_up])
+    error = assert_raises(ArgumentError) { configure("warm_up") }
+    assert_equal "u.rb:1: warm_up takes paths or a block", error.message
+  end
+
   def test_paths_may_be_pathnames
     require "pathname"
     assert_equal "tmp/a.pid", configure("pid Pathname.new('tmp/a.pid')")[:pid]

@@ -28,3 +28,4 @@ mod services;
 mod signals;
 mod storm;
 mod upgrade;
+mod warm_up;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::{Directive, Kind, Value};
-use crate::{check_access_log, check_canary, check_probe, check_service, listener};
+use crate::{check_access_log, check_canary, check_probe, check_service, check_warm_up, listener};
 
 /// Checks a value and normalises it: lowers what exceeds a cap, makes Symbols of choices.
 ///
@@ -51,6 +51,7 @@ pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
         (Kind::Canary, _) => check_canary::check(value),
         (Kind::Probe, _) => check_probe::check(value),
         (Kind::Service, _) => check_service::check(value),
+        (Kind::WarmUp, _) => check_warm_up::check(value),
         (Kind::Address, _) => address(name, value),
         (Kind::Networks, _) => networks(name, value),
         (Kind::Hosts, _) => hosts(name, value),

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::nearest::closest;
-use crate::{Value, options};
+use crate::{Value, options, target};
 
 /// The options.
 const OPTIONS: [&str; 3] = ["status", "timeout", "headers"];
@@ -26,32 +26,17 @@ pub(crate) fn check(value: &Value) -> Result<Value, String> {
         match name.as_str() {
             "status" => status = check_status(value)?,
             "timeout" => timeout = options::positive(name, value)?,
-            "headers" => headers = check_headers(value)?,
+            "headers" => headers = target::fields(value)?,
             _ => return Err(options::unknown("probe", name, closest(name, OPTIONS.into_iter()))),
         }
     }
-    let Some(paths) = check_paths(paths)? else { return Ok(Value::Nil) };
+    let Some(paths) = target::paths("probe", paths)? else { return Ok(Value::Nil) };
     Ok(Value::Map(vec![
         ("paths".into(), paths),
         ("status".into(), status),
         ("timeout".into(), timeout),
         ("headers".into(), headers),
     ]))
-}
-
-fn check_paths(value: &Value) -> Result<Option<Value>, String> {
-    let items = match value {
-        Value::Nil | Value::Bool(false) => return Ok(None),
-        Value::List(items) => items.as_slice(),
-        one => core::slice::from_ref(one),
-    };
-    for item in items {
-        let is_path = |text: &str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !matches!(item, Value::Text(text) if is_path(text)) {
-            return Err(format!("not a path that begins with \"/\": probe={}", item.inspect()));
-        }
-    }
-    Ok((!items.is_empty()).then(|| Value::List(items.to_vec())))
 }
 
 fn range(first: i64, last: i64) -> Value {
@@ -77,23 +62,6 @@ fn check_status(value: &Value) -> Result<Value, String> {
         item => one(item).map(|range| vec![range]),
     };
     all.map(Value::List).ok_or_else(|| format!("not statuses between 200 and 599: status={}", value.inspect()))
-}
-
-fn check_headers(value: &Value) -> Result<Value, String> {
-    let wrong = || format!("not names and values of fields: headers={}", value.inspect());
-    let Value::Map(fields) = value else { return Err(wrong()) };
-    let mut checked = Vec::new();
-    for (name, value) in fields {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        let is_plain = |text: &str| text.bytes().all(|byte| byte >= b' ' && byte != 0x7f);
-        match value {
-            Value::Text(text) if !name.is_empty() && name.bytes().all(is_token) && is_plain(text) => {
-                checked.push(Value::List(vec![Value::Text(name.clone()), value.clone()]));
-            }
-            _ => return Err(wrong()),
-        }
-    }
-    Ok(Value::List(checked))
 }
 
 #[cfg(test)]

@@ -66,6 +66,8 @@ pub enum Kind {
     Probe,
     /// A name, and a map of options; it may be given again for another name.
     Service,
+    /// Paths, and a map of options; beside them there may be a block.
+    WarmUp,
     /// One address to listen on, or a port; `nil` is none.
     Address,
     /// Addresses and networks: one or a list. `:unix` is allowed.
@@ -92,6 +94,7 @@ impl Kind {
             Self::Canary => "canary",
             Self::Probe => "probe",
             Self::Service => "service",
+            Self::WarmUp => "warm_up",
             Self::Address => "address",
             Self::Networks => "networks",
             Self::Hosts => "hosts",

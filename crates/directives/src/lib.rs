@@ -23,7 +23,7 @@
 //! `directives` lists for each entry of [`TABLE`]: `name`, `type` ([`Kind::name`]), `default`, `unit`, `since`, `origin`,
 //! `doc`, `reloadable`. `nearest_directive(name)` is [`nearest()`], `foreign_directive(name)`
 //! is [`foreign()`].
-//! `access_log`, `canary`, `probe` and `service` take a list of what they are about and a map of options, and answer a map of
+//! `access_log`, `canary`, `probe`, `service` and `warm_up` take a list of what they are about and a map of options, and answer a map of
 //! all that they mean.
 //! `listen` takes a list of two, the address and a map of options, and answers the same with the options checked.
 //! `complete_listener_options(options)` is [`complete_options()`].
@@ -46,6 +46,7 @@ mod check_access_log;
 mod check_canary;
 mod check_probe;
 mod check_service;
+mod check_warm_up;
 mod configuration;
 mod directive;
 mod foreign;
@@ -59,7 +60,9 @@ mod service;
 mod settings;
 mod signatures;
 mod table;
+mod target;
 mod value;
+mod warm_up;
 
 pub use access_log::AccessLog;
 pub use canary::Canary;
@@ -81,3 +84,4 @@ pub use table::{
     UpgradeWay, find,
 };
 pub use value::Value;
+pub use warm_up::WarmUp;

@@ -71,6 +71,7 @@ impl Directive {
             Kind::Canary => "options, or `nil`".into(),
             Kind::Probe => "paths or `nil`, options".into(),
             Kind::Service => "name, `command:` or a block, options".into(),
+            Kind::WarmUp => "paths, options, a block".into(),
             Kind::Address => "address or port".into(),
             Kind::Networks => "addresses and networks, `:unix`".into(),
             Kind::Hosts => "names".into(),

@@ -55,6 +55,11 @@ fn method(directive: &Directive) -> String {
                  {options}) {{ (Service service, Server server) -> untyped }} -> untyped"
             );
         }
+        Kind::WarmUp => {
+            return "(*String paths, ?headers: Hash[String | Symbol, String]) ?{ (untyped app, Server server) -> untyped } \
+                    -> untyped"
+                .into();
+        }
         Kind::Address => "String | Integer | nil".into(),
         Kind::Networks => "String | :unix | Array[String | :unix]".into(),
         Kind::Hosts => "String | Array[String]".into(),

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::{choice, directives};
-use crate::{AccessLog, Canary, Default, Directive, Kind, Probe, Service};
+use crate::{AccessLog, Canary, Default, Directive, Kind, Probe, Service, WarmUp};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
@@ -66,6 +66,15 @@ directives! {
             Default::Int(120),
             "How long a mold or a worker may take from its start until it is ready. If it takes longer, it is killed.",
         ).unit("seconds");
+        warm_up: Option<WarmUp> = licorne(
+            Kind::WarmUp,
+            Default::Unset,
+            "Requests that the application answers before it is ready, through the whole Rack stack, with `licorne.warm_up` in \
+             their env: `warm_up \"/\", \"/login\"`. With `preload_app true` the mold makes them, once, and all workers share what \
+             they have loaded, compiled and cached; otherwise each worker does. `headers:` are fields such as \
+             `{ \"Host\" => \"example.com\" }`. A block is called after them with the application and the server. What fails is \
+             logged, and the boot goes on. See [Memory](memory.md#warm-up).",
+        );
         probe: Option<Probe> = licorne(
             Kind::Probe,
             Default::Unset,

@@ -13,6 +13,12 @@ module Licorne
     BYTE_ORDER_MARK = "\xEF\xBB\xBF".b.freeze
     private_constant :MIDDLEWARE, :BYTE_ORDER_MARK
 
+    # The application of this configuration, loaded with the gems that are there now.
+    def self.fresh(boot, settings, server)
+      Gem.refresh if defined?(Gem)
+      new(rackup: boot.rackup, default_middleware: settings["default_middleware"], server: server).application
+    end
+
     # `server` is handed to an application that is a factory of arity 2.
     def initialize(rackup:, default_middleware:, server: nil)
       @rackup = rackup

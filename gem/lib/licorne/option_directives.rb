@@ -16,6 +16,16 @@ module Licorne
       @set[:probe] = check(:probe, [paths.flatten(1) - [nil], Probe.plain(options)])
     end
 
+    # What the application is asked before it is ready, and a block that is called afterwards; see the reference.
+    def warm_up(*paths, **options, &block)
+      mistake("warm_up takes paths or a block") if paths.empty? && block.nil?
+      @set[:warm_up] = check(:warm_up, [paths.flatten(1) - [nil], options])
+      @warm_up_block = block
+    end
+
+    # The block of `warm_up`.
+    attr_reader :warm_up_block
+
     # How a reload tries new code; see the reference for options.
     def canary(wanted = true, **options)
       @set[:canary] = check(:canary, [wanted, options])

@@ -4,6 +4,7 @@ require "licorne/app_loader"
 require "licorne/embedded"
 require "licorne/logs"
 require "licorne/rack_env"
+require "licorne/warm_up"
 
 module Licorne
   # From the Boot message to a configuration, and on to a loaded application: what a mold does, and a worker that was
@@ -47,12 +48,12 @@ module Licorne
       @engine_settings = Native::Settings.new(@settings)
     end
 
-    # In a mold, or in each worker.
-    def load_app
+    # In a mold, or in each worker: `who` begins its lines in the log.
+    def load_app(who = "")
       @server.logger.info("Refreshing Gem list") unless @boot.check
-      Gem.refresh if defined?(Gem)
-      loader = AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"], server: @server)
-      @server.app = loader.application
+      @server.app = app = AppLoader.fresh(@boot, @settings, @server)
+      WarmUp.run(app, settings: @settings, configurator: @configurator, server: @server, who: who)
+      app
     end
 
     private

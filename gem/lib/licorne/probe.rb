@@ -2,6 +2,7 @@
 
 require "delegate"
 require "licorne/failure"
+require "licorne/own_request"
 
 module Licorne
   # What a new worker has to answer before it serves. Its requests go through the whole application.
@@ -68,11 +69,7 @@ module Licorne
     private
 
     def request(path)
-      fields = { "Host" => "localhost", "User-Agent" => "licorne-probe" }
-      @settings["headers"].each do |name, value|
-        fields.delete_if { |known, _| known.casecmp?(name) }
-        fields[name] = value
-      end
+      fields = OwnRequest.fields("licorne-probe", @settings["headers"])
       lines = fields.map { |name, value| "#{name}: #{value}\r\n" }
       "GET #{path} HTTP/1.1\r\n#{lines.join}Connection: close\r\n\r\n"
     end

@@ -45,7 +45,7 @@ module Licorne
       Logs.access = Logs.access&.close
       @server.config = nil
       heed_master
-      @server.app = @app || load_app
+      @server.app = @app || AppLoader.fresh(@boot, @settings, @server)
     end
 
     # The block may set others.
@@ -69,12 +69,6 @@ module Licorne
       Logs.reopen
     rescue IOError, SystemCallError => e
       @server.logger.error("#{e.message}; the log that was open stays")
-    end
-
-    def load_app
-      Gem.refresh if defined?(Gem)
-      AppLoader.new(rackup: @boot.rackup, default_middleware: @settings["default_middleware"],
-                    server: @server).application
     end
 
     def report(exception)

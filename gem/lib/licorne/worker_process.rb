@@ -7,6 +7,7 @@ require "licorne/probe"
 require "licorne/process_client"
 require "licorne/signals"
 require "licorne/timeout_report"
+require "licorne/warm_up"
 
 module Licorne
   # The main of a worker, from the fork to its end.
@@ -59,7 +60,7 @@ module Licorne
       @worker.user(*@settings["user"].compact) if @settings["user"] && !@worker.switched
       Logs.access = Logs.access&.close
       @server.config = nil
-      @app = @prepared.app || @prepared.load_app
+      @app = @prepared.app || @prepared.load_app("worker=#{@worker.nr} ")
       @server.app = @app
       build_engine
       pass_probe
