@@ -18,6 +18,7 @@ mod notify;
 mod placed_paths;
 mod probe;
 mod recipes;
+mod recycle;
 mod releases;
 mod reload;
 mod reload_failures;

@@ -187,6 +187,13 @@ fn of_processes(text: &mut Text, status: &Status) {
         "cause",
         Cause::ALL.map(|cause| (cause.word(), counts.get(&cause).copied().unwrap_or(0))),
     );
+    text.each(
+        "licorne_workers_recycled_total",
+        "counter",
+        "Workers that were replaced since they had had their time, by directive.",
+        "reason",
+        status.recycled.by_directive(),
+    );
     let name = "licorne_memory_bytes";
     text.begin(name, "gauge", "Memory of the master, of the generation that serves, and of others.");
     let (serving, others): (Vec<_>, Vec<_>) =

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::{Directive, Kind, Value};
-use crate::{check_access_log, check_canary, check_probe, check_service, check_warm_up, listener};
+use crate::{bytes, check_access_log, check_canary, check_probe, check_service, check_warm_up, listener};
 
 /// Checks a value and normalises it: lowers what exceeds a cap, makes Symbols of choices.
 ///
@@ -25,6 +25,8 @@ pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
 
         (Kind::Number { min }, Value::Int(_) | Value::Float(_)) => number(name, min, value),
         (Kind::Number { .. }, _) => Err(format!("not a number: {name}={}", value.inspect())),
+
+        (Kind::Bytes, _) => bytes::check(name, value),
 
         (Kind::Boolean, Value::Bool(_)) => Ok(value.clone()),
         (Kind::Boolean, _) => Err(format!("{name}={} not a boolean", value.inspect())),

@@ -40,6 +40,8 @@ pub enum Kind {
         /// The least value.
         min: f64,
     },
+    /// A number of bytes of at least 0, or a text such as `"300M"`.
+    Bytes,
     /// `true` or `false`.
     Boolean,
     /// A file or directory name. `optional` allows `nil`.
@@ -84,6 +86,7 @@ impl Kind {
         match self {
             Self::Integer { .. } => "integer",
             Self::Number { .. } => "number",
+            Self::Bytes => "bytes",
             Self::Boolean => "boolean",
             Self::Path { .. } => "path",
             Self::Choice(_) => "choice",

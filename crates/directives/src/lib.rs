@@ -40,6 +40,7 @@ extern crate alloc;
 extern crate std;
 
 mod access_log;
+mod bytes;
 mod canary;
 mod check;
 mod check_access_log;
@@ -80,8 +81,8 @@ pub use reference::reference;
 pub use service::Service;
 pub use signatures::signatures;
 pub use table::{
-    Application, Connections, Hooks, Limits, Processes, Rates, Requests, Services, Settings, System, TABLE, TermSignal,
-    UpgradeWay, find,
+    Application, Connections, Hooks, Limits, Processes, Rates, Recycling, Requests, Services, Settings, System, TABLE,
+    TermSignal, UpgradeWay, find,
 };
 pub use value::Value;
 pub use warm_up::WarmUp;

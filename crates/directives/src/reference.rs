@@ -60,6 +60,7 @@ impl Directive {
                 format!("integer ≥ {min}{unit}{}", if auto { " or `:auto`" } else { "" })
             }
             Kind::Number { min } => format!("number ≥ {min}{unit}"),
+            Kind::Bytes => "bytes, or a text such as `\"300M\"`".into(),
             Kind::Boolean => "`true` or `false`".into(),
             Kind::Path { optional: true } => "path or `nil`".into(),
             Kind::Path { optional: false } => "path".into(),

@@ -91,6 +91,7 @@ mod tests {
             (crate::Kind::Hook { .. }, _) => json!(false),
             (_, crate::Value::Bool(value)) => json!(value),
             (_, crate::Value::Int(number)) => json!(number),
+            (_, crate::Value::Float(number)) => json!(number),
             (_, crate::Value::Symbol(word)) => json!(word),
             _ => Value::Null,
         };

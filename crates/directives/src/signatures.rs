@@ -24,6 +24,7 @@ fn method(directive: &Directive) -> String {
         Kind::Integer { auto: true, .. } => String::from("Integer | :auto"),
         Kind::Integer { .. } => "Integer".into(),
         Kind::Number { .. } => "Integer | Float".into(),
+        Kind::Bytes => "Integer | String".into(),
         Kind::Boolean => "bool".into(),
         Kind::Path { optional: true } => "Licorne::path?".into(),
         Kind::Path { optional: false } => "Licorne::path".into(),
@@ -65,8 +66,12 @@ fn method(directive: &Directive) -> String {
         Kind::Hosts => "String | Array[String]".into(),
         Kind::User => return "(String name, ?String? group) -> untyped".into(),
     };
-    // Pitchfork's keyword says the other directive at once.
-    let keyword = if directive.name == "timeout" { ", ?cleanup: (Integer | Float)?" } else { "" };
+    // Keywords that say another directive at once; the first is Pitchfork's.
+    let keyword = match directive.name {
+        "timeout" => ", ?cleanup: (Integer | Float)?",
+        "max_requests" | "max_age" => ", ?jitter: (Integer | Float)?",
+        _ => "",
+    };
     format!("({value} value{keyword}) -> untyped")
 }
 

@@ -136,6 +136,37 @@ directives! {
         );
     }
 
+    /// After what a worker has had its time, and another one takes its place.
+    recycling: Recycling {
+        max_requests: u64 = licorne(
+            integer(0),
+            Default::Int(0),
+            "After about how many requests a worker is replaced, to bridge the time until a leak is found; 0 is never. The new worker \
+             is ready before the old one leaves, and takes its connections. No two workers have the same limit: it lies between \
+             this number and `recycle_jitter` more, which `max_requests 1000, jitter: 0.2` sets too. The master looks once a \
+             second. See [Memory](memory.md).",
+        ).unit("requests");
+        max_age: Duration = licorne(
+            Kind::Number { min: 0.0 },
+            Default::Int(0),
+            "After how long a worker is replaced, as with `max_requests`; 0 is never. `max_age 86_400, jitter: 0.2` sets \
+             `recycle_jitter` too.",
+        ).unit("seconds");
+        recycle_jitter: f64 = licorne(
+            Kind::Number { min: 0.0 },
+            Default::Float(0.1),
+            "By which share `max_requests` and `max_age` may be exceeded, other for each worker, so that workers which were \
+             started together are not replaced together.",
+        ).unit("share");
+        max_memory: u64 = licorne(
+            Kind::Bytes,
+            Default::Int(0),
+            "With how much private memory a worker is replaced, as with `max_requests`; 0 is never. Private is what it shares with \
+             no other process. It is measured once a second where much is resident. A worker that has so much right after \
+             its start is not replaced for it, which is logged: the next one would have it too.",
+        ).unit("bytes");
+    }
+
     /// What runs beside the workers.
     services: Services {
         service: Vec<Service> = licorne(

@@ -16,6 +16,7 @@ mod backtrace;
 mod death;
 mod logs;
 mod process;
+mod recycled;
 mod reload;
 #[cfg(test)]
 mod schema;
@@ -27,6 +28,7 @@ pub use backtrace::Backtrace;
 pub use death::{Cause, Death, Deaths, Doing, Kind};
 pub use logs::{Logs, Loss};
 pub use process::{Gc, LastRequest, Memory, MemoryOfAll, MemoryOfGeneration, Mold, Request, State, Worker};
+pub use recycled::Recycled;
 pub use reload::{Canary, LastReload, Previous, Reload, Reloads, Side};
 pub use service::{Service, ServiceState};
 pub use status::{Backlog, Mark, Phase, Release, Roll, Status, Trouble};

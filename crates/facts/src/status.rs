@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::death::Deaths;
 use crate::logs::Logs;
 use crate::process::{MemoryOfAll, Mold, Worker};
+use crate::recycled::Recycled;
 use crate::reload::{Canary, LastReload, Previous, Reloads};
 use crate::service::Service;
 use crate::work::Totals;
@@ -68,6 +69,8 @@ pub struct Status {
     pub troubles: Vec<Trouble>,
     /// How many workers were started since the server was, for whatever reason, those that did not boot included.
     pub starts: u64,
+    /// How many workers were replaced since they had had their time.
+    pub recycled: Recycled,
     /// The workers, by slot and generation.
     pub workers: Vec<Worker>,
     /// The services, by name and generation.

@@ -99,7 +99,7 @@ impl Master {
 
     fn log_fact(&mut self, fact: Fact) {
         self.owners.follow_canary(fact, &self.core);
-        let Owners { admin, children, config, report, upgrade, service_manager, services, canary, .. } =
+        let Owners { admin, children, config, report, upgrade, service_manager, services, upkeep, .. } =
             &mut self.owners;
         service_manager.past.note(fact, &report.causes);
         let current = self.core.generation().and_then(|generation| children.mold(generation));
@@ -111,7 +111,11 @@ impl Master {
                 _ => None,
             },
             release: current.map(|mold| &mold.release),
-            trial: canary.seen(),
+            trial: upkeep.canary.seen(),
+            recycled: match fact {
+                Fact::WorkerRecycled { worker, .. } => children.worker(worker),
+                _ => None,
+            },
             admin_listen: match fact {
                 Fact::AdminWithoutAddress { place } => admin.place(place).map(|place| place.listen.as_str()),
                 _ => None,

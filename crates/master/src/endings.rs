@@ -88,9 +88,9 @@ impl Master {
         }
         let in_request = children.is_in_request(id);
         let supervisor::Worker { slot, generation, .. } = known;
-        let Owners { children, canary, .. } = &mut self.owners;
+        let Owners { children, upkeep, .. } = &mut self.owners;
         if let Some(worker) = children.worker(id) {
-            canary.worker_gone(id, known.edition, &worker.totals(), lost_by);
+            upkeep.canary.worker_gone(id, known.edition, &worker.totals(), lost_by);
         }
         children.remove_worker(id);
         let text = format!("worker={slot} ended while booting{probed}: {}", exited.ruby_inspect());

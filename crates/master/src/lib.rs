@@ -57,6 +57,7 @@ mod signals;
 mod sockets;
 mod tending;
 mod upgrade;
+mod upkeep;
 
 pub use check::{Finding, Level, check};
 pub use config::options::{Application, Options, RubyOption};

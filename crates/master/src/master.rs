@@ -200,8 +200,8 @@ impl Master {
         Log::tell_lost();
         let now = sys::clock::monotonic_ns();
         let deadline = self.core.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
-        let Owners { admin, backtraces, canary, deadlines, service_manager, control, report, .. } = &self.owners;
-        let until = [deadline, deadlines.next_ns, service_manager.next_ns(), backtraces.next_ns(), canary.next_ns()]
+        let Owners { admin, backtraces, upkeep, deadlines, service_manager, control, report, .. } = &self.owners;
+        let until = [deadline, deadlines.next_ns, service_manager.next_ns(), backtraces.next_ns(), upkeep.next_ns()]
             .into_iter()
             .flatten()
             .min();
@@ -254,6 +254,7 @@ impl Master {
             self.signal(Signal::Hup);
         }
         self.hear_clients();
+        self.watch_workers();
         if let Some(text) = self.owners.watch_canary(&self.core) {
             let cause = self.owners.report.causes.note(format!("the canary is worse: {text}"));
             self.event(Event::CanaryWorse { cause });

@@ -15,7 +15,6 @@ use wire::state::{self, State};
 use crate::admin::Admin;
 use crate::backtraces::Backtraces;
 use crate::canary::compare::Limits;
-use crate::canary::watch::Canary;
 use crate::carried::{Number, bytes, path, paths};
 use crate::children::marks::Marks;
 use crate::children::mold::{MoldStage, Starter};
@@ -53,6 +52,7 @@ use crate::sockets::queue::Queue;
 use crate::upgrade::environment::{self, NextProgram};
 use crate::upgrade::execution::way_back;
 use crate::upgrade::owner::Upgrade;
+use crate::upkeep::Upkeep;
 use crate::{config, upgrade};
 
 /// What the master holds.
@@ -69,7 +69,7 @@ pub(crate) struct Owners {
     pub(crate) services: Services,
     pub(crate) deadlines: Deadlines,
     pub(crate) backtraces: Backtraces,
-    pub(crate) canary: Canary,
+    pub(crate) upkeep: Upkeep,
     pub(crate) restart_file: RestartFile,
     pub(crate) report: Report,
 }
@@ -100,7 +100,7 @@ impl Owners {
             services: Services::default(),
             deadlines: Deadlines::default(),
             backtraces: Backtraces::default(),
-            canary: Canary::default(),
+            upkeep: Upkeep::default(),
             restart_file: RestartFile::default(),
             report,
         }
@@ -134,6 +134,7 @@ impl Owners {
         report.started_ns = handed.started_ns;
         report.deaths = Deaths::load(&handed.deaths);
         report.reloads = Reloads::load(&handed.reloads);
+        report.recycled = handed.recycled;
         report.log.set_forward(settings.custom_logger);
         let service_manager = ServiceManager::load(&all, &report.log);
         let control = ControlServer::load(handed.control.as_ref(), handed.last_ticket, settings.user.clone())?;
@@ -190,7 +191,7 @@ impl Owners {
     }
 
     /// Reads the memory of all processes, as far as one look may.
-    fn read_memory(&mut self) {
+    pub(crate) fn read_memory(&mut self) {
         let molds = self.children.molds().map(|(_, mold)| mold.pid);
         let workers = self.children.workers().filter_map(|(_, worker)| worker.pid());
         let processes = molds.chain(workers).chain(self.services.pids());
@@ -207,7 +208,7 @@ impl Owners {
                 slowdown: canary.max_slowdown,
                 memory: canary.max_memory_ratio,
             };
-            self.canary.begin(trial, limits, &self.children);
+            self.upkeep.canary.begin(trial, limits, &self.children);
         }
     }
 
@@ -215,24 +216,24 @@ impl Owners {
     pub(crate) fn watch_canary(&mut self, supervisor: &Supervisor) -> Option<String> {
         let now_ns = sys::clock::monotonic_ns();
         let Some(trial) = supervisor.trial() else {
-            self.canary.end();
+            self.upkeep.canary.end();
             return None;
         };
-        if !self.canary.is_due(trial, now_ns) {
+        if !self.upkeep.canary.is_due(trial, now_ns) {
             return None;
         }
         self.read_memory();
-        let Self { canary, children, report, .. } = self;
+        let Self { upkeep, children, report, .. } = self;
         let private = |pid| report.readings.of(pid, now_ns).and_then(|memory| memory.private_bytes);
-        canary.look(supervisor, children, private, now_ns)
+        upkeep.canary.look(supervisor, children, private, now_ns)
     }
 
     /// The state of the server.
     pub(crate) fn status(&mut self, supervisor: &Supervisor) -> Answer {
         self.read_memory();
         self.children.gather_marks(sys::clock::monotonic_ns());
-        let Self { children, sockets, report, upgrade, service_manager, services, canary, .. } = self;
-        let (listeners, successor) = (&sockets.listeners, upgrade.successor.pid());
+        let Self { children, sockets, report, upgrade, service_manager, services, upkeep, .. } = self;
+        let (listeners, successor, canary) = (&sockets.listeners, upgrade.successor.pid(), &upkeep.canary);
         let backlogs = backlogs(listeners, &mut children.marks);
         let summary = Present { supervisor, children, successor }.summary(&service_manager.past);
         let status = Sources { supervisor, children, services, backlogs, report, canary, successor, summary }.status();
@@ -538,6 +539,7 @@ impl Owners {
             starts: children.starts.iter().map(|(slot, count)| (slot.0, *count)).collect(),
             deaths: self.report.deaths.save(),
             reloads: self.report.reloads.told(),
+            recycled: self.report.recycled,
             decisions,
         })
     }

@@ -1,6 +1,6 @@
-//! What is done about services, and heard of them.
+//! What is done about services, and heard of them; and workers that have had their time.
 
-use supervisor::{Event, Generation, ServiceId, ServiceName, Supervisor};
+use supervisor::{Event, Generation, ServiceId, ServiceName, Supervisor, WorkerId, WorkerState};
 use sys::process::Exited;
 
 use crate::children::hearing::announced;
@@ -9,6 +9,71 @@ use crate::children::registry::Who;
 use crate::master::Master;
 use crate::owners::Owners;
 use crate::services::{ServiceNews, is_as_asked};
+use crate::upkeep::recycling::{Finding, Limits, Seen};
+
+/// Workers that have had their time.
+impl Master {
+    /// Looks at the workers that serve, when it is time, and tells the supervisor which of them are to be replaced.
+    pub(crate) fn watch_workers(&mut self) {
+        let Some(limits) = self.owners.limits_of_workers() else { return };
+        let now_ns = sys::clock::monotonic_ns();
+        if !self.owners.upkeep.recycling.is_due(limits, now_ns) {
+            return;
+        }
+        let seen = self.owners.see_workers(&self.core, limits, now_ns);
+        let Owners { upkeep, report, .. } = &mut self.owners;
+        for (worker, finding) in upkeep.recycling.look(&seen, limits, report.started_ns) {
+            match finding {
+                Finding::Fit => {}
+                Finding::Worn(why) => self.event(Event::WorkerWorn { worker, why }),
+                Finding::StartsTooLarge => self.starts_too_large(worker),
+            }
+        }
+    }
+
+    fn starts_too_large(&mut self, id: WorkerId) {
+        let Some(worker) = self.core.worker(id) else { return };
+        let Owners { upkeep, report, .. } = &mut self.owners;
+        if upkeep.recycling.is_news(worker.generation) {
+            let (slot, generation) = (worker.slot, worker.generation);
+            report.log.warn(format_args!(
+                "worker={slot} gen={generation} has more private memory than max_memory right after its start: \
+                 it is not replaced for that"
+            ));
+        }
+    }
+}
+
+impl Owners {
+    /// What workers may do until they are replaced, as it is configured.
+    fn limits_of_workers(&self) -> Option<Limits> {
+        let recycling = &self.config.settings.as_ref()?.recycling;
+        Some(Limits {
+            requests: recycling.max_requests,
+            age_ns: u64::try_from(recycling.max_age.as_nanos()).unwrap_or(u64::MAX),
+            jitter: recycling.recycle_jitter,
+            private_bytes: recycling.max_memory,
+        })
+    }
+
+    /// The workers that serve. What is private is part of what is resident, which costs less to read.
+    fn see_workers(&mut self, supervisor: &Supervisor, limits: Limits, now_ns: u64) -> Vec<Seen> {
+        let resident = |pid: u32| sys::usage::extent(pid).map(|extent| extent.resident_bytes);
+        let is_large = |pid: u32| limits.private_bytes > 0 && resident(pid) >= Some(limits.private_bytes);
+        if self.children.workers().filter_map(|(_, worker)| worker.pid()).any(is_large) {
+            self.read_memory();
+        }
+        let Self { children, report, .. } = self;
+        let private = |pid: u32| report.readings.of(pid, now_ns).and_then(|memory| memory.private_bytes);
+        let see = |(id, worker): (WorkerId, &crate::children::worker::Worker)| {
+            let WorkerState::Serving { since } = supervisor.worker(id)?.state else { return None };
+            let private_bytes = worker.pid().filter(|pid| is_large(*pid)).and_then(private);
+            let (requests, age_ns) = (worker.totals().requests, now_ns.saturating_sub(since.0));
+            Some(Seen { id, requests, age_ns, private_bytes })
+        };
+        children.workers().filter_map(see).collect()
+    }
+}
 
 impl Master {
     /// Tells the supervisor which services the settings of a mold have.

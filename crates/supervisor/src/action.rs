@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{AdminPlace, CauseId, Generation, ServiceId, ServiceName, SlotId, Ticket, WorkerId};
+use crate::types::{AdminPlace, CauseId, Generation, ServiceId, ServiceName, SlotId, Ticket, Wear, WorkerId};
 
 /// One deed for the shell. Deeds are performed in the order in which they come, none is skipped; one that cannot be
 /// done (a process that is gone already) is done.
@@ -409,6 +409,15 @@ pub enum Fact {
         failures: u32,
         /// How long it waits.
         delay: Duration,
+    },
+    /// A worker that has had its time leaves: another one serves in its place.
+    WorkerRecycled {
+        /// Which worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: SlotId,
+        /// Why.
+        why: Wear,
     },
     /// A worker has closed its control socket and lives on: it is told to leave.
     WorkerUnreachable {

@@ -49,9 +49,9 @@ impl Up {
         }
     }
 
-    /// Whether a worker is of the line that its slot is to be of.
+    /// Whether a worker is of the line that its slot is to be of, and has not had its time.
     pub(crate) fn is_wanted(&self, worker: &Worker) -> bool {
-        worker.edition == self.wanted(worker.slot).edition
+        worker.edition == self.wanted(worker.slot).edition && worker.worn.is_none()
     }
 
     /// Whether workers of this line are forked: their failures are to be made something of.

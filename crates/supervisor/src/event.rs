@@ -1,7 +1,7 @@
 //! What the world says.
 
 use crate::service::Terms;
-use crate::types::{AdminPlace, CauseId, Generation, Plan, ServiceId, ServiceName, Ticket, Way, WorkerId};
+use crate::types::{AdminPlace, CauseId, Generation, Plan, ServiceId, ServiceName, Ticket, Way, Wear, WorkerId};
 use crate::unit::Role;
 
 /// A signal that the master understands.
@@ -175,6 +175,13 @@ pub enum Event {
         /// Why.
         cause: CauseId,
     },
+    /// A worker that serves has had its time: another one is to take its place.
+    WorkerWorn {
+        /// Which worker.
+        worker: WorkerId,
+        /// By what.
+        why: Wear,
+    },
     /// A worker's request has outlived its deadline (its seat says so). Whatever the worker was told, it is killed.
     RequestOverdue {
         /// Which worker.
@@ -296,6 +303,7 @@ impl Event {
             | Self::WorkerLied { .. }
             | Self::WorkerUnreachable { .. }
             | Self::WorkerExited { .. }
+            | Self::WorkerWorn { .. }
             | Self::RequestOverdue { .. }
             | Self::CanaryWorse { .. }
             | Self::SuccessorStarted

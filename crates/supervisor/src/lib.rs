@@ -42,6 +42,7 @@ mod invariants;
 mod line;
 mod mold;
 mod previous;
+mod recycle;
 mod reload;
 mod scale;
 mod service;
@@ -65,6 +66,7 @@ pub use snapshot::{Snapshot, SnapshotError};
 pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
 pub use types::{
-    AdminPlace, Canary, CauseId, Config, Generation, Plan, ServiceId, ServiceName, SlotId, Ticket, Trial, Way, WorkerId,
+    AdminPlace, Canary, CauseId, Config, Generation, Plan, ServiceId, ServiceName, SlotId, Ticket, Trial, Way, Wear,
+    WorkerId,
 };
 pub use worker::{Worker, WorkerState};

@@ -1,7 +1,7 @@
 //! From what is wanted to what is done: which workers are forked, which retire, when a roll has succeeded.
 //!
 //! One rule serves boot, deaths, scaling, rolls and their roll-back: each slot below the wanted number is to be served by
-//! one worker of the line; any other that serves it goes when that one is ready, and not before.
+//! one worker of the line that has not had its time; any other that serves it goes when that one is ready, and not before.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -18,15 +18,17 @@ use crate::worker::Worker;
 /// How a wanted slot is covered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cover {
-    /// A worker of the line that the slot is to be of serves.
+    /// A worker of the line that the slot is to be of serves, and has not had its time.
     served: bool,
     /// Such a one boots.
     booting: bool,
     /// A worker of the newest line serves.
     renewed: bool,
-    /// A worker of another line serves, or boots and has not been told to leave.
+    /// Another one serves, or boots and has not been told to leave.
     foreign: bool,
-    /// The newest worker of another line that serves.
+    /// One of them is of the right line, and has had its time.
+    worn: bool,
+    /// The newest of them that serves.
     substitute: Option<WorkerId>,
 }
 
@@ -75,7 +77,8 @@ impl Up {
         let slots = self.slots();
         let mut substitutes = cover.iter().filter(|cover| !cover.served && !cover.foreign).count();
         for id in fleet.select(|worker| worker.serves() || worker.boots()) {
-            let Some(worker) = fleet.workers.get(&id) else { continue };
+            let Some(&worker) = fleet.workers.get(&id) else { continue };
+            let worker = &worker;
             let superfluous = match cover.get(worker.slot.0 as usize) {
                 // Two of other lines serve a slot when a roll began while the one before was being rolled back.
                 Some(cover) => {
@@ -95,6 +98,9 @@ impl Up {
                 }
             };
             if superfluous {
+                if cover.get(worker.slot.0 as usize).is_some_and(|cover| cover.served) {
+                    self.tell_recycled(fleet, id);
+                }
                 fleet.dismiss(now, id, self.has_takers(fleet));
             }
         }
@@ -122,7 +128,7 @@ impl Up {
                 self.fork(fleet, now, slot, line);
             }
         }
-        for (slot, _) in wanting().filter(|(_, cover)| cover.foreign) {
+        for (slot, _) in wanting().filter(|(_, cover)| cover.foreign && (!cover.worn || self.recycles())) {
             if fleet.workers.len() >= limit {
                 break;
             }
@@ -143,6 +149,7 @@ impl Up {
             cover.booting |= worker.boots() && wanted;
             cover.renewed |= worker.serves() && self.of_line(worker);
             cover.foreign |= (worker.serves() || worker.boots()) && !wanted;
+            cover.worn |= worker.serves() && self.is_worn(worker);
             if worker.serves() && !wanted {
                 cover.substitute = Some(*id);
             }
@@ -150,10 +157,13 @@ impl Up {
         cover
     }
 
-    /// Forks a worker, unless its slot has to wait: after failures, or for a worker of the same mold that has not left.
+    /// Forks a worker, unless its slot has to wait: after failures, or for a worker of the same mold that has not left. One that
+    /// has had its time may be there still: while it serves, or when no other one does.
     fn fork(&self, fleet: &mut Fleet, now: Instant, slot: SlotId, line: &Line) {
         let waits = fleet.back_offs.get(&slot).is_some_and(|back_off| back_off.due(is_alone(fleet)) > now);
-        let taken = fleet.any(|worker| worker.slot == slot && worker.generation == line.generation);
+        let served = fleet.any(|worker| worker.slot == slot && worker.serves());
+        let goes = |worker: &Worker| worker.worn.is_some() && (worker.serves() || !served);
+        let taken = fleet.any(|other| other.slot == slot && other.generation == line.generation && !goes(other));
         if !waits && !taken {
             fleet.fork(now, slot, line);
         }

@@ -121,6 +121,7 @@ impl State {
             Event::WorkerExited { worker, in_request, cause } => {
                 self.worker_exited(fleet, now, worker, in_request, cause)
             }
+            Event::WorkerWorn { worker, why } => self.change_roll(|up| up.worker_worn(fleet, worker, why)),
             Event::RequestOverdue { worker } => {
                 fleet.request_overdue(worker);
                 self

@@ -92,6 +92,28 @@ pub enum Way {
     InPlace,
 }
 
+/// Why a worker has had its time: the directive that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wear {
+    /// `max_requests`
+    Requests,
+    /// `max_age`
+    Age,
+    /// `max_memory`
+    Memory,
+}
+
+impl fmt::Display for Wear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "max_requests",
+            Self::Age => "max_age",
+            Self::Memory => "max_memory",
+        })
+    }
+}
+
 /// The settings of a generation that matter to decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::KillReason;
 use crate::time::Instant;
-use crate::types::{Generation, SlotId};
+use crate::types::{Generation, SlotId, Wear};
 
 /// One worker process that lives or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Worker {
     pub allowance: Duration,
     /// What it does.
     pub state: WorkerState,
+    /// Why it has had its time, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worn: Option<Wear>,
 }
 
 /// What a worker does.

@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use facts::{Death, Reloads};
+use facts::{Death, Recycled, Reloads};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -88,6 +88,9 @@ pub struct State<D> {
     /// How reloads went.
     #[serde(default)]
     pub reloads: Reloads,
+    /// How many workers were replaced since they had had their time.
+    #[serde(default)]
+    pub recycled: Recycled,
     /// What the decisions depend on.
     pub decisions: D,
 }

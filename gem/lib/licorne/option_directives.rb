@@ -31,6 +31,18 @@ module Licorne
       @set[:canary] = check(:canary, [wanted, options])
     end
 
+    # After how many requests a worker is replaced. The keyword says the other directive at once.
+    def max_requests(*given, jitter: nil)
+      give(:max_requests, given)
+      give(:recycle_jitter, [jitter]) if jitter
+    end
+
+    # After how many seconds a worker is replaced, likewise.
+    def max_age(*given, jitter: nil)
+      give(:max_age, given)
+      give(:recycle_jitter, [jitter]) if jitter
+    end
+
     # A process beside the workers that serves no requests: a program, or what the block does; see the reference.
     def service(name, **options, &block)
       checked = check(:service, [name, options])

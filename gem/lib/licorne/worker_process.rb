@@ -7,7 +7,6 @@ require "licorne/probe"
 require "licorne/process_client"
 require "licorne/signals"
 require "licorne/timeout_report"
-require "licorne/warm_up"
 
 module Licorne
   # The main of a worker, from the fork to its end.

@@ -6,7 +6,9 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use directives::{Asked, Configuration, Listener, ListenerOptions, Processes, Service, System, TermSignal, UserIds};
+use directives::{
+    Asked, Configuration, Listener, ListenerOptions, Processes, Recycling, Service, System, TermSignal, UserIds,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use sys::listener::{Address, Options};
@@ -20,6 +22,7 @@ use crate::deadlines::Limits;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) processes: Processes,
+    pub(crate) recycling: Recycling,
     system: System,
     /// The user that the application runs as, where the configuration says it.
     pub(crate) user: Option<User>,
@@ -116,6 +119,7 @@ impl Settings {
         let Configuration { settings, findings } = Configuration::deserialize(told)?;
         Ok(Self {
             processes: settings.processes,
+            recycling: settings.recycling,
             system: settings.system,
             user: findings.user_ids.map(|UserIds { name, uid, gid, groups }| User { name, uid, gid, groups }),
             daemonize: findings.daemonize,

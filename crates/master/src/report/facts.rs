@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use supervisor::{Fact, Failure};
+use supervisor::{Fact, Failure, SlotId, Wear};
 
 use crate::canary::watch::Sides;
 use crate::causes::OUT_OF_TURN;
+use crate::children::worker::Worker;
 use crate::config::revision::Release;
 use crate::report::owner::Report;
 
@@ -22,6 +23,8 @@ pub(crate) struct Names<'a> {
     pub(crate) release: Option<&'a Release>,
     /// Where the admin process that the fact is about was to answer.
     pub(crate) admin_listen: Option<&'a str>,
+    /// The worker that the fact is about.
+    pub(crate) recycled: Option<&'a Worker>,
     /// The service that the fact is about.
     pub(crate) service: Option<&'a str>,
 }
@@ -35,9 +38,19 @@ pub(crate) fn report(report: &mut Report, fact: Fact, names: &Names<'_>) {
         }
         Fact::ReloadStarted { generation } | Fact::GoesBack { generation } => report.reloads.begin(generation),
         Fact::RollDone { generation } => report.reloads.end(generation, None),
+        Fact::WorkerRecycled { why, .. } => count(&mut report.recycled, why),
         _ => {}
     }
     write(report, fact, names);
+}
+
+fn count(recycled: &mut facts::Recycled, why: Wear) {
+    let count = match why {
+        Wear::Requests => &mut recycled.max_requests,
+        Wear::Age => &mut recycled.max_age,
+        Wear::Memory => &mut recycled.max_memory,
+    };
+    *count += 1;
 }
 
 fn write(report: &Report, fact: Fact, names: &Names<'_>) {
@@ -83,6 +96,7 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
             "worker={slot} failed {failures} times in a row, next try in {:.1} s",
             delay.as_secs_f64()
         )),
+        Fact::WorkerRecycled { slot, why, .. } => log_recycled(report, slot, why, names.recycled),
         Fact::WorkerUnreachable { slot } => {
             log.error(format_args!("worker={slot} has closed its control socket and lives on, telling it to leave"));
         }
@@ -134,6 +148,19 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
         }
         Fact::StopStarted { .. } => {}
     }
+}
+
+/// Says what a worker has done that had had its time.
+fn log_recycled(report: &Report, slot: SlotId, why: Wear, worker: Option<&Worker>) {
+    let now_ns = sys::clock::monotonic_ns();
+    let pid = worker.and_then(Worker::pid).unwrap_or(0);
+    let requests = worker.map_or(0, |worker| worker.totals().requests);
+    let age_s = now_ns.saturating_sub(worker.and_then(Worker::ready_ns).unwrap_or(now_ns)) / 1_000_000_000;
+    let private = report.readings.of(pid, now_ns).and_then(|memory| memory.private_bytes);
+    let private = private.map_or_else(String::new, |bytes| format!(", {} MiB private", bytes >> 20));
+    report.log.info(format_args!(
+        "worker={slot} PID:{pid} is replaced by {why}: it has served {requests} requests in {age_s} s{private}"
+    ));
 }
 
 fn log_upgrade_failure(report: &Report, why: Failure) {

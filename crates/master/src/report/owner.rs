@@ -17,6 +17,7 @@ pub(crate) struct Report {
     pub(crate) causes: Causes,
     pub(crate) deaths: Deaths,
     pub(crate) reloads: Reloads,
+    pub(crate) recycled: facts::Recycled,
     pub(crate) readings: Readings,
     /// When the server was started (CLOCK_MONOTONIC, ns).
     pub(crate) started_ns: u64,
@@ -36,6 +37,7 @@ impl Report {
             causes: Causes::default(),
             deaths: Deaths::default(),
             reloads: Reloads::default(),
+            recycled: facts::Recycled::default(),
             readings: Readings::default(),
             started_ns: sys::clock::monotonic_ns(),
             title: Title::claim(),

@@ -92,6 +92,7 @@ impl Sources<'_> {
             molds,
             troubles: supervisor.troubles().map(trouble).collect(),
             starts: children.starts.values().sum(),
+            recycled: report.recycled,
             workers,
             services: services::told(supervisor, held, readings, now),
             totals: facts::Totals::from(&totals),

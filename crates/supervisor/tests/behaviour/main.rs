@@ -8,6 +8,7 @@ mod canary;
 mod deaths;
 mod in_place;
 mod previous;
+mod recycle;
 mod reload;
 mod scale;
 mod services;

@@ -1,6 +1,6 @@
 //! What befalls the server of the model from outside, and children that fall silent.
 
-use supervisor::{CauseId, Event, Generation, WorkerId};
+use supervisor::{CauseId, Event, Generation, Wear, WorkerId};
 
 use crate::process::MoldLife;
 use crate::schedule::Incident;
@@ -43,6 +43,11 @@ impl World {
                 if let Some(id) = self.nth_worker(nth) {
                     self.workers.get_mut(&id).unwrap().sent_away = true;
                     self.leave_when_free(id);
+                }
+            }
+            Incident::WorkerWears(nth) => {
+                if let Some(worker) = self.nth_worker(nth) {
+                    self.tell(Event::WorkerWorn { worker, why: Wear::Requests });
                 }
             }
             Incident::WorkerLies(nth) => {
@@ -112,7 +117,9 @@ impl World {
             Event::ServiceStarted { service } | Event::ServiceFailed { service } | Event::ServiceExited { service } => {
                 return self.services.is_gone(service);
             }
-            Event::ForkFailed { worker, .. } => return !self.workers.contains_key(&worker),
+            Event::ForkFailed { worker, .. } | Event::WorkerWorn { worker, .. } => {
+                return !self.workers.contains_key(&worker);
+            }
             _ => return false,
         };
         match (worker, mold) {

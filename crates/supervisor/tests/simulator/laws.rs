@@ -1,6 +1,6 @@
 //! The laws of the design, judged from outside: by what was told to the supervisor and what it asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use supervisor::{
@@ -9,6 +9,7 @@ use supervisor::{
 };
 
 use crate::process::{Asked, Mold, MoldLife, Worker};
+use crate::recycling::serving;
 use crate::services::LONGEST_STOP;
 
 /// What has been seen so far, as far as the laws need it.
@@ -243,7 +244,7 @@ impl Laws {
                 let mold = &molds[&generation];
                 assert!(mold.told_ready && mold.life != MoldLife::Gone, "workers come from molds that are ready");
                 self.check_origin(slot, generation, supervisor, molds);
-                self.check_budget(slot, generation, supervisor, workers);
+                self.check_budget(slot, supervisor, workers);
             }
             Action::Retire { worker, drain, hand_over, linger } => {
                 let (id, worker) = (worker, &workers[&worker]);
@@ -438,15 +439,7 @@ impl Laws {
     }
 
     /// Law 4.
-    fn check_budget(
-        &self,
-        slot: SlotId,
-        generation: Generation,
-        supervisor: &Supervisor,
-        workers: &BTreeMap<WorkerId, Worker>,
-    ) {
-        let taken = workers.values().any(|worker| worker.slot == slot && worker.generation == generation);
-        assert!(!taken, "law 4: two workers of {generation} in slot {slot}");
+    fn check_budget(&self, slot: SlotId, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) {
         assert!(slot.0 < supervisor.worker_processes(), "only wanted slots");
         // Workers that are on their way out of slots that are gone may be there still. They were wanted when they came.
         let oldest = workers.values().map(|worker| worker.forked).min().unwrap_or(Instant::NEVER);
@@ -467,8 +460,8 @@ impl Laws {
     /// Law 3.
     fn check_replaced(&self, leaver: &Worker, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) {
         let rolling = supervisor.phase() == Phase::Rolling;
-        let replaced =
-            workers.values().any(|w| w.slot == leaver.slot && w.generation != leaver.generation && w.serves());
+        let other = |w: &Worker| w.generation != leaver.generation || leaver.worn && !w.worn;
+        let replaced = workers.values().any(|w| w.slot == leaver.slot && other(w) && w.serves());
         if leaver.slot.0 < supervisor.worker_processes() {
             assert!(replaced, "law 3: the worker of slot {} retires before another is ready", leaver.slot);
         } else {
@@ -575,7 +568,7 @@ impl Laws {
         supervisor.phase() == Phase::Serving
             && molds.eq(supervisor.generation())
             && slots.into_iter().eq((0..supervisor.worker_processes()).map(SlotId))
-            && workers.values().all(|worker| worker.serves() && line.contains(&worker.generation))
+            && workers.values().all(|worker| worker.serves() && !worker.worn && line.contains(&worker.generation))
             && self.tickets.values().all(|outcomes| *outcomes == 1)
             && self.destiny.values().all(|destiny| *destiny != Destiny::Open)
             && supervisor.troubles().next().is_none()
@@ -588,12 +581,4 @@ impl Laws {
         let silent: Vec<_> = self.tickets.iter().filter(|(_, outcomes)| **outcomes != 1).collect();
         assert!(silent.is_empty(), "tickets without an outcome: {silent:?}");
     }
-}
-
-/// How many slots are served. A slot that a worker left while two served it is served still; one whose worker has said
-/// that it leaves is not.
-fn serving(workers: &BTreeMap<WorkerId, Worker>, below: u32) -> usize {
-    let stays = |worker: &&Worker| worker.serves() && !worker.told_leaves;
-    let slots = workers.values().filter(stays).filter(|worker| worker.slot.0 < below).map(|worker| worker.slot);
-    slots.collect::<BTreeSet<_>>().len()
 }

@@ -19,6 +19,7 @@ mod dice;
 mod incidents;
 mod laws;
 mod process;
+mod recycling;
 mod schedule;
 mod services;
 mod workers;

@@ -81,6 +81,8 @@ pub(crate) struct Worker {
     pub(crate) told_leaves: bool,
     /// What is left in the backlog for it, when it is asked to drain.
     pub(crate) backlog: u32,
+    /// Whether the supervisor was told that it has had its time.
+    pub(crate) worn: bool,
     pub(crate) request: Option<Request>,
     pub(crate) requests: u32,
     /// Whether its control socket is closed: it hears and says nothing.
@@ -149,6 +151,7 @@ impl Worker {
             says_so: false,
             told_leaves: false,
             backlog: 0,
+            worn: false,
             request: None,
             requests: 0,
             closed: false,

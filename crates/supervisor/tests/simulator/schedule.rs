@@ -31,6 +31,8 @@ pub(crate) enum Incident {
     KillWorker(usize),
     /// A worker gets SIGQUIT from outside: the nth of those that live.
     QuitWorker(usize),
+    /// A worker has had its time: the nth of those that live.
+    WorkerWears(usize),
     /// A worker says what no worker says: the nth of those that live.
     WorkerLies(usize),
     /// A worker closes its control socket and lives on: the nth of those that live.
@@ -156,6 +158,9 @@ impl Schedule {
 }
 
 fn incident(dice: &mut Dice, stops: bool) -> Incident {
+    if dice.percent(8) {
+        return Incident::WorkerWears(usize::try_from(dice.below(16)).unwrap());
+    }
     if dice.percent(12) {
         return dice.pick(&[
             Incident::Promote,

@@ -14,6 +14,7 @@ use crate::causes::Causes;
 use crate::dice::Dice;
 use crate::laws::Laws;
 use crate::process::{Asked, Mold, MoldLife, Worker, WorkerLife};
+use crate::recycling;
 use crate::schedule::{CALM, Code, Health, Incident, Schedule};
 use crate::services::{Services, planned};
 
@@ -193,6 +194,7 @@ impl World {
         self.causes.label(&mut event, &self.supervisor);
         self.note(|| format!("  → {event:?}"));
         self.laws.before(self.now, &event, &self.supervisor, &mut self.workers, &mut self.molds);
+        recycling::before(&event, &mut self.workers);
         self.beside.before(&event, &self.molds);
         if event == Event::OriginGone && self.beside.is_orphaned() {
             self.laws.want_stop(self.now, false);
@@ -204,6 +206,7 @@ impl World {
         while let Some(action) = self.supervisor.poll_action() {
             self.note(|| format!("       {action:?}"));
             self.causes.judge(&action);
+            recycling::judge(&action, &self.supervisor, &self.workers);
             self.judge_round(&action);
             self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
             let (molds, shared) = (&self.molds, self.beside.has_origin());
