@@ -83,7 +83,7 @@ fn worker_that_leaks_is_replaced_and_the_leak_with_it() {
 
 #[test]
 fn worker_that_starts_too_large_is_not_replaced_again_and_again() {
-    let mut server = server("max_memory '1M'");
+    let mut server = server("max_memory '256K'");
     let before = server.workers();
     let text = "has more private memory than max_memory right after its start: it is not replaced for that";
     server.log().eventually("what is told", || server.log().text().contains(text).then_some(()));
