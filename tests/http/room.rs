@@ -288,3 +288,39 @@ fn workers_that_leave_among_slow_bodies_lose_no_request() {
     }
     server.stop();
 }
+
+/// How many requests each worker has answered, by slot.
+fn requests_by_worker(server: &Server) -> Vec<u64> {
+    let status: facts::Status = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+    status.workers.iter().map(|worker| worker.requests).collect()
+}
+
+/// The most requests that a worker answered, and the fewest.
+fn extremes(requests: &[u64]) -> (u64, u64) {
+    (*requests.iter().max().expect("workers"), *requests.iter().min().expect("workers"))
+}
+
+#[test]
+fn an_even_balance_gives_each_worker_its_turn() {
+    // Without it the first one gets nearly all. A worker that has answered and does not sleep yet may take the next one.
+    let app = App::rackup("run ->(_env) { [200, {}, ['hello']] }");
+    let mut server = Server::builder().app(app).workers(4).unix_listeners(1).config("balance :even").start();
+    for endpoint in server.endpoints() {
+        let before = requests_by_worker(&server);
+        for _ in 0..200 {
+            assert_eq!(Connection::open(endpoint).request(&Request::get("/").close()).status, 200);
+        }
+        let requests: Vec<u64> = requests_by_worker(&server).iter().zip(before).map(|(now, then)| now - then).collect();
+        let (most, fewest) = extremes(&requests);
+        assert!(most <= fewest * 3, "new connections: {requests:?}");
+    }
+    let before = requests_by_worker(&server);
+    let mut kept = settle(&server, 80);
+    for _ in 0..10 {
+        kept.iter_mut().for_each(|connection| assert_eq!(connection.request(&Request::get("/")).status, 200));
+    }
+    let requests: Vec<u64> = requests_by_worker(&server).iter().zip(before).map(|(now, then)| now - then).collect();
+    let (most, fewest) = extremes(&requests);
+    assert!(most <= fewest * 3, "kept alive: {requests:?}");
+    server.stop();
+}

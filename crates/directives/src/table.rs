@@ -33,6 +33,16 @@ choice! {
     }
 }
 
+choice! {
+    /// Which idle worker gets a new connection.
+    Balance {
+        /// The first in a fixed order: as few work as the load needs, and their caches are warm.
+        Warm = "warm",
+        /// Each in its turn.
+        Even = "even",
+    }
+}
+
 directives! {
     /// How many processes serve, how they start, and how long each may take for what it does.
     processes: Processes {
@@ -414,6 +424,13 @@ directives! {
              comes faster than 16 KiB a second on average or began less than a second ago; or else the one whose request head has \
              taken longest, even if bytes of it arrive now and then. A connection whose request is being served, or that is taking \
              a response, is never closed for another.",
+        );
+        balance: Balance = licorne(
+            Kind::Choice(Balance::WORDS),
+            Default::Symbol("warm"),
+            "Which idle worker gets a new connection: `:warm` the first in a fixed order, so that as few work as the load needs, \
+             with warm caches, and the others go on sharing their memory; `:even` each in its turn, so that all of them have \
+             worked, and have grown, alike. While all are busy the first that is done takes what waits.",
         );
         pipeline_limit: u32 = licorne(
             integer(0),

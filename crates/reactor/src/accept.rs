@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use directives::Balance;
 use http1::proxy::Versions;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -42,6 +43,8 @@ pub(crate) struct Acceptor {
     in_trouble: bool,
     /// New connections are left to others that have room.
     left: Option<Left>,
+    /// One was taken since this worker went to the end of the line.
+    took_one: bool,
 }
 
 /// How often new connections were left to others since those did something, and what that was.
@@ -184,6 +187,7 @@ impl Acceptor {
             match listener.accept() {
                 Outcome::Connection(connection) => {
                     self.in_trouble = false;
+                    self.took_one = true;
                     connections.schedule.accepted(index);
                     return Some((connections.table.insert(connection), Origin::New));
                 }
@@ -319,7 +323,12 @@ impl Acceptor {
     /// Goes to the end of the line in which idle workers wait: the kernel wakes the first that sleeps, and that one
     /// would get all connections that come to stay.
     pub(crate) fn let_others_go_first(&mut self, connections: &mut Connections) {
-        if !connections.table.take_came_to_stay() || connections.len() < MANY || self.is_paused() {
+        let came_to_stay = connections.table.take_came_to_stay();
+        let had_its_turn = match connections.settings.balance {
+            Balance::Warm => came_to_stay && connections.len() >= MANY,
+            Balance::Even => std::mem::take(&mut self.took_one),
+        };
+        if !had_its_turn || self.is_paused() {
             return;
         }
         self.unwatch(connections);

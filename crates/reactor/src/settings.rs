@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use directives::Balance;
 use http1::Limits;
 
 use crate::conn::{Rates, Requests, Responses, SharedMemory};
@@ -11,6 +12,8 @@ use crate::conn::{Rates, Requests, Responses, SharedMemory};
 pub struct Settings {
     /// How many connections may be open at once; then the one that has been idle for longest makes room.
     pub connections: usize,
+    /// Which idle worker gets a new connection.
+    pub balance: Balance,
     /// How many requests in a row may have been received before the response to the one before was taken; then the
     /// connection is closed. 0 is no limit.
     pub pipeline: u32,
@@ -44,6 +47,7 @@ impl From<&directives::Settings> for Settings {
         let directives::Settings { application, connections, rates, limits, .. } = settings;
         Self {
             connections: connections.worker_connections,
+            balance: connections.balance,
             pipeline: connections.pipeline_limit,
             requests: Requests {
                 limits: http1_limits(limits),
