@@ -120,7 +120,21 @@ struct Storm {
     began: Instant,
     rotations: usize,
     blows: Vec<Blow>,
+    /// Meant for molds. A worker has the title of one for a moment.
+    at_molds: Vec<Blow>,
     events: usize,
+}
+
+/// Kills processes, and waits for their end.
+fn kill(pids: &[u32]) -> Vec<Blow> {
+    let watches: Vec<Watch> = pids.iter().filter_map(|pid| Watch::on(*pid)).collect();
+    let from = Instant::now();
+    watches.iter().for_each(|watch| watch.signal(Signal::KILL));
+    let blow = |watch: Watch| {
+        assert!(watch.wait(testkit::patience()), "a killed process lives on");
+        Blow { pid: watch.pid, from, to: Instant::now() }
+    };
+    watches.into_iter().map(blow).collect()
 }
 
 impl Storm {
@@ -143,17 +157,17 @@ impl Storm {
             Event::KillWorker(nth) => {
                 let workers = self.server.workers();
                 if !workers.is_empty() {
-                    self.kill(&[workers[nth % workers.len()].pid]);
+                    self.blows.extend(kill(&[workers[nth % workers.len()].pid]));
                 }
             }
             Event::KillWorkers => {
                 let pids: Vec<u32> = self.server.workers().iter().map(|worker| worker.pid).collect();
-                self.kill(&pids);
+                self.blows.extend(kill(&pids));
             }
             Event::KillMold(nth) => {
                 let molds = self.server.titled("mold");
                 if !molds.is_empty() {
-                    let _ = signal(molds[nth % molds.len()], Signal::KILL);
+                    self.at_molds.extend(kill(&[molds[nth % molds.len()]]));
                 }
             }
             Event::QuitWorker(nth) => {
@@ -183,16 +197,6 @@ impl Storm {
                 let _ = (0..5).all(|_| self.clients.next(SUSPENDED));
             }),
             Event::Saturate(saturate) => self.clients.saturate(saturate),
-        }
-    }
-
-    fn kill(&mut self, pids: &[u32]) {
-        let watches: Vec<Watch> = pids.iter().filter_map(|pid| Watch::on(*pid)).collect();
-        let from = Instant::now();
-        watches.iter().for_each(|watch| watch.signal(Signal::KILL));
-        for watch in watches {
-            assert!(watch.wait(testkit::patience()), "a killed worker lives on");
-            self.blows.push(Blow { pid: watch.pid, from, to: Instant::now() });
         }
     }
 
@@ -229,10 +233,12 @@ impl Storm {
             Holdings::of(&self.server).is_within(before).then_some(())
         });
         let ledger = Ledger::read(self.server.directory());
+        let log = self.server.log().text();
+        let was_worker = |blow: &Blow| log.contains(&format!(" spawned pid={}\n", blow.pid));
+        self.blows.extend(self.at_molds.drain(..).filter(was_worker));
         let verdict = Verdict::on(&saw, &self.blows, &ledger, may_displace);
         let events = self.events;
         println!("seed {seed}: {events} events in {:?}, {} rotations: {verdict}", self.began.elapsed(), self.rotations);
-        let log = self.server.log().text();
         assert!(!log.contains("killing"), "the master killed a worker: {log}");
         if let Some(complaints) = verdict.complaints() {
             panic!("LICORNE_STORM_SEED={seed}: {complaints}");
@@ -286,7 +292,8 @@ fn weather(builder: Builder, crowd: Crowd, may_displace: bool) {
 
     let clients = Clients::start(&server, crowd, seed, block);
     let began = Instant::now();
-    let mut storm = Storm { server, clients, dice, began, rotations: 0, blows: Vec::new(), events: 0 };
+    let mut storm =
+        Storm { server, clients, dice, began, rotations: 0, blows: Vec::new(), at_molds: Vec::new(), events: 0 };
     storm.rage(time());
     storm.end(&before, seed, may_displace);
 }
