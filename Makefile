@@ -133,6 +133,7 @@ fuzz-check:
 audit:
 	@cargo deny --version >/dev/null 2>&1 || { \
 	  echo "make audit: installing cargo-deny (cargo install, some minutes)"; cargo install cargo-deny --locked; }
+	cargo fetch --locked
 	cargo deny --offline check licenses bans sources
 	cargo deny check advisories
 
