@@ -171,6 +171,35 @@ class CpuQuotaTest < Minitest::Test
     assert_equal 8, quota({ "cpu/cpu.cfs_quota_us" => "-1\n", "cpu/cpu.cfs_period_us" => "100000\n" })
   end
 
+  def test_a_number_that_follows_the_load_ends_at_the_quota_unless_it_begins_above
+    workers = lambda do |given, quota|
+      root = File.join(@directory, "cgroup")
+      FileUtils.mkdir_p(root)
+      File.write(File.join(root, "cpu.max"), quota)
+      Licorne::CpuQuota.workers(given, root: root, cgroup: "/", online: 8)
+    end
+    assert_equal [2, 16], workers.call([2, 16], "max 100000")
+    assert_equal [2, 4], workers.call([2, 16], "350000 100000")
+    assert_equal 6, workers.call([6, 16], "400000 100000")
+    assert_equal [2, 8], workers.call([2, "auto"], "max 100000")
+    assert_equal [4, 4], [workers.call("auto", "400000 100000"), workers.call(4, "100000 100000")]
+  end
+
+  def test_quotas_of_the_older_hierarchy_count_at_each_level
+    files = { "cpu/a/cpu.cfs_quota_us" => "400000\n", "cpu/a/cpu.cfs_period_us" => "100000\n",
+              "cpu/a/b/cpu.cfs_quota_us" => "100000\n", "cpu/a/b/cpu.cfs_period_us" => "100000\n" }
+    assert_equal 1, quota(files)
+    assert_equal 4, quota(files, cgroup: "/a")
+  end
+
+  def test_numbers_of_workers_are_given_as_a_range_or_as_two
+    ["2..16", "2...17", "2, 16"].each do |text|
+      assert_equal [2, 16], configure("worker_processes(#{text})")[:worker_processes], text
+    end
+    error = assert_raises(ArgumentError) { configure("worker_processes 2..") }
+    assert_equal "u.rb:1: not an integer: worker_processes=nil", error.message
+  end
+
   def test_a_logger_that_logs_otherwise_is_the_configurations_own
     given = ["", "set[:logger].formatter = Logger::Formatter.new",
              "Configurator::DEFAULTS[:logger].level = Logger::DEBUG"]

@@ -2,6 +2,7 @@
 
 mod backtraces;
 mod boot;
+mod budget;
 mod canary;
 mod causes;
 mod counts;
@@ -25,6 +26,7 @@ mod reload_failures;
 mod reload_series;
 mod rollback;
 mod scale;
+mod scaling;
 mod services;
 mod signals;
 mod storm;

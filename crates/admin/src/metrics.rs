@@ -216,6 +216,12 @@ fn of_processes(text: &mut Text, status: &Status) {
         told("none", "pss", master.pss_bytes);
         told("none", "private", master.private_bytes);
     }
+    if let Some(used) = status.memory.used_bytes {
+        text.one("licorne_memory_used_bytes", "gauge", "Memory of all processes, shared memory once.", used);
+    }
+    if let Some(budget) = status.memory.budget_bytes {
+        text.one("licorne_memory_budget_bytes", "gauge", "How much memory that may be.", budget);
+    }
 }
 
 /// What all workers have done, those that are no more included.

@@ -1,9 +1,22 @@
-//! Numbers of bytes: Integers, or texts such as `"300M"`.
+//! Numbers of bytes: Integers, or texts such as `"300M"`; and the budget of memory, which may be a share.
 
 use alloc::format;
 use alloc::string::String;
 
 use crate::Value;
+use crate::record::plain;
+
+/// The value of `memory_budget`.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
+#[serde(untagged)]
+pub enum MemoryBudget {
+    /// So many bytes; 0 is no budget.
+    Bytes(u64),
+    /// A share of the limit of the control group.
+    Share(f64),
+}
+
+plain!(MemoryBudget);
 
 /// What a number counts that this follows.
 const UNITS: [(&str, u32); 4] = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
@@ -22,6 +35,18 @@ pub(crate) fn check(name: &str, value: &Value) -> Result<Value, String> {
         Some(bytes) if bytes >= 0 => Ok(Value::Int(bytes)),
         Some(_) => Err(format!("too low (< 0): {name}={}", value.inspect())),
         None => Err(format!("not a size, as in \"300M\": {name}={}", value.inspect())),
+    }
+}
+
+/// Checks a budget of memory.
+///
+/// # Errors
+/// The text to raise.
+pub(crate) fn check_budget(name: &str, value: &Value) -> Result<Value, String> {
+    match value {
+        Value::Float(share) if *share > 0.0 && *share <= 1.0 => Ok(value.clone()),
+        Value::Float(_) => Err(format!("not a share, which is above 0 and at most 1.0: {name}={}", value.inspect())),
+        _ => check(name, value),
     }
 }
 
@@ -53,6 +78,18 @@ mod tests {
             assert_eq!(check("max_memory", &Value::Text(text.into())), Ok(Value::Int(bytes)), "{text}");
         }
         assert_eq!(check("max_memory", &Value::Int(7)), Ok(Value::Int(7)));
+    }
+
+    #[test]
+    fn budget_is_a_size_or_a_share() {
+        let check = |value: &Value| check_budget("memory_budget", value);
+        assert_eq!(check(&Value::Float(0.8)), Ok(Value::Float(0.8)));
+        assert_eq!(check(&Value::Text("2G".into())), Ok(Value::Int(2 << 30)));
+        let told = "not a share, which is above 0 and at most 1.0: memory_budget=1.5";
+        assert_eq!(check(&Value::Float(1.5)), Err(told.into()));
+        let read = |told: serde_json::Value| serde_json::from_value::<MemoryBudget>(told).unwrap();
+        assert_eq!(read(serde_json::json!(7)), MemoryBudget::Bytes(7));
+        assert_eq!(read(serde_json::json!(1.0)), MemoryBudget::Share(1.0));
     }
 
     #[test]

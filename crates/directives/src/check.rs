@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::{Directive, Kind, Value};
+use crate::{Directive, Kind, Value, workers};
 use crate::{bytes, check_access_log, check_canary, check_probe, check_service, check_warm_up, listener};
 
 /// Checks a value and normalises it: lowers what exceeds a cap, makes Symbols of choices.
@@ -16,17 +16,17 @@ use crate::{bytes, check_access_log, check_canary, check_probe, check_service, c
 pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
     let name = directive.name;
     match (directive.kind, value) {
-        (Kind::Integer { auto: true, .. }, Value::Symbol(word) | Value::Text(word)) if word == "auto" => {
-            Ok(Value::Symbol("auto".into()))
-        }
         (Kind::Integer { min, .. }, Value::Int(n)) if *n < min => Err(too_low(name, &format!("{min}"), value)),
         (Kind::Integer { cap, .. }, Value::Int(n)) => Ok(Value::Int(cap.map_or(*n, |cap| cap.min(*n)))),
         (Kind::Integer { .. }, _) => Err(format!("not an integer: {name}={}", value.inspect())),
+
+        (Kind::Workers, _) => workers::check(name, value),
 
         (Kind::Number { min }, Value::Int(_) | Value::Float(_)) => number(name, min, value),
         (Kind::Number { .. }, _) => Err(format!("not a number: {name}={}", value.inspect())),
 
         (Kind::Bytes, _) => bytes::check(name, value),
+        (Kind::MemoryBudget, _) => bytes::check_budget(name, value),
 
         (Kind::Boolean, Value::Bool(_)) => Ok(value.clone()),
         (Kind::Boolean, _) => Err(format!("{name}={} not a boolean", value.inspect())),

@@ -26,15 +26,15 @@ impl Origin {
 /// What values a directive takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// An Integer of at least `min`; above `cap` it is silently lowered to it. `auto` allows the Symbol `:auto`.
+    /// An Integer of at least `min`; above `cap` it is silently lowered to it.
     Integer {
         /// The least value.
         min: i64,
         /// The greatest value that has an effect.
         cap: Option<i64>,
-        /// Whether `:auto` is a value.
-        auto: bool,
     },
+    /// A number of workers or `:auto`, or two of them: an Integer, or a Range.
+    Workers,
     /// An Integer or Float of at least `min`.
     Number {
         /// The least value.
@@ -42,6 +42,8 @@ pub enum Kind {
     },
     /// A number of bytes of at least 0, or a text such as `"300M"`.
     Bytes,
+    /// The same, or a Float of at most 1: a share.
+    MemoryBudget,
     /// `true` or `false`.
     Boolean,
     /// A file or directory name. `optional` allows `nil`.
@@ -85,8 +87,10 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Integer { .. } => "integer",
+            Self::Workers => "workers",
             Self::Number { .. } => "number",
             Self::Bytes => "bytes",
+            Self::MemoryBudget => "memory_budget",
             Self::Boolean => "boolean",
             Self::Path { .. } => "path",
             Self::Choice(_) => "choice",
@@ -190,7 +194,7 @@ pub(crate) const fn rate(doc: &'static str) -> Directive {
 
 /// An Integer of at least `min`.
 pub(crate) const fn integer(min: i64) -> Kind {
-    Kind::Integer { min, cap: None, auto: false }
+    Kind::Integer { min, cap: None }
 }
 
 impl Directive {

@@ -64,8 +64,10 @@ mod table;
 mod target;
 mod value;
 mod warm_up;
+mod workers;
 
 pub use access_log::AccessLog;
+pub use bytes::MemoryBudget;
 pub use canary::Canary;
 pub use check::check;
 pub use configuration::{Asked, Configuration, Findings, Listener, StartCtx, UserIds};
@@ -86,3 +88,4 @@ pub use table::{
 };
 pub use value::Value;
 pub use warm_up::WarmUp;
+pub use workers::Workers;

@@ -56,11 +56,11 @@ impl Directive {
     pub fn shown_values(&self) -> String {
         let unit = self.unit.map_or_else(String::new, |unit| format!(" ({unit})"));
         match self.kind {
-            Kind::Integer { min, auto, .. } => {
-                format!("integer ≥ {min}{unit}{}", if auto { " or `:auto`" } else { "" })
-            }
+            Kind::Integer { min, .. } => format!("integer ≥ {min}{unit}"),
+            Kind::Workers => "integer ≥ 1, `:auto`, or a range of them".into(),
             Kind::Number { min } => format!("number ≥ {min}{unit}"),
             Kind::Bytes => "bytes, or a text such as `\"300M\"`".into(),
+            Kind::MemoryBudget => "bytes, a text such as `\"2G\"`, or a share such as `0.8`".into(),
             Kind::Boolean => "`true` or `false`".into(),
             Kind::Path { optional: true } => "path or `nil`".into(),
             Kind::Path { optional: false } => "path".into(),

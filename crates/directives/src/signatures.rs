@@ -21,10 +21,11 @@ pub fn signatures() -> String {
 
 fn method(directive: &Directive) -> String {
     let value = match directive.kind {
-        Kind::Integer { auto: true, .. } => String::from("Integer | :auto"),
-        Kind::Integer { .. } => "Integer".into(),
+        Kind::Integer { .. } => String::from("Integer"),
+        Kind::Workers => return "(Integer | :auto | Range[Integer] count, ?(Integer | :auto)? most) -> untyped".into(),
         Kind::Number { .. } => "Integer | Float".into(),
         Kind::Bytes => "Integer | String".into(),
+        Kind::MemoryBudget => "Integer | Float | String".into(),
         Kind::Boolean => "bool".into(),
         Kind::Path { optional: true } => "Licorne::path?".into(),
         Kind::Path { optional: false } => "Licorne::path".into(),

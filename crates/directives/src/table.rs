@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::{choice, directives};
-use crate::{AccessLog, Canary, Default, Directive, Kind, Probe, Service, WarmUp};
+use crate::{AccessLog, Canary, Default, Directive, Kind, MemoryBudget, Probe, Service, WarmUp, Workers};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
@@ -46,14 +46,15 @@ choice! {
 directives! {
     /// How many processes serve, how they start, and how long each may take for what it does.
     processes: Processes {
-        worker_processes: u32 = unicorn(
-            Kind::Integer { min: 1, cap: None, auto: true },
+        worker_processes: Workers = unicorn(
+            Kind::Workers,
             Default::Int(1),
             "How many workers serve requests, each one request at a time. `:auto` is the CPU quota of the cgroup, or the \
-             number of processors.",
+             number of processors. With `2..16` the number follows the load between both, and does not exceed the CPU quota \
+             unless the first number does. See [Memory](memory.md#how-many-workers).",
         ).environment("WEB_CONCURRENCY");
         timeout: Duration = unicorn(
-            Kind::Integer { min: 3, cap: Some(LONGEST_TIMEOUT), auto: false },
+            Kind::Integer { min: 3, cap: Some(LONGEST_TIMEOUT) },
             Default::Int(60),
             "How long one request may last before its worker is killed and replaced. Also bounds a graceful stop.",
         ).unit("seconds");
@@ -175,6 +176,14 @@ directives! {
              no other process. It is measured once a second where much is resident. A worker that has so much right after \
              its start is not replaced for it, which is logged: the next one would have it too.",
         ).unit("bytes");
+        memory_budget: MemoryBudget = licorne(
+            Kind::MemoryBudget,
+            Default::Int(0),
+            "How much memory the server may have, master, molds, workers and services together, shared memory counted once: \
+             `\"2G\"`, or `0.8` of the limit of the control group. Over it the worker that has grown most is replaced, one at a \
+             time; then there are fewer workers, down to the first number of `worker_processes`. The load brings no more \
+             than there is room for. 0 is no budget. See [Memory](memory.md#a-budget).",
+        );
     }
 
     /// What runs beside the workers.

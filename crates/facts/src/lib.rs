@@ -31,7 +31,7 @@ pub use process::{Gc, LastRequest, Memory, MemoryOfAll, MemoryOfGeneration, Mold
 pub use recycled::Recycled;
 pub use reload::{Canary, LastReload, Previous, Reload, Reloads, Side};
 pub use service::{Service, ServiceState};
-pub use status::{Backlog, Mark, Phase, Release, Roll, Status, Trouble};
+pub use status::{Backlog, Mark, Phase, Release, Roll, Status, Trouble, WorkerRange};
 pub use work::{Collections, Distribution, Durations, Responses, Totals};
 
 /// The version of the status. It grows when a field changes its meaning or goes away, not when one is added.

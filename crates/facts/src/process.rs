@@ -211,6 +211,10 @@ pub struct MemoryOfAll {
     pub master: Option<Memory>,
     /// That of the mold and the workers of each generation, the oldest first.
     pub generations: Vec<MemoryOfGeneration>,
+    /// That of all processes, services included, shared memory divided among those that share it; null until each is measured.
+    pub used_bytes: Option<u64>,
+    /// How much they may have, by `memory_budget`; null without one.
+    pub budget_bytes: Option<u64>,
 }
 
 /// The memory of a generation.

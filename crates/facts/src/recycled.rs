@@ -13,12 +13,19 @@ pub struct Recycled {
     pub max_age: u64,
     /// By `max_memory`.
     pub max_memory: u64,
+    /// By `memory_budget`.
+    pub memory_budget: u64,
 }
 
 impl Recycled {
     /// Each count with the name of its directive.
-    pub fn by_directive(self) -> [(&'static str, u64); 3] {
-        let Self { max_requests, max_age, max_memory } = self;
-        [("max_requests", max_requests), ("max_age", max_age), ("max_memory", max_memory)]
+    pub fn by_directive(self) -> [(&'static str, u64); 4] {
+        let Self { max_requests, max_age, max_memory, memory_budget } = self;
+        [
+            ("max_requests", max_requests),
+            ("max_age", max_age),
+            ("max_memory", max_memory),
+            ("memory_budget", memory_budget),
+        ]
     }
 }

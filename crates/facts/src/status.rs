@@ -34,6 +34,8 @@ pub struct Status {
     pub generation: Option<u32>,
     /// How many workers are wanted.
     pub worker_processes: u32,
+    /// Between which numbers that follows the load; null where one number is configured.
+    pub worker_range: Option<WorkerRange>,
     /// When the server was started (Unix time in seconds).
     pub started_at: f64,
     /// How long ago that is.
@@ -83,6 +85,19 @@ pub struct Status {
     pub deaths: Deaths,
     /// What was lost of the logs.
     pub logs: Logs,
+}
+
+/// Between which numbers the number of workers follows the load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct WorkerRange {
+    /// The least.
+    pub least: u32,
+    /// The most.
+    pub most: u32,
+    /// Whether an operator has said otherwise since the last reload: that holds.
+    pub by_hand: bool,
 }
 
 /// What the server is doing.

@@ -255,6 +255,7 @@ impl Master {
         }
         self.hear_clients();
         self.watch_workers();
+        self.watch_load();
         if let Some(text) = self.owners.watch_canary(&self.core) {
             let cause = self.owners.report.causes.note(format!("the canary is worse: {text}"));
             self.event(Event::CanaryWorse { cause });
@@ -322,7 +323,9 @@ impl Master {
                 }
                 Request::Configuration => {
                     let generation = self.core.generation().map(|generation| generation.0);
-                    let shown = self.owners.config.shown(generation, self.core.worker_processes());
+                    let follows = self.core.sizes().is_some_and(|sizes| !sizes.by_hand);
+                    let by_hand = (!follows).then(|| self.core.worker_processes());
+                    let shown = self.owners.config.shown(generation, by_hand);
                     self.owners.control.answer(ticket, &shown);
                     continue;
                 }

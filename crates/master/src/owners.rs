@@ -192,11 +192,22 @@ impl Owners {
 
     /// Reads the memory of all processes, as far as one look may.
     pub(crate) fn read_memory(&mut self) {
+        self.report.readings.read(&self.processes());
+    }
+
+    /// Master, molds, workers and services.
+    fn processes(&self) -> Vec<u32> {
         let molds = self.children.molds().map(|(_, mold)| mold.pid);
         let workers = self.children.workers().filter_map(|(_, worker)| worker.pid());
         let processes = molds.chain(workers).chain(self.services.pids());
-        let all: Vec<u32> = processes.chain([sys::process::own_pid()]).collect();
-        self.report.readings.read(&all);
+        processes.chain([sys::process::own_pid()]).collect()
+    }
+
+    /// What they have together, as it was measured last.
+    pub(crate) fn used_bytes(&self, now_ns: u64) -> Option<u64> {
+        // One that is gone has none.
+        let all = self.processes().into_iter().filter_map(|pid| self.report.readings.of(pid, now_ns));
+        all.map(|memory| memory.pss_bytes).try_fold(0_u64, |sum, pss| Some(sum.saturating_add(pss?)))
     }
 
     /// A roll begins whose first workers are on trial.
@@ -232,11 +243,14 @@ impl Owners {
     pub(crate) fn status(&mut self, supervisor: &Supervisor) -> Answer {
         self.read_memory();
         self.children.gather_marks(sys::clock::monotonic_ns());
+        let memory = (self.used_bytes(sys::clock::monotonic_ns()), self.upkeep.budget.bytes);
         let Self { children, sockets, report, upgrade, service_manager, services, upkeep, .. } = self;
         let (listeners, successor, canary) = (&sockets.listeners, upgrade.successor.pid(), &upkeep.canary);
         let backlogs = backlogs(listeners, &mut children.marks);
         let summary = Present { supervisor, children, successor }.summary(&service_manager.past);
-        let status = Sources { supervisor, children, services, backlogs, report, canary, successor, summary }.status();
+        let sources = Sources { supervisor, children, services, backlogs, report, canary, successor, summary };
+        let mut status = sources.status();
+        (status.memory.used_bytes, status.memory.budget_bytes) = memory;
         // Nothing in it is a thing that JSON has no word for.
         Answer::Status(serde_json::to_value(status).unwrap_or_default())
     }

@@ -1,6 +1,9 @@
-//! What is done about services, and heard of them; and workers that have had their time.
+//! What is done about services, and heard of them; workers that have had their time, and how many there are.
 
-use supervisor::{Event, Generation, ServiceId, ServiceName, Supervisor, WorkerId, WorkerState};
+use std::os::fd::AsFd;
+
+use directives::MemoryBudget;
+use supervisor::{Event, Generation, ServiceId, ServiceName, Supervisor, Wear, WorkerId, WorkerState};
 use sys::process::Exited;
 
 use crate::children::hearing::announced;
@@ -9,7 +12,9 @@ use crate::children::registry::Who;
 use crate::master::Master;
 use crate::owners::Owners;
 use crate::services::{ServiceNews, is_as_asked};
-use crate::upkeep::recycling::{Finding, Limits, Seen};
+use crate::upkeep::budget::{self, Budget, Measured, Step};
+use crate::upkeep::recycling::{Finding, Limits, Seen, WARM};
+use crate::upkeep::sizing;
 
 /// Workers that have had their time.
 impl Master {
@@ -17,9 +22,20 @@ impl Master {
     pub(crate) fn watch_workers(&mut self) {
         let Some(limits) = self.owners.limits_of_workers() else { return };
         let now_ns = sys::clock::monotonic_ns();
-        if !self.owners.upkeep.recycling.is_due(limits, now_ns) {
+        let has_budget = limits.all != MemoryBudget::Bytes(0);
+        if !has_budget {
+            self.owners.upkeep.budget = Budget::default();
+        }
+        if !self.owners.upkeep.recycling.is_due(has_budget || !limits.each.are_none(), now_ns) {
             return;
         }
+        self.watch_each_worker(limits.each, now_ns);
+        if has_budget {
+            self.watch_budget(limits.all, now_ns);
+        }
+    }
+
+    fn watch_each_worker(&mut self, limits: Limits, now_ns: u64) {
         let seen = self.owners.see_workers(&self.core, limits, now_ns);
         let Owners { upkeep, report, .. } = &mut self.owners;
         for (worker, finding) in upkeep.recycling.look(&seen, limits, report.started_ns) {
@@ -28,6 +44,50 @@ impl Master {
                 Finding::Worn(why) => self.event(Event::WorkerWorn { worker, why }),
                 Finding::StartsTooLarge => self.starts_too_large(worker),
             }
+        }
+    }
+
+    /// Looks at what all processes have together.
+    fn watch_budget(&mut self, wanted: MemoryBudget, now_ns: u64) {
+        let Some(bytes) = budget::bytes(wanted, sys::cgroup::memory_limit) else {
+            let Owners { upkeep, report, .. } = &mut self.owners;
+            if upkeep.budget.is_none(wanted) {
+                report.log.warn(
+                    "memory_budget is a share of the limit of the control group, which has none: there is no budget",
+                );
+            }
+            return;
+        };
+        let seen = self.owners.see_memory(&self.core, now_ns);
+        let used = seen.used_bytes.unwrap_or(0) >> 20;
+        let Owners { upkeep, report, .. } = &mut self.owners;
+        let mib = bytes >> 20;
+        match upkeep.budget.look(&seen, bytes) {
+            Step::None => {}
+            Step::Recycle(worker) => self.event(Event::WorkerWorn { worker, why: Wear::Budget }),
+            Step::Fewer(count) => {
+                report.log.warn(format_args!(
+                    "the server has {used} MiB, and memory_budget is {mib} MiB: {count} workers are enough"
+                ));
+                self.event(Event::Size { count });
+            }
+            Step::Exhausted => report.log.warn(format_args!(
+                "the server has {used} MiB, and memory_budget is {mib} MiB: no worker has grown, and there are no fewer"
+            )),
+        }
+    }
+
+    /// Looks at the load, where the number of workers follows it, and tells the supervisor how many it wants.
+    pub(crate) fn watch_load(&mut self) {
+        let (sizes, now_ns) = (self.core.sizes(), sys::clock::monotonic_ns());
+        if !self.owners.upkeep.sizing.is_due(sizes, now_ns) {
+            return;
+        }
+        let Some(sizes) = sizes else { return };
+        let (wanted, seen) = (self.core.worker_processes(), self.owners.see_load(&self.core, now_ns));
+        let room = self.owners.upkeep.budget.room();
+        if let Some(count) = self.owners.upkeep.sizing.look(now_ns, wanted, seen, sizes, room) {
+            self.event(Event::Size { count });
         }
     }
 
@@ -44,16 +104,63 @@ impl Master {
     }
 }
 
+/// What each worker may do until it is replaced, and what all processes may have.
+#[derive(Clone, Copy)]
+struct MayHave {
+    each: Limits,
+    all: MemoryBudget,
+}
+
 impl Owners {
     /// What workers may do until they are replaced, as it is configured.
-    fn limits_of_workers(&self) -> Option<Limits> {
+    fn limits_of_workers(&self) -> Option<MayHave> {
         let recycling = &self.config.settings.as_ref()?.recycling;
-        Some(Limits {
+        let each = Limits {
             requests: recycling.max_requests,
             age_ns: u64::try_from(recycling.max_age.as_nanos()).unwrap_or(u64::MAX),
             jitter: recycling.recycle_jitter,
             private_bytes: recycling.max_memory,
-        })
+        };
+        Some(MayHave { each, all: recycling.memory_budget })
+    }
+
+    fn see_memory(&mut self, supervisor: &Supervisor, now_ns: u64) -> budget::Seen {
+        self.read_memory();
+        let private = |pid: u32| self.report.readings.of(pid, now_ns)?.private_bytes;
+        let serves = |id: &WorkerId| supervisor.worker(*id).is_some_and(supervisor::Worker::serves);
+        let serving = self.children.workers().filter(|(id, _)| serves(id));
+        let measured = serving.filter_map(|(id, worker)| {
+            let is_warm = worker.totals().requests >= WARM;
+            Some(Measured { id, private_bytes: private(worker.pid()?)?, is_warm })
+        });
+        let workers: Vec<_> = measured.collect();
+        let wanted = supervisor.worker_processes();
+        let rests = |worker: &supervisor::Worker| worker.serves() && worker.worn.is_none();
+        let is_whole = supervisor.workers().count() == wanted as usize && workers.len() == wanted as usize;
+        budget::Seen {
+            used_bytes: self.used_bytes(now_ns),
+            workers,
+            moves: !is_whole || !supervisor.workers().all(|(_, worker)| rests(worker)),
+            wanted,
+            least: supervisor.sizes().filter(|sizes| sizes.follows).map_or(wanted, |sizes| sizes.least),
+        }
+    }
+
+    fn see_load(&self, supervisor: &Supervisor, now_ns: u64) -> sizing::Seen {
+        let Self { children, report, sockets, .. } = self;
+        let totals = children.totals();
+        let serves = |id: &WorkerId| supervisor.worker(*id).is_some_and(supervisor::Worker::serves);
+        let serving = || children.workers().map(|(id, _)| id).filter(serves);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let waiting = sockets.listeners.iter().filter_map(|bound| sys::backlog::of(bound.socket.as_fd()));
+        sizing::Seen {
+            busy_ns: totals.busy_ns,
+            queue: totals.queue,
+            saturated_ns: children.saturated_ns(now_ns, report.started_ns),
+            serving: count(serving().count()),
+            in_request: count(serving().filter(|id| children.is_in_request(*id)).count()),
+            backlog: waiting.map(|backlog| u64::from(backlog.waiting)).sum(),
+        }
     }
 
     /// The workers that serve. What is private is part of what is resident, which costs less to read.

@@ -410,6 +410,13 @@ pub enum Fact {
         /// How long it waits.
         delay: Duration,
     },
+    /// The load wants another number of workers.
+    Resized {
+        /// How many there were to be.
+        from: u32,
+        /// How many there are to be.
+        to: u32,
+    },
     /// A worker that has had its time leaves: another one serves in its place.
     WorkerRecycled {
         /// Which worker.

@@ -182,6 +182,11 @@ pub enum Event {
         /// By what.
         why: Wear,
     },
+    /// The load wants this number of workers.
+    Size {
+        /// How many.
+        count: u32,
+    },
     /// A worker's request has outlived its deadline (its seat says so). Whatever the worker was told, it is killed.
     RequestOverdue {
         /// Which worker.
@@ -304,6 +309,7 @@ impl Event {
             | Self::WorkerUnreachable { .. }
             | Self::WorkerExited { .. }
             | Self::WorkerWorn { .. }
+            | Self::Size { .. }
             | Self::RequestOverdue { .. }
             | Self::CanaryWorse { .. }
             | Self::SuccessorStarted

@@ -47,6 +47,7 @@ mod reload;
 mod scale;
 mod service;
 mod settle;
+mod size;
 mod snapshot;
 mod state;
 mod stop;
@@ -62,11 +63,12 @@ mod worker;
 pub use action::{Action, Fact, Failure, FailureReason, KillReason};
 pub use event::{Event, Signal};
 pub use service::{Service, ServiceState, Terms};
+pub use size::{Load, Sizer};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
 pub use types::{
-    AdminPlace, Canary, CauseId, Config, Generation, Plan, ServiceId, ServiceName, SlotId, Ticket, Trial, Way, Wear,
-    WorkerId,
+    AdminPlace, Canary, CauseId, Config, Generation, Plan, ServiceId, ServiceName, Sizes, SlotId, Ticket, Trial, Way,
+    Wear, WorkerId,
 };
 pub use worker::{Worker, WorkerState};

@@ -25,8 +25,8 @@ impl Up {
         self
     }
 
-    /// Whether workers that have had their time are replaced now.
-    pub(crate) fn recycles(&self) -> bool {
+    /// Whether no workers are replaced, but for those that have had their time.
+    pub(crate) fn is_settled(&self) -> bool {
         match &self.course {
             Course::Steady | Course::Preparing { .. } | Course::Draining(_) => true,
             Course::FirstFork { .. } | Course::Rolling(_) => false,

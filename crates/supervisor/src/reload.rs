@@ -76,15 +76,25 @@ impl Up {
         fleet.in_force = plan;
         fleet.back_offs.clear();
         let old = Box::new(mem::replace(&mut self.line, line));
-        let target = scales.iter().fold(plan.worker_processes, |count, scale| scale.of(count));
+        // What the load has brought it still needs.
+        let begins_with = if self.by_hand { plan.worker_processes } else { plan.sized(self.target) };
+        let target = scales.iter().fold(begins_with, |count, scale| scale.of(count));
         let old_target = mem::replace(&mut self.target, target);
+        let old_by_hand = mem::replace(&mut self.by_hand, !scales.is_empty());
         fleet.emit(Action::Commit { generation });
         if target != plan.worker_processes {
             fleet.emit(Action::WorkerProcesses { count: target });
         }
         fleet.log(Fact::RollStarted { generation, total: self.target });
-        self.course =
-            Course::Rolling(Roll { old, old_target, tickets, queued: None, told: None, reach: canary.into() });
+        self.course = Course::Rolling(Roll {
+            old,
+            old_target,
+            old_by_hand,
+            tickets,
+            queued: None,
+            told: None,
+            reach: canary.into(),
+        });
         self
     }
 
@@ -100,6 +110,7 @@ impl Up {
         };
         let failed = mem::replace(&mut self.line, *roll.old);
         self.target = roll.old_target;
+        self.by_hand |= roll.old_by_hand;
         fleet.in_force = self.line.plan;
         fleet.back_offs.clear();
         for id in fleet.select(|worker| worker.edition == failed.edition && worker.boots()) {

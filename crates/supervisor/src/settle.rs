@@ -28,7 +28,7 @@ struct Cover {
     foreign: bool,
     /// One of them is of the right line, and has had its time.
     worn: bool,
-    /// The newest of them that serves.
+    /// The newest of them that serves, of the right line if one is.
     substitute: Option<WorkerId>,
 }
 
@@ -82,7 +82,7 @@ impl Up {
             let superfluous = match cover.get(worker.slot.0 as usize) {
                 // Two of other lines serve a slot when a roll began while the one before was being rolled back.
                 Some(cover) => {
-                    let needed = worker.boots() || cover.substitute == Some(id);
+                    let needed = worker.boots() && !cover.worn || cover.substitute == Some(id);
                     !self.is_wanted(worker) && (cover.served || !needed) && !self.is_last_of_old(fleet, worker)
                 }
                 None if self.of_line(worker) => true,
@@ -128,7 +128,7 @@ impl Up {
                 self.fork(fleet, now, slot, line);
             }
         }
-        for (slot, _) in wanting().filter(|(_, cover)| cover.foreign && (!cover.worn || self.recycles())) {
+        for (slot, _) in wanting().filter(|(_, cover)| cover.foreign && (!cover.worn || self.is_settled())) {
             if fleet.workers.len() >= limit {
                 break;
             }
@@ -149,10 +149,11 @@ impl Up {
             cover.booting |= worker.boots() && wanted;
             cover.renewed |= worker.serves() && self.of_line(worker);
             cover.foreign |= (worker.serves() || worker.boots()) && !wanted;
-            cover.worn |= worker.serves() && self.is_worn(worker);
-            if worker.serves() && !wanted {
+            let worn = worker.serves() && self.is_worn(worker);
+            if worker.serves() && !wanted && (worn || !cover.worn) {
                 cover.substitute = Some(*id);
             }
+            cover.worn |= worn;
         }
         cover
     }

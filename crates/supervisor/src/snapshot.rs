@@ -28,8 +28,8 @@ use crate::worker::Worker;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     line: Line,
-    target: u32,
-    winched: bool,
+    #[serde(flatten)]
+    wanted: Wanted,
     #[serde(default)]
     previous: Option<Box<Previous>>,
     workers: BTreeMap<WorkerId, Worker>,
@@ -46,6 +46,15 @@ pub struct Snapshot {
     /// What waits for the upgrade.
     #[serde(flatten)]
     waiting: Waiting,
+}
+
+/// How many workers are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Wanted {
+    target: u32,
+    #[serde(default)]
+    by_hand: bool,
+    winched: bool,
 }
 
 /// The requests that wait for an upgrade.
@@ -77,8 +86,7 @@ impl Supervisor {
         let fleet = &self.fleet;
         matches!(up.course, Course::Steady).then(|| Snapshot {
             line: up.line,
-            target: up.target,
-            winched: up.winched,
+            wanted: Wanted { target: up.target, by_hand: up.by_hand, winched: up.winched },
             previous: up.previous.clone(),
             workers: fleet.workers.clone(),
             molds: fleet.molds.clone(),
@@ -100,8 +108,8 @@ impl Supervisor {
     /// The snapshot contradicts itself.
     pub fn restore(config: Config, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         snapshot.check()?;
-        let Snapshot { line, target, winched, previous, .. } = snapshot;
-        let up = Up { line, target, winched, course: Course::Steady, previous };
+        let Snapshot { line, wanted: Wanted { target, by_hand, winched }, previous, .. } = snapshot;
+        let up = Up { line, target, by_hand, winched, course: Course::Steady, previous };
         let mut fleet = Fleet::new(config);
         fleet.workers = snapshot.workers;
         fleet.molds = snapshot.molds;

@@ -122,6 +122,7 @@ impl State {
                 self.worker_exited(fleet, now, worker, in_request, cause)
             }
             Event::WorkerWorn { worker, why } => self.change_roll(|up| up.worker_worn(fleet, worker, why)),
+            Event::Size { count } => self.change_roll(|up| up.resize(fleet, count)),
             Event::RequestOverdue { worker } => {
                 fleet.request_overdue(worker);
                 self

@@ -10,7 +10,7 @@ use crate::service::Service;
 use crate::state::State;
 use crate::successor::Successor;
 use crate::time::Instant;
-use crate::types::{Config, Generation, ServiceId, ServiceName, SlotId, Trial, WorkerId};
+use crate::types::{Config, Generation, ServiceId, ServiceName, Sizes, SlotId, Trial, WorkerId};
 use crate::unit::{Parting, Told};
 use crate::up::Course;
 use crate::worker::Worker;
@@ -185,6 +185,14 @@ impl Supervisor {
         match &self.state {
             State::Up(up) => up.target,
             State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => 0,
+        }
+    }
+
+    /// Between which numbers that follows the load, where it is configured to.
+    pub fn sizes(&self) -> Option<Sizes> {
+        match &self.state {
+            State::Up(up) => up.sizes(),
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => None,
         }
     }
 

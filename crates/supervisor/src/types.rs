@@ -102,6 +102,8 @@ pub enum Wear {
     Age,
     /// `max_memory`
     Memory,
+    /// `memory_budget`: of all workers it has grown most.
+    Budget,
 }
 
 impl fmt::Display for Wear {
@@ -110,6 +112,7 @@ impl fmt::Display for Wear {
             Self::Requests => "max_requests",
             Self::Age => "max_age",
             Self::Memory => "max_memory",
+            Self::Budget => "memory_budget",
         })
     }
 }
@@ -117,7 +120,7 @@ impl fmt::Display for Wear {
 /// The settings of a generation that matter to decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// How many workers to keep.
+    /// How many workers to keep, at least where the number follows the load.
     pub worker_processes: u32,
     /// How long a request, and a graceful stop, may take.
     pub timeout: Duration,
@@ -140,6 +143,29 @@ pub struct Plan {
     /// For how long the mold before this one is kept, so that there is a way back without a boot.
     #[serde(default)]
     pub keep_previous: Duration,
+    /// Up to how many workers the load may bring; `None`: it changes nothing.
+    #[serde(default)]
+    pub most_workers: Option<u32>,
+}
+
+impl Plan {
+    /// The number of workers that is nearest to this one.
+    pub(crate) fn sized(&self, count: u32) -> u32 {
+        count.min(self.most_workers.unwrap_or(0)).max(self.worker_processes)
+    }
+}
+
+/// Between which numbers the number of workers follows the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The least.
+    pub least: u32,
+    /// The most.
+    pub most: u32,
+    /// Whether an operator has said otherwise since the last reload.
+    pub by_hand: bool,
+    /// Whether it follows the load now: not when an operator has spoken, nor during a roll.
+    pub follows: bool,
 }
 
 /// How new code is tried: few workers of it serve beside the old ones for a while.
@@ -164,6 +190,7 @@ impl Default for Plan {
             upgrade: Way::TwoMasters,
             canary: None,
             keep_previous: Duration::ZERO,
+            most_workers: None,
         }
     }
 }

@@ -22,8 +22,10 @@ use crate::worker::Worker;
 pub(crate) struct Up {
     /// What workers are to be of.
     pub(crate) line: Line,
-    /// How many workers are wanted: the configured number, changed by SIGTTIN, SIGTTOU and SIGWINCH.
+    /// How many workers are wanted: the configured number, changed by SIGTTIN, SIGTTOU and SIGWINCH, or by the load.
     pub(crate) target: u32,
+    /// Whether such a signal came since the last reload: its word holds.
+    pub(crate) by_hand: bool,
     /// Whether SIGWINCH sent the workers away and nothing has called any back.
     pub(crate) winched: bool,
     /// What goes on beside serving.
@@ -75,6 +77,8 @@ pub(crate) struct Roll {
     pub(crate) old: Box<Line>,
     /// How many workers were wanted before.
     pub(crate) old_target: u32,
+    /// Whether an operator had said so.
+    pub(crate) old_by_hand: bool,
     /// The requests that wait for this reload.
     pub(crate) tickets: Vec<Ticket>,
     /// The requests that wait for the reload after this one, if one was asked for.
@@ -105,6 +109,7 @@ impl Up {
         Self {
             line: Line::new(generation, plan),
             target: plan.worker_processes,
+            by_hand: false,
             winched: false,
             course,
             previous: None,
@@ -149,6 +154,7 @@ impl Up {
                 fleet.log(Fact::WinchStarted);
             }
         }
+        self.by_hand = true;
         let before = self.target;
         self.target = scale.of(before);
         match &mut self.course {

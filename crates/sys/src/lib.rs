@@ -7,6 +7,7 @@
 
 pub mod accept_gate;
 pub mod backlog;
+pub mod cgroup;
 pub mod channel;
 pub mod claims;
 pub mod clock;

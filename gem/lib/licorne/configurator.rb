@@ -31,7 +31,7 @@ module Licorne
     end
     # Directives whose methods are written below; those of the others are made.
     WRITTEN = %i[access_log canary listen logger max_age max_requests probe service timeout user warm_up
-                 working_directory].freeze
+                 worker_processes working_directory].freeze
     LOGGER_METHODS = %i[debug info warn error fatal].freeze
 
     # The raw values by directive: the default, or `:unset`, where nothing was given. What is written here is not

@@ -31,6 +31,13 @@ module Licorne
       @set[:canary] = check(:canary, [wanted, options])
     end
 
+    # How many workers: a number, or two of them, or a Range, between which the number follows the load.
+    def worker_processes(*given)
+      first = given.first
+      given = [first.begin, first.exclude_end? && first.end ? first.end - 1 : first.end] if first.is_a?(Range)
+      @set[:worker_processes] = check(:worker_processes, given.size == 1 ? given.first : given)
+    end
+
     # After how many requests a worker is replaced. The keyword says the other directive at once.
     def max_requests(*given, jitter: nil)
       give(:max_requests, given)

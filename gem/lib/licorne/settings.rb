@@ -114,7 +114,7 @@ module Licorne
       return @boot.worker_processes if @boot.worker_processes
 
       given = web_concurrency || given unless @configurator.given?(:worker_processes)
-      given.to_s == "auto" ? CpuQuota.processors : given
+      CpuQuota.workers(given)
     end
 
     def web_concurrency

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(Settings::parse(FIRST).unwrap_err().to_string(), "missing field `slow_request`");
         let settings = Settings::parse(&complete(FIRST).unwrap()).unwrap();
         let processes = &settings.processes;
-        assert_eq!((processes.worker_processes, processes.timeout), (2, Duration::from_secs(30)));
+        assert_eq!((processes.worker_processes.most, processes.timeout), (2, Duration::from_secs(30)));
         assert_eq!((settings.pid(), settings.stdout_path()), (Some(Path::new("tmp/app.pid")), None));
         assert_eq!(settings.user.as_ref().map(|user| (user.name.as_str(), user.uid)), Some(("www-data", 33)));
         assert_eq!(settings.program_path.as_deref(), Some(Path::new("/usr/bin/licorne")));

@@ -182,7 +182,7 @@ impl Settings {
     pub(crate) fn plan(&self, upgrade: supervisor::Way) -> supervisor::Plan {
         let processes = &self.processes;
         supervisor::Plan {
-            worker_processes: processes.worker_processes,
+            worker_processes: processes.worker_processes.least,
             timeout: processes.timeout,
             boot_timeout: processes.boot_timeout,
             surge: processes.surge,
@@ -195,6 +195,7 @@ impl Settings {
                 .as_ref()
                 .map(|canary| supervisor::Canary { workers: canary.workers, watch: canary.watch }),
             keep_previous: processes.keep_previous,
+            most_workers: Some(processes.worker_processes.most).filter(|most| *most > processes.worker_processes.least),
         }
     }
 }
@@ -255,7 +256,10 @@ mod tests {
     #[test]
     fn silence_means_unicorns_defaults() {
         let settings = parse("{}").unwrap();
-        assert_eq!((settings.processes.worker_processes, settings.processes.timeout), (1, Duration::from_secs(60)));
+        assert_eq!(
+            (settings.processes.worker_processes.most, settings.processes.timeout),
+            (1, Duration::from_secs(60))
+        );
         assert_eq!((settings.limits().slow, settings.limits().soft), (Duration::MAX, Duration::from_secs(57)));
         assert!(
             settings.pid().is_none()

@@ -7,8 +7,8 @@ use crate::config::owner::Config;
 use crate::control::protocol::{Answer, Setting};
 
 impl Config {
-    /// What holds now; `worker_processes` and the generation are those of now.
-    pub(crate) fn shown(&self, generation: Option<u32>, worker_processes: u32) -> Answer {
+    /// What holds now; `workers` and the generation are those of now. The number is `None` where it follows the load.
+    pub(crate) fn shown(&self, generation: Option<u32>, workers: Option<u32>) -> Answer {
         let told = self.settings.as_ref().and_then(|settings| serde_json::from_str::<Value>(&settings.told).ok());
         let (Some(settings), Some(told)) = (&self.settings, told) else {
             let reason = "no configuration holds yet: the first one is being evaluated".to_string();
@@ -17,9 +17,11 @@ impl Config {
         let mut directives = of_told(&told);
         for setting in &mut directives {
             match setting.name.as_str() {
-                "worker_processes" if setting.value != worker_processes => {
-                    setting.value = worker_processes.into();
-                    setting.from = Some("SIGTTIN, SIGTTOU".to_string());
+                "worker_processes" => {
+                    if let Some(count) = workers.filter(|count| setting.value != *count) {
+                        setting.value = count.into();
+                        setting.from = Some("SIGTTIN, SIGTTOU".to_string());
+                    }
                 }
                 "control" => {
                     setting.value = self.control_path(settings).0.to_string_lossy().into();

@@ -49,6 +49,7 @@ fn count(recycled: &mut facts::Recycled, why: Wear) {
         Wear::Requests => &mut recycled.max_requests,
         Wear::Age => &mut recycled.max_age,
         Wear::Memory => &mut recycled.max_memory,
+        Wear::Budget => &mut recycled.memory_budget,
     };
     *count += 1;
 }
@@ -97,6 +98,7 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
             delay.as_secs_f64()
         )),
         Fact::WorkerRecycled { slot, why, .. } => log_recycled(report, slot, why, names.recycled),
+        Fact::Resized { from, to } => log.info(format_args!("{to} workers from now on; there were {from}")),
         Fact::WorkerUnreachable { slot } => {
             log.error(format_args!("worker={slot} has closed its control socket and lives on, telling it to leave"));
         }

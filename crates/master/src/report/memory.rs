@@ -90,7 +90,7 @@ pub(crate) fn sums<'a>(
         sum.private_bytes = add(sum.private_bytes, memory.private_bytes);
         sum.swap_bytes = add(sum.swap_bytes, memory.swap_bytes);
     }
-    MemoryOfAll { master, generations: sums.into_values().collect() }
+    MemoryOfAll { master, generations: sums.into_values().collect(), ..MemoryOfAll::default() }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use facts::{Backlog, Logs, Loss, Mark, Mold, Phase, Previous, Roll, Status, Trouble};
+use facts::{Backlog, Logs, Loss, Mark, Mold, Phase, Previous, Roll, Status, Trouble, WorkerRange};
 use scoreboard::Losses;
 use supervisor::{Instant, Supervisor};
 use sys::clock::Moment;
@@ -73,6 +73,7 @@ impl Sources<'_> {
             ready: supervisor.readyz(),
             generation: current.map(|generation| generation.0),
             worker_processes: supervisor.worker_processes(),
+            worker_range: supervisor.sizes().map(range),
             started_at: now.unix_s(report.started_ns),
             uptime_s: now.monotonic_ns().saturating_sub(report.started_ns) / 1_000_000_000,
             saturated_s: Some(saturated_ms as f64 / 1e3),
@@ -101,6 +102,10 @@ impl Sources<'_> {
             logs: Logs { server: loss(log_losses, now), access: loss(totals.access_losses, now) },
         }
     }
+}
+
+fn range(sizes: supervisor::Sizes) -> WorkerRange {
+    WorkerRange { least: sizes.least, most: sizes.most, by_hand: sizes.by_hand }
 }
 
 /// How long it is until then, rounded up.

@@ -1,20 +1,28 @@
 //! What the master looks at from time to time, while it serves.
 
+pub(crate) mod budget;
 pub(crate) mod recycling;
+pub(crate) mod sizing;
 
 use crate::canary::watch::Canary;
+use crate::upkeep::budget::Budget;
 use crate::upkeep::recycling::Recycling;
+use crate::upkeep::sizing::Sizing;
 
-/// The trial under way, and workers that may have had their time.
+/// The trial under way, workers that may have had their time, and the load.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     pub(crate) canary: Canary,
+    /// It is looked at with [`Self::recycling`].
+    pub(crate) budget: Budget,
     pub(crate) recycling: Recycling,
+    pub(crate) sizing: Sizing,
 }
 
 impl Upkeep {
     /// When to look again (CLOCK_MONOTONIC, ns).
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.canary.next_ns().into_iter().chain(self.recycling.next_ns()).min()
+        let Self { canary, recycling, sizing, .. } = self;
+        [canary.next_ns(), recycling.next_ns(), sizing.next_ns()].into_iter().flatten().min()
     }
 }

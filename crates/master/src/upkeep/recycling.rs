@@ -11,7 +11,7 @@ use supervisor::{Generation, Wear, WorkerId};
 /// How often workers are looked at, in ns.
 const EACH_NS: u64 = 1_000_000_000;
 /// How many requests a worker has done when it has loaded what it needs.
-const WARM: u64 = 20;
+pub(crate) const WARM: u64 = 20;
 
 /// What each worker may do; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,14 +62,14 @@ pub(crate) struct Recycling {
 }
 
 impl Recycling {
-    /// When to look again (CLOCK_MONOTONIC, ns), if there are limits.
+    /// When to look again (CLOCK_MONOTONIC, ns), if there is anything to look at.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         self.next_ns
     }
 
-    /// Whether to look now.
-    pub(crate) fn is_due(&mut self, limits: Limits, now_ns: u64) -> bool {
-        if limits.are_none() {
+    /// Whether to look now. `looks`: there is anything to look at.
+    pub(crate) fn is_due(&mut self, looks: bool, now_ns: u64) -> bool {
+        if !looks {
             *self = Self::default();
             return false;
         }
@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn nothing_is_looked_at_without_limits() {
         let mut recycling = Recycling::default();
-        let limits = Limits { requests: 1, ..NONE };
-        assert!(!recycling.is_due(NONE, 5) && recycling.next_ns().is_none());
-        assert!(recycling.is_due(limits, 5) && !recycling.is_due(limits, 6) && recycling.is_due(limits, 5 + EACH_NS));
-        assert!(!recycling.is_due(NONE, 7) && recycling.next_ns().is_none());
+        assert!(NONE.are_none() && !Limits { requests: 1, ..NONE }.are_none());
+        assert!(!recycling.is_due(false, 5) && recycling.next_ns().is_none());
+        assert!(recycling.is_due(true, 5) && !recycling.is_due(true, 6) && recycling.is_due(true, 5 + EACH_NS));
+        assert!(!recycling.is_due(false, 7) && recycling.next_ns().is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod recycle;
 mod reload;
 mod scale;
 mod services;
+mod size;
 mod stop;
 mod unfit;
 mod unit;
@@ -112,6 +113,7 @@ const PLAN: Plan = Plan {
     upgrade: Way::TwoMasters,
     canary: None,
     keep_previous: Duration::ZERO,
+    most_workers: None,
 };
 
 const HUP: Event = Event::Signal(Signal::Hup);

@@ -45,6 +45,7 @@ impl World {
                     self.leave_when_free(id);
                 }
             }
+            Incident::Size(count) => self.tell(Event::Size { count }),
             Incident::WorkerWears(nth) => {
                 if let Some(worker) = self.nth_worker(nth) {
                     self.tell(Event::WorkerWorn { worker, why: Wear::Requests });

@@ -170,6 +170,12 @@ impl Laws {
                 self.floor = self.floor.saturating_sub(closes);
                 self.way_back = self.way_back.saturating_sub(1);
             }
+            Event::Size { count } => {
+                let closes = supervisor.sizes().filter(|sizes| sizes.follows).map_or(0, |sizes| {
+                    supervisor.worker_processes().saturating_sub(count.clamp(sizes.least, sizes.most))
+                });
+                self.floor = self.floor.saturating_sub(closes as usize);
+            }
             Event::Signal(Signal::Winch { honoured: true }) => (self.floor, self.way_back) = (0, 0),
             Event::SuccessorReady { takes_over } => {
                 self.successor_takes = takes_over;

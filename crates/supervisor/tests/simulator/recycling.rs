@@ -1,4 +1,5 @@
-//! What is recycled: a worker that has had its time is replaced, by the same code, and leaves no gap.
+//! What is recycled: a worker that has had its time is replaced, by the same code, and leaves no gap. And the number of workers,
+//! where it follows the load.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,11 @@ pub(crate) fn judge(action: &Action, supervisor: &Supervisor, workers: &BTreeMap
             assert!(!serves || supervisor.phase() != Phase::Rolling, "a roll recycles nothing");
             let leaving = worn.len() > 1 && serves;
             assert!(!leaving, "slot {slot} is recycled again before the one before has left");
+        }
+        Action::Log(Fact::Resized { to, .. }) => {
+            assert_ne!(supervisor.phase(), Phase::Rolling, "a roll changes the number of workers alone");
+            let sizes = supervisor.sizes().expect("it follows the load");
+            assert!((sizes.least..=sizes.most).contains(&to), "{to} workers, of {sizes:?}");
         }
         Action::Log(Fact::WorkerRecycled { worker, slot, .. }) => {
             assert!(workers[&worker].worn, "it has had its time");

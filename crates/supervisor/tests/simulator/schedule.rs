@@ -31,6 +31,8 @@ pub(crate) enum Incident {
     KillWorker(usize),
     /// A worker gets SIGQUIT from outside: the nth of those that live.
     QuitWorker(usize),
+    /// The load wants this number of workers.
+    Size(u32),
     /// A worker has had its time: the nth of those that live.
     WorkerWears(usize),
     /// A worker says what no worker says: the nth of those that live.
@@ -158,6 +160,9 @@ impl Schedule {
 }
 
 fn incident(dice: &mut Dice, stops: bool) -> Incident {
+    if dice.percent(6) {
+        return Incident::Size(u32::try_from(dice.below(10)).unwrap());
+    }
     if dice.percent(8) {
         return Incident::WorkerWears(usize::try_from(dice.below(16)).unwrap());
     }
@@ -234,8 +239,9 @@ fn place(dice: &mut Dice) -> Option<AdminPlace> {
 }
 
 fn plan(dice: &mut Dice) -> Plan {
+    let worker_processes = u32::try_from(1 + dice.below(5)).unwrap();
     Plan {
-        worker_processes: u32::try_from(1 + dice.below(5)).unwrap(),
+        worker_processes,
         timeout: dice.ms(1_000, 10_000),
         boot_timeout: dice.ms(2_000, 10_000),
         surge: u32::try_from(dice.below(3)).unwrap(),
@@ -244,6 +250,7 @@ fn plan(dice: &mut Dice) -> Plan {
         linger: if dice.percent(70) { Duration::ZERO } else { dice.ms(0, 3_000) },
         upgrade: dice.pick(&[Way::TwoMasters, Way::InPlace]),
         canary: dice.percent(40).then(|| canary(dice)),
+        most_workers: dice.percent(40).then(|| worker_processes + u32::try_from(dice.below(5)).unwrap()),
         keep_previous: if dice.percent(50) { Duration::ZERO } else { dice.ms(0, 15_000) },
     }
 }
