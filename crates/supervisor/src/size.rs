@@ -216,7 +216,7 @@ mod tests {
         }
 
         fn one(&mut self, load_milli: u64) {
-            self.now = self.now + Sizer::EACH;
+            self.now += Sizer::EACH;
             let room_milli = u64::from(self.serving) * 1000;
             let wanted_milli = load_milli + self.queue_milli;
             let busy_milli = wanted_milli.min(room_milli);
