@@ -73,7 +73,7 @@ pub struct Sizer {
     past: Past,
 }
 
-/// The load of the last [`WINDOW`].
+/// The load of the last [`BLOCKS`].
 #[derive(Clone, Debug, Default)]
 struct Past {
     /// The mean of each full block, the oldest first.

@@ -140,3 +140,23 @@ fn worker_that_boots_has_not_had_its_time() {
     assert_eq!(rig.tell(worn(2)), []);
     assert_eq!(rig.tell(ready(2)), []);
 }
+
+#[test]
+fn worker_of_the_new_code_that_has_had_its_time_serves_its_slot_when_a_trial_ends() {
+    let canary = Some(Canary { workers: 2, watch: Duration::from_secs(20) });
+    let mut rig = Rig::serving_with(Config::default(), Plan { worker_processes: 3, canary, ..PLAN });
+    rig.signal(Signal::Hup);
+    rig.mold_gets_ready(2);
+    rig.tell(ready(4));
+    rig.tell(left(1));
+    rig.tell(ready(5));
+    rig.tell(left(2));
+    rig.pass(Duration::from_secs(1));
+    rig.tell(worn(5));
+    // Of two slots one is left to the old code, but its worker boots yet when the trial is over.
+    assert_eq!(rig.signal(Signal::Ttou), [count(2), retire(3)]);
+    assert_eq!(rig.tell(left(3)), [fork(6, 1, 1)]);
+    let (_, deeds) = rig.deadline();
+    assert!(deeds.starts_with(&[abandon(6)]), "{deeds:?}");
+    assert_eq!(rig.workers()[..2], [(4, 0, 2, true), (5, 1, 2, true)]);
+}
