@@ -8,6 +8,7 @@ class NativeCountsTest < NativeCase
   SERVICE = 80
   QUEUE = SERVICE + BUCKETS + 1
   COLLECTOR = 480
+  BETWEEN = 502
   RAISED = 491
   USAGE = 492
   SECOND = 1_000_000_000
@@ -80,6 +81,21 @@ class NativeCountsTest < NativeCase
     assert_operator allocated, :>, 10
     assert_operator live, :>, old
     assert_operator live + free, :>, pages
+  end
+
+  def test_collections_between_requests_are_counted_apart_with_their_time
+    kept = []
+    server = serve(settings: { "gc" => "between_requests" }) do |_|
+      kept << ("x" * 400_000)
+      kept.shift if kept.size > 50
+      [200, {}, []]
+    end
+    200.times { get(server) }
+    server.stop
+    runs, time_ms = server.seat[BETWEEN, 2].map { |word| word - 1 }
+    assert_operator runs, :>=, 1
+    assert_operator runs, :<=, server.seat[COLLECTOR + 1] - 1
+    assert_operator time_ms, :>=, 0
   end
 
   def test_a_proxy_on_a_unix_socket_says_when_the_request_came

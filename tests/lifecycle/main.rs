@@ -9,6 +9,7 @@ mod counts;
 mod daemon;
 mod deaths;
 mod fault_drill;
+mod gc;
 mod in_place;
 mod job_runner;
 mod leaks;

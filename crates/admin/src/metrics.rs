@@ -243,6 +243,11 @@ fn of_requests(text: &mut Text, status: &Status) {
     let collections = [("minor", gc.minor), ("major", gc.major)];
     text.each("licorne_gc_collections_total", "counter", "Runs of Ruby's garbage collector.", "kind", collections);
     text.one("licorne_gc_seconds_total", "counter", "The time that they took.", gc.time_ms as f64 / 1e3);
+    let between = "Collections of all objects that workers made between requests.";
+    text.one("licorne_gc_between_requests_total", "counter", between, gc.between_requests);
+    let between = "The time that these took, a part of all.";
+    let seconds = gc.between_requests_ms as f64 / 1e3;
+    text.one("licorne_gc_between_requests_seconds_total", "counter", between, seconds);
     text.one("licorne_requests_total", "counter", "Requests that were answered.", totals.requests);
     text.one("licorne_request_bytes_total", "counter", "Bytes of requests, heads included.", totals.received_bytes);
     text.one("licorne_response_bytes_total", "counter", "Bytes of responses, heads included.", totals.sent_bytes);

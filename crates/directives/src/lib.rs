@@ -83,8 +83,8 @@ pub use reference::reference;
 pub use service::Service;
 pub use signatures::signatures;
 pub use table::{
-    Application, Balance, Connections, Hooks, Limits, Processes, Rates, Recycling, Requests, Services, Settings,
-    System, TABLE, TermSignal, UpgradeWay, find,
+    Application, Balance, Connections, GarbageTime, Hooks, Limits, Processes, Rates, Recycling, Requests, Services,
+    Settings, System, TABLE, TermSignal, UpgradeWay, find,
 };
 pub use value::Value;
 pub use warm_up::WarmUp;

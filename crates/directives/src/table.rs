@@ -43,6 +43,16 @@ choice! {
     }
 }
 
+choice! {
+    /// When all garbage is collected.
+    GarbageTime {
+        /// When Ruby finds it time.
+        Automatic = "automatic",
+        /// When the worker is in no request.
+        BetweenRequests = "between_requests",
+    }
+}
+
 directives! {
     /// How many processes serve, how they start, and how long each may take for what it does.
     processes: Processes {
@@ -309,6 +319,13 @@ directives! {
             Default::Bool(true),
             "Whether the application is called only when the whole body has arrived. With `false` it reads the body while it \
              arrives, as in Unicorn, and a slow client occupies its worker; the same is true of `rewindable_input false`.",
+        );
+        gc: GarbageTime = licorne(
+            Kind::Choice(GarbageTime::WORDS),
+            Default::Symbol("automatic"),
+            "When Ruby collects all garbage, old objects included, which takes longest: `:automatic`, when Ruby finds it time, \
+             or `:between_requests`, when the worker is in no request, in one worker at a time while the others serve. \
+             Collections of young objects happen in requests in any case. See [Memory](memory.md#garbage-between-requests).",
         );
         drop_underscore_headers: bool = licorne(
             Kind::Boolean,

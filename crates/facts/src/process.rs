@@ -169,13 +169,29 @@ pub struct Gc {
     pub pages: Option<u64>,
     /// Objects that are old: only collections of all objects look at them.
     pub old_objects: Option<u64>,
+    /// Collections of all objects that it made between requests (`gc :between_requests`).
+    pub between_requests: Option<u64>,
+    /// The time that these took, a part of `time_ms`.
+    pub between_requests_ms: Option<u64>,
 }
 
 impl From<scoreboard::Gc> for Gc {
     fn from(told: scoreboard::Gc) -> Self {
-        let scoreboard::Gc { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects } =
-            told;
-        Self { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects }
+        let scoreboard::Gc { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, .. } = told;
+        let scoreboard::Gc { old_objects, between: between_requests, between_ms: between_requests_ms, .. } = told;
+        Self {
+            minor,
+            major,
+            time_ms,
+            allocated,
+            freed,
+            live_slots,
+            free_slots,
+            pages,
+            old_objects,
+            between_requests,
+            between_requests_ms,
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl From<&scoreboard::Totals> for Totals {
             raised: done.raised,
             aborted_requests: done.aborted.requests,
             aborted_responses: done.aborted.responses,
-            gc: Collections { minor: done.minor_gcs, major: done.major_gcs, time_ms: done.gc_ms },
+            gc: done.collections.into(),
             service: Distribution::from(&done.service),
             queue: Distribution::from(&done.queue),
         }
@@ -64,6 +64,22 @@ pub struct Collections {
     pub major: u64,
     /// The time that they took; 0 with a Ruby before 3.1, which does not tell it.
     pub time_ms: u64,
+    /// Collections of all objects that workers made between requests (`gc :between_requests`).
+    pub between_requests: u64,
+    /// The time that these took, a part of `time_ms`.
+    pub between_requests_ms: u64,
+}
+
+impl From<scoreboard::Collections> for Collections {
+    fn from(done: scoreboard::Collections) -> Self {
+        Self {
+            minor: done.minor,
+            major: done.major,
+            time_ms: done.ms,
+            between_requests: done.between,
+            between_requests_ms: done.between_ms,
+        }
+    }
 }
 
 /// Responses by the first digit of their status.

@@ -54,6 +54,8 @@ struct Lent {
     serial: AtomicU64,
     /// The helper sleeps until it is woken.
     asleep: AtomicBool,
+    /// The call that lasts is known to be long.
+    long: AtomicBool,
     poller: Poller,
     /// Ends the helper's wait for events when the worker is back.
     relief: OwnedFd,
@@ -105,6 +107,7 @@ impl SharedReactor {
             reactor: Mutex::new(None),
             serial: AtomicU64::new(0),
             asleep: AtomicBool::new(false),
+            long: AtomicBool::new(false),
             poller: reactor.poller(),
             relief: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         };
@@ -128,8 +131,22 @@ impl SharedReactor {
 
     /// The application begins to work. Without other connections, and lines to be written, there is nothing to do meanwhile.
     pub fn lend(&self) {
+        self.lend_with(2);
+    }
+
+    /// Something begins that is known to last long, in no request: the helper drives at once.
+    pub fn lend_for_long(&self) {
+        self.lent.long.store(true, Ordering::SeqCst);
+        self.lend_with(1);
+        if let Some(helper) = self.helper.get().and_then(Option::as_ref) {
+            helper.unpark();
+        }
+    }
+
+    /// Lends it if it has at least so many connections, or something to write.
+    fn lend_with(&self, connections: usize) {
         let mut own = self.own.borrow_mut();
-        if own.as_ref().is_none_or(|reactor| reactor.connections() < 2 && !reactor.has_log_lines()) {
+        if own.as_ref().is_none_or(|reactor| reactor.connections() < connections && !reactor.has_log_lines()) {
             return;
         }
         let Some(helper) = self.helper.get_or_init(|| start(&self.lent)) else { return };
@@ -144,6 +161,7 @@ impl SharedReactor {
 
     /// The application is done.
     pub fn take_back(&self) {
+        self.lent.long.store(false, Ordering::SeqCst);
         let mut own = self.own.borrow_mut();
         if own.is_some() {
             return;
@@ -199,11 +217,12 @@ fn help(lent: &Lent) -> ! {
     let mut idle_looks = 0;
     loop {
         thread::park_timeout(LOOK);
-        if !lent.is_at(seen) {
-            seen = lent.serial.load(Ordering::Acquire);
-            idle_looks = 0;
-        } else if seen % 2 == 1 {
+        let is_new = !lent.is_at(seen);
+        seen = lent.serial.load(Ordering::Acquire);
+        if seen % 2 == 1 && (!is_new || lent.long.load(Ordering::SeqCst)) {
             drive(lent, seen, &mut events);
+            idle_looks = 0;
+        } else if is_new {
             idle_looks = 0;
         } else {
             idle_looks += 1;

@@ -10,10 +10,12 @@
 //!          saturations (how often that has begun, ever)
 //!          busiest     (the most workers that were in requests at once, ever)
 //!          busiest at  (CLOCK_MONOTONIC, ns: when that was)
+//!          lease       (who collects garbage, see `Lease`)
 //! ```
 //!
 //! No decision of the master depends on it: a worker that writes on a place of another can make workers offer each other
-//! connections in vain, and spoil the time of saturation, which is only told. What the master goes by is on the seats.
+//! connections in vain, have them put off collections of garbage for a while, and spoil the time of saturation, which is
+//! only told. What the master goes by is on the seats.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +33,8 @@ const SATURATION_WORD: usize = IN_USE_WORD + 2;
 const SATURATIONS_WORD: usize = IN_USE_WORD + 3;
 const BUSIEST_WORD: usize = IN_USE_WORD + 4;
 const BUSIEST_AT_WORD: usize = IN_USE_WORD + 5;
+
+const LEASE_WORD: usize = IN_USE_WORD + 6;
 
 const SERVES: u64 = 1;
 const SLEEPS: u64 = 2;
@@ -141,6 +145,49 @@ impl<'a> Busiest<'a> {
         let count = self.count.load(Ordering::Relaxed);
         (count > 0).then(|| (count, self.at.load(Ordering::Relaxed)))
     }
+}
+
+/// The right to collect all garbage, which one worker at a time has, so that the others serve meanwhile. Its word has the
+/// number of the holder's place plus 1, and above that since when in ms; 0: none has it.
+///
+/// A lease lasts for [`LEASE_NS`] at most, and ends with its holder: the master sees to that. Whatever a worker writes
+/// there, others wait no longer than they would for their turn in any case.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease<'a>(&'a AtomicU64);
+
+/// How long a lease holds. A collection takes tens of milliseconds, of a very large heap a second.
+pub const LEASE_NS: u64 = 5_000_000_000;
+/// Bits of the holder's place.
+const HOLDER_BITS: u32 = 16;
+
+impl<'a> Lease<'a> {
+    /// That of this board. `None` when the board is smaller than that.
+    pub fn of(board: &'a [AtomicU64]) -> Option<Self> {
+        board.get(LEASE_WORD).map(Self)
+    }
+
+    /// Takes it for the worker with this place, if no other has it.
+    pub fn take(self, own: usize, now_ns: u64) -> bool {
+        let now_ms = now_ns / 1_000_000;
+        let held = self.0.load(Ordering::Relaxed);
+        // A moment that is still to come is none that a worker has taken it at.
+        let lasts = now_ms.checked_sub(held >> HOLDER_BITS).is_some_and(|ms| ms * 1_000_000 < LEASE_NS);
+        let taken = now_ms << HOLDER_BITS | holder(own);
+        (held == 0 || !lasts) && self.0.compare_exchange(held, taken, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Gives it back, if the worker with this place has it.
+    pub fn give_back(self, own: usize) {
+        let held = self.0.load(Ordering::Relaxed);
+        if held & ((1 << HOLDER_BITS) - 1) == holder(own) {
+            let _ = self.0.compare_exchange(held, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The place of a holder as it is written.
+fn holder(number: usize) -> u64 {
+    number as u64 + 1
 }
 
 impl Place<'_> {
@@ -330,9 +377,34 @@ mod tests {
     }
 
     #[test]
+    fn one_worker_at_a_time_has_the_lease_until_it_gives_it_back_or_has_it_too_long() {
+        const MS: u64 = 1_000_000;
+        let board = board();
+        let lease = Lease::of(&board).unwrap();
+        assert!(lease.take(0, 10 * MS));
+        assert!(!lease.take(1, 11 * MS) && !lease.take(SEATS - 1, 11 * MS));
+        lease.give_back(1);
+        assert!(!lease.take(1, 12 * MS), "it is not that one's to give");
+        lease.give_back(0);
+        assert!(lease.take(SEATS - 1, 13 * MS));
+        assert!(!lease.take(1, 12 * MS + LEASE_NS));
+        assert!(lease.take(1, 13 * MS + LEASE_NS));
+        lease.give_back(SEATS - 1);
+        assert!(!lease.take(0, 14 * MS + LEASE_NS), "it is another's by now");
+        for nonsense in [u64::MAX, u64::MAX - 1, 0xffff] {
+            board[LEASE_WORD].store(nonsense, Ordering::Relaxed);
+            assert!(lease.take(2, 14 * MS + LEASE_NS), "{nonsense}");
+        }
+    }
+
+    #[test]
     fn there_is_no_place_beyond_the_board() {
         let board = board();
-        assert!(Saturation::of(&board[..8]).is_none() && Busiest::of(&board[..8]).is_none());
+        assert!(
+            Lease::of(&board[..8]).is_none()
+                && Saturation::of(&board[..8]).is_none()
+                && Busiest::of(&board[..8]).is_none()
+        );
         assert!(place(&board[..8], 1).is_none() && place(&board, usize::MAX).is_none());
         Place::take(&board, SEATS);
         assert_eq!(others(&board, SEATS).count(), 0);

@@ -42,6 +42,7 @@
 //!  495  aborted responses (that the client has not taken to their end, ever)
 //!  496-   lost lines        (of the access log: how many, ever; the number of the last error; when it was, CLOCK_MONOTONIC)
 //!  499-                     (of the log, likewise)
+//!  502-503 garbage        (what was collected between requests, see `gc`)
 //! ```
 //!
 //! In layout 1 all seats were in one memory, of [`SEATS`] seats of [`SEAT_WORDS`] words, behind which it says how many of
@@ -64,7 +65,7 @@ mod totals;
 
 pub use gc::Gc;
 pub use losses::{Losses, Lossy};
-pub use totals::{Aborted, CLASSES, Totals};
+pub use totals::{Aborted, CLASSES, Collections, Totals};
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -98,7 +99,7 @@ const QUEUE_WORDS: Range<usize> = SERVICE_WORDS.end..SERVICE_WORDS.end + histogr
 const BACKTRACES_WORD: usize = QUEUE_WORDS.end;
 const SLOW_WORD: usize = BACKTRACES_WORD + 1;
 const BACKLOG_WORDS: Range<usize> = SLOW_WORD + 1..SLOW_WORD + 1 + BACKLOGS;
-const GC_WORDS: Range<usize> = BACKLOG_WORDS.end..BACKLOG_WORDS.end + gc::WORDS;
+const GC_WORDS: Range<usize> = BACKLOG_WORDS.end..BACKLOG_WORDS.end + gc::WORDS - 2;
 const LAST_TOOK_WORD: usize = GC_WORDS.end;
 const LAST_END_WORD: usize = LAST_TOOK_WORD + 1;
 const RAISED_WORD: usize = LAST_END_WORD + 1;
@@ -111,10 +112,17 @@ pub const BACKLOGS: usize = 8;
 const MOMENT_BITS: u32 = 40;
 /// Each log has three words.
 const LOSSES_WORD: usize = 496;
+/// The last words of the garbage.
+const GC_BETWEEN_WORDS: Range<usize> = LOSSES_WORD + 6..LOSSES_WORD + 8;
 const _: () =
-    assert!(ABORTED_WORDS.end <= LOSSES_WORD && (LOSSES_WORD + 6) * 8 <= PAGE_BYTES, "all of it is in the page");
+    assert!(ABORTED_WORDS.end <= LOSSES_WORD && GC_BETWEEN_WORDS.end * 8 <= PAGE_BYTES, "all of it is in the page");
 /// The longest request line that is kept, in bytes.
 pub const LINE_BYTES: usize = (SEAT_WORDS - LINE_WORD) * 8;
+
+/// The words of [`Gc`].
+fn gc_words() -> impl Iterator<Item = usize> {
+    GC_WORDS.chain(GC_BETWEEN_WORDS)
+}
 
 /// What a worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,7 +282,7 @@ impl Seat<'_> {
 
     /// Notes what Ruby's collector did.
     pub fn set_gc(&self, gc: &Gc) {
-        for (word, told) in GC_WORDS.zip(gc.to_words()) {
+        for (word, told) in gc_words().zip(gc.to_words()) {
             if let Some(word) = self.0.get(word) {
                 word.store(told, Ordering::Relaxed);
             }
@@ -284,7 +292,7 @@ impl Seat<'_> {
     /// What the collector did, as far as the worker has told.
     pub fn gc(&self) -> Gc {
         let mut words = [0; gc::WORDS];
-        words.iter_mut().zip(GC_WORDS).for_each(|(told, word)| *told = self.counter(word));
+        words.iter_mut().zip(gc_words()).for_each(|(told, word)| *told = self.counter(word));
         Gc::of_words(words)
     }
 

@@ -15,6 +15,21 @@ pub struct Aborted {
     pub responses: u64,
 }
 
+/// Runs of Ruby's garbage collector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collections {
+    /// Those of young objects.
+    pub minor: u64,
+    /// Those of all objects.
+    pub major: u64,
+    /// The time that they took.
+    pub ms: u64,
+    /// Those of all objects that were made between requests.
+    pub between: u64,
+    /// The time that these took.
+    pub between_ms: u64,
+}
+
 /// Counts of a seat, or sums over seats. They are read while the worker writes: each is right, all together may be of
 /// slightly different moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,12 +48,8 @@ pub struct Totals {
     pub raised: u64,
     /// What clients have cut short.
     pub aborted: Aborted,
-    /// Ruby's collections of young objects, as far as they are known.
-    pub minor_gcs: u64,
-    /// Those of all objects.
-    pub major_gcs: u64,
-    /// The time that they took, in ms.
-    pub gc_ms: u64,
+    /// What Ruby's collector did, as far as it is known.
+    pub collections: Collections,
     /// How long requests were in the application.
     pub service: Counts,
     /// How long requests waited before that.
@@ -56,9 +67,13 @@ impl Totals {
         Self {
             raised: seat.raised(),
             aborted: seat.aborted(),
-            minor_gcs: gc.minor.unwrap_or(0),
-            major_gcs: gc.major.unwrap_or(0),
-            gc_ms: gc.time_ms.unwrap_or(0),
+            collections: Collections {
+                minor: gc.minor.unwrap_or(0),
+                major: gc.major.unwrap_or(0),
+                ms: gc.time_ms.unwrap_or(0),
+                between: gc.between.unwrap_or(0),
+                between_ms: gc.between_ms.unwrap_or(0),
+            },
             requests: seat.requests(),
             busy_ns: seat.busy_ns(),
             responses: seat.responses(),
@@ -82,9 +97,11 @@ impl Totals {
         add(&mut self.raised, other.raised);
         add(&mut self.aborted.requests, other.aborted.requests);
         add(&mut self.aborted.responses, other.aborted.responses);
-        add(&mut self.minor_gcs, other.minor_gcs);
-        add(&mut self.major_gcs, other.major_gcs);
-        add(&mut self.gc_ms, other.gc_ms);
+        add(&mut self.collections.minor, other.collections.minor);
+        add(&mut self.collections.major, other.collections.major);
+        add(&mut self.collections.ms, other.collections.ms);
+        add(&mut self.collections.between, other.collections.between);
+        add(&mut self.collections.between_ms, other.collections.between_ms);
         self.service.add(&other.service);
         self.queue.add(&other.queue);
         self.access_losses.add(other.access_losses);

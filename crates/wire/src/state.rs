@@ -115,6 +115,22 @@ pub struct Deaths {
     pub recent: Vec<Death>,
 }
 
+/// Runs of Ruby's garbage collector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Collections {
+    /// Those of young objects.
+    pub minor_gcs: u64,
+    /// Those of all objects.
+    pub major_gcs: u64,
+    /// The time that they took.
+    pub gc_ms: u64,
+    /// Those of all objects that were made between requests.
+    pub gcs_between: u64,
+    /// The time that these took.
+    pub gc_between_ms: u64,
+}
+
 /// What workers have done that are no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -135,15 +151,9 @@ pub struct Totals {
     /// Responses that their client has not taken to the end.
     #[serde(default)]
     pub aborted_responses: u64,
-    /// Ruby's collections of young objects.
-    #[serde(default)]
-    pub minor_gcs: u64,
-    /// Those of all objects.
-    #[serde(default)]
-    pub major_gcs: u64,
-    /// The time that they took.
-    #[serde(default)]
-    pub gc_ms: u64,
+    /// What Ruby's collector did.
+    #[serde(flatten)]
+    pub collections: Collections,
     /// How long requests were in the application.
     pub service: Durations,
     /// How long requests waited before that.

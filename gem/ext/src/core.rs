@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reactor::{Access, Poller, SharedReactor, Waker};
+use sys::clock::monotonic_ns;
 
 use crate::ffi::{self, Escape, Locked};
 use crate::fork::own;
@@ -82,6 +83,23 @@ impl Core {
             self.shared.take_back();
         }
         outcome
+    }
+
+    /// Collects all garbage between two requests, if it is time for it: see [`Collector::is_due`]. Others take the
+    /// connections that have something to do meanwhile. Returns whether it did.
+    pub(crate) fn collect_garbage(&self, idle: bool) -> Result<bool, Escape> {
+        let began_ns = monotonic_ns();
+        let lease = || !self.reactor().is_retiring() && self.seat.take_lease(began_ns);
+        if !self.collector.is_due(idle, began_ns, lease) {
+            return Ok(false);
+        }
+        self.shared.lend_for_long();
+        let outcome = own(self.collector.collect());
+        self.shared.take_back();
+        self.seat.give_back_lease();
+        let took_ns = monotonic_ns().saturating_sub(began_ns);
+        self.seat.look(|seat| self.collector.collected(seat, took_ns));
+        outcome.map(|()| true)
     }
 
     /// Lends an empty buffer.

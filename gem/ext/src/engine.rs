@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ::directives::GarbageTime;
 use http1::proxy::Versions;
 use magnus::{
     Error, IntoValue, RHash, RModule, RString, Ruby, Symbol, Value, function, method, prelude::*, scan_args::scan_args,
@@ -118,7 +119,7 @@ impl Engine {
             template: Template::new(ruby, env, empty_input, request_class(ruby)?, keep_underscores, trusted)?,
             current: Current::new(),
             seat,
-            collector: Collector::new(),
+            collector: Collector::new(application.gc == GarbageTime::BetweenRequests),
             usage: Usage::new(requests.request_usage),
             responses: Responses {
                 write_ms: milliseconds(connections.write_timeout),
@@ -334,8 +335,17 @@ impl Engine {
                 tell(ruby, events, &notice);
             }
             match turn {
-                Turn::Request(token) => serve(ruby, &this.core, app, events, token).map_err(Escape::into_error)?,
-                Turn::Wait(timeout_ms) => wait(core, &mut happened, timeout_ms).map_err(Escape::into_error)?,
+                Turn::Request(token) => {
+                    serve(ruby, &this.core, app, events, token).map_err(Escape::into_error)?;
+                    core.collect_garbage(false).map_err(Escape::into_error)?;
+                }
+                Turn::Wait(timeout_ms) => {
+                    let idle = timeout_ms != Some(0);
+                    if !idle || !core.collect_garbage(true).map_err(Escape::into_error)? {
+                        let timeout_ms = core.collector.sleep_ms(timeout_ms);
+                        wait(core, &mut happened, timeout_ms).map_err(Escape::into_error)?;
+                    }
+                }
                 Turn::Control => {
                     control.with_channel(ruby, |channel| obey(ruby, core, leaving, channel, events))??;
                 }

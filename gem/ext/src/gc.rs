@@ -1,16 +1,28 @@
-//! What Ruby's garbage collector does in this worker, noted on the seat.
+//! What Ruby's garbage collector does in this worker, noted on the seat; and when it does so between requests.
 
 use std::cell::Cell;
 
 use scoreboard::{Gc, Seat};
 
-use crate::ffi::{GcNumber, gc_count};
+use crate::ffi::{Escape, GcNumber, MajorNeed, collect_all, gc_count, protect};
 
 /// What `GC.stat` calls what is counted since the process began, those before it included that it was forked from.
 const COUNTS: [&str; 5] =
     ["minor_gc_count", "major_gc_count", "time", "total_allocated_objects", "total_freed_objects"];
 /// And the size of the heap.
 const SIZES: [&str; 4] = ["heap_live_slots", "heap_free_slots", "heap_allocated_pages", "old_objects"];
+/// What has Ruby collect all objects, and the limit of each.
+const LIMITS: [(&str, &str); 3] = [
+    ("old_objects", "old_objects_limit"),
+    ("remembered_wb_unprotected_objects", "remembered_wb_unprotected_objects_limit"),
+    ("oldmalloc_increase_bytes", "oldmalloc_increase_bytes_limit"),
+];
+/// How long a worker that has no pause waits for one.
+const BUSY_NS: u64 = 500_000_000;
+/// How long one waits for others that collect. What they show is a claim.
+const LONGEST_NS: u64 = 5_000_000_000;
+/// How soon one that has nothing to do asks again whether others collect.
+const AGAIN_MS: u64 = 20;
 
 /// The numbers, and how they were when the worker began to serve.
 pub(crate) struct Collector {
@@ -19,15 +31,42 @@ pub(crate) struct Collector {
     began: Cell<[u64; COUNTS.len()]>,
     /// How often the collector had run when they were noted last.
     noted: Cell<u64>,
+    /// What is collected between requests, where that is wanted.
+    between: Option<Between>,
+}
+
+/// Collections of all objects between requests.
+struct Between {
+    need: Need,
+    /// Since when one is needed.
+    since_ns: Cell<Option<u64>>,
+    runs: Cell<u64>,
+    took_ns: Cell<u64>,
+}
+
+/// How it is known that the next collection would be of all objects.
+enum Need {
+    /// Ruby tells.
+    Told(MajorNeed),
+    /// As Ruby finds it after each collection.
+    Found([(GcNumber, GcNumber); LIMITS.len()]),
 }
 
 impl Collector {
-    pub(crate) fn new() -> Self {
+    /// With `is_wanted` all objects are collected between requests, too.
+    pub(crate) fn new(is_wanted: bool) -> Self {
+        let between = || Between {
+            need: Need::of_this_ruby(),
+            since_ns: Cell::default(),
+            runs: Cell::default(),
+            took_ns: Cell::default(),
+        };
         Self {
             counts: COUNTS.map(GcNumber::named),
             sizes: SIZES.map(GcNumber::named),
             began: Cell::default(),
             noted: Cell::default(),
+            between: is_wanted.then(between),
         }
     }
 
@@ -38,10 +77,45 @@ impl Collector {
     }
 
     /// Notes what has happened, if the collector ran.
-    pub(crate) fn look(&self, seat: Seat<'_>) {
-        if self.noted.get() != gc_count() {
-            self.note(seat);
+    pub(crate) fn look(&self, seat: Seat<'_>, now_ns: u64) {
+        if self.noted.get() == gc_count() {
+            return;
         }
+        self.note(seat);
+        if let Some(between) = &self.between {
+            let since_ns = between.since_ns.get().unwrap_or(now_ns);
+            between.since_ns.set(between.need.is_there().then_some(since_ns));
+        }
+    }
+
+    /// Whether all objects are to be collected now, in a worker that is in no request. `idle`: it has nothing else to do;
+    /// `lease` takes what one worker at a time has.
+    pub(crate) fn is_due(&self, idle: bool, now_ns: u64, lease: impl FnOnce() -> bool) -> bool {
+        let since_ns = self.between.as_ref().and_then(|between| between.since_ns.get());
+        since_ns
+            .map(|since_ns| now_ns.saturating_sub(since_ns))
+            .is_some_and(|waits_ns| (idle || waits_ns >= BUSY_NS) && lease() || waits_ns >= LONGEST_NS)
+    }
+
+    /// How long the worker may sleep that was about to sleep for so long.
+    pub(crate) fn sleep_ms(&self, timeout_ms: Option<u64>) -> Option<u64> {
+        let waits = self.between.as_ref().is_some_and(|between| between.since_ns.get().is_some());
+        if waits { Some(timeout_ms.map_or(AGAIN_MS, |timeout_ms| timeout_ms.min(AGAIN_MS))) } else { timeout_ms }
+    }
+
+    /// Collects all objects.
+    pub(crate) fn collect(&self) -> Result<(), Escape> {
+        protect(collect_all)
+    }
+
+    /// It has collected all objects, which took so long.
+    pub(crate) fn collected(&self, seat: Seat<'_>, took_ns: u64) {
+        if let Some(between) = &self.between {
+            between.since_ns.set(None);
+            between.runs.set(between.runs.get() + 1);
+            between.took_ns.set(between.took_ns.get() + took_ns);
+        }
+        self.note(seat);
     }
 
     fn note(&self, seat: Seat<'_>) {
@@ -51,6 +125,38 @@ impl Collector {
         let mut next = || since.next().flatten();
         let (minor, major, time_ms, allocated, freed) = (next(), next(), next(), next(), next());
         let [live_slots, free_slots, pages, old_objects] = self.sizes.map(GcNumber::now);
-        seat.set_gc(&Gc { minor, major, time_ms, allocated, freed, live_slots, free_slots, pages, old_objects });
+        let between = self.between.as_ref().map(|between| between.runs.get());
+        let between_ms = self.between.as_ref().map(|between| between.took_ns.get() / 1_000_000);
+        seat.set_gc(&Gc {
+            minor,
+            major,
+            time_ms,
+            allocated,
+            freed,
+            live_slots,
+            free_slots,
+            pages,
+            old_objects,
+            between,
+            between_ms,
+        });
+    }
+}
+
+impl Need {
+    fn of_this_ruby() -> Self {
+        let found = || LIMITS.map(|(number, limit)| (GcNumber::named(number), GcNumber::named(limit)));
+        MajorNeed::of_this_ruby().map_or_else(|| Self::Found(found()), Self::Told)
+    }
+
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Told(need) => need.is_there(),
+            Self::Found(numbers) => numbers.iter().any(|(number, limit)| match (number.now(), limit.now()) {
+                // Of what was allocated, the limit is raised by a fifth at once when it was passed.
+                (Some(number), Some(limit)) => number.saturating_add(number / 4) > limit,
+                _ => false,
+            }),
+        }
     }
 }

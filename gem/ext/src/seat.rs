@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use magnus::{Error, RModule, Ruby, function, method, prelude::*};
 use reactor::Traffic;
 use scoreboard::Seat;
-use scoreboard::board::{self, Busiest, Place, Saturation};
+use scoreboard::board::{self, Busiest, Lease, Place, Saturation};
 use sys::memory::Shared;
 
 use crate::error::system_error;
@@ -45,6 +45,7 @@ impl WorkerSeat {
         if Seat::of_page(page).is_none()
             || board::place(board.words(), number).is_none()
             || Saturation::of(board.words()).is_none()
+            || Lease::of(board.words()).is_none()
             || Busiest::of(board.words()).is_none()
         {
             return Err(Error::new(ruby.exception_arg_error(), format!("there is no seat {number}")));
@@ -113,6 +114,21 @@ impl WorkerSeat {
         if place.is_idle() {
             self.saturation().note_idle(now_ns);
         }
+    }
+
+    /// Takes the right to collect all garbage, which one worker at a time has. Others are shown meanwhile that this one is not
+    /// idle, since it does not sleep.
+    pub(crate) fn take_lease(&self, now_ns: u64) -> bool {
+        self.lease().take(self.number, now_ns)
+    }
+
+    /// Gives it back.
+    pub(crate) fn give_back_lease(&self) {
+        self.lease().give_back(self.number);
+    }
+
+    fn lease(&self) -> Lease<'_> {
+        Lease::of(self.board.words()).expect("the board is whole: take() looked")
     }
 
     fn saturation(&self) -> Saturation<'_> {

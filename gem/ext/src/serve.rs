@@ -65,7 +65,7 @@ pub(crate) fn serve(
     let now_ns = monotonic_ns();
     core.seat.look(|seat| {
         core.usage.end(seat);
-        core.collector.look(seat);
+        core.collector.look(seat, now_ns);
     });
     let mut reactor = core.reactor();
     if outcome.is_err() {

@@ -15,5 +15,10 @@ module Licorne
       "SCRIPT_NAME" => +"",
       "SERVER_SOFTWARE" => "Licorne #{VERSION}"
     }
+
+    # The words for statuses: Rack calls some otherwise from release to release.
+    def self.reasons
+      defined?(Rack::Utils::HTTP_STATUS_CODES) ? Rack::Utils::HTTP_STATUS_CODES : {}
+    end
   end
 end

@@ -2,6 +2,7 @@
 
 require "licorne/backtraces"
 require "licorne/events"
+require "licorne/garbage"
 require "licorne/now_serving"
 require "licorne/probe"
 require "licorne/process_client"
@@ -40,13 +41,14 @@ module Licorne
       fill_listeners
       Server::LISTENERS.clear
       Events.new(@server, @worker, method(:leave))
-      reasons
+      RackEnv.reasons
     end
 
     private
 
     def serve
       boot_or_fail
+      Garbage.leave_to_engine if @settings["gc"] == "between_requests"
       outcome = @engine.run(ProcessClient.around(@app, @server), @events)
       @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") if outcome == :orphaned
       raise @events.end if @events.end
@@ -121,7 +123,7 @@ module Licorne
     def build_engine
       engine = Native::Engine.new(control: @control, **@inheritance.to_h.slice(:board, :page, :seat),
                                   settings: @prepared.engine_settings, header_limit: Configurator.header_limit,
-                                  env: RackEnv::DEFAULTS, reasons: reasons, access_log: @access_log)
+                                  env: RackEnv::DEFAULTS, reasons: RackEnv.reasons, access_log: @access_log)
       IO.for_fd(@inheritance.page).close
       @events.engine = @engine = engine
       @server.logger.count_losses(engine) if @server.logger.is_a?(PrintableLog)
@@ -179,11 +181,6 @@ module Licorne
       near &&= TimeoutReport.new(@worker, near, backtrace, "timeout is near")
       Thread.new { @events.slow(slow) } if slow
       Thread.new { @events.timeout(near) } if near
-    end
-
-    # Rack calls some statuses otherwise from release to release.
-    def reasons
-      defined?(Rack::Utils::HTTP_STATUS_CODES) ? Rack::Utils::HTTP_STATUS_CODES : {}
     end
 
     # At once: where the application hangs, its handlers may do so, too.

@@ -132,10 +132,14 @@ fn work(status: &Status, interval: Option<&Interval>) -> String {
     }
     let gc = totals.gc;
     if gc.minor + gc.major > 0 {
-        let share = 100.0 * gc.time_ms as f64 / totals.busy_ms.max(1) as f64;
+        let share = 100.0 * gc.time_ms.saturating_sub(gc.between_requests_ms) as f64 / totals.busy_ms.max(1) as f64;
         let time = milliseconds(gc.time_ms as f64);
+        let between = match gc.between_requests {
+            0 => String::new(),
+            times => format!(", {times} of these between requests in {}", milliseconds(gc.between_requests_ms as f64)),
+        };
         text.push_str(&format!(
-            "  gc      {} minor, {} major, {time} ({share:.1} % of the time in requests)\n",
+            "  gc      {} minor, {} major, {time} ({share:.1} % of the time in requests){between}\n",
             gc.minor, gc.major
         ));
     }

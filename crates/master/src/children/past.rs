@@ -1,7 +1,7 @@
 //! What workers have done that are no more: it survives them, reloads, and an upgrade in place.
 
 use scoreboard::histogram::Counts;
-use scoreboard::{Aborted, Losses, Totals};
+use scoreboard::{Aborted, Collections, Losses, Totals};
 use wire::state::{self, Durations};
 
 use crate::children::error::Error;
@@ -12,6 +12,7 @@ pub(crate) fn save(totals: &Totals, lost: Losses) -> state::Totals {
     log_losses.add(lost);
     let losses = |Losses { lines, errno, at_ns }: Losses| state::Losses { lines, errno, at_ns };
     let durations = |counts: &Counts| Durations { buckets: counts.told().collect(), sum_ns: counts.sum_ns() };
+    let Collections { minor, major, ms, between, between_ms } = totals.collections;
     state::Totals {
         busy_ns: totals.busy_ns,
         responses: totals.responses,
@@ -20,9 +21,13 @@ pub(crate) fn save(totals: &Totals, lost: Losses) -> state::Totals {
         raised: totals.raised,
         aborted_requests: totals.aborted.requests,
         aborted_responses: totals.aborted.responses,
-        minor_gcs: totals.minor_gcs,
-        major_gcs: totals.major_gcs,
-        gc_ms: totals.gc_ms,
+        collections: state::Collections {
+            minor_gcs: minor,
+            major_gcs: major,
+            gc_ms: ms,
+            gcs_between: between,
+            gc_between_ms: between_ms,
+        },
         service: durations(&totals.service),
         queue: durations(&totals.queue),
         access_losses: losses(totals.access_losses),
@@ -40,6 +45,8 @@ pub(crate) fn load(requests: u64, told: &state::Totals) -> Result<Totals, Error>
         let counts = Counts::heard(durations.buckets.iter().copied(), durations.sum_ns);
         counts.ok_or(Error::OtherBuckets)
     };
+    let state::Collections { minor_gcs: minor, major_gcs: major, gc_ms: ms, .. } = told.collections;
+    let state::Collections { gcs_between: between, gc_between_ms: between_ms, .. } = told.collections;
     Ok(Totals {
         requests,
         busy_ns: told.busy_ns,
@@ -48,9 +55,7 @@ pub(crate) fn load(requests: u64, told: &state::Totals) -> Result<Totals, Error>
         sent_bytes: told.sent_bytes,
         raised: told.raised,
         aborted: Aborted { requests: told.aborted_requests, responses: told.aborted_responses },
-        minor_gcs: told.minor_gcs,
-        major_gcs: told.major_gcs,
-        gc_ms: told.gc_ms,
+        collections: Collections { minor, major, ms, between, between_ms },
         service: counts(&told.service)?,
         queue: counts(&told.queue)?,
         access_losses: losses(told.access_losses),
@@ -72,9 +77,7 @@ mod tests {
             sent_bytes: 80_000,
             raised: 2,
             aborted: Aborted { requests: 11, responses: 12 },
-            minor_gcs: 30,
-            major_gcs: 4,
-            gc_ms: 50,
+            collections: Collections { minor: 30, major: 4, ms: 50, between: 3, between_ms: 40 },
             service: Counts::heard([(0, 2), (17, 3)], 9_000_000).unwrap(),
             queue: Counts::default(),
             access_losses: Losses { lines: 7, errno: 28, at_ns: 9 },

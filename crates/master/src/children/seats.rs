@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use scoreboard::board::{self, Busiest, Place, Saturation};
+use scoreboard::board::{self, Busiest, Lease, Place, Saturation};
 use supervisor::{Generation, SlotId};
 use sys::memory::Shared;
 use wire::state;
@@ -211,6 +211,9 @@ impl Seats {
         self.taken[seat.number] = false;
         if let Some(place) = board::place(self.board.words(), seat.number) {
             place.clear();
+        }
+        if let Some(lease) = Lease::of(self.board.words()) {
+            lease.give_back(seat.number);
         }
         seat.look().release();
     }

@@ -1,0 +1,105 @@
+//! Promise: with `gc :between_requests` all garbage is collected when a worker is in no request, and others answer
+//! meanwhile; from Ruby 3.4 on in no request at all.
+
+use testkit::fifo::Fifo;
+use testkit::{App, Connection, Request, Server};
+
+/// An application with objects that live for a hundred requests. `/hold` leaves something whose end, which comes when all
+/// garbage is collected, lasts until the gate opens.
+const APP: &str = r##"
+OLD = []
+GATE = File.expand_path("../gate")
+def leave_one
+  waits = true
+  ends = proc do
+    next unless waits
+    waits = false
+    File.write("../collecting", Process.pid.to_s)
+    File.rename("../collecting", "../collects")
+    File.open(GATE, "r+") { |gate| gate.gets }
+  end
+  held = Array.new(50) { Object.new.tap { |object| ObjectSpace.define_finalizer(object, ends) } }
+  4.times { GC.start } # old by now: collections of young objects do not look at it
+  held.clear
+end
+run(lambda do |env|
+  leave_one if env["PATH_INFO"] == "/hold"
+  next [200, {}, [RUBY_VERSION]] if env["PATH_INFO"] == "/ruby"
+  OLD << "x" * 200_000
+  OLD.shift if OLD.size > 100
+  [200, {}, [Process.pid.to_s]]
+end)
+"##;
+
+/// More requests than it takes until all garbage is collected.
+const MANY: u32 = 5_000;
+
+fn server(config: &str) -> Server {
+    Server::builder().app(App::rackup(APP)).workers(2).config(config).start()
+}
+
+/// The process that answers this on the connection.
+#[track_caller]
+fn get(connection: &mut Connection, target: &str) -> u32 {
+    let response = connection.request(&Request::get(target));
+    assert_eq!(response.status, 200);
+    response.text().parse().expect("a pid")
+}
+
+/// What the server tells of collections: those of all objects, and those among them between requests.
+#[track_caller]
+fn collections(server: &Server) -> (u64, u64) {
+    let status: serde_json::Value = serde_json::from_str(&server.ctl(["status", "--json"]).stdout).expect("JSON");
+    let gc = &status["totals"]["gc"];
+    let number = |name: &str| gc[name].as_u64().unwrap_or_else(|| panic!("{name}: {gc}"));
+    (number("major"), number("between_requests"))
+}
+
+/// Whether Ruby can be told to collect all garbage in no request.
+fn is_ruby_told(server: &Server) -> bool {
+    let version = server.get("/ruby").text();
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next(), parts.next()) >= (Some(3), Some(4))
+}
+
+#[test]
+fn requests_to_a_worker_that_collects_all_garbage_are_answered_by_another() {
+    let mut server = server("gc :between_requests");
+    let mut gate = Fifo::create(server.file("gate"));
+    let mut connection = server.connect();
+    let worker = get(&mut connection, "/hold");
+    let other = (0..MANY).find_map(|_| Some(get(&mut connection, "/")).filter(|pid| *pid != worker));
+    let other = other.expect("its connection is given to another worker when it collects");
+    let told = server.eventually("it collects", || std::fs::read_to_string(server.file("collects")).ok());
+    assert_eq!(told, worker.to_string());
+    for _ in 0..50 {
+        assert_eq!(server.get("/").text(), other.to_string(), "the one that collects takes nothing");
+    }
+    gate.tell("the gate");
+    server.eventually("it is told", || (collections(&server).1 > 0).then_some(()));
+    server.eventually("it serves again", || (server.get("/").text() == worker.to_string()).then_some(()));
+    server.stop();
+}
+
+#[test]
+fn all_garbage_is_collected_between_requests() {
+    let mut server = server("gc :between_requests");
+    let load = server.load().clients(2).start();
+    server.eventually("some collections", || (collections(&server).1 >= 4).then_some(()));
+    load.stop().assert_no_failure();
+    let (all, between) = collections(&server);
+    if is_ruby_told(&server) {
+        assert_eq!(all, between, "none in a request");
+    }
+    server.stop();
+}
+
+#[test]
+fn it_is_ruby_that_finds_the_time_unless_the_configuration_says_otherwise() {
+    let mut server = server("gc :automatic");
+    let load = server.load().clients(2).start();
+    server.eventually("some collections", || (collections(&server).0 >= 2).then_some(()));
+    load.stop().assert_no_failure();
+    assert_eq!(collections(&server).1, 0);
+    server.stop();
+}
