@@ -9,6 +9,8 @@ use crate::ffi::{Escape, GcNumber, MajorNeed, collect_all, gc_count, protect};
 /// What `GC.stat` calls what is counted since the process began, those before it included that it was forked from.
 const COUNTS: [&str; 5] =
     ["minor_gc_count", "major_gc_count", "time", "total_allocated_objects", "total_freed_objects"];
+/// Where among them the objects are that were allocated.
+const ALLOCATED: usize = 3;
 /// And the size of the heap.
 const SIZES: [&str; 4] = ["heap_live_slots", "heap_free_slots", "heap_allocated_pages", "old_objects"];
 /// What has Ruby collect all objects, and the limit of each.
@@ -17,8 +19,11 @@ const LIMITS: [(&str, &str); 3] = [
     ("remembered_wb_unprotected_objects", "remembered_wb_unprotected_objects_limit"),
     ("oldmalloc_increase_bytes", "oldmalloc_increase_bytes_limit"),
 ];
-/// How long a worker that has no pause waits for one.
-const BUSY_NS: u64 = 500_000_000;
+/// When all objects are collected, in tenths of the objects that were allocated between the last two collections: a worker
+/// that has nothing else to do does it half-way to when Ruby would, since each that comes too early is one more; ...
+const IDLE_TENTHS: u64 = 5;
+/// ... and one that has no pause just before.
+const BUSY_TENTHS: u64 = 9;
 /// How long one waits for others that collect. What they show is a claim.
 const LONGEST_NS: u64 = 5_000_000_000;
 /// How soon one that has nothing to do asks again whether others collect.
@@ -40,6 +45,10 @@ struct Between {
     need: Need,
     /// Since when one is needed.
     since_ns: Cell<Option<u64>>,
+    /// How many objects were allocated, ever, when the collector ran last.
+    allocated: Cell<u64>,
+    /// And how many of them since the time before.
+    interval: Cell<u64>,
     runs: Cell<u64>,
     took_ns: Cell<u64>,
 }
@@ -58,6 +67,8 @@ impl Collector {
         let between = || Between {
             need: Need::of_this_ruby(),
             since_ns: Cell::default(),
+            allocated: Cell::default(),
+            interval: Cell::default(),
             runs: Cell::default(),
             took_ns: Cell::default(),
         };
@@ -73,6 +84,9 @@ impl Collector {
     /// The worker begins to serve: what is counted counts from now.
     pub(crate) fn begin(&self, seat: Seat<'_>) {
         self.began.set(self.counts.map(|count| count.now().unwrap_or(0)));
+        if let Some(between) = &self.between {
+            between.allocated.set(self.allocated());
+        }
         self.note(seat);
     }
 
@@ -85,22 +99,37 @@ impl Collector {
         if let Some(between) = &self.between {
             let since_ns = between.since_ns.get().unwrap_or(now_ns);
             between.since_ns.set(between.need.is_there().then_some(since_ns));
+            let allocated = self.allocated();
+            between.interval.set(allocated.saturating_sub(between.allocated.replace(allocated)));
         }
+    }
+
+    /// Since when all objects are to be collected, if it is time for it.
+    fn wanted_since_ns(&self, idle: bool) -> Option<u64> {
+        let between = self.between.as_ref()?;
+        let since_ns = between.since_ns.get()?;
+        let tenths = if idle { IDLE_TENTHS } else { BUSY_TENTHS };
+        let allocated = self.allocated().saturating_sub(between.allocated.get());
+        (allocated.saturating_mul(10) >= between.interval.get().saturating_mul(tenths)).then_some(since_ns)
+    }
+
+    fn allocated(&self) -> u64 {
+        self.counts[ALLOCATED].now().unwrap_or(0)
     }
 
     /// Whether all objects are to be collected now, in a worker that is in no request. `idle`: it has nothing else to do;
     /// `lease` takes what one worker at a time has.
     pub(crate) fn is_due(&self, idle: bool, now_ns: u64, lease: impl FnOnce() -> bool) -> bool {
-        let since_ns = self.between.as_ref().and_then(|between| between.since_ns.get());
-        since_ns
-            .map(|since_ns| now_ns.saturating_sub(since_ns))
-            .is_some_and(|waits_ns| (idle || waits_ns >= BUSY_NS) && lease() || waits_ns >= LONGEST_NS)
+        self.wanted_since_ns(idle).is_some_and(|since_ns| lease() || now_ns.saturating_sub(since_ns) >= LONGEST_NS)
     }
 
     /// How long the worker may sleep that was about to sleep for so long.
     pub(crate) fn sleep_ms(&self, timeout_ms: Option<u64>) -> Option<u64> {
-        let waits = self.between.as_ref().is_some_and(|between| between.since_ns.get().is_some());
-        if waits { Some(timeout_ms.map_or(AGAIN_MS, |timeout_ms| timeout_ms.min(AGAIN_MS))) } else { timeout_ms }
+        if self.wanted_since_ns(true).is_some() {
+            Some(timeout_ms.map_or(AGAIN_MS, |timeout_ms| timeout_ms.min(AGAIN_MS)))
+        } else {
+            timeout_ms
+        }
     }
 
     /// Collects all objects.
@@ -112,6 +141,7 @@ impl Collector {
     pub(crate) fn collected(&self, seat: Seat<'_>, took_ns: u64) {
         if let Some(between) = &self.between {
             between.since_ns.set(None);
+            between.allocated.set(self.allocated());
             between.runs.set(between.runs.get() + 1);
             between.took_ns.set(between.took_ns.get() + took_ns);
         }
