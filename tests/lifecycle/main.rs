@@ -21,6 +21,7 @@ mod placed_paths;
 mod probe;
 mod recipes;
 mod recycle;
+mod refork;
 mod releases;
 mod reload;
 mod reload_failures;

@@ -39,7 +39,7 @@ fn each_configuration_serves_and_reloads() {
 #[test]
 fn directives_of_others_are_told_with_their_line() {
     for (line, told) in [
-        ("refork_after [50, 100]", "refork_after (of Pitchfork's; there is nothing like it here: leave it out)"),
+        ("setpgid true", "setpgid (of Pitchfork's; there is nothing like it here: leave it out)"),
         ("spawn_timeout 5", "spawn_timeout (of Pitchfork's; write boot_timeout)"),
         ("workers 2", "workers (of Puma's; write worker_processes)"),
         ("preload_app!", "preload_app! (of Puma's; write preload_app true)"),

@@ -92,6 +92,13 @@ fn of_server(text: &mut Text, status: &Status) {
         "result",
         [("succeeded", status.reloads.succeeded), ("failed", status.reloads.failed)],
     );
+    text.each(
+        "licorne_reforks_total",
+        "counter",
+        "Reforks by their result.",
+        "result",
+        [("succeeded", status.reforks.succeeded), ("failed", status.reforks.failed)],
+    );
     let name = "licorne_last_reload_succeeded";
     text.begin(name, "gauge", "Whether the last reload has succeeded: while it has not, the old code serves.");
     if let Some(last) = &status.last_reload {
@@ -301,6 +308,7 @@ mod tests {
                 { "name": "mail", "state": "waiting" },
             ],
             "reloads": { "succeeded": 4, "failed": 1 }, "last_reload": { "failure": "no such table" },
+            "reforks": { "succeeded": 7, "failed": 2 },
             "logs": { "access": { "lost_lines": 1200 } },
             "memory": {
                 "master": { "rss_bytes": 5 },
@@ -343,6 +351,7 @@ mod tests {
             "licorne_deaths_total{cause=\"oom\"} 2",
             "licorne_deaths_total{cause=\"exit\"} 0",
             "licorne_reloads_total{result=\"failed\"} 1",
+            "licorne_reforks_total{result=\"succeeded\"} 7",
             "licorne_last_reload_succeeded 0",
             "licorne_log_lost_lines_total{log=\"access\"} 1200",
             "licorne_log_lost_lines_total{log=\"server\"} 0",

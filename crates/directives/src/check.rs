@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::{Directive, Kind, Value, workers};
-use crate::{bytes, check_access_log, check_canary, check_probe, check_service, check_warm_up, listener};
+use crate::{
+    bytes, check_access_log, check_canary, check_probe, check_reforks, check_service, check_warm_up, listener,
+};
 
 /// Checks a value and normalises it: lowers what exceeds a cap, makes Symbols of choices.
 ///
@@ -57,6 +59,7 @@ pub fn check(directive: &Directive, value: &Value) -> Result<Value, String> {
         (Kind::Address, _) => address(name, value),
         (Kind::Networks, _) => networks(name, value),
         (Kind::Hosts, _) => hosts(name, value),
+        (Kind::Reforks, _) => check_reforks::check(name, value),
         (Kind::User, _) => user(value),
     }
 }

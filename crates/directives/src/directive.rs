@@ -78,6 +78,8 @@ pub enum Kind {
     Networks,
     /// Names of machines: one or a list.
     Hosts,
+    /// Counts of requests: one, or a list whose last one may be `false`; `nil` is none.
+    Reforks,
     /// A user name and, optionally, a group name.
     User,
 }
@@ -105,6 +107,7 @@ impl Kind {
             Self::Address => "address",
             Self::Networks => "networks",
             Self::Hosts => "hosts",
+            Self::Reforks => "reforks",
             Self::User => "user",
         }
     }

@@ -51,13 +51,12 @@ const FOREIGN: &[(&str, &[&str], &str)] = &[
         "leave it out",
     ),
     (PITCHFORK, &["after_worker_fork"], "write after_fork"),
-    (PITCHFORK, &["after_mold_fork"], "what it did belongs into before_fork"),
     (PITCHFORK, &["spawn_timeout"], "write boot_timeout"),
     (PITCHFORK, &["after_worker_hard_timeout"], "write after_worker_exit, which is told of the death"),
     (PITCHFORK, &["after_request_complete"], "use rack.response_finished"),
     (
         PITCHFORK,
-        &["refork_after", "refork_max_unavailable", "max_consecutive_spawn_errors", "setpgid", "after_monitor_ready"],
+        &["refork_max_unavailable", "max_consecutive_spawn_errors", "setpgid", "after_monitor_ready"],
         "there is nothing like it here: leave it out",
     ),
     (
@@ -80,7 +79,7 @@ mod tests {
             }
         }
         assert_eq!(foreign("workers"), Some(("Puma", "write worker_processes")));
-        assert_eq!(foreign("refork_after").map(|(server, _)| server), Some("Pitchfork"));
+        assert_eq!(foreign("setpgid").map(|(server, _)| server), Some("Pitchfork"));
         assert_eq!(foreign("worker_proceses"), None);
     }
 }

@@ -46,6 +46,7 @@ mod check;
 mod check_access_log;
 mod check_canary;
 mod check_probe;
+mod check_reforks;
 mod check_service;
 mod check_warm_up;
 mod configuration;
@@ -57,6 +58,7 @@ mod options;
 mod probe;
 mod record;
 mod reference;
+mod reforks;
 mod service;
 mod settings;
 mod signatures;
@@ -80,6 +82,7 @@ pub use listener::{
 pub use nearest::{closest, nearest};
 pub use probe::Probe;
 pub use reference::reference;
+pub use reforks::Reforks;
 pub use service::Service;
 pub use signatures::signatures;
 pub use table::{

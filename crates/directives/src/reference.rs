@@ -76,6 +76,7 @@ impl Directive {
             Kind::Address => "address or port".into(),
             Kind::Networks => "addresses and networks, `:unix`".into(),
             Kind::Hosts => "names".into(),
+            Kind::Reforks => "integers ≥ 1, `false` at the end; `nil`".into(),
             Kind::User => "name, optional group".into(),
         }
     }

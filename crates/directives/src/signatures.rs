@@ -65,6 +65,7 @@ fn method(directive: &Directive) -> String {
         Kind::Address => "String | Integer | nil".into(),
         Kind::Networks => "String | :unix | Array[String | :unix]".into(),
         Kind::Hosts => "String | Array[String]".into(),
+        Kind::Reforks => "Integer | Array[Integer | false] | false | nil".into(),
         Kind::User => return "(String name, ?String? group) -> untyped".into(),
     };
     // Keywords that say another directive at once; the first is Pitchfork's.
@@ -81,6 +82,7 @@ fn hook(name: &str) -> String {
         "before_exec" => "Server server",
         "after_worker_exit" => "Server server, Worker? worker, Process::Status status",
         "after_worker_timeout" => "Server server, Worker worker, TimeoutReport::Info request",
+        "after_mold_fork" => "Server server, Mold::Info mold",
         "before_service_fork" | "after_service_fork" => "Server server, Service service",
         _ => "Server server, Worker worker",
     };

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::{choice, directives};
-use crate::{AccessLog, Canary, Default, Directive, Kind, MemoryBudget, Probe, Service, WarmUp, Workers};
+use crate::{AccessLog, Canary, Default, Directive, Kind, MemoryBudget, Probe, Reforks, Service, WarmUp, Workers};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
@@ -124,6 +124,15 @@ directives! {
             Default::Int(1),
             "How many workers beyond `worker_processes` may live while a reload replaces them.",
         ).unit("workers");
+        refork_after: Reforks = licorne(
+            Kind::Reforks,
+            Default::Unset,
+            "After how many requests of one worker the workers are forked anew from it: `refork_after [50, 100, 1000]` is after 50 \
+             the first time, after 100 of a worker forked since the second time, then after each 1000; `false` at the end stops \
+             there. The worker that has served most forks the next mold between two requests, and a roll to it follows, as in \
+             a reload: workers then share what that one has loaded and cached. It needs an application that can be forked while \
+             it serves, and does not go with `worker_exec true`. See [Memory](memory.md).",
+        ).unit("requests");
         preload_app: bool = unicorn(
             Kind::Boolean,
             Default::Bool(false),
@@ -395,6 +404,13 @@ directives! {
             Kind::Hook { arity: 1 },
             Default::Described("logs `forked child re-executing...`"),
             "Called with server in a child of the mold before an upgrade; the new program gets the `ENV` that it leaves.",
+        );
+        after_mold_fork: bool = licorne(
+            Kind::Hook { arity: 2 },
+            Default::Described("logs `mold gen=N spawned pid=P` in one that a worker has forked"),
+            "Called in each mold that has the application, with server and mold (`generation`, `pid`), before it forks anything: \
+             after `preload_app`, and in a mold that a worker has forked (`refork_after`). It is the place to disconnect and to \
+             compact. With it, threads and sockets of a worker are no reason not to fork from it.",
         );
         before_service_fork: bool = licorne(
             Kind::Hook { arity: 2 },

@@ -57,6 +57,8 @@ pub struct Status {
     pub last_reload: Option<LastReload>,
     /// How many reloads there were, and how the last ones went.
     pub reloads: Reloads,
+    /// How many reforks there were, and how the last ones went.
+    pub reforks: Reloads,
     /// How far the workers are replaced; null when they are not being replaced.
     pub roll: Option<Roll>,
     /// The workers that serve on trial; null when none do.

@@ -34,7 +34,8 @@ impl Master {
                 owners.children.tell_mold(generation, &ToMold::Proceed);
             }
             Action::RetireMold { generation } => self.retire_mold(generation),
-            Action::KillMold { generation } => owners.children.kill_mold(generation, &owners.report.log),
+            Action::KillMold { generation } => self.kill_mold(generation),
+            Action::Promote { worker, generation } => self.promote(worker, generation),
             Action::Commit { generation } => {
                 owners.commit(generation);
                 self.want_admin(true);

@@ -11,6 +11,7 @@
 //! | `master` | the round: poll, hear, tell the core, dispatch; what is heard becomes events |
 //! | `dispatch` | each action becomes verbs of the owners |
 //! | `asking` | what the operator asks of workers, and what they answer |
+//! | `reforking` | what is done about reforks, and heard of them |
 //! | `owners` | everything that the master holds, one owner for each thing, and the deeds that need several of them |
 //! | `report` | facts as lines, the outcome of reloads, and the status as JSON |
 //! | `upgrade` | the masters before and after this one, and the program that is executed in this one's place |
@@ -48,6 +49,7 @@ mod error;
 mod log;
 mod master;
 mod owners;
+mod reforking;
 mod report;
 mod restart_file;
 mod run;

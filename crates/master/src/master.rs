@@ -201,10 +201,9 @@ impl Master {
         let now = sys::clock::monotonic_ns();
         let deadline = self.core.next_deadline().map(|at| at.0).filter(|ns| *ns != u64::MAX);
         let Owners { admin, backtraces, upkeep, deadlines, service_manager, control, report, .. } = &self.owners;
-        let until = [deadline, deadlines.next_ns, service_manager.next_ns(), backtraces.next_ns(), upkeep.next_ns()]
-            .into_iter()
-            .flatten()
-            .min();
+        let reforks = self.owners.children.reforks.next_ns();
+        let others = [service_manager.next_ns(), backtraces.next_ns(), upkeep.next_ns(), reforks];
+        let until = others.into_iter().chain([deadline, deadlines.next_ns]).flatten().min();
         let left = if self.collect_again { Some(0) } else { until.map(|ns| ns.saturating_sub(now)) };
         let left = left.into_iter().chain(control.longest_wait_ns()).min();
         let writers: Vec<_> = control.writable().chain(admin.writable()).collect();
@@ -230,6 +229,8 @@ impl Master {
         }
         self.hear_molds();
         self.hear_workers(&exits);
+        // Behind what the worker says of it.
+        self.hear_promotion(&exits);
         self.hear_services(&exits);
         self.hear_successor();
         self.hear_origin();
@@ -260,6 +261,7 @@ impl Master {
             let cause = self.owners.report.causes.note(format!("the canary is worse: {text}"));
             self.event(Event::CanaryWorse { cause });
         }
+        self.watch_reforks();
         if self.core.next_deadline().is_some_and(|at| at <= now()) {
             self.event(Event::Tick);
         }
@@ -369,6 +371,8 @@ impl Master {
             }
             FromMold::Settings { json } => self.configured(generation, &json),
             FromMold::Ready => self.event(Event::MoldReady { generation }),
+            // It is not accepted: who says this is no mold yet.
+            FromMold::Forked => {}
             FromMold::Failed { text } => {
                 let said = !text.is_empty();
                 let cause = self.owners.report.causes.note(text);
@@ -438,7 +442,7 @@ impl Master {
     /// Whether the kept mold can take over now.
     fn may_go_back(&self) -> bool {
         self.core.previous().is_some()
-            && self.core.phase() == Phase::Serving
+            && (self.core.phase() == Phase::Serving || self.core.is_reforking())
             && self.core.successor() != SuccessorPhase::InPlace
     }
 
@@ -485,6 +489,9 @@ impl Master {
                 }
                 WorkerNews::Leaves => self.event(Event::WorkerLeaves { worker }),
                 WorkerNews::Backtraces { question, text } => self.backtraces_told(worker, question, text),
+                WorkerNews::NotPromoted { generation, for_good, text } => {
+                    self.not_promoted(worker, generation, for_good, text);
+                }
                 WorkerNews::Closed => self.worker_closed(worker),
                 WorkerNews::Lied(lie) => self.worker_lied(worker, &lie),
             }

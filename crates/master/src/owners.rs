@@ -135,6 +135,7 @@ impl Owners {
         report.deaths = Deaths::load(&handed.deaths);
         report.reloads = Reloads::load(&handed.reloads);
         report.recycled = handed.recycled;
+        report.reforks = Reloads::load(&handed.reforks);
         report.log.set_forward(settings.custom_logger);
         let service_manager = ServiceManager::load(&all, &report.log);
         let control = ControlServer::load(handed.control.as_ref(), handed.last_ticket, settings.user.clone())?;
@@ -554,6 +555,7 @@ impl Owners {
             deaths: self.report.deaths.save(),
             reloads: self.report.reloads.told(),
             recycled: self.report.recycled,
+            reforks: self.report.reforks.told(),
             decisions,
         })
     }

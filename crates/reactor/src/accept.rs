@@ -2,7 +2,7 @@
 //! none. See accept4(2).
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use directives::Balance;
 use http1::proxy::Versions;
@@ -125,6 +125,11 @@ impl Acceptor {
     /// Tells whether another worker waits for something to do.
     pub(crate) fn is_peer_idle(&self) -> bool {
         self.peers.as_ref().is_some_and(Peers::one_is_idle)
+    }
+
+    /// The listeners.
+    pub(crate) fn all(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.listeners.iter().map(|listener| listener.fd.as_fd())
     }
 
     /// The listeners by their place, and how many connections wait in the backlog of each, where the kernel tells.

@@ -16,7 +16,7 @@ use std::cell::{OnceCell, RefCell, RefMut};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -172,6 +172,18 @@ impl SharedReactor {
             let _ = rustix::io::write(&self.lent.relief, &1_u64.to_ne_bytes());
         }
         *own = reactor;
+    }
+
+    /// For a mold that this worker has forked, between two requests: all that the reactor has is the worker's, and closed here.
+    /// What is still open is returned; it belongs to what may never be dropped here, since the helper has part of it.
+    ///
+    /// # Panics
+    /// The reactor is lent, which it is not between two requests.
+    pub fn leave_to_parent(&self) -> [RawFd; 3] {
+        // The registrations with epoll are those of the worker's files, and stay.
+        drop(self.own.take().expect("between two requests nothing is lent"));
+        let [epoll, wake] = self.lent.poller.descriptors();
+        [epoll, wake, self.lent.relief.as_fd()].map(|fd| fd.as_raw_fd())
     }
 
     /// For a child that the application forked: from now on there are no connections here. Those that there were are

@@ -150,6 +150,13 @@ impl Reactor {
         self.acceptor.backlogs()
     }
 
+    /// All sockets of this worker: those of clients, the listeners, the queue, the control socket.
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let queue = self.connections.queue.iter().flat_map(|queue| queue.ends());
+        let connections = self.connections.table.all().map(AsFd::as_fd);
+        connections.chain(self.acceptor.all()).chain(queue).chain(self.control())
+    }
+
     /// Says what connections are doing, a line for each of the first `most`, and one for all others.
     pub fn describe(&self, most: usize) -> Vec<String> {
         let Connections { table, serving, .. } = &self.connections;

@@ -107,6 +107,11 @@ impl Table {
         self.entries.places()
     }
 
+    /// Returns all connections.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Connection> {
+        (0..self.places()).filter_map(|place| self.get(self.token_at(place)?))
+    }
+
     /// Returns the token of the connection at a place.
     pub(crate) fn token_at(&self, place: u32) -> Option<Token> {
         self.entries.token_at(place)

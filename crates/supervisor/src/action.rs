@@ -16,6 +16,14 @@ pub enum Action {
         /// Its number.
         generation: Generation,
     },
+    /// Have a worker fork a mold, between two requests. It has the settings of the mold that has forked the worker, and is
+    /// to say that it is ready, with no word of settings before.
+    Promote {
+        /// The worker.
+        worker: WorkerId,
+        /// The number of the mold.
+        generation: Generation,
+    },
     /// Tell a mold that its settings are prepared: it may preload.
     Proceed {
         /// Which mold.
@@ -235,6 +243,8 @@ pub enum FailureReason {
     WorkerCrashLoop(SlotId),
     /// The workers on trial fare worse than those of the old code.
     CanaryWorse,
+    /// The worker that was to fork the next mold did not.
+    NotPromoted,
     /// An operator has called it off.
     Aborted,
     /// No worker is on trial.
@@ -303,6 +313,7 @@ impl fmt::Display for FailureReason {
             Self::ForkFailed(slot) => write!(f, "worker={slot} could not be forked, or died before it began"),
             Self::WorkerCrashLoop(slot) => write!(f, "worker={slot} dies again and again right after boot"),
             Self::CanaryWorse => f.write_str("the canary is worse than the old workers"),
+            Self::NotPromoted => f.write_str("the worker forks no mold"),
             Self::Aborted => f.write_str("it was called off"),
             Self::NoCanary => f.write_str("there is no canary to promote"),
             Self::NoReload => f.write_str("there is no reload under way that could be undone"),
@@ -400,6 +411,34 @@ pub enum Fact {
         generation: Generation,
         /// Why.
         why: Failure,
+    },
+    /// A worker has served enough to be the next mold: it is to fork it.
+    ReforkStarted {
+        /// Of the next mold.
+        generation: Generation,
+        /// The slot of the worker.
+        slot: SlotId,
+        /// How many requests it has served.
+        requests: u64,
+    },
+    /// The worker is not to be forked: another one will be.
+    ReforkElsewhere {
+        /// Of the mold that there will not be.
+        generation: Generation,
+        /// Why.
+        why: Failure,
+    },
+    /// A refork failed: everything is as it was.
+    ReforkFailed {
+        /// Of the mold that was to be, or was.
+        generation: Generation,
+        /// Why.
+        why: Failure,
+    },
+    /// All workers are forked by the mold that a worker has forked.
+    ReforkDone {
+        /// Its generation.
+        generation: Generation,
     },
     /// A slot waits before its next worker is forked.
     BackOff {

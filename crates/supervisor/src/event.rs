@@ -119,7 +119,8 @@ pub enum Event {
         /// Which mold.
         generation: Generation,
     },
-    /// A mold was reaped, or could not be started at all. Exactly one for each [`crate::Action::StartMold`].
+    /// A mold was reaped, or could not be started at all. Exactly one for each
+    /// [`crate::Action::StartMold`], and for each [`crate::Action::Promote`] but those that are refused.
     MoldExited {
         /// Which mold.
         generation: Generation,
@@ -186,6 +187,24 @@ pub enum Event {
     Size {
         /// How many.
         count: u32,
+    },
+    /// So many requests a worker has answered by now.
+    WorkerServed {
+        /// Which worker.
+        worker: WorkerId,
+        /// How many, as its seat says. That is the worker's claim.
+        requests: u64,
+    },
+    /// A worker forks no mold. Exactly one of this and [`Event::MoldExited`] for each [`crate::Action::Promote`].
+    NotPromoted {
+        /// Which worker.
+        worker: WorkerId,
+        /// The mold that it was to fork.
+        generation: Generation,
+        /// Whether it never will.
+        for_good: bool,
+        /// Why.
+        cause: CauseId,
     },
     /// A worker's request has outlived its deadline (its seat says so). Whatever the worker was told, it is killed.
     RequestOverdue {
@@ -310,6 +329,8 @@ impl Event {
             | Self::WorkerExited { .. }
             | Self::WorkerWorn { .. }
             | Self::Size { .. }
+            | Self::WorkerServed { .. }
+            | Self::NotPromoted { .. }
             | Self::RequestOverdue { .. }
             | Self::CanaryWorse { .. }
             | Self::SuccessorStarted

@@ -235,7 +235,8 @@ impl Fleet {
         let (worker, generation, edition) = (WorkerId(self.last_worker), line.generation, line.edition);
         let state = WorkerState::Booting { deadline: now + line.plan.boot_timeout };
         let allowance = line.plan.timeout.saturating_add(line.plan.linger).saturating_add(RETIRE_GRACE);
-        self.workers.insert(worker, Worker { slot, generation, edition, allowance, state, worn: None });
+        let served = Some(0);
+        self.workers.insert(worker, Worker { slot, generation, edition, allowance, served, state, worn: None });
         self.emit(Action::Fork { worker, slot, generation });
     }
 

@@ -19,7 +19,8 @@
 //! ```
 //!
 //! A roll may stop at its first slots, whose workers are on trial (`canary`), until time, the shell or an operator says more;
-//! `GoBack` begins a roll to a mold that was kept (`previous`).
+//! `GoBack` begins a roll to a mold that was kept (`previous`). A refork goes the way of a reload, to a mold that a worker
+//! forks (`refork`).
 //!
 //! Beside these states run, each on its own: the mold of the line (ready, lost, booting again), the back-off of each
 //! slot, the services, and the successor of an upgrade (or the program that takes this one's place).
@@ -43,6 +44,7 @@ mod line;
 mod mold;
 mod previous;
 mod recycle;
+mod refork;
 mod reload;
 mod scale;
 mod service;
@@ -68,7 +70,7 @@ pub use snapshot::{Snapshot, SnapshotError};
 pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
 pub use types::{
-    AdminPlace, Canary, CauseId, Config, Generation, Plan, ServiceId, ServiceName, Sizes, SlotId, Ticket, Trial, Way,
-    Wear, WorkerId,
+    AdminPlace, Canary, CauseId, Config, Generation, Plan, ReforkAfter, ServiceId, ServiceName, Sizes, SlotId, Ticket,
+    Trial, Way, Wear, WorkerId,
 };
 pub use worker::{Worker, WorkerState};

@@ -20,6 +20,22 @@ pub(crate) struct Line {
     pub(crate) source: Source,
     /// How often molds of this line were lost in a row.
     pub(crate) back_off: BackOff,
+    /// How often a worker has become its mold.
+    #[serde(default)]
+    pub(crate) warmth: Warmth,
+}
+
+/// What became of the reforks of some code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Warmth {
+    /// The edition of the line that brought the code; `None` when that is this one.
+    pub(crate) code: Option<Generation>,
+    /// How many there were since.
+    pub(crate) reforks: u32,
+    /// So many requests of a worker do not count: one has failed after them.
+    pub(crate) spent: u64,
+    /// How often one has failed in a row.
+    pub(crate) back_off: BackOff,
 }
 
 /// Where new workers of a line come from.
@@ -36,7 +52,20 @@ pub(crate) enum Source {
 
 impl Line {
     pub(crate) fn new(generation: Generation, plan: Plan) -> Self {
-        Self { edition: generation, generation, plan, source: Source::Ready, back_off: BackOff::default() }
+        let (source, back_off, warmth) = (Source::Ready, BackOff::default(), Warmth::default());
+        Self { edition: generation, generation, plan, source, back_off, warmth }
+    }
+
+    /// The line of the same code whose mold was forked by a worker of this one.
+    pub(crate) fn reforked(&self, generation: Generation) -> Self {
+        let reforks = self.warmth.reforks.saturating_add(1);
+        let warmth = Warmth { code: Some(self.code()), reforks, ..Warmth::default() };
+        Self { warmth, ..Self::new(generation, self.plan) }
+    }
+
+    /// The generation of the reload that brought the code.
+    pub(crate) fn code(&self) -> Generation {
+        self.warmth.code.unwrap_or(self.edition)
     }
 
     /// How many workers may live beyond the wanted ones. A roll needs one at least.

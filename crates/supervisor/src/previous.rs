@@ -15,7 +15,8 @@ impl Up {
     /// The last worker of this line is gone: its mold is kept in the place of the one that was, or leaves.
     pub(crate) fn keep(&mut self, fleet: &mut Fleet, now: Instant, old: Line) {
         let (generation, time) = (old.generation, self.line.plan.keep_previous);
-        if time.is_zero() || !is_ready(fleet, &old) {
+        // What a refork leaves behind is of the same code: there is nothing to go back to.
+        if old.code() == self.line.code() || time.is_zero() || !is_ready(fleet, &old) {
             fleet.retire_mold(now, generation);
             return;
         }
@@ -36,6 +37,12 @@ impl Up {
 
     /// The code before is to serve again.
     pub(crate) fn go_back(mut self, fleet: &mut Fleet, now: Instant, ticket: Ticket) -> Self {
+        if self.is_reforking() {
+            if self.previous.is_none() {
+                return self.stay(fleet, ticket, FailureReason::NoPrevious);
+            }
+            self = self.leave_refork(fleet, now);
+        }
         match self.course {
             // It does: nothing but what the reload has done so far has to go.
             Course::Preparing { .. } | Course::Rolling(_) => self.abort(fleet, now, ticket),
@@ -71,7 +78,8 @@ impl Up {
         self.winched = false;
         self.recover_no_mold(fleet);
         fleet.log(Fact::GoesBack { generation: line.generation });
-        self.begin_roll(fleet, line, None, vec![ticket], &[])
+        let size = self.size(&line.plan, &[]);
+        self.begin_roll(fleet, line, size, None, vec![ticket])
     }
 }
 

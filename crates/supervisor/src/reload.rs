@@ -10,10 +10,10 @@ use core::mem;
 use crate::action::{Action, Fact, Failure};
 use crate::fleet::Fleet;
 use crate::line::{Line, Source};
-use crate::scale::Scale;
+use crate::scale::{Scale, Size};
 use crate::time::Instant;
-use crate::types::{Canary, Ticket};
-use crate::up::{Course, Drain, Roll, Up};
+use crate::types::{Canary, Plan, Ticket};
+use crate::up::{Course, Drain, Origin, Roll, Up};
 
 impl Up {
     /// A reload was asked for.
@@ -50,7 +50,7 @@ impl Up {
         self.recover_no_mold(fleet);
         let next = fleet.start_mold(now);
         fleet.log(Fact::ReloadStarted { generation: next });
-        self.course = Course::Preparing { next, tickets, scales: Vec::new() };
+        self.course = Course::Preparing { next, origin: Origin::Disk { scales: Vec::new() }, tickets };
         self
     }
 
@@ -63,27 +63,32 @@ impl Up {
         }
     }
 
+    /// How many workers a roll to these settings begins with. What the load has brought it still needs; what an operator
+    /// has asked for since the next mold boots counts from there.
+    pub(crate) fn size(&self, plan: &Plan, scales: &[Scale]) -> Size {
+        let begins_with = if self.by_hand { plan.worker_processes } else { plan.sized(self.target) };
+        let target = scales.iter().fold(begins_with, |count, scale| scale.of(count));
+        Size { target, by_hand: !scales.is_empty() }
+    }
+
     /// The mold of this line is ready: workers are to be of it from now on, the first ones on trial if that is asked for.
     pub(crate) fn begin_roll(
         mut self,
         fleet: &mut Fleet,
         line: Line,
+        size: Size,
         canary: Option<Canary>,
         tickets: Vec<Ticket>,
-        scales: &[Scale],
     ) -> Self {
         let Line { generation, plan, .. } = line;
         fleet.in_force = plan;
         fleet.back_offs.clear();
         let old = Box::new(mem::replace(&mut self.line, line));
-        // What the load has brought it still needs.
-        let begins_with = if self.by_hand { plan.worker_processes } else { plan.sized(self.target) };
-        let target = scales.iter().fold(begins_with, |count, scale| scale.of(count));
-        let old_target = mem::replace(&mut self.target, target);
-        let old_by_hand = mem::replace(&mut self.by_hand, !scales.is_empty());
+        let old_target = mem::replace(&mut self.target, size.target);
+        let old_by_hand = mem::replace(&mut self.by_hand, size.by_hand);
         fleet.emit(Action::Commit { generation });
-        if target != plan.worker_processes {
-            fleet.emit(Action::WorkerProcesses { count: target });
+        if size.target != plan.worker_processes {
+            fleet.emit(Action::WorkerProcesses { count: size.target });
         }
         fleet.log(Fact::RollStarted { generation, total: self.target });
         self.course = Course::Rolling(Roll {
@@ -116,7 +121,11 @@ impl Up {
         for id in fleet.select(|worker| worker.edition == failed.edition && worker.boots()) {
             fleet.abandon(now, id);
         }
-        fleet.log(Fact::RollBack { generation: failed.generation, why });
+        if failed.code() == self.line.code() {
+            self.refork_failed(fleet, now, failed.generation, why);
+        } else {
+            fleet.log(Fact::RollBack { generation: failed.generation, why });
+        }
         fleet.emit(Action::Rollback { generation: failed.generation });
         fleet.retire_mold(now, failed.generation);
         if self.target != failed.plan.worker_processes || self.target != self.line.plan.worker_processes {

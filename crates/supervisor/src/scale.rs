@@ -23,3 +23,11 @@ impl Scale {
         }
     }
 }
+
+/// How many workers there are to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) target: u32,
+    /// Whether an operator has said so.
+    pub(crate) by_hand: bool,
+}

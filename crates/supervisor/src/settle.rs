@@ -40,7 +40,7 @@ impl Up {
         let (mut up, again) = self.advance(fleet, now);
         up.forget_previous(fleet, now);
         if again.is_none() {
-            up = up.begin_waiting_upgrade(fleet, now);
+            up = up.begin_waiting_upgrade(fleet, now).refork_when_due(fleet, now);
             up.recover_mold(fleet, now);
             up.thin_out(fleet, now);
             up.fill(fleet, now);
@@ -192,7 +192,8 @@ impl Up {
             Course::Draining(Drain { old, mut tickets, queued }) => {
                 self.course = Course::Steady;
                 let generation = self.line.generation;
-                fleet.log(Fact::RollDone { generation });
+                let same_code = old.code() == self.line.code();
+                fleet.log(if same_code { Fact::ReforkDone { generation } } else { Fact::RollDone { generation } });
                 self.keep(fleet, now, *old);
                 fleet.emit(Action::Settle { generation });
                 fleet.answer(&mut tickets, Ok(()));

@@ -245,6 +245,23 @@ impl Supervisor {
         }
     }
 
+    /// Whether the workers are being forked anew from one of them.
+    pub fn is_reforking(&self) -> bool {
+        match &self.state {
+            State::Up(up) => up.is_reforking(),
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => false,
+        }
+    }
+
+    /// Whether a worker may be told to be so far that it is to be forked: then it is to be told how many requests each has
+    /// answered ([`Event::WorkerServed`]).
+    pub fn awaits_refork(&self) -> bool {
+        match &self.state {
+            State::Up(up) => up.awaits_refork(),
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => false,
+        }
+    }
+
     /// The workers on trial, if a roll waits for what they show.
     pub fn trial(&self) -> Option<Trial> {
         match &self.state {
@@ -294,6 +311,8 @@ impl Supervisor {
             Phase::New | Phase::Booting => Told::Starting,
             // The old workers only finish: what was asked for is done.
             Phase::Serving | Phase::Draining => Told::Ready,
+            // A refork is no reload: it was not asked for.
+            Phase::Preparing | Phase::Rolling if self.is_reforking() => Told::Ready,
             Phase::Preparing | Phase::Rolling => Told::Reloading,
             // STOPPING could never be taken back.
             Phase::Delaying | Phase::Stopping | Phase::Over if self.hands_over() => Told::Ready,

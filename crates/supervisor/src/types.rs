@@ -146,6 +146,9 @@ pub struct Plan {
     /// Up to how many workers the load may bring; `None`: it changes nothing.
     #[serde(default)]
     pub most_workers: Option<u32>,
+    /// After how many requests one of its workers becomes the next mold.
+    #[serde(default)]
+    pub refork_after: ReforkAfter,
 }
 
 impl Plan {
@@ -166,6 +169,30 @@ pub struct Sizes {
     pub by_hand: bool,
     /// Whether it follows the load now: not when an operator has spoken, nor during a roll.
     pub follows: bool,
+}
+
+/// After how many requests of a worker the workers are forked anew from it: after so many the first time, after so many of a
+/// worker forked since the next time. The last one holds for all times after it; 0 is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReforkAfter([u32; ReforkAfter::MOST]);
+
+impl ReforkAfter {
+    /// How many different ones there may be.
+    pub const MOST: usize = 8;
+    /// After none.
+    pub const NEVER: Self = Self([0; Self::MOST]);
+
+    /// These, of which more than [`Self::MOST`] do not count.
+    pub fn of(limits: &[u32]) -> Self {
+        let nth = |index| limits.get(index).or(limits.last()).copied().unwrap_or(0);
+        Self(core::array::from_fn(nth))
+    }
+
+    /// After how many requests it is time when there were so many reforks; `None`: never.
+    pub fn limit(&self, reforks: u32) -> Option<u64> {
+        let index = (reforks as usize).min(Self::MOST - 1);
+        Some(self.0[index].into()).filter(|limit| *limit > 0)
+    }
 }
 
 /// How new code is tried: few workers of it serve beside the old ones for a while.
@@ -191,6 +218,7 @@ impl Default for Plan {
             canary: None,
             keep_previous: Duration::ZERO,
             most_workers: None,
+            refork_after: ReforkAfter::NEVER,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::back_off::{BackOff, LIVED};
 use crate::event::Event;
 use crate::fleet::Fleet;
-use crate::line::{Line, Previous, Reach, Source};
+use crate::line::{Line, Previous, Reach, Source, Warmth};
 use crate::scale::Scale;
 use crate::service::Wanted;
 use crate::stop::{Stop, Verdict};
@@ -50,15 +50,27 @@ pub(crate) enum Course {
     Preparing {
         /// The next mold.
         next: Generation,
+        /// Where it comes from.
+        origin: Origin,
         /// The requests that wait for the reload.
         tickets: Vec<Ticket>,
-        /// What was asked for since.
-        scales: Vec<Scale>,
     },
     /// Workers are replaced slot by slot; a failure puts the old line back.
     Rolling(Roll),
     /// Each slot is served by the new line; the old workers finish.
     Draining(Drain),
+}
+
+/// Where the next mold comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// It is started, with the newest code and settings.
+    Disk {
+        /// What was asked for since.
+        scales: Vec<Scale>,
+    },
+    /// A worker of the line forks it: a refork.
+    Worker,
 }
 
 /// What becomes of a server when one of its processes has failed.
@@ -159,14 +171,17 @@ impl Up {
         self.target = scale.of(before);
         match &mut self.course {
             // The reload goes back to the configured number; what comes after it was asked for counts from there.
-            Course::Preparing { scales, .. } => scales.push(scale),
+            Course::Preparing { origin: Origin::Disk { scales }, .. } => scales.push(scale),
             // A roll that fails goes back to the number before it, but not behind the operator's back: neither to workers
             // that were sent away, nor to none when the signal has left the new code some.
             Course::Rolling(roll) => {
                 let least = u32::from(roll.old_target > 0 && self.target > 0);
                 roll.old_target = scale.of(roll.old_target).max(least);
             }
-            Course::FirstFork { .. } | Course::Steady | Course::Draining(_) => {}
+            Course::FirstFork { .. }
+            | Course::Steady
+            | Course::Preparing { origin: Origin::Worker, .. }
+            | Course::Draining(_) => {}
         }
         if self.target != before {
             fleet.emit(Action::WorkerProcesses { count: self.target });
@@ -250,7 +265,8 @@ impl Up {
         if self.winched && self.target == 0 {
             return Wanted::None { quick: false };
         }
-        let (edition, generation, forks) = (line.edition, line.generation, line.source == Source::Ready);
+        // A refork brings no other code: they go on.
+        let (edition, generation, forks) = (line.code(), line.generation, line.source == Source::Ready);
         Wanted::Of { edition, generation, forks, shared: fleet.unit.origin, alone }
     }
 }
@@ -264,6 +280,7 @@ impl Up {
             self.line.generation = generation;
             self.line.plan = plan;
             self.line.source = Source::Ready;
+            self.line.warmth = Warmth { code: self.line.warmth.code, ..Warmth::default() };
             fleet.log(Fact::MoldRecovered { generation });
             fleet.emit(Action::Commit { generation });
             match self.course {
@@ -279,9 +296,15 @@ impl Up {
             return self;
         }
         match self.course {
-            Course::Preparing { next, ref mut tickets, ref mut scales } if next == generation => {
-                let (tickets, scales) = (mem::take(tickets), mem::take(scales));
-                self.begin_roll(fleet, Line::new(generation, plan), plan.canary, tickets, &scales)
+            Course::Preparing { next, ref origin, ref mut tickets } if next == generation => {
+                let tickets = mem::take(tickets);
+                match origin {
+                    Origin::Disk { scales } => {
+                        let size = self.size(&plan, scales);
+                        self.begin_roll(fleet, Line::new(generation, plan), size, plan.canary, tickets)
+                    }
+                    Origin::Worker => self.begin_refork(fleet, generation),
+                }
             }
             Course::FirstFork { .. }
             | Course::Steady
@@ -311,6 +334,12 @@ impl Up {
             return self;
         }
         match self.course {
+            Course::Preparing { next, origin: Origin::Worker, .. } if next == generation => {
+                self.course = Course::Steady;
+                fleet.emit(Action::Rollback { generation });
+                self.refork_failed(fleet, now, generation, why);
+                self
+            }
             Course::Preparing { next, mut tickets, .. } if next == generation => {
                 fleet.log(Fact::ReloadFailed { generation, why });
                 fleet.emit(Action::Rollback { generation });

@@ -20,6 +20,9 @@ pub struct Worker {
     pub edition: Generation,
     /// How long it may take to leave when it is asked to retire: `timeout`, `linger` and a grace.
     pub allowance: Duration,
+    /// How many requests it has answered, as far as was told; `None`: it is not to be forked.
+    #[serde(default)]
+    pub served: Option<u64>,
     /// What it does.
     pub state: WorkerState,
     /// Why it has had its time, if it has.

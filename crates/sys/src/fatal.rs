@@ -14,7 +14,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use nix::libc;
 
@@ -99,27 +99,39 @@ impl Note {
     }
 }
 
-/// What the handler needs, set before it is there.
+/// What the handler needs, set before it is there: what was there before, in the order of [`SIGNALS`].
 struct Plan {
-    words: &'static [AtomicU64],
-    owner: u32,
-    /// What was there before, in the order of [`SIGNALS`].
     before: [libc::sigaction; SIGNALS.len()],
 }
 
 static PLAN: OnceLock<Plan> = OnceLock::new();
+/// The process that notes, ...
+static OWNER: AtomicU32 = AtomicU32::new(0);
+/// ... and the first of the words where it does.
+static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
-/// Has the process note the signals that are about to end it in `words`, from now on. Only the first call counts.
+/// Has the process note the signals that are about to end it in the first [`WORDS`] words, from now on. In a process that was
+/// forked by one which does, the handlers are there already.
 ///
 /// # Errors
 /// sigaction(2) fails, which it does for no signal of these.
 pub fn note(words: &'static [AtomicU64]) -> Result<()> {
+    if words.len() < WORDS {
+        return Ok(());
+    }
+    // What was a parent's is not written any more when the words are changed.
+    OWNER.store(0, Ordering::SeqCst);
+    WORD.store(words.as_ptr().cast_mut(), Ordering::SeqCst);
+    OWNER.store(std::process::id(), Ordering::SeqCst);
+    if PLAN.get().is_some() {
+        return Ok(());
+    }
     let mut before = [const { default_action() }; SIGNALS.len()];
     for (signal, before) in SIGNALS.into_iter().zip(&mut before) {
         // SAFETY: reads the present action into a struct that lives for the call.
         check(unsafe { libc::sigaction(signal, ptr::null(), before) })?;
     }
-    if PLAN.set(Plan { words, owner: std::process::id(), before }).is_err() {
+    if PLAN.set(Plan { before }).is_err() {
         return Ok(());
     }
     for (signal, before) in SIGNALS.into_iter().zip(&before) {
@@ -162,14 +174,16 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     else {
         return;
     };
-    if own == plan.owner {
+    if own == OWNER.load(Ordering::SeqCst) {
         let origin = match sender {
             None => Origin::Fault,
             Some((pid, _)) if pid as u32 == own => Origin::Itself,
             Some((pid, uid)) => Origin::Sender { pid: pid as u32, uid },
         };
         let was_handled = before.sa_sigaction != libc::SIG_DFL;
-        write(plan.words, Note { signal, first: signal, origin, was_handled });
+        // SAFETY: `note` was given that many words, which live as long as this process.
+        let words = unsafe { std::slice::from_raw_parts(WORD.load(Ordering::SeqCst), WORDS) };
+        write(words, Note { signal, first: signal, origin, was_handled });
     }
     if before.sa_sigaction == libc::SIG_DFL {
         let default = default_action();

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 
 use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::{Error, Result};
 
@@ -61,12 +61,31 @@ impl Shared {
         unsafe { std::slice::from_raw_parts(this.words, this.count) }
     }
 
+    /// Has processes that this one forks from now on have this memory too, or not.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn inherit(&self, inherits: bool) -> Result<()> {
+        inherit(self.words(), inherits)
+    }
+
     /// The words.
     pub fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is page-aligned, holds `count` words, lives as long as `self`, cannot shrink (sealed), and
         // every process touches it through atomics only.
         unsafe { std::slice::from_raw_parts(self.words, self.count) }
     }
+}
+
+/// Has processes that this one forks from now on have this memory too, or not. See madvise(2), `MADV_DONTFORK`.
+///
+/// # Errors
+/// It is not mapped.
+pub fn inherit(words: &[AtomicU64], inherits: bool) -> Result<()> {
+    let advice = if inherits { Advice::LinuxDoFork } else { Advice::LinuxDontFork };
+    // SAFETY: nothing of the memory changes in this process; a child that touches what it has not faults.
+    unsafe { rustix::mm::madvise(words.as_ptr().cast_mut().cast(), size_of_val(words), advice) }
+        .map_err(Error::call("madvise"))
 }
 
 /// A file in memory with these bytes, which no process can change any more.

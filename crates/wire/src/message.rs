@@ -223,6 +223,8 @@ direction! {
             /// The text, at most [`crate::MAX_TEXT_BYTES`]. Empty when it leaves as the configuration wants it.
             text: String,
         },
+        /// The first that a mold sends which a worker has forked, as [`FromWorker::Forked`]. [`FromMold::Ready`] follows.
+        16 Forked,
         /// It could not fork this service.
         20 ServiceForkFailed {
             /// The number of the process.
@@ -246,6 +248,12 @@ direction! {
             hand_over: bool,
             /// How long connections that no other worker takes may stay idle before they are closed, in milliseconds.
             linger_ms: u32,
+        },
+        /// Fork a mold, between two requests. Attached: its control socket. Only a worker whose settings ask for reforks
+        /// gets it.
+        21 Promote {
+            /// The generation of the mold.
+            generation: u32,
         },
     }
 }
@@ -272,6 +280,15 @@ direction! {
             /// The number of the question.
             question: u64,
             /// The text, at most [`crate::MAX_TEXT_BYTES`].
+            text: String,
+        },
+        /// It forks no mold.
+        22 NotPromoted {
+            /// The generation of the mold.
+            generation: u32,
+            /// Whether it never will.
+            for_good: bool,
+            /// Why, at most [`crate::MAX_TEXT_BYTES`].
             text: String,
         },
     }
@@ -317,12 +334,17 @@ mod tests {
             FromMold::ForkFailed { slot: u32::MAX, text: TEXT.to_string() },
             FromMold::Ready,
             FromMold::Failed { text: TEXT.to_string() },
+            FromMold::Forked,
             FromMold::ServiceForkFailed { service: 4, text: TEXT.to_string() },
         ]
     }
 
     fn to_worker() -> Vec<ToWorker> {
-        vec![ToWorker::ReopenLogs, ToWorker::Retire { drain: true, hand_over: false, linger_ms: 1500 }]
+        vec![
+            ToWorker::ReopenLogs,
+            ToWorker::Retire { drain: true, hand_over: false, linger_ms: 1500 },
+            ToWorker::Promote { generation: 8 },
+        ]
     }
 
     fn from_worker() -> Vec<FromWorker> {
@@ -332,6 +354,7 @@ mod tests {
             FromWorker::Forked,
             FromWorker::Leaving,
             FromWorker::Backtraces { question: 1 << 40 | 7, text: TEXT.to_string() },
+            FromWorker::NotPromoted { generation: 8, for_good: true, text: TEXT.to_string() },
         ]
     }
 
@@ -387,6 +410,7 @@ mod tests {
                 b"\x02\x0d\xff\xff\xff\xff\x09\0\0\0\xc3\xa9\nline 2",
                 b"\x02\x0e",
                 b"\x02\x0f\x09\0\0\0\xc3\xa9\nline 2",
+                b"\x02\x10",
                 b"\x02\x14\x04\0\0\0\x09\0\0\0\xc3\xa9\nline 2",
             ],
         );
@@ -394,7 +418,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_version_2_to_a_worker() {
-        check(&to_worker(), &[b"\x02\x09", b"\x02\x0a\x01\0\xdc\x05\0\0"]);
+        check(&to_worker(), &[b"\x02\x09", b"\x02\x0a\x01\0\xdc\x05\0\0", b"\x02\x15\x08\0\0\0"]);
     }
 
     #[test]
@@ -407,6 +431,7 @@ mod tests {
                 b"\x02\x10",
                 b"\x02\x11",
                 b"\x02\x12\x07\0\0\0\0\x01\0\0\x09\0\0\0\xc3\xa9\nline 2",
+                b"\x02\x16\x08\0\0\0\x01\x09\0\0\0\xc3\xa9\nline 2",
             ],
         );
     }

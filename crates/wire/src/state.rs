@@ -91,6 +91,9 @@ pub struct State<D> {
     /// How many workers were replaced since they had had their time.
     #[serde(default)]
     pub recycled: Recycled,
+    /// How reforks went.
+    #[serde(default)]
+    pub reforks: Reloads,
     /// What the decisions depend on.
     pub decisions: D,
 }

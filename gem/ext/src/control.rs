@@ -23,7 +23,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("send_message", method!(Control::send_message, -1))?;
     // A worker's.
     class.define_method("backtraces", method!(Control::backtraces, 2))?;
-    // A worker's, before its engine runs; the first of a service, too.
+    class.define_method("not_promoted", method!(Control::not_promoted, 3))?;
+    // A worker's, before its engine runs; the first of a service and of a mold that a worker has forked, too.
     class.define_method("forked", method!(Control::forked, 0))?;
     class.define_method("failed", method!(Control::failed, 1))?;
     class.define_method("fileno", method!(Control::fileno, 0))?;
@@ -81,6 +82,11 @@ impl Control {
     /// take is lost.
     fn backtraces(ruby: &Ruby, this: &Self, question: u64, text: String) -> Result<(), Error> {
         this.send(ruby, &FromWorker::Backtraces { question, text: truncated(text) })
+    }
+
+    /// Says that this worker forks no mold of this generation, never or not now, and why.
+    fn not_promoted(ruby: &Ruby, this: &Self, generation: u32, for_good: bool, text: String) -> Result<(), Error> {
+        this.send(ruby, &FromWorker::NotPromoted { generation, for_good, text: truncated(text) })
     }
 
     /// Sends a message.

@@ -60,6 +60,11 @@ pub(crate) fn engine_runs(core: &Arc<Locked<Core>>) {
     *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(core));
 }
 
+/// Notes that none does any more.
+pub(crate) fn engine_left() {
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// Returns the engine that runs in this process.
 pub(crate) fn running_engine() -> Option<Arc<Locked<Core>>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -26,6 +26,7 @@ use crate::error::system_error;
 use crate::ffi::{self, Escape, Locked, protect};
 use crate::gc::Collector;
 use crate::probe::{Late, Probe};
+use crate::promotion::{self, Promotions};
 use crate::rack::{Input, request_class};
 use crate::report::{reopen_logs, tell};
 use crate::request::current::Current;
@@ -46,6 +47,7 @@ pub(crate) struct Engine {
     /// What is noted of requests, until the engine serves: of a probe nothing is.
     records: Locked<Cell<Option<Records>>>,
     late: Locked<Late>,
+    promotions: Locked<Promotions>,
 }
 
 /// How long a process that ends at once waits for its connections, to write its log.
@@ -71,6 +73,11 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("add_listener", method!(Engine::add_listener, -1))?;
     class.define_method("join_queue", method!(Engine::join_queue, 2))?;
     class.define_method("run", method!(Engine::run, 2))?;
+    class.define_method("go_on", method!(Engine::serve, 2))?;
+    class.define_method("take_promotion", method!(Engine::take_promotion, 0))?;
+    class.define_method("sockets", method!(Engine::sockets, 0))?;
+    class.define_method("apart", method!(Engine::apart, 0))?;
+    class.define_method("let_go", method!(Engine::let_go, 0))?;
     class.define_method("probe", method!(Engine::probe, 4))?;
     class.define_method("probe_late?", method!(Engine::is_probe_late, 0))?;
     class.define_method("retire", method!(Engine::retire, 0))?;
@@ -144,6 +151,7 @@ impl Engine {
             core: Arc::new(Locked::new(core)),
             records: Locked::new(Cell::new(records)),
             late: Locked::new(Late::default()),
+            promotions: Locked::new(Promotions::default()),
             control: Locked::new(control),
             leaving: Locked::new(leaving),
             access_log: Locked::new(Place::of(&settings)),
@@ -240,20 +248,10 @@ impl Engine {
         this.core.get(ruby).seat.look(|seat| seat.requests())
     }
 
-    /// Serves until told to leave. `:retired`, or `:orphaned` when the master is gone.
+    /// Begins to serve, and does until told to leave, `:retired`, until the master is gone, `:orphaned`, or until the master
+    /// wants a mold forked, `:promoted`: then `take_promotion` says which, and `go_on` goes on.
     fn run(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
-        let outcome = Self::serve(ruby, this, app, events);
-        // However it ends, what was served is in the log, and counted.
         let core = this.core.get(ruby);
-        let mut reactor = core.reactor();
-        reactor.finish_log(true);
-        core.seat.count_traffic(reactor.take_traffic());
-        drop(reactor);
-        outcome
-    }
-
-    fn serve(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
-        let (core, leaving) = (this.core.get(ruby), this.leaving.get(ruby));
         Self::begin(ruby, this)?;
         if let Some(records) = this.records.get(ruby).take() {
             core.reactor().observe(records);
@@ -266,8 +264,42 @@ impl Engine {
         });
         core.seat.place().set_serving(true);
         this.control.get(ruby).send(ruby, &FromWorker::Ready)?;
-        Self::go_on(ruby, this, app, events, || None::<()>)?;
-        Ok(ruby.to_symbol(if leaving.orphaned.get() { "orphaned" } else { "retired" }))
+        Self::serve(ruby, this, app, events)
+    }
+
+    fn serve(ruby: &Ruby, this: &Self, app: Value, events: Value) -> Result<Symbol, Error> {
+        let (core, promotions) = (this.core.get(ruby), this.promotions.get(ruby));
+        let outcome = Self::go_on(ruby, this, app, events, || promotions.has_one().then_some(()));
+        if let Ok(Some(())) = outcome {
+            return Ok(ruby.to_symbol("promoted"));
+        }
+        // However it ends, what was served is in the log, and counted.
+        let mut reactor = core.reactor();
+        reactor.finish_log(true);
+        core.seat.count_traffic(reactor.take_traffic());
+        drop(reactor);
+        outcome?;
+        Ok(ruby.to_symbol(if this.leaving.get(ruby).orphaned.get() { "orphaned" } else { "retired" }))
+    }
+
+    /// Takes what the master wants: the generation of a mold, and the descriptor of its control socket.
+    fn take_promotion(ruby: &Ruby, this: &Self) -> Option<(u32, i32)> {
+        this.promotions.get(ruby).take()
+    }
+
+    /// The numbers of the sockets that are the server's own.
+    fn sockets(ruby: &Ruby, this: &Self) -> Vec<i32> {
+        promotion::sockets(this.core.get(ruby))
+    }
+
+    /// Yields; what is forked meanwhile has none of the memory that this worker shares with others.
+    fn apart(ruby: &Ruby, this: &Self) -> Result<Value, Error> {
+        promotion::apart(ruby, this.core.get(ruby))
+    }
+
+    /// For a mold that was forked so: closes all that is the worker's. The engine is of no use any more.
+    fn let_go(ruby: &Ruby, this: &Self) {
+        promotion::let_go(&this.core, ruby);
     }
 
     /// Has the application answer a request that no client sent, and returns what came back: status, status in words and
@@ -347,7 +379,8 @@ impl Engine {
                     }
                 }
                 Turn::Control => {
-                    control.with_channel(ruby, |channel| obey(ruby, core, leaving, channel, events))??;
+                    let promotions = this.promotions.get(ruby);
+                    control.with_channel(ruby, |channel| obey(ruby, core, leaving, promotions, channel, events))??;
                 }
                 Turn::Retired => return Ok(None),
             }
@@ -389,14 +422,22 @@ fn wait(core: &Core, happened: &mut Events, timeout_ms: Option<u64>) -> Result<(
 }
 
 /// Does what the master says.
-fn obey(ruby: &Ruby, core: &Core, leaving: &Leaving, channel: &Channel, events: Value) -> Result<(), Error> {
+fn obey(
+    ruby: &Ruby,
+    core: &Core,
+    leaving: &Leaving,
+    promotions: &Promotions,
+    channel: &Channel,
+    events: Value,
+) -> Result<(), Error> {
     loop {
         match channel.try_recv() {
-            Ok(Received::Datagram(bytes, _)) => match ToWorker::decode(&bytes) {
+            Ok(Received::Datagram(bytes, descriptors)) => match ToWorker::decode(&bytes) {
                 Ok(ToWorker::Retire { drain, hand_over, linger_ms }) => {
                     retire(core, Leave { drain, transfer: hand_over, linger_ms: linger_ms.into() });
                 }
                 Ok(ToWorker::ReopenLogs) => reopen_logs(events)?,
+                Ok(ToWorker::Promote { generation }) => promotions.ask(generation, descriptors),
                 Err(error) => return Err(Error::new(ruby.exception_io_error(), error.to_string())),
             },
             Ok(Received::Empty) => return Ok(()),

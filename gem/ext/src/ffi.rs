@@ -23,7 +23,7 @@ mod strings;
 mod wait;
 
 pub(crate) use calls::{Flow, ids, with_block};
-pub(crate) use descriptors::{adopt_descriptor, duplicate_descriptor, set_cloexec};
+pub(crate) use descriptors::{adopt_descriptor, close_abandoned, duplicate_descriptor, set_cloexec};
 pub(crate) use forks::{forking_ours, is_forked, keep_from_children, watch_forks};
 pub(crate) use gc::{GcNumber, MajorNeed, collect_all, gc_count};
 pub(crate) use locked::Locked;

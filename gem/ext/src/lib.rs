@@ -18,6 +18,7 @@
 //! | `rack/` | the objects in an env that reach back to the connection: input, hijack, early hints |
 //! | `serve` | one request: env, application, response, and what comes afterwards |
 //! | `probe` | a request that a worker answers before it serves |
+//! | `promotion` | a worker forks a mold between two requests |
 //! | `engine` | the loop of a worker |
 
 #![allow(missing_docs)] // The macro of magnus makes a public function without any.
@@ -35,6 +36,7 @@ mod gc;
 mod json;
 mod logs;
 mod probe;
+mod promotion;
 mod rack;
 mod report;
 mod request;
@@ -76,7 +78,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
 /// Makes what every worker needs first: here it is made in a mold, once, and workers share the memory.
 fn share(ruby: &Ruby) -> Result<(), Error> {
     Keys::of(ruby)?;
-    Collector::new();
+    Collector::new(false);
     Control::class(ruby);
     Questions::class(ruby);
     Engine::class(ruby);

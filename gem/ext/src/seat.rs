@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use magnus::{Error, RModule, Ruby, function, method, prelude::*};
 use reactor::Traffic;
@@ -40,7 +40,7 @@ impl WorkerSeat {
     /// # Errors
     /// They are none.
     pub(crate) fn take(ruby: &Ruby, page: i32, board: i32, number: usize) -> Result<Self, Error> {
-        let page = map(ruby, "seat", page)?.leak();
+        let page = map_page(ruby, page)?;
         let board = map(ruby, "board", board)?;
         if Seat::of_page(page).is_none()
             || board::place(board.words(), number).is_none()
@@ -57,6 +57,12 @@ impl WorkerSeat {
 
     pub(crate) fn board(&self) -> Arc<Shared> {
         Arc::clone(&self.board)
+    }
+
+    /// Whether a process that is forked now gets the board.
+    pub(crate) fn inherit_board(&self, inherits: bool) {
+        // It is mapped. A mold that has it all the same can do no more with it than its workers.
+        let _ = self.board.inherit(inherits);
     }
 
     pub(crate) fn number(&self) -> usize {
@@ -174,7 +180,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
 
 impl Questions {
     fn new(ruby: &Ruby, page: i32) -> Result<Self, Error> {
-        let page = map(ruby, "seat", page)?.leak();
+        let page = map_page(ruby, page)?;
         match Seat::of_page(page) {
             Some(_) => Ok(Self(Locked::new(Asked { page, taken: Cell::new(0) }))),
             None => Err(no_seat(ruby)),
@@ -194,6 +200,33 @@ fn no_seat(ruby: &Ruby) -> Error {
     Error::new(ruby.exception_arg_error(), "this is no seat")
 }
 
+/// Where the seat is mapped in this process.
+static PAGES: Mutex<Vec<&'static [AtomicU64]>> = Mutex::new(Vec::new());
+
+/// Maps the seat that a descriptor leads to, for as long as the process lives.
+fn map_page(ruby: &Ruby, number: i32) -> Result<&'static [AtomicU64], Error> {
+    let page = map(ruby, "seat", number)?.leak();
+    pages().push(page);
+    Ok(page)
+}
+
+fn pages() -> MutexGuard<'static, Vec<&'static [AtomicU64]>> {
+    PAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a process that is forked now gets the seat.
+pub(crate) fn inherit_pages(inherits: bool) {
+    for page in pages().iter() {
+        // They are mapped.
+        let _ = sys::memory::inherit(page, inherits);
+    }
+}
+
+/// This process was forked without them.
+pub(crate) fn forget_pages() {
+    pages().clear();
+}
+
 /// Maps the shared memory that a descriptor leads to, which stays open.
 fn map(ruby: &Ruby, name: &str, number: i32) -> Result<Shared, Error> {
     let fd = ffi::duplicate_descriptor(number).map_err(|error| system_error(ruby, name, &error))?;
@@ -202,7 +235,7 @@ fn map(ruby: &Ruby, name: &str, number: i32) -> Result<Shared, Error> {
 
 /// Has this process, a worker, note in its seat which signal ends it, and where that came from.
 pub(crate) fn note_fatal_signals(ruby: &Ruby, page: i32) -> Result<(), Error> {
-    match Seat::of_page(map(ruby, "seat", page)?.leak()) {
+    match Seat::of_page(map_page(ruby, page)?) {
         Some(seat) => {
             sys::fatal::note(seat.fatal_words()).map_err(|error| Error::new(ruby.exception_io_error(), error.chain()))
         }

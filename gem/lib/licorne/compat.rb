@@ -7,6 +7,7 @@ require "stringio"
 
 require "licorne/app_loader"
 require "licorne/configurator"
+require "licorne/fork_safety"
 require "licorne/logs"
 require "licorne/rack_env"
 require "licorne/server"
@@ -104,6 +105,15 @@ module Unicorn
   # Both ends close-on-exec, as Ruby's own are.
   def pipe
     IO.pipe.each { |io| io.binmode.sync = true }
+  end
+end
+
+# Pitchfork's names for what an application says of forks.
+module Pitchfork
+  Info = Licorne::Info
+
+  def self.prevent_fork(&block)
+    Licorne.prevent_fork(&block)
   end
 end
 

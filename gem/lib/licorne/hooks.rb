@@ -16,6 +16,7 @@ module Licorne
         server.logger.info("service=#{service.name} spawned pid=#{Process.pid}")
       },
       before_exec: lambda { |server| server.logger.info("forked child re-executing...") },
+      after_mold_fork: ->(_server, _mold) {},
       after_worker_timeout: ->(_server, _worker, _info) {}
     }.freeze
   end

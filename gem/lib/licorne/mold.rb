@@ -8,6 +8,7 @@ require "licorne/exec"
 require "licorne/exit_status"
 require "licorne/failure"
 require "licorne/logs"
+require "licorne/mold_logs"
 require "licorne/options"
 require "licorne/rackup_options"
 require "licorne/server"
@@ -24,9 +25,12 @@ module Licorne
   # The main of a mold: it evaluates the configuration, loads the application if it is to be preloaded, and forks a
   # worker whenever the master asks. Only its control socket moves it.
   class Mold
-    SEVERITIES = %i[debug info warn error fatal].freeze
+    include MoldLogs
+
     COMPATIBILITY = File.expand_path("../../compat", __dir__)
-    private_constant :SEVERITIES, :COMPATIBILITY
+    private_constant :COMPATIBILITY
+    # The mold as `after_mold_fork` sees it.
+    Info = Struct.new(:generation, :pid)
 
     # The process is a mold, or a worker that was started afresh; a mold's fork comes back from `run` as a worker, so
     # that a worker's stack holds nothing of the mold.
@@ -65,6 +69,14 @@ module Licorne
     private
 
     def boot
+      prepare
+      Signals.deaf # the configuration may have set traps
+    rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
+      tell(:failed, text: meant?(e) ? "" : Failure.text(e, seen: @boot&.first?))
+      exit(Failure.status(e))
+    end
+
+    def prepare
       first = receive
       @boot = Boot.from(first[:json])
       @board = first[:fds].first
@@ -75,11 +87,16 @@ module Licorne
       tell(:settings, json: @prepared.settings)
       wait_until_applied
       @prepared.finish
+      call_hook if @prepared.app
       SharedMemory.prepare(@prepared, @control)
-      Signals.deaf # the configuration may have set traps
-    rescue Exception => e # rubocop:disable Lint/RescueException -- SyntaxError and exit are failures to boot as well
-      tell(:failed, text: meant?(e) ? "" : Failure.text(e, seen: @boot&.first?))
-      exit(Failure.status(e))
+    end
+
+    def hook_given?
+      @prepared.settings["after_mold_fork"]
+    end
+
+    def call_hook
+      @server.after_mold_fork.call(@server, Info.new(@boot.generation, Process.pid))
     end
 
     # `exit` in a configuration, and `-v` or `-h` in a rackup file, have said what there is to say.
@@ -122,25 +139,6 @@ module Licorne
       when :retire then exit(0)
       end
       nil
-    end
-
-    def log(message)
-      severity = message[:severity]
-      severity = SEVERITIES.fetch(severity) if severity.is_a?(Integer)
-      @server.logger.public_send(severity, message[:text])
-    rescue StandardError => e
-      warn(message[:text], Native.printable_lines(Failure.summary(e)))
-    end
-
-    # Tells the master when it is done: then the workers find files that were given to them.
-    def reopen_logs
-      Logs.reopen
-    rescue IOError, SystemCallError => e
-      @server.logger.error("#{e.message}; the log that was open stays")
-    rescue StandardError => e
-      @server.logger.error(e)
-    ensure
-      tell(:reopen_logs)
     end
 
     def worker_exited(message)
@@ -209,3 +207,5 @@ module Licorne
     end
   end
 end
+
+require "licorne/promotion"

@@ -10,7 +10,9 @@ module Licorne
   # From the Boot message to a configuration, and on to a loaded application: what a mold does, and a worker that was
   # started afresh.
   class Preparation
-    attr_reader :configurator, :settings, :engine_settings, :server, :app
+    attr_reader :configurator, :settings, :engine_settings, :server
+    # What workers inherit; nil where each of them loads it.
+    attr_accessor :app
 
     def initialize(boot)
       @boot = boot

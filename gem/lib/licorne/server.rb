@@ -19,7 +19,8 @@ module Licorne
     attr_accessor :app, :config, :worker_processes, :timeout, :preload_app, :early_hints, :default_middleware,
                   :before_fork, :after_fork, :before_exec, :after_worker_ready, :after_worker_exit, :worker_exec,
                   :rewindable_input, :client_body_buffer_size, :check_client_connection, :user, :listener_opts,
-                  :ready_pipe, :orig_app, :after_worker_timeout, :before_service_fork, :after_service_fork
+                  :ready_pipe, :orig_app, :after_worker_timeout, :before_service_fork, :after_service_fork,
+                  :after_mold_fork
     attr_reader :logger, :pid, :own_listeners
     # What a worker does from here to its end; see `worker_loop`.
     attr_writer :worker_main

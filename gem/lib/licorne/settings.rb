@@ -34,6 +34,7 @@ module Licorne
       settings["sources"] = Sources.new(boot: @boot, configurator: @configurator).to_h(settings["listeners"])
       check_writable(settings)
       check_push(settings)
+      check_refork(settings)
       settings
     end
 
@@ -187,6 +188,13 @@ module Licorne
 
         @configurator.reject(name, "directory for #{name}=#{path} not writable")
       end
+    end
+
+    # Such workers share nothing with a mold.
+    def check_refork(settings)
+      return unless settings["refork_after"] && settings["worker_exec"]
+
+      @configurator.reject(:refork_after, "refork_after is incompatible with worker_exec true")
     end
 
     def check_push(settings)

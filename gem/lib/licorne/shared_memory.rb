@@ -11,11 +11,15 @@ module Licorne
   module SharedMemory
     module_function
 
-    # What runs for the first time fills Ruby's caches all over the memory; garbage, and gaps between objects, are where
-    # each worker would write next.
+    # What runs for the first time fills Ruby's caches all over the memory.
     def prepare(prepared, control)
       DoubleFork.rehearse
       rehearse(prepared, control)
+      tidy
+    end
+
+    # Garbage, and gaps between objects, are where each worker would write next.
+    def tidy
       Process.respond_to?(:warmup) ? Process.warmup : GC.start
       Native.close_heap_gaps
     end

@@ -1,17 +1,17 @@
 # frozen_string_literal: true
 
-require "licorne/backtraces"
+require "licorne/answers"
 require "licorne/events"
 require "licorne/garbage"
-require "licorne/now_serving"
 require "licorne/probe"
 require "licorne/process_client"
 require "licorne/signals"
-require "licorne/timeout_report"
 
 module Licorne
   # The main of a worker, from the fork to its end.
   class WorkerProcess
+    include Answers
+
     # What a mold hands to the worker that it forks. `prepared` has the application if it was preloaded; `board` is what
     # all workers share, `page` the worker's own seat, whose number is `seat`; `queue` are the ends of the queue between
     # workers, `listeners` are triples of descriptor, name and version of the PROXY protocol.
@@ -28,9 +28,12 @@ module Licorne
     end
 
     # Serves until it is told to leave. Afterwards the process ends as any Ruby program does, at_exit handlers included.
+    # In a mold that it forks this returns the mold.
     def run
       @server.worker_main = method(:serve)
       @server.send(:worker_loop, @worker)
+      return @mold if @mold
+
       @worker.close
       nil
     end
@@ -49,7 +52,13 @@ module Licorne
     def serve
       boot_or_fail
       Garbage.leave_to_engine if @settings["gc"] == "between_requests"
-      outcome = @engine.run(ProcessClient.around(@app, @server), @events)
+      app = ProcessClient.around(@app, @server)
+      outcome = @engine.run(app, @events)
+      while outcome == :promoted
+        return if (@mold = @promotion.call(@engine, @app))
+
+        outcome = @engine.go_on(app, @events)
+      end
       @server.logger.warn("worker=#{@worker.nr} lost its master, leaving") if outcome == :orphaned
       raise @events.end if @events.end
     end
@@ -79,6 +88,7 @@ module Licorne
       Native.keep_from_children([@control.fileno, @inheritance.board, @inheritance.page, *@inheritance.queue,
                                  *@inheritance.listeners.map(&:first)])
       @server.send(:proc_name, "worker[#{@worker.nr}]")
+      @promotion = Promotion.new(@inheritance, start: Server::START_CTX.dup) if @settings["refork_after"]
       Server::START_CTX.clear
       Configurator::RACKUP.clear
       fill_listeners
@@ -147,40 +157,6 @@ module Licorne
       @server.own_listeners.each { |socket, name, proxy| @engine.add_listener(socket.fileno, name, proxy) }
     end
 
-    # The master has written into the seat what it wants to know, and sends this signal. One that came before there was
-    # a trap for it did nothing.
-    def heed_questions
-      @questions ||= Native::Questions.new(@inheritance.page)
-      trap("URG") do |_|
-        report_request(caller) if @engine
-        give_up(@probe.late(caller)) if @probe && @engine.probe_late?
-        tell_backtraces
-      end
-      tell_backtraces
-    end
-
-    # What the trap has interrupted gets no error from here, and what is raised for it meanwhile comes afterwards.
-    def tell_backtraces
-      question = @questions.take
-      return unless question
-
-      backtrace = caller(2)
-      Thread.handle_interrupt(Exception => :never) do
-        serving = @engine ? NowServing.text(@engine) : ""
-        @control.backtraces(question, [Backtraces.new(backtrace).to_s, serving].reject(&:empty?).join("\n"))
-      rescue StandardError
-        # The master does not listen, or the application has made Ruby's own methods fail: it goes without an answer.
-        nil
-      end
-    end
-
-    # The backtraces are taken now, the reports are written when a Logger can lock.
-    def report_request(backtrace)
-      slow, near = [true, false].map { |is_slow| @engine.request_to_report(is_slow) }
-      slow &&= TimeoutReport.new(@worker, slow, backtrace, "request is slow")
-      near &&= TimeoutReport.new(@worker, near, backtrace, "timeout is near")
-      Thread.new { @events.slow(slow) } if slow
-      Thread.new { @events.timeout(near) } if near
     end
 
     # At once: where the application hangs, its handlers may do so, too.

@@ -75,6 +75,14 @@ fn releases(status: &Status) -> String {
         };
         text.push_str(&format!("last reload {} ago: {how}{others}\n", span(last.age_s as f64)));
     }
+    if let Some(last) = status.reforks.recent.first() {
+        let (succeeded, failed) = (status.reforks.succeeded, status.reforks.failed);
+        let how = match &last.failure {
+            Some(why) => format!("the last one failed: {}", printable(why)),
+            None => format!("generation {} was the last", last.generation),
+        };
+        text.push_str(&format!("reforks: {succeeded} succeeded, {failed} failed; {how}\n"));
+    }
     text
 }
 

@@ -18,6 +18,8 @@ pub enum Error {
     SeatsGone,
     #[error("the mold is gone")]
     MoldGone,
+    #[error("the worker is gone")]
+    WorkerGone,
     /// For a child that the program before this one had.
     #[error("worker {0} is no child")]
     NoChild(u32),

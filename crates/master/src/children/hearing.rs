@@ -42,6 +42,14 @@ pub(crate) enum WorkerNews {
         question: u64,
         text: String,
     },
+    /// It forks no mold.
+    NotPromoted {
+        /// Of the mold.
+        generation: Generation,
+        /// Whether it never will.
+        for_good: bool,
+        text: String,
+    },
     /// It has closed its end.
     Closed,
     /// It says what is not its to say.
@@ -111,6 +119,7 @@ pub(crate) fn hear_worker(
     log: &Log,
 ) -> Option<(WorkerId, WorkerNews)> {
     while let Some(id) = turns.take() {
+        let awaited = children.reforks.awaited_from(id);
         let Some(worker) = children.worker_mut(id) else {
             turns.pass();
             continue;
@@ -123,6 +132,11 @@ pub(crate) fn hear_worker(
             // What it was asked for.
             Heard::Message(FromWorker::Backtraces { question, text }, _) if worker.owes_backtraces() => {
                 WorkerNews::Backtraces { question, text }
+            }
+            Heard::Message(FromWorker::NotPromoted { generation, for_good, text }, _)
+                if awaited == Some(Generation(generation)) =>
+            {
+                WorkerNews::NotPromoted { generation: Generation(generation), for_good, text }
             }
             // Unasked a worker never has much to say.
             Heard::Message(..) | Heard::Stranger if worker.link.is_idle_talk() => WorkerNews::Lied(Lie::Endless),
@@ -138,7 +152,7 @@ pub(crate) fn hear_worker(
             Heard::Message(FromWorker::Ready, _) => WorkerNews::Ready,
             Heard::Message(FromWorker::Failed { text }, _) => WorkerNews::Failed(text),
             Heard::Message(FromWorker::Leaving, _) => WorkerNews::Leaves,
-            Heard::Message(FromWorker::Backtraces { .. }, _) => continue,
+            Heard::Message(FromWorker::Backtraces { .. } | FromWorker::NotPromoted { .. }, _) => continue,
             Heard::End => WorkerNews::Closed,
             Heard::Lie(what) => WorkerNews::Lied(what),
         };

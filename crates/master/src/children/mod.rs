@@ -12,6 +12,8 @@ pub(crate) mod marks;
 pub(crate) mod mold;
 pub(crate) mod past;
 pub(crate) mod post_mortem;
+pub(crate) mod promotion;
+pub(crate) mod reforks;
 pub(crate) mod registry;
 pub(crate) mod seats;
 pub(crate) mod spawn;

@@ -94,6 +94,18 @@ impl Mold {
         }
     }
 
+    /// One that a worker of its is to fork: it has the same settings, and says nothing of them.
+    pub(crate) fn successor(&self, link: Link<FromMold, ToMold>) -> Self {
+        Self {
+            stage: MoldStage::Configured,
+            starter: self.starter,
+            settings: self.settings.clone(),
+            listeners: self.listeners.clone(),
+            release: self.release.clone(),
+            ..Self::started(0, link)
+        }
+    }
+
     /// Asks it for a worker that has this seat, this end of its control socket, and these of the queue. Returns whether it
     /// can be asked.
     pub(crate) fn ask_for_worker(
@@ -135,6 +147,8 @@ impl Mold {
             }
             (FromMold::Failed { .. }, MoldStage::Starting | MoldStage::Configured) => MoldStage::Failed,
             (FromMold::Settings { .. } | FromMold::Ready | FromMold::Failed { .. }, _) => return false,
+            // It was heard before there was this mold.
+            (FromMold::Forked, _) => return false,
             // Whether an answer is awaited is known where it was asked for.
             (
                 FromMold::ReopenLogs
@@ -237,6 +251,7 @@ mod tests {
             FromMold::ExecEnvironment { json: String::new() },
             FromMold::ForkFailed { slot: 0, text: String::new() },
             FromMold::ServiceForkFailed { service: 0, text: String::new() },
+            FromMold::Forked,
             FromMold::Ready,
             FromMold::Failed { text: String::new() },
         ];

@@ -21,6 +21,7 @@ use crate::children::link::Link;
 use crate::children::marks::Marks;
 use crate::children::mold::{Mold, MoldStage};
 use crate::children::post_mortem::{self, OomKills, PostMortem};
+use crate::children::reforks::Reforks;
 use crate::children::seats::{Layout, Seats};
 use crate::children::spawn;
 use crate::children::worker::{Process, Wanted, Worker};
@@ -63,6 +64,7 @@ pub(crate) struct Children {
     /// How many workers each slot has had.
     pub(crate) starts: BTreeMap<SlotId, u64>,
     pub(crate) oom_kills: OomKills,
+    pub(crate) reforks: Reforks,
 }
 
 impl Children {
@@ -70,7 +72,8 @@ impl Children {
     pub(crate) fn none(seats: Seats) -> Self {
         let (known, molds, workers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (past, marks, oom_kills) = (Totals::default(), Marks::default(), OomKills::now());
-        Self { known, molds, workers, seats, past, marks, starts: BTreeMap::new(), oom_kills }
+        let (starts, reforks) = (BTreeMap::new(), Reforks::default());
+        Self { known, molds, workers, seats, past, marks, starts, oom_kills, reforks }
     }
 
     /// What this process is, if it is a known child.
@@ -91,7 +94,8 @@ impl Children {
     /// What to poll.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let molds = self.molds.values().filter_map(|mold| mold.link.readable());
-        molds.chain(self.workers.values().filter_map(|worker| worker.link.readable()))
+        let workers = self.workers.values().filter_map(|worker| worker.link.readable());
+        molds.chain(workers).chain(self.reforks.fds())
     }
 }
 
@@ -134,7 +138,7 @@ impl Children {
     }
 
     /// A mold was started.
-    fn add_mold(&mut self, generation: Generation, mold: Mold) {
+    pub(crate) fn add_mold(&mut self, generation: Generation, mold: Mold) {
         self.register(mold.pid, Who::Mold(generation));
         self.molds.insert(generation, mold);
     }

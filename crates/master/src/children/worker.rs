@@ -107,7 +107,7 @@ impl Worker {
             FromWorker::Failed { .. } if boots => self.stage = WorkerStage::Failed,
             FromWorker::Ready | FromWorker::Failed { .. } => return false,
             // It says so as often as it is told to.
-            FromWorker::Leaving => return !unborn && self.stage == WorkerStage::Ready,
+            FromWorker::Leaving | FromWorker::NotPromoted { .. } => return !unborn && self.stage == WorkerStage::Ready,
             // Unasked, or asked by the program before this one.
             FromWorker::Backtraces { .. } => return !unborn,
         }
@@ -259,6 +259,7 @@ mod tests {
             FromWorker::Forked,
             FromWorker::Leaving,
             FromWorker::Backtraces { question: 1, text: String::new() },
+            FromWorker::NotPromoted { generation: 1, for_good: false, text: String::new() },
         ];
         let unborn = || Process::Unborn { waiting: None };
         let (booting, ready, failed) = (WorkerStage::Booting, WorkerStage::Ready, WorkerStage::Failed);
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(first, [16], "that it is there, before all else");
         let heard = |stage| accepted(&everything, |said| worker(Process::Gone(7), stage).accept(said));
         assert_eq!(heard(booting), [14, 15, 18], "that it is ready, or why not, and where it is");
-        assert_eq!(heard(ready), [17, 18], "that it leaves, and where it is");
+        assert_eq!(heard(ready), [17, 18, 22], "that it leaves, where it is, and that it forks no mold");
         assert_eq!(heard(failed), [18], "where it is, and nothing more");
         let mut once = worker(Process::Gone(7), booting);
         assert!(once.accept(&FromWorker::Ready));

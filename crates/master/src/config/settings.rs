@@ -196,6 +196,7 @@ impl Settings {
                 .map(|canary| supervisor::Canary { workers: canary.workers, watch: canary.watch }),
             keep_previous: processes.keep_previous,
             most_workers: Some(processes.worker_processes.most).filter(|most| *most > processes.worker_processes.least),
+            refork_after: supervisor::ReforkAfter::of(&processes.refork_after.0),
         }
     }
 }

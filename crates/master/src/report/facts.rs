@@ -39,6 +39,12 @@ pub(crate) fn report(report: &mut Report, fact: Fact, names: &Names<'_>) {
         Fact::ReloadStarted { generation } | Fact::GoesBack { generation } => report.reloads.begin(generation),
         Fact::RollDone { generation } => report.reloads.end(generation, None),
         Fact::WorkerRecycled { why, .. } => count(&mut report.recycled, why),
+        Fact::ReforkStarted { generation, .. } => report.reforks.begin(generation),
+        Fact::ReforkDone { generation } => report.reforks.end(generation, None),
+        Fact::ReforkFailed { why, generation } => {
+            let text = report.causes.text(why);
+            report.reforks.end(generation, Some(text.lines().next().unwrap_or_default()));
+        }
         _ => {}
     }
     write(report, fact, names);
@@ -93,6 +99,16 @@ fn write(report: &Report, fact: Fact, names: &Names<'_>) {
         Fact::RollBack { generation, why } => {
             log_failure(report, "error reloading, going back", generation.0, why, names);
         }
+        Fact::ReforkStarted { generation, slot, requests } => {
+            log.info(format_args!(
+                "reforking: worker={slot} has served {requests} requests and forks mold gen={generation}"
+            ));
+        }
+        Fact::ReforkElsewhere { why, .. } => {
+            log.info(format_args!("no refork from this worker: {}", report.causes.text(why)));
+        }
+        Fact::ReforkFailed { generation, why } => log_refork_failure(report, generation.0, why),
+        Fact::ReforkDone { generation } => log.info(format_args!("done reforking: gen={generation} serves alone")),
         Fact::BackOff { slot, failures, delay } => log.error(format_args!(
             "worker={slot} failed {failures} times in a row, next try in {:.1} s",
             delay.as_secs_f64()
@@ -168,6 +184,15 @@ fn log_recycled(report: &Report, slot: SlotId, why: Wear, worker: Option<&Worker
 fn log_upgrade_failure(report: &Report, why: Failure) {
     report.log.error(format_args!("error upgrading: {why}; this program serves on"));
     report.causes.told(why).iter().flat_map(|text| text.lines()).for_each(|line| report.log.error(line));
+}
+
+/// The cause, one line for each of its lines; then what it means.
+fn log_refork_failure(report: &Report, generation: u32, why: Failure) {
+    let text = report.causes.text(why);
+    let mut lines = text.lines();
+    report.log.error(format_args!("error reforking: {}", lines.next().unwrap_or_default()));
+    lines.for_each(|line| report.log.error(line));
+    report.log.error(format_args!("gen={generation}: {why}; the workers serve on as they are"));
 }
 
 /// Unicorn's line about a failed reload, then one line for each line of the backtrace.

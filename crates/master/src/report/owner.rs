@@ -18,6 +18,7 @@ pub(crate) struct Report {
     pub(crate) deaths: Deaths,
     pub(crate) reloads: Reloads,
     pub(crate) recycled: facts::Recycled,
+    pub(crate) reforks: Reloads,
     pub(crate) readings: Readings,
     /// When the server was started (CLOCK_MONOTONIC, ns).
     pub(crate) started_ns: u64,
@@ -38,6 +39,7 @@ impl Report {
             deaths: Deaths::default(),
             reloads: Reloads::default(),
             recycled: facts::Recycled::default(),
+            reforks: Reloads::default(),
             readings: Readings::default(),
             started_ns: sys::clock::monotonic_ns(),
             title: Title::claim(),

@@ -84,6 +84,7 @@ impl Sources<'_> {
             release: current.and_then(|generation| children.mold(generation)).map(|mold| mold.release.told()),
             last_reload: report.reloads.last(now),
             reloads: report.reloads.told(),
+            reforks: report.reforks.told(),
             roll: supervisor.roll_progress().map(|(done, total)| Roll { done, total }),
             canary: trial(supervisor, canary, now),
             previous: supervisor

@@ -71,6 +71,7 @@ impl Present<'_> {
         let generation = self.supervisor.generation().map_or(0, |generation| generation.0);
         let what = match self.supervisor.phase() {
             Phase::New | Phase::Booting => return format!("Booting: {serving} of {wanted} workers ready"),
+            Phase::Preparing | Phase::Rolling if self.supervisor.is_reforking() => "Serving, reforking: ",
             Phase::Preparing => "Reloading, the new code loads: ",
             Phase::Rolling => "Reloading, workers are replaced: ",
             Phase::Serving | Phase::Draining => "Serving: ",

@@ -115,6 +115,11 @@ impl Poller {
         Waker(Arc::clone(&self.0))
     }
 
+    /// The descriptors that a process has of it.
+    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.0.epoll.as_fd(), self.0.wake.as_fd()]
+    }
+
     /// Waits for at most `timeout_ms` (`None`: until something happens) and collects what happened.
     /// A signal ends the wait early, with no events.
     pub fn wait(&self, events: &mut Events, timeout_ms: Option<u64>) {

@@ -119,6 +119,13 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Both ends.
+    pub(crate) fn ends(&self) -> [BorrowedFd<'_>; 2] {
+        [self.receive.as_fd(), self.send.as_fd()]
+    }
+}
+
 impl AsFd for Queue {
     /// What tells when there is something in it.
     fn as_fd(&self) -> BorrowedFd<'_> {

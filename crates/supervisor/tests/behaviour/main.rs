@@ -9,6 +9,7 @@ mod deaths;
 mod in_place;
 mod previous;
 mod recycle;
+mod refork;
 mod reload;
 mod scale;
 mod services;
@@ -21,8 +22,8 @@ mod upgrade;
 use std::time::Duration;
 
 use supervisor::{
-    Action, Canary, CauseId, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, Signal, SlotId,
-    Supervisor, Ticket, Way, WorkerId,
+    Action, Canary, CauseId, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, ReforkAfter,
+    Signal, SlotId, Supervisor, Ticket, Way, WorkerId,
 };
 
 /// A supervisor with a clock that stands still unless it is moved.
@@ -114,6 +115,7 @@ const PLAN: Plan = Plan {
     canary: None,
     keep_previous: Duration::ZERO,
     most_workers: None,
+    refork_after: ReforkAfter::NEVER,
 };
 
 const HUP: Event = Event::Signal(Signal::Hup);

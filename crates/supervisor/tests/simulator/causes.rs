@@ -18,6 +18,7 @@ enum Of {
     PreflightFailed,
     NotReplaced,
     CanaryWorse,
+    NotPromoted(Generation),
 }
 
 /// The causes that were told.
@@ -42,6 +43,7 @@ impl Causes {
             Event::SuccessorExited { cause } => (Some(Of::SuccessorExited), cause),
             Event::PreflightFailed { cause } => (Some(Of::PreflightFailed), cause),
             Event::NotReplaced { cause } => (Some(Of::NotReplaced), cause),
+            Event::NotPromoted { generation, cause, .. } => (Some(Of::NotPromoted(*generation)), cause),
             Event::CanaryWorse { cause } => (Some(Of::CanaryWorse), cause),
             _ => return,
         };
@@ -54,7 +56,12 @@ impl Causes {
     pub(crate) fn judge(&self, action: &Action) {
         let failure = match *action {
             Action::Outcome { result: Err(failure), .. } | Action::BootFailed(failure) => failure,
-            Action::Log(Fact::ReloadFailed { generation, why } | Fact::RollBack { generation, why }) => {
+            Action::Log(
+                Fact::ReloadFailed { generation, why }
+                | Fact::RollBack { generation, why }
+                | Fact::ReforkFailed { generation, why }
+                | Fact::ReforkElsewhere { generation, why },
+            ) => {
                 self.judge_generation(why, generation);
                 why
             }
@@ -70,6 +77,7 @@ impl Causes {
             | (FailureReason::SuccessorExited, Some(Of::SuccessorExited))
             | (FailureReason::PreflightFailed, Some(Of::PreflightFailed))
             | (FailureReason::NotReplaced, Some(Of::NotReplaced))
+            | (FailureReason::NotPromoted, Some(Of::NotPromoted(_)))
             | (FailureReason::CanaryWorse, Some(Of::CanaryWorse)) => true,
             (FailureReason::WorkerBootFailed(slot), Some(Of::WorkerBootFailed(of)))
             | (FailureReason::ForkFailed(slot), Some(Of::ForkFailed(of)))
@@ -105,7 +113,9 @@ impl Causes {
 
     /// A mold's failure is that of the generation which it is said of.
     fn judge_generation(&self, failure: Failure, generation: Generation) {
-        if let Some(Of::MoldFailed(of) | Of::MoldUnfit(of) | Of::MoldExited(of)) = self.told.get(&failure.cause.0) {
+        if let Some(Of::MoldFailed(of) | Of::MoldUnfit(of) | Of::MoldExited(of) | Of::NotPromoted(of)) =
+            self.told.get(&failure.cause.0)
+        {
             assert_eq!(*of, generation, "whose failure {failure:?} is");
         }
     }

@@ -121,6 +121,9 @@ impl World {
             Event::ForkFailed { worker, .. } | Event::WorkerWorn { worker, .. } => {
                 return !self.workers.contains_key(&worker);
             }
+            Event::NotPromoted { generation, .. } => {
+                return self.molds.get(&generation).is_none_or(|mold| mold.life != MoldLife::Unborn);
+            }
             _ => return false,
         };
         match (worker, mold) {

@@ -34,12 +34,14 @@ pub(crate) struct Laws {
     /// The generations of each line that was committed and not rolled back, the line in force last.
     pub(crate) lines: Vec<Vec<Generation>>,
     /// Those of the lines before, whose molds may be kept.
-    past: Vec<Vec<Generation>>,
+    pub(crate) past: Vec<Vec<Generation>>,
+    /// Of each line that began with a refork, the generation of the worker.
+    pub(crate) reforked: BTreeMap<Generation, Generation>,
     /// When the workers on trial have all served for the first time.
     tried_since: Option<Instant>,
     /// It was told that they are worse.
     worse: bool,
-    plans: BTreeMap<Generation, Plan>,
+    pub(crate) plans: BTreeMap<Generation, Plan>,
     destiny: BTreeMap<Generation, Destiny>,
     recovering: Option<Generation>,
     /// Wanted workers and surge, since when.
@@ -81,6 +83,7 @@ impl Laws {
             exit_deadline: None,
             lines: Vec::new(),
             past: Vec::new(),
+            reforked: BTreeMap::new(),
             tried_since: None,
             worse: false,
             plans: BTreeMap::new(),
@@ -238,6 +241,7 @@ impl Laws {
         assert!(self.exit.is_none() || answer, "nothing is asked for after Exit");
         match *action {
             Action::StartMold { .. }
+            | Action::Promote { .. }
             | Action::Proceed { .. }
             | Action::RetireMold { .. }
             | Action::KillMold { .. }
@@ -360,7 +364,7 @@ impl Laws {
         workers: &BTreeMap<WorkerId, Worker>,
     ) {
         match *action {
-            Action::StartMold { generation } => {
+            Action::StartMold { generation } | Action::Promote { generation, .. } => {
                 assert!(!self.stop_wanted(), "nothing is started during a stop");
                 let unique = self.destiny.insert(generation, Destiny::Open).is_none();
                 assert!(unique, "generation numbers are used once");
@@ -406,42 +410,6 @@ impl Laws {
             }
             _ => {}
         }
-    }
-
-    /// A worker comes from the mold in force; in a slot that is not on trial from the one before, while that lives.
-    fn check_origin(
-        &self,
-        slot: SlotId,
-        generation: Generation,
-        supervisor: &Supervisor,
-        molds: &BTreeMap<Generation, Mold>,
-    ) {
-        let in_force = supervisor.generation() == Some(generation);
-        let Some(trial) = supervisor.trial() else {
-            return assert!(in_force, "workers come from the mold in force");
-        };
-        let before = &self.lines[self.lines.len() - 2];
-        if slot.0 < trial.workers {
-            assert!(in_force, "what is on trial is of the new code");
-        } else if in_force {
-            let lost =
-                before.iter().all(|generation| molds[generation].life == MoldLife::Gone || molds[generation].closed);
-            assert!(lost, "the trial reaches slot {slot}, and {} are on trial", trial.workers);
-        } else {
-            assert!(before.contains(&generation), "workers come from the mold before");
-        }
-    }
-
-    /// While new workers are on trial an old one serves beside them.
-    fn check_company(&self, leaver: &Worker, supervisor: &Supervisor, workers: &BTreeMap<WorkerId, Worker>) {
-        // A slot that the operator closes is closed.
-        if supervisor.trial().is_none() || leaver.slot.0 >= supervisor.worker_processes() {
-            return;
-        }
-        let before = &self.lines[self.lines.len() - 2];
-        let old = workers.values().filter(|worker| worker.serves() && before.contains(&worker.generation)).count();
-        let others = old > 1 || !before.contains(&leaver.generation);
-        assert!(others, "the last old worker leaves while new ones are on trial");
     }
 
     /// Law 4.

@@ -20,8 +20,10 @@ mod incidents;
 mod laws;
 mod process;
 mod recycling;
+mod reforks;
 mod schedule;
 mod services;
+mod trials;
 mod workers;
 mod world;
 

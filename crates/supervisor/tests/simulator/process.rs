@@ -32,6 +32,8 @@ pub(crate) struct Mold {
 /// How far a mold has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MoldLife {
+    /// A worker is to fork it.
+    Unborn,
     Configuring,
     Waiting,
     Loading,
@@ -52,8 +54,13 @@ impl Mold {
         Self { code, fate, life, told_ready: false, said: false, status, deaf, closed: false, last_word: now, dice }
     }
 
+    /// One that a worker is to fork.
+    pub(crate) fn unborn(code: Code, calm: bool, dice: Dice, now: Instant) -> Self {
+        Self { life: MoldLife::Unborn, ..Self::new(code, calm, dice, now) }
+    }
+
     pub(crate) fn alive(&self) -> bool {
-        !matches!(self.life, MoldLife::Dead | MoldLife::Gone)
+        !matches!(self.life, MoldLife::Unborn | MoldLife::Dead | MoldLife::Gone)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use supervisor::{AdminPlace, Canary, Config, Instant, Plan, Signal, Way};
+use supervisor::{AdminPlace, Canary, Config, Instant, Plan, ReforkAfter, Signal, Way};
 
 use crate::dice::Dice;
 
@@ -252,7 +252,15 @@ fn plan(dice: &mut Dice) -> Plan {
         canary: dice.percent(40).then(|| canary(dice)),
         most_workers: dice.percent(40).then(|| worker_processes + u32::try_from(dice.below(5)).unwrap()),
         keep_previous: if dice.percent(50) { Duration::ZERO } else { dice.ms(0, 15_000) },
+        refork_after: if dice.percent(50) { ReforkAfter::default() } else { refork_after(dice) },
     }
+}
+
+fn refork_after(dice: &mut Dice) -> ReforkAfter {
+    let longest = dice.pick(&[3, 10, 30]);
+    let mut limits: Vec<u32> = (0..=dice.below(3)).map(|_| u32::try_from(1 + dice.below(longest)).unwrap()).collect();
+    limits.extend(dice.percent(30).then_some(0));
+    ReforkAfter::of(&limits)
 }
 
 fn canary(dice: &mut Dice) -> Canary {

@@ -183,24 +183,25 @@ impl Services {
 
 /// Lines.
 impl Laws {
-    /// The line that new workers are of, by its first generation.
+    /// The line that new workers are of, by its first generation. Lines of the same code count as one: the first.
     pub(crate) fn line_in_force(&self) -> Option<Generation> {
         self.lines_from_the_newest().next()
     }
 
-    /// The lines that may be in force yet, each by its first generation.
+    /// The lines that may be in force yet.
     pub(crate) fn lines_from_the_newest(&self) -> impl Iterator<Item = Generation> {
-        self.lines.iter().rev().map(|line| line[0])
+        self.lines.iter().rev().map(|line| self.code_of(line[0]))
     }
 
     /// The line of a generation, if it may be in force yet.
     pub(crate) fn line_of(&self, generation: Generation) -> Option<Generation> {
-        self.lines.iter().rev().find(|line| line.contains(&generation)).map(|line| line[0])
+        let code = self.code_of(generation);
+        self.lines_from_the_newest().find(|line| *line == code)
     }
 
     /// The generation of a line whose settings count.
     pub(crate) fn newest_of(&self, line: Option<Generation>) -> Option<Generation> {
-        self.lines.iter().rev().find(|generations| line == Some(generations[0]))?.last().copied()
+        self.lines.iter().rev().find(|generations| line == Some(self.code_of(generations[0])))?.last().copied()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::dice::Dice;
 use crate::laws::Laws;
 use crate::process::{Asked, Mold, MoldLife, Worker, WorkerLife};
 use crate::recycling;
+use crate::reforks::Reforks;
 use crate::schedule::{CALM, Code, Health, Incident, Schedule};
 use crate::services::{Services, planned};
 
@@ -33,15 +34,25 @@ pub(crate) enum Next {
     WorkerDies(WorkerId, bool),
     Request(WorkerId),
     RequestEnds(WorkerId, u32),
+    /// The master looks how much workers have served.
+    Look,
+    /// A worker comes to what it was asked for: to fork this mold.
+    Promoted(WorkerId, Generation),
+    MoldBorn(Generation),
     Overdue(WorkerId, u32),
     SuccessorStarts(u32),
     SuccessorServes(u32),
     SuccessorDies(u32),
-    AdminDies { number: u32, no_address: bool },
+    AdminDies {
+        number: u32,
+        no_address: bool,
+    },
     ServiceBorn(ServiceId),
     ServiceDies(ServiceId),
     PreflightEnds(u32, bool),
-    Resume { replaced: bool },
+    Resume {
+        replaced: bool,
+    },
     Wake,
     Calm,
 }
@@ -57,6 +68,7 @@ pub(crate) struct World {
     pub(crate) beside: Beside,
     pub(crate) admin: Admin,
     pub(crate) services: Services,
+    pub(crate) reforks: Reforks,
     /// What is on disk.
     pub(crate) code: Code,
     pub(crate) preflights: u32,
@@ -72,7 +84,7 @@ pub(crate) struct World {
     queued: u64,
     finale: bool,
     pub(crate) dice: Dice,
-    seed: u64,
+    pub(crate) seed: u64,
     trace: Option<Vec<String>>,
 }
 
@@ -88,6 +100,7 @@ impl World {
             beside: Beside::new(schedule.setting),
             admin: Admin::default(),
             services: Services::default(),
+            reforks: Reforks::default(),
             code: schedule.first,
             preflights: 0,
             config: schedule.config,
@@ -105,6 +118,7 @@ impl World {
         world.at(Instant(0), Next::Tell(world.beside.unit()));
         world.at(Instant(0), Next::Tell(Event::Start));
         world.at(CALM, Next::Calm);
+        world.at(Instant(0), Next::Look);
         for (at, incident) in &schedule.incidents {
             world.at(*at, Next::Befall(*incident));
         }
@@ -201,6 +215,7 @@ impl World {
         }
         self.admin.before(self.now, &event);
         self.services.before(self.now, &event);
+        self.note_refork(&event);
         self.supervisor.handle(self.now, event);
         self.beside.note(&self.supervisor);
         while let Some(action) = self.supervisor.poll_action() {
@@ -211,6 +226,7 @@ impl World {
             self.laws.action(self.now, &action, &self.supervisor, &self.molds, &self.workers);
             let (molds, shared) = (&self.molds, self.beside.has_origin());
             self.services.judge(self.now, &action, &self.laws, molds, &self.supervisor, shared);
+            self.reforks.judge(&action, &mut self.laws, molds, &self.workers);
             executes |= action == Action::Execute;
             self.perform(action);
         }
@@ -287,6 +303,9 @@ impl World {
             Next::WorkerDies(id, clean) => self.worker_dies(id, clean),
             Next::Request(id) => self.request(id),
             Next::RequestEnds(id, number) => self.request_ends(id, number),
+            Next::Look => self.look(),
+            Next::Promoted(id, generation) => self.promoted(id, generation),
+            Next::MoldBorn(generation) => self.mold_born(generation),
             // The seats are looked at again by the next program.
             Next::Overdue(id, number) if self.missed.is_some() => {
                 self.after(Duration::from_millis(1), Next::Overdue(id, number));
@@ -333,6 +352,7 @@ impl World {
                 self.beside.forget_failure();
                 self.start_mold(generation);
             }
+            Action::Promote { worker, generation } => self.promote(worker, generation),
             Action::Proceed { generation } => self.proceed(generation),
             Action::RetireMold { generation } => {
                 let mold = self.molds.get_mut(&generation).unwrap();
@@ -465,7 +485,7 @@ impl World {
         }
     }
 
-    fn proceed(&mut self, generation: Generation) {
+    pub(crate) fn proceed(&mut self, generation: Generation) {
         let mold = self.molds.get_mut(&generation).unwrap();
         if mold.life != MoldLife::Waiting {
             return;
@@ -497,6 +517,10 @@ impl World {
 
     pub(crate) fn mold_dies(&mut self, generation: Generation, status: Option<u8>) {
         let mold = self.molds.get_mut(&generation).unwrap();
+        if mold.life == MoldLife::Unborn {
+            mold.life = MoldLife::Dead;
+            return self.after(Duration::ZERO, Next::MoldReaped(generation, None));
+        }
         if !mold.alive() {
             return;
         }

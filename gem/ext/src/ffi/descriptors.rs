@@ -17,6 +17,12 @@ pub(crate) fn adopt_descriptor(number: RawFd) -> std::io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Closes a descriptor whose owner is never dropped in this process.
+pub(crate) fn close_abandoned(number: RawFd) {
+    // SAFETY: it is open, and nothing in this process uses or closes it any more: its owner was forgotten.
+    drop(unsafe { OwnedFd::from_raw_fd(number) });
+}
+
 /// Makes a descriptor close-on-exec.
 ///
 /// # Errors
