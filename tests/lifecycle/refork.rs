@@ -296,3 +296,21 @@ fn refork_after_does_not_go_with_workers_that_share_nothing() {
     assert_eq!(server.wait_for_exit().code(), Some(1));
     server.wait_for(Mark::default(), "refork_after is incompatible with worker_exec true");
 }
+
+#[test]
+fn a_worker_with_less_rights_than_its_mold_is_not_promoted() {
+    // Tests run as root, in containers and on build machines; others can give no rights away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut server = builder(1, "refork_after 5\nafter_fork { |_, worker| worker.user('nobody') }").start();
+    let mark = server.mark();
+    serve(&server, 5);
+    server.wait_for(mark, "error reforking: the worker is another user than its mold");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+
+    let mut server = builder(1, "refork_after 5\nuser 'nobody'").launch();
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    server.wait_for(Mark::default(), "refork_after is incompatible with user as root");
+}

@@ -131,7 +131,8 @@ directives! {
              the first time, after 100 of a worker forked since the second time, then after each 1000; `false` at the end stops \
              there. The worker that has served most forks the next mold between two requests, and a roll to it follows, as in \
              a reload: workers then share what that one has loaded and cached. It needs an application that can be forked while \
-             it serves, and does not go with `worker_exec true`. See [Memory](memory.md).",
+             it serves, and workers of the same user as their mold; it does not go with `worker_exec true`. See \
+             [Memory](memory.md).",
         ).unit("requests");
         preload_app: bool = unicorn(
             Kind::Boolean,

@@ -197,6 +197,12 @@ pub fn owner_of(pid: u32) -> Option<u32> {
     std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
 }
 
+/// The effective user id of a process. (The files of one that has changed its user are root's.) See proc_pid_status(5).
+pub fn effective_uid_of(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// What the main thread of a process does, as the kernel sees it: whether it runs, or where it waits. See
 /// proc_pid_stat(5), proc_pid_wchan(5).
 pub fn main_thread(pid: u32) -> Option<String> {

@@ -26,7 +26,7 @@ module Licorne
       logger.instance_exec { @logdev.extend(CountsLosses) }
     end
 
-    # Lines that are lost from now on are counted on the seat of this worker.
+    # Lines that are lost from now on are counted on the seat of this worker; without an engine they are not.
     def count_losses(engine)
       @logdev.engine = engine
     end

@@ -59,6 +59,7 @@ module Licorne
       sockets.each { |socket| socket.autoclose = false }
       Server::LISTENERS.clear
       @server.own_listeners.clear
+      @server.logger.count_losses(nil) if @server.logger.is_a?(PrintableLog)
       engine.let_go
       @inheritance.control.close
       Server::START_CTX.replace(@start)

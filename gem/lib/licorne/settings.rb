@@ -190,11 +190,13 @@ module Licorne
       end
     end
 
-    # Such workers share nothing with a mold.
+    # Fresh workers share nothing with a mold, and one that has served clients must not get the rights of root's mold.
     def check_refork(settings)
-      return unless settings["refork_after"] && settings["worker_exec"]
+      return unless settings["refork_after"]
 
-      @configurator.reject(:refork_after, "refork_after is incompatible with worker_exec true")
+      other = "worker_exec true" if settings["worker_exec"]
+      other ||= "user as root: start the server as that user" if settings["user"] && Process.euid.zero?
+      @configurator.reject(:refork_after, "refork_after is incompatible with #{other}") if other
     end
 
     def check_push(settings)

@@ -20,6 +20,9 @@ pub enum Error {
     MoldGone,
     #[error("the worker is gone")]
     WorkerGone,
+    /// What has served clients is not to be trusted with more than it has.
+    #[error("the worker is another user than its mold")]
+    OtherUser,
     /// For a child that the program before this one had.
     #[error("worker {0} is no child")]
     NoChild(u32),

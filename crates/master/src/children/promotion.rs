@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use supervisor::{Generation, WorkerId};
 use sys::channel::Channel;
-use sys::process::Exited;
+use sys::process::{Exited, effective_uid_of};
 use wire::{FromMold, Message, ToWorker};
 
 use crate::children::error::{Error, Lie};
@@ -34,8 +34,12 @@ impl Children {
     pub(crate) fn promote(&mut self, worker: WorkerId, of: Generation, generation: Generation) -> Result<(), Error> {
         let (ours, theirs) = Channel::pair()?;
         let link = Link::new(ours)?;
-        let mold = self.mold(of).ok_or(Error::MoldGone)?.successor(link);
+        let before = self.mold(of).ok_or(Error::MoldGone)?;
         let asked = self.worker(worker).ok_or(Error::WorkerGone)?;
+        if asked.pid().and_then(effective_uid_of) != effective_uid_of(before.pid) {
+            return Err(Error::OtherUser);
+        }
+        let mold = before.successor(link);
         let message = ToWorker::Promote { generation: generation.0 };
         if !asked.link.send(&message, &[theirs.as_fd()]) {
             return Err(Error::WorkerGone);
