@@ -19,8 +19,9 @@ const LIMITS: [(&str, &str); 3] = [
     ("remembered_wb_unprotected_objects", "remembered_wb_unprotected_objects_limit"),
     ("oldmalloc_increase_bytes", "oldmalloc_increase_bytes_limit"),
 ];
-/// When all objects are collected, in tenths of the objects that were allocated between the last two collections: a worker
-/// that has nothing else to do does it half-way to when Ruby would, since each that comes too early is one more; ...
+/// When all objects are collected, where Ruby does not tell that it is needed, in tenths of the objects that were allocated
+/// between the last two collections: a worker that has nothing else to do does it half-way to when Ruby would, since each
+/// that comes too early is one more; ...
 const IDLE_TENTHS: u64 = 5;
 /// ... and one that has no pause just before.
 const BUSY_TENTHS: u64 = 9;
@@ -108,7 +109,12 @@ impl Collector {
     fn wanted_since_ns(&self, idle: bool) -> Option<u64> {
         let between = self.between.as_ref()?;
         let since_ns = between.since_ns.get()?;
-        let tenths = if idle { IDLE_TENTHS } else { BUSY_TENTHS };
+        let tenths = match between.need {
+            // The next collection may be near: Ruby 3.3 collects young objects each few requests.
+            Need::Told(_) => 0,
+            Need::Found(_) if idle => IDLE_TENTHS,
+            Need::Found(_) => BUSY_TENTHS,
+        };
         let allocated = self.allocated().saturating_sub(between.allocated.get());
         (allocated.saturating_mul(10) >= between.interval.get().saturating_mul(tenths)).then_some(since_ns)
     }
