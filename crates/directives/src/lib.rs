@@ -49,6 +49,7 @@ mod check_probe;
 mod check_reforks;
 mod check_service;
 mod check_warm_up;
+mod choices;
 mod configuration;
 mod directive;
 mod foreign;
@@ -72,6 +73,7 @@ pub use access_log::AccessLog;
 pub use bytes::MemoryBudget;
 pub use canary::Canary;
 pub use check::check;
+pub use choices::{Balance, GarbageTime, TermSignal, UpgradeWay};
 pub use configuration::{Asked, Configuration, Findings, Listener, StartCtx, UserIds};
 pub use directive::{Default, Directive, Kind, Origin};
 pub use foreign::foreign;
@@ -86,8 +88,8 @@ pub use reforks::Reforks;
 pub use service::Service;
 pub use signatures::signatures;
 pub use table::{
-    Application, Balance, Connections, GarbageTime, Hooks, Limits, Processes, Rates, Recycling, Requests, Services,
-    Settings, System, TABLE, TermSignal, UpgradeWay, find,
+    Application, Connections, Hooks, Limits, Processes, Rates, Recycling, Requests, Services, Settings, System, TABLE,
+    find,
 };
 pub use value::Value;
 pub use warm_up::WarmUp;

@@ -4,54 +4,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::choices::{Balance, GarbageTime, TermSignal, UpgradeWay};
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
-use crate::settings::{choice, directives};
+use crate::settings::directives;
 use crate::{AccessLog, Canary, Default, Directive, Kind, MemoryBudget, Probe, Reforks, Service, WarmUp, Workers};
 
 /// Unicorn's greatest timeout, in seconds: thirty days.
 const LONGEST_TIMEOUT: i64 = 30 * 24 * 60 * 60;
-
-choice! {
-    /// What SIGTERM means.
-    TermSignal {
-        /// The running requests are finished.
-        Graceful = "graceful",
-        /// Workers leave at once.
-        Quick = "quick",
-    }
-}
-
-choice! {
-    /// How a new program is brought in.
-    UpgradeWay {
-        /// In place under a supervisor that watches the process id, else two masters.
-        Auto = "auto",
-        /// A second master beside the old one.
-        TwoMasters = "two_masters",
-        /// In the place of the old one, under the same process id.
-        InPlace = "in_place",
-    }
-}
-
-choice! {
-    /// Which idle worker gets a new connection.
-    Balance {
-        /// The first in a fixed order: as few work as the load needs, and their caches are warm.
-        Warm = "warm",
-        /// Each in its turn.
-        Even = "even",
-    }
-}
-
-choice! {
-    /// When all garbage is collected.
-    GarbageTime {
-        /// When Ruby finds it time.
-        Automatic = "automatic",
-        /// When the worker is in no request.
-        BetweenRequests = "between_requests",
-    }
-}
 
 directives! {
     /// How many processes serve, how they start, and how long each may take for what it does.

@@ -157,8 +157,6 @@ module Licorne
       @server.own_listeners.each { |socket, name, proxy| @engine.add_listener(socket.fileno, name, proxy) }
     end
 
-    end
-
     # At once: where the application hangs, its handlers may do so, too.
     def give_up(text)
       @control.failed(text)
