@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all bench screenshots clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all bench bench-debian-12 bench-here screenshots clean
 
 all: build
 
@@ -137,9 +137,21 @@ audit:
 	cargo deny --offline check licenses bans sources
 	cargo deny check advisories
 
-bench: setup build
+# Beside today's peers, in the Debian after 13: with Debian's Ruby 3.3, whose gems and servers are built, and where it is
+# said with 3.4. Half an hour and more; `make bench SCENARIOS="memory hello"`, BENCH_ROUNDS and BENCH_SECONDS make it less.
+FORKY_PATH := env PATH=$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/bin:/bin:/usr/sbin:/sbin
+bench: export LICORNE_BIN_34 = $(abspath $(TARGET))/debian-forky/release/licorne
+bench:
+	bin/debian-forky make --no-print-directory build
+	CARGO_TARGET_DIR="$(abspath $(TARGET))/ruby-3.3/debian-forky" bin/debian-forky $(FORKY_PATH) \
+	  make --no-print-directory bench-here
+
+# Beside the peers of the Debian that this is (Debian 12: Puma 5, Unicorn 6.0).
+bench-debian-12: setup bench-here
+
+bench-here: build
 	cargo build --release --locked -p bench
-	setsid --wait $(RELEASE)/bench
+	LICORNE_BIN="$(abspath $(RELEASE))/licorne" setsid --wait $(RELEASE)/bench $(SCENARIOS)
 
 # The pictures of the page in docs/images, of a real server in Chromium. Some minutes.
 screenshots: build

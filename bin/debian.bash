@@ -37,6 +37,9 @@ install_debian() {
     apt-config dump Acquire >"$new/etc/apt/apt.conf.d/90host"
     mount --rbind /proc "$new/proc"
     mount --rbind /dev "$new/dev"
+    # What serves (nginx) is not to be started.
+    printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
+    chmod 0755 "$new/usr/sbin/policy-rc.d"
     export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
     # shellcheck disable=SC2086 # a list of words
     chroot "$new" apt-get install -o Acquire::Retries=3 -qq -y --no-install-recommends $packages
@@ -85,6 +88,8 @@ export PATH=$cargo_home/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 enter='
 root=$1 directory=$PWD; shift
+# A root that is no mount would forbid mount namespaces within.
+mount --bind "$root" "$root"
 # Without it not even localhost has an address there.
 [ -s "$root/etc/hosts" ] || cp /etc/hosts "$root/etc/hosts"
 while [ "$1" != -- ]; do

@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
-# Read by Unicorn and by Licorne alike.
+# Read by Unicorn, Pitchfork and Licorne alike. BENCH_MORE is a directive of a variant.
 require "logger"
 
 worker_processes Integer(ENV.fetch("BENCH_WORKERS", 1))
-preload_app true
+preload_app true unless defined?(Pitchfork)
 logger Logger.new(File::NULL)
+instance_eval(ENV.fetch("BENCH_MORE", ""))

@@ -6,7 +6,8 @@ use testkit::load::{Plan, Report};
 use testkit::swarm::allow_many_descriptors;
 use testkit::{Endpoint, Swarm};
 
-use crate::peers::{App, Peer};
+use crate::apps::App;
+use crate::peers::Peer;
 use crate::running::{Running, free_place, plain};
 
 const WORKERS: usize = 2;
@@ -15,7 +16,7 @@ const SECONDS: u64 = 10;
 /// After so long a normal client gives up.
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long each server may take to let the idle clients in, and then the slow ones: Puma wants minutes.
-const ENTRY: Duration = Duration::from_secs(60);
+const ENTRY: Duration = Duration::from_secs(30);
 
 /// One server among them.
 #[derive(Clone, Debug)]

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use testkit::procfs;
 
-use crate::peers::{App, Peer};
+use crate::apps::App;
+use crate::peers::Peer;
 use crate::running::Running;
 
 const SECONDS: usize = 10;

@@ -1,19 +1,24 @@
-//! Licorne beside its peers and beside bare loops: one run, one table, one chart.
+//! Licorne beside its peers and beside bare loops: one run, one report, some charts.
 //!
-//! One server at a time, with one worker, pinned to CPU 0; wrk with one thread on CPU 1. Rounds are interleaved and
-//! each starts its server anew; medians are reported. The figure to compare is CPU time per request, of all the
-//! server's processes: requests per second stop at what wrk can ask.
+//! One server at a time. For the cost of a request it has one worker, pinned to CPU 0, and wrk has one thread on CPU 1;
+//! rounds are interleaved and each starts its server anew; medians are reported. The figure to compare is CPU time per
+//! request, of all the server's processes: requests per second stop at what wrk can ask. Tail, fairness and memory have
+//! scenarios of their own, in modules of those names.
 //!
-//! `bench [SCENARIO…]`; `BENCH_ROUNDS` (3) and `BENCH_SECONDS` (3) make it shorter or longer, `LICORNE_BIN` names the
-//! program. The report goes to `bench/report/`.
+//! `bench [SCENARIO…]`; `BENCH_ROUNDS` (3) and `BENCH_SECONDS` (5) make it shorter or longer, `LICORNE_BIN` names the
+//! program, `LICORNE_BIN_34` one whose extension is built for Ruby 3.4. The report goes to `bench/report/`.
 
+mod apps;
 mod chart;
 mod engine;
+mod fleet;
 mod hurt;
 mod idle;
 mod judge;
 mod median;
 mod memory;
+mod open_loop;
+mod paced;
 mod peers;
 mod report;
 mod results;
@@ -38,7 +43,7 @@ fn run() -> anyhow::Result<()> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|word| name.contains(word.as_str()));
     let rounds = number("BENCH_ROUNDS", 3);
-    let seconds = number("BENCH_SECONDS", 3);
+    let seconds = number("BENCH_SECONDS", 5);
     if !peers::Peer::Licorne.is_there() {
         eprintln!("bench: {} is not there: only the peers are measured", testkit::program::path().display());
     }
@@ -47,8 +52,14 @@ fn run() -> anyhow::Result<()> {
     for scenario in throughput::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
         results.throughput.push(throughput::measure(scenario, rounds, seconds)?);
     }
-    if wanted("memory") {
-        results.memory = memory::measure(rounds)?;
+    for scenario in paced::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
+        results.paced.push(paced::measure(scenario, rounds, seconds)?);
+    }
+    for scenario in memory::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
+        results.memory.push(memory::measure(scenario, rounds)?);
+    }
+    if wanted("fleet") {
+        results.fleet = fleet::measure(rounds)?;
     }
     if wanted("idle") {
         results.idle = idle::measure()?;
@@ -63,7 +74,7 @@ fn run() -> anyhow::Result<()> {
         results.startup = startup::measure(rounds * 3)?;
     }
     let verdicts = judge::judge(&results);
-    report::write(&results, &verdicts, rounds, seconds)
+    report::write(&results, &verdicts, report::Effort { rounds, seconds })
 }
 
 /// Runs this session before other work on the machine, where that is allowed (it is to root).

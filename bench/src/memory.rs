@@ -1,71 +1,207 @@
-//! Memory after 5,000 requests: 4 workers, Sinatra application, preloaded.
+//! Memory: at boot, under load, and what grows.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use anyhow::ensure;
-use testkit::{Connection, Request, procfs};
+use testkit::procfs;
 
+use crate::apps::App;
 use crate::median::median;
-use crate::peers::{App, Peer};
-use crate::running::Running;
+use crate::open_loop::Load;
+use crate::peers::Peer;
+use crate::running::{Running, free_place, plain};
 
-const WORKERS: usize = 4;
-const CLIENTS: usize = 8;
-const REQUESTS: usize = 5000;
+/// How often memory is looked at under load.
+const LOOK: Duration = Duration::from_millis(500);
 
-/// One server's memory.
-#[derive(Clone, Debug)]
+/// One application and its load.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    app: App,
+    workers: usize,
+    clients: usize,
+    requests: u64,
+    /// After those and as many as this, PSS is looked at again.
+    further: u64,
+    peers: &'static [Peer],
+}
+
+/// Every scenario of this kind.
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "memory-sinatra-4",
+        title: "Memory: Sinatra, 4 workers, 10,000 requests, then 100,000 more",
+        app: App::Sinatra,
+        workers: 4,
+        clients: 8,
+        requests: 10_000,
+        further: 100_000,
+        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Pitchfork, Peer::Uwsgi],
+    },
+    Scenario {
+        name: "memory-sinatra-16",
+        title: "Memory: Sinatra, 16 workers, 20,000 requests",
+        app: App::Sinatra,
+        workers: 16,
+        clients: 32,
+        requests: 20_000,
+        further: 0,
+        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Pitchfork, Peer::Passenger, Peer::Uwsgi],
+    },
+    Scenario {
+        name: "memory-rails-16",
+        title: "Memory: Rails, 16 workers, 20,000 requests of four kinds",
+        app: App::RailsApi,
+        workers: 16,
+        clients: 32,
+        requests: 20_000,
+        further: 0,
+        peers: &[
+            Peer::Licorne,
+            Peer::LicorneRefork,
+            Peer::Unicorn,
+            Peer::Puma,
+            Peer::Pitchfork,
+            Peer::Passenger,
+            Peer::Uwsgi,
+        ],
+    },
+    Scenario {
+        name: "memory-hello-64",
+        title: "Memory: hello, 64 workers, 100,000 requests",
+        app: App::Hello,
+        workers: 64,
+        clients: 64,
+        requests: 100_000,
+        further: 0,
+        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma],
+    },
+];
+
+/// One scenario, measured.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One server's memory, in MiB, of all processes together.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) peer: Peer,
     pub(crate) processes: usize,
-    /// Of all processes together, in MiB.
-    pub(crate) pss_boot_mib: f64,
-    pub(crate) pss_mib: f64,
-    pub(crate) rss_mib: f64,
-    /// Of the master alone.
-    pub(crate) master_rss_mib: f64,
+    pub(crate) boot: f64,
+    pub(crate) loaded: f64,
+    /// Of the rounds, lowest and highest.
+    pub(crate) range: [f64; 2],
+    /// Of what is loaded.
+    pub(crate) private: f64,
+    /// The largest part of PSS that was shared in the second half of the load: right after a refork.
+    pub(crate) most_shared: f64,
+    pub(crate) rss: f64,
+    /// RSS of the master alone.
+    pub(crate) master: f64,
+    /// By how much PSS has grown in the requests that came after.
+    pub(crate) growth: f64,
 }
 
-/// Measures each server `rounds` times; medians.
-pub(crate) fn measure(rounds: usize) -> anyhow::Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for peer in [Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Uwsgi].into_iter().filter(|peer| peer.is_there()) {
-        let samples = (0..rounds).map(|_| one(peer)).collect::<anyhow::Result<Vec<Row>>>()?;
-        let of = |part: fn(&Row) -> f64| median(samples.iter().map(part).collect());
-        let row = Row {
-            peer,
-            processes: samples.first().map_or(0, |row| row.processes),
-            pss_boot_mib: of(|row| row.pss_boot_mib),
-            pss_mib: of(|row| row.pss_mib),
-            rss_mib: of(|row| row.rss_mib),
-            master_rss_mib: of(|row| row.master_rss_mib),
-        };
-        eprintln!("memory {:<10} {:.1} MiB PSS, master {:.1} MiB RSS", peer.name(), row.pss_mib, row.master_rss_mib);
-        rows.push(row);
+/// Measures each server that is there, `rounds` times, interleaved; medians.
+pub(crate) fn measure(scenario: &'static Scenario, rounds: usize) -> anyhow::Result<Table> {
+    let peers: Vec<Peer> = scenario.peers.iter().copied().filter(|peer| peer.is_there()).collect();
+    let mut samples: Vec<Vec<Row>> = vec![Vec::new(); peers.len()];
+    for _ in 0..rounds {
+        for (peer, samples) in peers.iter().zip(&mut samples) {
+            let row = one(*peer, scenario)?;
+            eprintln!("{} {:<16} {:.1} MiB, private {:.1}", scenario.name, peer.name(), row.loaded, row.private);
+            samples.push(row);
+        }
     }
-    Ok(rows)
+    Ok(Table {
+        name: scenario.name,
+        title: scenario.title,
+        rows: samples.iter().filter_map(|rows| row(rows)).collect(),
+    })
 }
 
-fn one(peer: Peer) -> anyhow::Result<Row> {
-    let server = Running::start(peer, App::Sinatra, WORKERS, false)?;
+fn one(peer: Peer, scenario: &Scenario) -> anyhow::Result<Row> {
+    let server = Running::start_at(free_place()?, peer, scenario.app, scenario.workers, false, plain())?;
+    server.settle();
     let boot = server.memory();
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let endpoint = server.endpoint().clone();
-            std::thread::spawn(move || {
-                let request = Request::get(App::Sinatra.target()).close();
-                (0..REQUESTS / CLIENTS).filter(|_| Connection::open(&endpoint).request(&request).status == 200).count()
-            })
-        })
-        .collect();
-    let answered: usize = clients.into_iter().map(|client| client.join().unwrap_or(0)).sum();
-    ensure!(answered == REQUESTS, "{} answered {answered} of {REQUESTS} requests", peer.name());
-    let after = server.memory();
+    let first = ask(&server, scenario, scenario.requests / 2)?;
+    let (stop, stopped) = channel::<()>();
+    let (most_shared, second) = std::thread::scope(|scope| {
+        let watched = &server;
+        let watching = scope.spawn(move || most_shared(watched, &stopped));
+        let second = ask(&server, scenario, scenario.requests - scenario.requests / 2);
+        drop(stop);
+        (watching.join().unwrap_or(0.0), second)
+    });
+    ensure!(first + second? == scenario.requests, "{} did not answer all requests", peer.name());
+    server.settle();
+    let loaded = server.memory();
+    if scenario.further > 0 {
+        ask(&server, scenario, scenario.further)?;
+        server.settle();
+    }
     let mib = |kib: u64| kib as f64 / 1024.0;
     Ok(Row {
         peer,
         processes: server.tree().len(),
-        pss_boot_mib: mib(boot.pss_kib),
-        pss_mib: mib(after.pss_kib),
-        rss_mib: mib(after.rss_kib),
-        master_rss_mib: mib(procfs::memory(server.pid()).rss_kib),
+        boot: mib(boot.pss_kib),
+        loaded: mib(loaded.pss_kib),
+        range: [mib(loaded.pss_kib); 2],
+        private: mib(loaded.private_kib),
+        most_shared: most_shared.max(shared(loaded)),
+        rss: mib(loaded.rss_kib),
+        master: mib(procfs::memory(server.pid()).rss_kib),
+        growth: mib(server.memory().pss_kib) - mib(loaded.pss_kib),
+    })
+}
+
+/// The largest part that was shared at a time, until the other end of the channel is dropped.
+fn most_shared(server: &Running, stopped: &Receiver<()>) -> f64 {
+    let mut most = 0.0_f64;
+    while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        most = most.max(shared(server.memory()));
+    }
+    most
+}
+
+/// The part of PSS that is shared with others.
+fn shared(memory: procfs::Memory) -> f64 {
+    1.0 - memory.private_kib as f64 / memory.pss_kib.max(1) as f64
+}
+
+fn ask(server: &Running, scenario: &Scenario, requests: u64) -> anyhow::Result<u64> {
+    let load = Load {
+        endpoint: server.endpoint(),
+        targets: scenario.app.targets(),
+        clients: scenario.clients,
+        keep_alive: false,
+        requests,
+        per_second: None,
+    };
+    let seen = load.run();
+    ensure!(seen.failed == 0, "{} requests failed", seen.failed);
+    Ok(seen.answered() as u64)
+}
+
+fn row(samples: &[Row]) -> Option<Row> {
+    let of = |part: fn(&Row) -> f64| median(samples.iter().map(part).collect());
+    let loaded = || samples.iter().map(|row| row.loaded);
+    Some(Row {
+        boot: of(|row| row.boot),
+        loaded: of(|row| row.loaded),
+        range: [loaded().fold(f64::INFINITY, f64::min), loaded().fold(0.0, f64::max)],
+        private: of(|row| row.private),
+        most_shared: of(|row| row.most_shared),
+        rss: of(|row| row.rss),
+        master: of(|row| row.master),
+        growth: of(|row| row.growth),
+        ..*samples.first()?
     })
 }

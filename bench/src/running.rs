@@ -12,7 +12,8 @@ use testkit::http::Broken;
 use testkit::process::Watch;
 use testkit::{Connection, Endpoint, Request, procfs};
 
-use crate::peers::{App, Peer};
+use crate::apps::App;
+use crate::peers::Peer;
 
 /// A port of 127.0.0.1 that was free a moment ago: not every peer can inherit a listener.
 pub(crate) fn free_place() -> anyhow::Result<Endpoint> {
@@ -26,8 +27,10 @@ pub(crate) fn tree(root: u32) -> Vec<procfs::Process> {
     tree
 }
 
-/// The CPU that the server gets; wrk gets the next one.
+/// The CPU that the server gets.
 pub(crate) const SERVER_CPU: &str = "0";
+/// And that of the clients.
+pub(crate) const CLIENT_CPU: &str = "1";
 
 /// The beginning of a command that runs on this CPU.
 pub(crate) fn pinned(cpu: &str) -> Command {
@@ -41,11 +44,20 @@ pub(crate) fn plain() -> Command {
     Command::new("env")
 }
 
+/// A tree that has done nothing for so long has settled.
+const SETTLED: Duration = Duration::from_millis(400);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// A server that never rests is taken as it is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A server that answers.
 #[derive(Debug)]
 pub(crate) struct Running {
+    peer: Peer,
     child: Child,
     place: Endpoint,
+    began: Instant,
     /// From the start of the program to its first response.
     pub(crate) first_response: Duration,
 }
@@ -73,14 +85,13 @@ impl Running {
             }
         }
         // All errors of a server go to a file that is shown when it does not come up.
-        let log =
-            std::env::temp_dir().join(format!("bench-{}-{}.log", peer.name().replace(' ', "-"), std::process::id()));
+        let log = std::env::temp_dir().join(format!("bench-{peer:?}-{}.log", std::process::id()));
         let output = std::fs::File::create(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
         let began = Instant::now();
         let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
-        let mut running = Running { child, place, first_response: Duration::ZERO };
-        let answered = running.wait_for_response(app, began + Duration::from_secs(30));
+        let mut running = Running { peer, child, place, began, first_response: Duration::ZERO };
+        let answered = running.wait_for_response(app, began + Duration::from_secs(60));
         running.first_response = began.elapsed();
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let _ = std::fs::remove_file(&log);
@@ -111,13 +122,38 @@ impl Running {
     /// The memory of the whole tree.
     pub(crate) fn memory(&self) -> procfs::Memory {
         self.tree().iter().map(|process| procfs::memory(process.pid)).fold(procfs::Memory::default(), |sum, one| {
-            procfs::Memory { rss_kib: sum.rss_kib + one.rss_kib, pss_kib: sum.pss_kib + one.pss_kib }
+            procfs::Memory {
+                rss_kib: sum.rss_kib + one.rss_kib,
+                pss_kib: sum.pss_kib + one.pss_kib,
+                private_kib: sum.private_kib + one.private_kib,
+            }
         })
+    }
+
+    /// Waits until the tree neither changes nor uses CPU time: the last worker is there, what was asked is done. Returns how
+    /// long after its start it did so for the last time.
+    pub(crate) fn settle(&self) -> Duration {
+        let (_keep, never) = channel::<()>();
+        let state = || (self.tree().len(), self.cpu());
+        let (mut last, mut changed) = (state(), Instant::now());
+        while changed.elapsed() < SETTLED && self.began.elapsed() < PATIENCE {
+            let _ = never.recv_timeout(LOOK);
+            let now = state();
+            if now != last {
+                (last, changed) = (now, Instant::now());
+            }
+        }
+        changed - self.began
     }
 
     /// The process that was started: the master.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Which server it is.
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Where it listens.

@@ -6,8 +6,9 @@ use std::time::Instant;
 use anyhow::ensure;
 use testkit::program;
 
+use crate::apps::App;
 use crate::median::median;
-use crate::peers::{App, Peer};
+use crate::peers::Peer;
 use crate::running::{Running, SERVER_CPU, pinned};
 
 /// One server, or Ruby alone.

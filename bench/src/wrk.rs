@@ -1,9 +1,10 @@
-//! One run of wrk, on CPU 1.
+//! One run of wrk.
+
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::peers::App;
-use crate::running::pinned;
+use crate::apps::App;
 
 /// What wrk reported.
 #[derive(Clone, Debug)]
@@ -16,9 +17,15 @@ pub(crate) struct Run {
     pub(crate) errors: u64,
 }
 
-/// Asks `url` for `seconds` over this many connections.
-pub(crate) fn run(url: &str, connections: usize, seconds: usize, close: bool, app: App) -> anyhow::Result<Run> {
-    let mut command = pinned("1");
+/// Asks `url`, with what is appended to `command`, for `seconds` over this many connections.
+pub(crate) fn run(
+    mut command: Command,
+    url: &str,
+    connections: usize,
+    seconds: usize,
+    close: bool,
+    app: App,
+) -> anyhow::Result<Run> {
     command.args(["wrk", "-t1", "--latency"]);
     command.args([format!("-c{connections}"), format!("-d{seconds}s")]);
     if close {

@@ -28,6 +28,8 @@ pub struct Memory {
     pub rss_kib: u64,
     /// Proportional set size in KiB: shared pages are divided among those who share them.
     pub pss_kib: u64,
+    /// In KiB, of no other process: what would be free without this one.
+    pub private_kib: u64,
 }
 
 /// Reads one process; `None` when it is gone (or was never there).
@@ -108,7 +110,7 @@ pub fn memory(pid: u32) -> Memory {
         let line = text.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line.split_ascii_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
     };
-    Memory { rss_kib: of("Rss:"), pss_kib: of("Pss:") }
+    Memory { rss_kib: of("Rss:"), pss_kib: of("Pss:"), private_kib: of("Private_Clean:") + of("Private_Dirty:") }
 }
 
 /// One line of `/proc/PID/status`, without its name, for example `SigIgn`.
