@@ -1,22 +1,29 @@
 # frozen_string_literal: true
 
 # A middleware that makes an application one with a large heap: 400,000 hashes that live, garbage in each request, and
-# some of it lives for a while, so that full collections come.
+# some that lives for 500 requests: just long enough to count as old, so that full collections come.
 class Heap
   LIVE = Array.new(400_000) { |n| { id: n, name: "n#{n}" } }
   GARBAGE = 1_500
-  KEPT = 2_000
+  KEPT = 300
+  REQUESTS = 500
 
   def initialize(app)
     @app = app
-    @kept = Array.new(KEPT)
+    @kept = Array.new(REQUESTS)
     @count = 0
   end
 
   def call(env)
-    garbage = Array.new(GARBAGE) { |n| { n => n.to_s } }
-    @kept[@count % KEPT] = garbage.first(150)
+    hashes(GARBAGE)
+    @kept[@count % REQUESTS] = hashes(KEPT)
     @count += 1
     @app.call(env)
+  end
+
+  private
+
+  def hashes(count)
+    Array.new(count) { |n| { n => n.to_s } }
   end
 end

@@ -232,7 +232,7 @@ fn one(peer: Peer, scenario: &Scenario, per_second: f64, seconds: usize) -> anyh
         range: [seen.percentile_ms(0.99); 2],
         p99_before,
         cpu: cpu.as_secs_f64() / seen.took.max(Duration::from_millis(1)).as_secs_f64(),
-        failed: seen.failed,
+        failed: warm.failed + seen.failed,
         capacity,
         pss: server.memory().pss_kib as f64 / 1024.0,
         spread: seen.spread(scenario.workers),
@@ -243,11 +243,13 @@ fn one(peer: Peer, scenario: &Scenario, per_second: f64, seconds: usize) -> anyh
 
 /// Full collections of the workers that were there before, and of new ones: within requests, and all.
 fn majors(before: &Seen, after: &Seen) -> [u64; 2] {
-    let since = |part: fn(&Worker) -> u64| {
+    let since = |part: fn(&Worker) -> u64| -> u64 {
         let of = |seen: &Seen, pid: &u32| seen.workers.get(pid).map_or(0, part);
         after.workers.keys().map(|pid| of(after, pid).saturating_sub(of(before, pid))).sum()
     };
-    [since(|worker| worker.majors_within), since(|worker| worker.majors)]
+    // With threads one collection is within the requests of several.
+    let all = since(|worker| worker.majors);
+    [since(|worker| worker.majors_within).min(all), all]
 }
 
 fn row(samples: &[Row]) -> Option<Row> {

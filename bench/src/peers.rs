@@ -116,7 +116,7 @@ impl Peer {
         let program = self.program();
         if self == Peer::Pitchfork && !program.exists() {
             return Some(
-                "not a package of Debian; `gem install pitchfork` in that Debian makes it one of the peers".into(),
+                "not a package of Debian; `gem3.3 install pitchfork` in that Debian makes it one of the peers".into(),
             );
         }
         if self == Peer::Uwsgi && plugin().is_none() {
