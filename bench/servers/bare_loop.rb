@@ -6,7 +6,6 @@
 require "rack"
 require "rack/mock"
 require "socket"
-require "stringio"
 
 host, port = ARGV.fetch(0).split(":")
 APP, = Rack::Builder.parse_file(ARGV.fetch(1))
@@ -14,14 +13,14 @@ listener = TCPServer.new(host, Integer(port))
 listener.listen(1024)
 
 # What each request begins with, by the target: nothing of it is made twice.
-READY = Hash.new { |envs, target| envs[target] = Rack::MockRequest.env_for(target, "rack.errors" => $stderr) }
+READY = Hash.new { |envs, target| envs[target] = Rack::MockRequest.env_for(target) }
 BUFFER = String.new(capacity: 16_384)
 
 # Whether the connection stays.
 def serve(client)
   client.readpartial(16_384, BUFFER)
   target = BUFFER[4...BUFFER.index(" ", 4)]
-  status, fields, body = APP.call(READY[target].merge("rack.input" => StringIO.new))
+  status, fields, body = APP.call(READY[target].dup)
   content = +""
   body.each { |piece| content << piece }
   body.close if body.respond_to?(:close)
@@ -38,15 +37,16 @@ def head(status, fields, content, stays)
   lines << (stays ? "\r\n" : "connection: close\r\n\r\n")
 end
 
-# It is closed when no more can come: a client that keeps connections opens all of them at once.
 clients = [listener]
 loop do
   IO.select(clients).first.each do |ready|
-    if ready == listener
-      clients << listener.accept
-    elsif !serve(ready)
-      ready.close
-      clients.delete(ready)
+    client = ready == listener ? listener.accept : ready
+    # A new client has mostly sent its request by now: no second look for it.
+    if serve(client)
+      clients << client if ready == listener
+    else
+      client.close
+      clients.delete(client)
     end
   end
 end

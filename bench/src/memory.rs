@@ -26,6 +26,8 @@ pub(crate) struct Scenario {
     requests: u64,
     /// After those and as many as this, PSS is looked at again.
     further: u64,
+    /// Never more rounds than this: figures of memory hardly differ.
+    rounds: usize,
     peers: &'static [Peer],
 }
 
@@ -39,6 +41,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         clients: 8,
         requests: 10_000,
         further: 100_000,
+        rounds: 1,
         peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Pitchfork, Peer::Uwsgi],
     },
     Scenario {
@@ -49,7 +52,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         clients: 32,
         requests: 20_000,
         further: 0,
-        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Pitchfork, Peer::Passenger, Peer::Uwsgi],
+        rounds: 2,
+        peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Pitchfork],
     },
     Scenario {
         name: "memory-rails-16",
@@ -59,6 +63,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         clients: 32,
         requests: 20_000,
         further: 0,
+        rounds: 2,
         peers: &[
             Peer::Licorne,
             Peer::LicorneRefork,
@@ -77,6 +82,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         clients: 64,
         requests: 100_000,
         further: 0,
+        rounds: 2,
         peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma],
     },
 ];
@@ -109,11 +115,11 @@ pub(crate) struct Row {
     pub(crate) growth: f64,
 }
 
-/// Measures each server that is there, `rounds` times, interleaved; medians.
+/// Measures each server that is there, at most `rounds` times, interleaved; medians.
 pub(crate) fn measure(scenario: &'static Scenario, rounds: usize) -> anyhow::Result<Table> {
     let peers: Vec<Peer> = scenario.peers.iter().copied().filter(|peer| peer.is_there()).collect();
     let mut samples: Vec<Vec<Row>> = vec![Vec::new(); peers.len()];
-    for _ in 0..rounds {
+    for _ in 0..rounds.min(scenario.rounds) {
         for (peer, samples) in peers.iter().zip(&mut samples) {
             let row = one(*peer, scenario)?;
             eprintln!("{} {:<16} {:.1} MiB, private {:.1}", scenario.name, peer.name(), row.loaded, row.private);

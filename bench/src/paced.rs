@@ -38,7 +38,7 @@ pub(crate) struct Scenario {
     most: u64,
     /// Never more rounds than this: some are long.
     rounds: usize,
-    /// The server is asked for a third of that before, is told to reload, and is asked at once.
+    /// The server is asked for a third of that before, is told to reload, and is asked when it has.
     reload: bool,
     peers: &'static [Peer],
 }
@@ -66,7 +66,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "Ruby 3.4: Sinatra with 400,000 live hashes and garbage in each request, 2 workers, 70 % load",
         app: App::SinatraHeap,
         rate: Rate::Share(0.7),
-        length: 30.0,
+        length: 20.0,
         most: 100_000,
         rounds: 1,
         peers: &[Peer::Licorne34, Peer::Licorne34Gc],
@@ -77,12 +77,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "Ruby 3.4: the same at 40 requests a second: while one worker collects, the other is idle",
         app: App::SinatraHeap,
         rate: Rate::Fixed(40.0),
+        rounds: 1,
         peers: &[Peer::Licorne34, Peer::Licorne34Gc],
         ..TAIL
     },
     Scenario {
         name: "after-reload",
-        title: "After a reload: Rails API, 4 workers, half load; p99 before it, and from its beginning on",
+        title: "After a reload: Rails API, 4 workers, half load; p99 before it, and from its end on",
         app: App::RailsApi,
         workers: 4,
         rate: Rate::Share(0.5),
@@ -99,16 +100,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         workers: 16,
         keep_alive: false,
         rate: Rate::Share(0.5),
-        length: 2.0,
-        peers: &[
-            Peer::Licorne,
-            Peer::LicorneEven,
-            Peer::Unicorn,
-            Peer::Puma,
-            Peer::Pitchfork,
-            Peer::Passenger,
-            Peer::Uwsgi,
-        ],
+        length: 1.0,
+        peers: &[Peer::Licorne, Peer::LicorneEven, Peer::Unicorn, Peer::Puma, Peer::Pitchfork],
         ..TAIL
     },
     Scenario {
@@ -117,8 +110,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         app: App::SinatraSeen,
         workers: 16,
         rate: Rate::Share(0.5),
-        length: 2.0,
-        peers: &[Peer::Licorne, Peer::LicorneEven, Peer::Puma, Peer::Passenger],
+        length: 1.0,
+        peers: &[Peer::Licorne, Peer::LicorneEven, Peer::Puma],
         ..TAIL
     },
 ];
@@ -221,6 +214,7 @@ fn one(peer: Peer, scenario: &Scenario, per_second: f64, seconds: usize) -> anyh
         p99_before = Some(steady.run().percentile_ms(0.99));
         if let Some(master) = i32::try_from(server.pid()).ok().and_then(Pid::from_raw) {
             kill_process(master, Signal::HUP)?;
+            server.settle();
         }
     }
     let before = server.cpu();

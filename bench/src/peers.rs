@@ -36,6 +36,7 @@ pub(crate) const SERVERS: &[Peer] = &[
     Peer::Licorne,
     Peer::LicorneEven,
     Peer::LicorneRefork,
+    Peer::LicorneWarm,
     Peer::LicorneGc,
     Peer::Licorne34,
     Peer::Licorne34Gc,

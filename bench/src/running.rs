@@ -135,8 +135,9 @@ impl Running {
     pub(crate) fn settle(&self) -> Duration {
         let (_keep, never) = channel::<()>();
         let state = || (self.tree().len(), self.cpu());
-        let (mut last, mut changed) = (state(), Instant::now());
-        while changed.elapsed() < SETTLED && self.began.elapsed() < PATIENCE {
+        let called = Instant::now();
+        let (mut last, mut changed) = (state(), called);
+        while changed.elapsed() < SETTLED && called.elapsed() < PATIENCE {
             let _ = never.recv_timeout(LOOK);
             let now = state();
             if now != last {

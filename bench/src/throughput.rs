@@ -45,16 +45,7 @@ const CLOSE: Scenario = Scenario {
     keep_alive: false,
     behind_nginx: false,
     workers: &[1],
-    peers: &[
-        Peer::Licorne,
-        Peer::Unicorn,
-        Peer::Puma,
-        Peer::PumaThreads,
-        Peer::Pitchfork,
-        Peer::Passenger,
-        Peer::Uwsgi,
-        Peer::BareClose,
-    ],
+    peers: &[Peer::Licorne, Peer::Unicorn, Peer::Puma, Peer::Pitchfork, Peer::Passenger, Peer::Uwsgi, Peer::BareClose],
 };
 /// What serves an application, beside the limit, when connections are new.
 const ANEW: &[Peer] =
@@ -70,7 +61,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "hello, 64 kept-alive connections",
         connections: 64,
         keep_alive: true,
-        peers: &[Peer::Licorne, Peer::Puma, Peer::PumaThreads, Peer::Passenger, Peer::BareEpoll],
+        peers: &[Peer::Licorne, Peer::Puma, Peer::Passenger, Peer::BareEpoll],
         ..CLOSE
     },
     Scenario {
