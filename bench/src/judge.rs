@@ -138,7 +138,11 @@ const OTHERS: &[(&str, &[Peer], Limit, &str, Find)] = &[
         &[Peer::Licorne34Gc],
         Limit::AtMost(5.0),
         "ms",
-        |all| Some(paced_row(all, "gc-wait", Peer::Licorne34Gc)?.longest_wait_ms),
+        |all| {
+            let row = paced_row(all, "gc-wait", Peer::Licorne34Gc)?;
+            // Without a collection nothing waits for one.
+            (row.majors[1] > 0).then_some(row.longest_wait_ms)
+        },
     ),
     (
         "balance :even, 16 workers, new connections: requests, highest for each of the lowest",
@@ -218,7 +222,9 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
 /// Why there is no figure of Licorne and these servers.
 fn why(peers: &[Peer]) -> String {
     let all = [Peer::Licorne].into_iter().chain(peers.iter().copied());
-    all.filter_map(Peer::absence).next().unwrap_or_else(|| "its scenario was not run".into())
+    all.filter_map(Peer::absence)
+        .next()
+        .unwrap_or_else(|| "its scenario was not run, or what it looks for did not happen".into())
 }
 
 fn cpu_row<'a>(all: &'a Results, scenario: &str, peer: Peer, workers: usize) -> Option<&'a throughput::Row> {
