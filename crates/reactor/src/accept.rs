@@ -340,8 +340,16 @@ impl Acceptor {
         self.register(connections);
     }
 
+    /// Leaves listeners and queue to others while this worker is busy, and what it was woken for and has not taken.
+    pub(crate) fn give_way(&mut self, connections: &Connections) {
+        self.unwatch(connections);
+        if self.connection_waits() {
+            self.wake_another(connections);
+        }
+    }
+
     /// Stops watching listeners and queue.
-    pub(crate) fn unwatch(&self, connections: &Connections) {
+    fn unwatch(&self, connections: &Connections) {
         self.unwatch_listeners(&connections.table);
         if let Some(queue) = &connections.queue {
             connections.table.unwatch_source(queue.as_fd());
@@ -396,10 +404,16 @@ impl Acceptor {
         }
     }
 
-    /// Closes the listeners. Other processes that hold them are not concerned.
-    pub(crate) fn close(&mut self, table: &Table) {
+    /// Closes the listeners. Other processes that hold them are not concerned. For a connection that waits there the kernel
+    /// may have woken this worker, and no other one: it is told.
+    pub(crate) fn close(&mut self, connections: &Connections) {
         if self.paused_until_ms.take().is_none() {
-            self.unwatch_listeners(table);
+            self.unwatch_listeners(&connections.table);
+        }
+        if let Some(queue) = &connections.queue
+            && self.listeners.iter().any(|listener| is_readable(&listener.fd))
+        {
+            queue.wake_one();
         }
         self.listeners.clear();
     }

@@ -413,7 +413,7 @@ impl Reactor {
             if leave.drain {
                 self.acceptor.drain(BACKLOG, connections);
             }
-            self.acceptor.close(&connections.table);
+            self.acceptor.close(connections);
         }
         let (now, timeouts) = (now_ms(), connections.settings.timeouts);
         for (patience, patience_ms) in [
@@ -454,7 +454,7 @@ impl Reactor {
         if let Some(control) = &self.control {
             connections.table.unwatch_source(control.as_fd());
         }
-        self.acceptor.unwatch(connections);
+        self.acceptor.give_way(connections);
     }
 
     #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 mod support;
 
-use reactor::{After, Body, Leave, Notice, Responses, Settings, Turn};
+use reactor::{After, Body, Events, Leave, Notice, Responses, Settings, Turn};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -65,6 +65,44 @@ fn an_idle_connection_of_a_worker_that_leaves_is_served_by_another() {
     assert_eq!(active.request().unwrap().peer.to_string(), "127.0.0.1");
     other.answer(token);
     expect_ok(&mut client);
+}
+
+/// Waits until a thread of this process sleeps.
+fn wait_until_asleep(thread: rustix::thread::Pid) {
+    let stat = format!("/proc/self/task/{thread}/stat");
+    while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_connection_that_woke_a_worker_which_leaves_is_served_by_another() {
+    for leave in [GIVE_AWAY, STAY] {
+        let (_queue, mut one, mut other) = two();
+        other.reactor.add_listener(one.listener.try_clone().unwrap().into(), None).unwrap();
+        for worker in [&mut one, &mut other] {
+            assert!(worker.next_until(|_| true).is_none());
+        }
+        let address = one.listener.local_addr().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        // The one that began to wait first is woken, alone.
+        let poller = one.reactor.poller();
+        let waits = std::thread::spawn(move || {
+            tell.send(rustix::thread::gettid()).unwrap();
+            poller.wait(&mut Events::default(), Some(30_000));
+        });
+        wait_until_asleep(told.recv().unwrap());
+        let mut client = TcpStream::connect(address).unwrap();
+        ask(&mut client, "/waits");
+        waits.join().unwrap();
+        one.reactor.retire(leave);
+        other.reactor.poller().wait(&mut other.events, Some(30_000));
+        other.reactor.absorb(&mut other.events);
+        let (token, path) = other.next_until(|_| true).expect("the other one was told");
+        assert_eq!(path, "/waits");
+        other.answer(token);
+        expect_ok(&mut client);
+    }
 }
 
 #[test]
