@@ -76,7 +76,7 @@ fn query_strings_are_shown_only_when_the_configuration_says_so() {
 
 #[test]
 fn each_metric_is_explained_and_no_other_is() {
-    let mut server = builder().workers(1).start();
+    let mut server = builder().workers(1).config("memory_budget '100G'").start();
     let text = ask(&server, "/metrics").text();
     let told: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

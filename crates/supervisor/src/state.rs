@@ -448,15 +448,14 @@ impl State {
         }
     }
 
-    /// It counts as a death, and goes like one that was asked to: with another worker there to take its connections it gives
-    /// them away. A stop asks it to leave anyway.
+    /// It counts as a death, and goes like one that was asked to: where workers are wanted it gives its connections away, and
+    /// those that no worker can take yet wait for the next one. A stop asks it to leave anyway.
     fn worker_leaves(self, fleet: &mut Fleet, now: Instant, id: WorkerId) -> Self {
         let Some(&worker) = fleet.workers.get(&id) else { return self };
         match (self, worker.state) {
             (Self::Up(up), WorkerState::Serving { since }) => {
                 let up = up.worker_died(fleet, now, worker, since, false);
-                let others = fleet.workers.iter().any(|(other, worker)| *other != id && worker.serves());
-                fleet.dismiss(now, id, others && up.has_takers(fleet));
+                fleet.dismiss(now, id, up.has_takers(fleet));
                 Self::Up(up)
             }
             (state, _) => state,

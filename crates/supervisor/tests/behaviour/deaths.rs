@@ -109,14 +109,14 @@ fn worker_that_hangs_while_booting_is_killed_and_tried_again() {
 }
 
 #[test]
-fn worker_that_leaves_by_itself_gives_its_connections_to_those_that_serve() {
+fn worker_that_leaves_by_itself_gives_its_connections_to_those_that_serve_or_will() {
     let mut rig = Rig::serving(2);
     rig.pass(seconds(5));
     let leaves = |worker| Event::WorkerLeaves { worker: WorkerId(worker) };
     assert_eq!(rig.tell(leaves(1)), [retire(1)]);
     assert_eq!(rig.tell(leaves(1)), []);
-    // No other worker serves.
-    assert_eq!(rig.tell(leaves(2)), [retire_alone(2)]);
+    // No other worker serves: the next one takes them.
+    assert_eq!(rig.tell(leaves(2)), [retire(2)]);
     assert_eq!(rig.tell(died(1)), [fork(3, 0, 1)]);
     assert_eq!(rig.tell(died(2)), [fork(4, 1, 1)]);
     assert_eq!(rig.tell(leaves(3)), [], "it boots");
