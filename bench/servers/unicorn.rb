@@ -4,6 +4,6 @@
 require "logger"
 
 worker_processes Integer(ENV.fetch("BENCH_WORKERS", 1))
-preload_app true unless defined?(Pitchfork)
+preload_app true if respond_to?(:preload_app)
 logger Logger.new(File::NULL)
 instance_eval(ENV.fetch("BENCH_MORE", ""))

@@ -8,7 +8,7 @@ require "action_controller/railtie"
 require "action_view/railtie"
 
 # Where the database is, unless DATABASE_URL says so: it is made when it is missing.
-ENV["DATABASE_URL"] ||= "sqlite3:#{Dir.tmpdir}/licorne-bench-#{Process.uid}.sqlite3"
+ENV["DATABASE_URL"] ||= "sqlite3:#{Dir.tmpdir}/licorne-bench-#{Process.uid}.sqlite3?timeout=10000"
 
 # A Rails application as production has it, for Rails 6.1 and later, of Debian's packages alone.
 class Bench < Rails::Application
