@@ -40,7 +40,6 @@ module Licorne
 
     # Does what touches nothing but this process, in a mold.
     def rehearse
-      install_traps
       fill_listeners
       Server::LISTENERS.clear
       Events.new(@server, @worker, method(:leave))
