@@ -49,32 +49,43 @@ fn run() -> anyhow::Result<()> {
     }
     go_first();
     let mut results = results::Results::default();
+    let mut missing = Vec::new();
     for scenario in throughput::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
-        results.throughput.push(throughput::measure(scenario, rounds, seconds)?);
+        let measured = throughput::measure(scenario, rounds, seconds);
+        results.throughput.extend(measured_or_missing(measured, scenario.name, &mut missing));
     }
     for scenario in paced::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
-        results.paced.push(paced::measure(scenario, rounds, seconds)?);
+        let measured = paced::measure(scenario, rounds, seconds);
+        results.paced.extend(measured_or_missing(measured, scenario.name, &mut missing));
     }
     for scenario in memory::SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
-        results.memory.push(memory::measure(scenario, rounds)?);
+        let measured = memory::measure(scenario, rounds);
+        results.memory.extend(measured_or_missing(measured, scenario.name, &mut missing));
     }
     if wanted("fleet") {
-        results.fleet = fleet::measure(rounds)?;
+        results.fleet = measured_or_missing(fleet::measure(rounds), "fleet", &mut missing).unwrap_or_default();
     }
     if wanted("idle") {
-        results.idle = idle::measure()?;
+        results.idle = measured_or_missing(idle::measure(), "idle", &mut missing).unwrap_or_default();
     }
     if wanted("engine") {
-        results.engine = engine::measure()?;
+        results.engine = measured_or_missing(engine::measure(), "engine", &mut missing).unwrap_or_default();
     }
     if wanted("hurt") {
-        results.hurt = hurt::measure()?;
+        results.hurt = measured_or_missing(hurt::measure(), "hurt", &mut missing).unwrap_or_default();
     }
     if wanted("startup") {
-        results.startup = startup::measure(rounds * 3)?;
+        results.startup = measured_or_missing(startup::measure(rounds * 3), "startup", &mut missing).unwrap_or_default();
     }
     let verdicts = judge::judge(&results);
-    report::write(&results, &verdicts, report::Effort { rounds, seconds })
+    report::write(&results, &verdicts, report::Effort { rounds, seconds })?;
+    anyhow::ensure!(missing.is_empty(), "not in the report: {}", missing.join(", "));
+    Ok(())
+}
+
+/// A scenario that fails is missing in the report, and costs no other one.
+fn measured_or_missing<T>(measured: anyhow::Result<T>, name: &str, missing: &mut Vec<String>) -> Option<T> {
+    measured.map_err(|error| eprintln!("bench: {name}: {error:#}")).inspect_err(|()| missing.push(name.to_owned())).ok()
 }
 
 /// Runs this session before other work on the machine, where that is allowed (it is to root).
