@@ -35,6 +35,24 @@ fn application_that_leaks_is_not_killed_for_lack_of_memory() {
 }
 
 #[test]
+fn application_that_leaks_a_little_loses_no_request_in_a_million() {
+    let Some(group) = MemoryGroup::limited(320 << 20) else { return };
+    let leak = r#"$leaked = []; run lambda { |_env| $leaked << "x" * 20_000; [200, {}, ["done"]] }"#;
+    let app = Server::builder().app(App::rackup(leak)).workers(2).preload(true);
+    let mut server = app.config("memory_budget 0.6").within(&group).start();
+    let requests = if testkit::rounds(100) == 100 { 1_000_000 } else { 30_000 };
+    let (close, kept) = (server.load().clients(2).start(), server.load().clients(4).keep_alive(true).start());
+    (1..=requests / 10_000).for_each(|tens| kept.wait_for_successes(tens * 10_000));
+    let told = status(&server);
+    for report in [close.stop(), kept.stop()] {
+        report.assert_no_failure();
+    }
+    assert_eq!(told["deaths"]["total"], 0, "{told:#}");
+    assert!(told["recycled"]["memory_budget"].as_u64() >= Some(requests as u64 / 20_000), "{told:#}");
+    server.stop();
+}
+
+#[test]
 fn application_that_needs_more_is_told_of_and_serves_on() {
     let app = Server::builder().app(App::rackup(APP)).preload(true);
     let mut server = app.config("worker_processes 1..3\nmemory_budget '1M'").start();

@@ -1,6 +1,7 @@
 //! Promise: a refork makes the mold of all workers of one that has served, and loses no request; a worker that cannot be forked
 //! is left alone, and the log names what is in the way.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -27,6 +28,7 @@ run lambda { |env|
     $thread = Thread.new { Pitchfork.prevent_fork { entered.push(true); Thread.stop } }
     $thread.thread_variable_set(:fork_safe, true)
     entered.pop
+  when "/grow" then $grown ||= Array.new(300_000) { |number| "what this worker has kept is number #{number} of many" }
   when "/allow" then $thread.wakeup
   when "/abort" then Process.kill(:ABRT, Process.pid) && sleep
   end
@@ -116,6 +118,25 @@ fn workers_have_what_the_one_that_was_promoted_had() {
         assert!(text.contains("reforks: 1 succeeded, 0 failed; generation 2 was the last"), "{text}");
         server.stop();
     }
+}
+
+#[test]
+fn workers_that_have_grown_a_lot_are_forked_anew_without_a_count() {
+    let mut server = builder(2, "refork :auto\nbalance :even").preload(true).start();
+    let mark = server.mark();
+    let mut grown = HashSet::new();
+    server.eventually("both workers to have grown", || {
+        server.get("/grow");
+        grown.insert(count(&server).1);
+        (grown.len() == 2).then_some(())
+    });
+    server.wait_for(mark, " MiB shared");
+    server.wait_for(mark, "done reforking: gen=2 serves alone");
+    wait_for_generation(&server, 2, 2);
+    let (counted, pid) = count(&server);
+    assert!(counted > 1 && !grown.contains(&pid), "{counted} requests, before and after the fork");
+    assert_eq!(status(&server)["reforks"]["succeeded"], 1);
+    server.stop();
 }
 
 #[test]

@@ -280,6 +280,8 @@ fn weather(builder: Builder, crowd: Crowd, may_displace: bool) {
     fs::write(file.path(), &block).expect("it can be written");
     let builder = builder.app(App::rackup(APP)).workers(WORKERS).preload(dice.percent(50)).unix_listeners(1);
     let builder = builder.config("upgrade :in_place\nkeepalive_timeout 600");
+    // A worker forks the next mold after so many requests, in the midst of all that.
+    let builder = if dice.percent(50) { builder.config("refork_after [20, 100, 400]") } else { builder };
     let server = builder.env("TEST_BLOCK", &file.path().display().to_string()).start();
 
     // All that is opened once and kept has been opened before it is counted.

@@ -35,6 +35,16 @@ choice! {
 }
 
 choice! {
+    /// When workers are forked anew from one of them.
+    Refork {
+        /// After so many requests as `refork_after` says.
+        Counted = "counted",
+        /// When enough would be won.
+        Auto = "auto",
+    }
+}
+
+choice! {
     /// When all garbage is collected.
     GarbageTime {
         /// When Ruby finds it time.

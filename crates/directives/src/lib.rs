@@ -73,7 +73,7 @@ pub use access_log::AccessLog;
 pub use bytes::MemoryBudget;
 pub use canary::Canary;
 pub use check::check;
-pub use choices::{Balance, GarbageTime, TermSignal, UpgradeWay};
+pub use choices::{Balance, GarbageTime, Refork, TermSignal, UpgradeWay};
 pub use configuration::{Asked, Configuration, Findings, Listener, StartCtx, UserIds};
 pub use directive::{Default, Directive, Kind, Origin};
 pub use foreign::foreign;

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::choices::{Balance, GarbageTime, TermSignal, UpgradeWay};
+use crate::choices::{Balance, GarbageTime, Refork, TermSignal, UpgradeWay};
 use crate::directive::{bytes, integer, licorne, rate, unicorn};
 use crate::settings::directives;
 use crate::{AccessLog, Canary, Default, Directive, Kind, MemoryBudget, Probe, Reforks, Service, WarmUp, Workers};
@@ -93,6 +93,13 @@ directives! {
              it serves, and workers of the same user as their mold; it does not go with `worker_exec true`. See \
              [Memory](memory.md).",
         ).unit("requests");
+        refork: Refork = licorne(
+            Kind::Choice(Refork::WORDS),
+            Default::Symbol("counted"),
+            "When workers are forked anew from one of them: `:counted` as `refork_after` says, and never without it; `:auto` also \
+             when they have grown so much since they were forked that a good part of all memory would be shared again. Each such \
+             refork waits longer than the one before. It needs what `refork_after` needs. See [Memory](memory.md#refork).",
+        );
         preload_app: bool = unicorn(
             Kind::Boolean,
             Default::Bool(false),

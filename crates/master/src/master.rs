@@ -262,6 +262,7 @@ impl Master {
             self.event(Event::CanaryWorse { cause });
         }
         self.watch_reforks();
+        self.watch_sharing();
         if self.core.next_deadline().is_some_and(|at| at <= now()) {
             self.event(Event::Tick);
         }

@@ -2,12 +2,16 @@
 
 use std::cmp::Reverse;
 
-use supervisor::{Event, Generation, WorkerId};
+use directives::Refork;
+use supervisor::{Event, Generation, Instant, WorkerId};
 use sys::process::Exited;
 use wire::ToMold;
 
 use crate::children::promotion::PromotionNews;
+use crate::config::settings::Settings;
 use crate::master::Master;
+use crate::owners::Owners;
+use crate::upkeep::sharing::Sharing;
 
 impl Master {
     /// Has a worker fork a mold.
@@ -20,10 +24,38 @@ impl Master {
 
     /// Tells how much each worker has answered, when it is time, those first that have answered most.
     pub(crate) fn watch_reforks(&mut self) {
-        let children = &mut self.owners.children;
-        if !children.reforks.is_due(self.core.awaits_refork(), sys::clock::monotonic_ns()) {
-            return;
+        let reforks = &mut self.owners.children.reforks;
+        if reforks.is_due(self.core.awaits_refork(), sys::clock::monotonic_ns()) {
+            self.tell_served();
         }
+    }
+
+    /// Looks at what workers share, when it is time, and has them forked anew when that would win enough (`refork :auto`).
+    pub(crate) fn watch_sharing(&mut self) {
+        let now_ns = sys::clock::monotonic_ns();
+        let is_asked = |settings: &Settings| settings.processes.refork == Refork::Auto;
+        let Owners { config, upkeep, .. } = &mut self.owners;
+        if !config.settings.as_ref().is_some_and(is_asked) {
+            upkeep.sharing = Sharing::default();
+        } else if upkeep.sharing.is_due(self.core.warm(), now_ns) {
+            self.look_at_sharing(now_ns);
+        }
+    }
+
+    fn look_at_sharing(&mut self, now_ns: u64) {
+        let seen = self.owners.see_sharing(&self.core, now_ns);
+        let Some(bytes) = self.owners.upkeep.sharing.look(&seen, Instant(now_ns)) else { return };
+        self.tell_served();
+        self.event(Event::ReforkPays);
+        // It may have failed a moment ago.
+        if self.core.is_reforking() {
+            let (mib, used) = (bytes >> 20, seen.used_bytes.unwrap_or(0) >> 20);
+            self.owners.report.log.info(format_args!("the refork is to make {mib} of {used} MiB shared"));
+        }
+    }
+
+    fn tell_served(&mut self) {
+        let children = &self.owners.children;
         let serving = children.workers().filter(|(_, worker)| worker.is_ready() && !worker.is_killed());
         let mut served: Vec<_> = serving.map(|(id, worker)| (id, worker.seat.look().requests())).collect();
         served.sort_by_key(|(_, requests)| Reverse(*requests));

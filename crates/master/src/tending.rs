@@ -14,7 +14,7 @@ use crate::owners::Owners;
 use crate::services::{ServiceNews, is_as_asked};
 use crate::upkeep::budget::{self, Budget, Measured, Step};
 use crate::upkeep::recycling::{Finding, Limits, Seen, WARM};
-use crate::upkeep::sizing;
+use crate::upkeep::{sharing, sizing};
 
 /// Workers that have had their time.
 impl Master {
@@ -144,6 +144,16 @@ impl Owners {
             wanted,
             least: supervisor.sizes().filter(|sizes| sizes.follows).map_or(wanted, |sizes| sizes.least),
         }
+    }
+
+    /// What workers have that serve, and all together.
+    pub(crate) fn see_sharing(&mut self, supervisor: &Supervisor, now_ns: u64) -> sharing::Seen {
+        self.read_memory();
+        let private = |pid: u32| self.report.readings.of(pid, now_ns)?.private_bytes;
+        let serves = |id: &WorkerId| supervisor.worker(*id).is_some_and(supervisor::Worker::serves);
+        let serving = self.children.workers().filter(|(id, _)| serves(id));
+        let private_bytes = serving.filter_map(|(id, worker)| Some((id, private(worker.pid()?)?))).collect();
+        sharing::Seen { private_bytes, used_bytes: self.used_bytes(now_ns) }
     }
 
     fn see_load(&self, supervisor: &Supervisor, now_ns: u64) -> sizing::Seen {

@@ -195,6 +195,8 @@ pub enum Event {
         /// How many, as its seat says. That is the worker's claim.
         requests: u64,
     },
+    /// The workers have grown so much that a refork pays. What each has answered was told before.
+    ReforkPays,
     /// A worker forks no mold. Exactly one of this and [`Event::MoldExited`] for each [`crate::Action::Promote`].
     NotPromoted {
         /// Which worker.
@@ -330,6 +332,7 @@ impl Event {
             | Self::WorkerWorn { .. }
             | Self::Size { .. }
             | Self::WorkerServed { .. }
+            | Self::ReforkPays
             | Self::NotPromoted { .. }
             | Self::RequestOverdue { .. }
             | Self::CanaryWorse { .. }

@@ -71,6 +71,6 @@ pub use supervisor::{Phase, SuccessorPhase, Supervisor, Trouble};
 pub use time::Instant;
 pub use types::{
     AdminPlace, Canary, CauseId, Config, Generation, Plan, ReforkAfter, ServiceId, ServiceName, Sizes, SlotId, Ticket,
-    Trial, Way, Wear, WorkerId,
+    Trial, Warm, Way, Wear, WorkerId,
 };
 pub use worker::{Worker, WorkerState};

@@ -11,24 +11,31 @@ use alloc::vec::Vec;
 use crate::action::{Action, Fact, Failure, FailureReason};
 use crate::event::Event;
 use crate::fleet::Fleet;
-use crate::line::Source;
+use crate::line::{Line, Source};
 use crate::mold::{Mold, MoldState};
 use crate::scale::Size;
 use crate::state::State;
 use crate::successor::Successor;
 use crate::time::Instant;
-use crate::types::{Generation, Plan, SlotId, WorkerId};
+use crate::types::{Generation, Plan, SlotId, Warm, WorkerId};
 use crate::up::{Course, Drain, Origin, Up};
 use crate::worker::{Worker, WorkerState};
 
 impl Up {
     /// Begins a refork when it is time, and nothing else goes on.
-    pub(crate) fn refork_when_due(mut self, fleet: &mut Fleet, now: Instant) -> Self {
-        let free = matches!((&self.course, &fleet.successor), (Course::Steady, Successor::Absent));
-        if !free || self.line.source != Source::Ready || self.line.warmth.back_off.due(false) > now {
+    pub(crate) fn refork_when_due(self, fleet: &mut Fleet, now: Instant) -> Self {
+        match self.limit() {
+            Some(limit) => self.refork(fleet, now, limit),
+            None => self,
+        }
+    }
+
+    /// Begins a refork when nothing else goes on, from a worker that has served so many requests.
+    fn refork(mut self, fleet: &mut Fleet, now: Instant, limit: u64) -> Self {
+        if !self.may_refork(fleet) || self.line.warmth.back_off.due(false) > now {
             return self;
         }
-        let (Some(limit), Some((id, slot, requests))) = (self.limit(), self.warmest(fleet)) else { return self };
+        let Some((id, slot, requests)) = self.warmest(fleet) else { return self };
         if requests < self.line.warmth.spent.saturating_add(limit) {
             return self;
         }
@@ -36,6 +43,12 @@ impl Up {
         fleet.log(Fact::ReforkStarted { generation: next, slot, requests });
         self.course = Course::Preparing { next, origin: Origin::Worker, tickets: Vec::new() };
         self
+    }
+
+    /// Whether nothing is in the way of a refork.
+    fn may_refork(&self, fleet: &Fleet) -> bool {
+        let free = matches!((&self.course, &fleet.successor), (Course::Steady, Successor::Absent));
+        free && self.line.source == Source::Ready
     }
 
     /// The worker that has served most, of those that the mold in force has forked and that may be forked.
@@ -59,6 +72,12 @@ impl Up {
     /// Whether a refork comes when a worker has served enough.
     pub(crate) fn awaits_refork(&self) -> bool {
         matches!(self.course, Course::Steady) && self.limit().is_some()
+    }
+
+    /// The mold in force, while its workers serve and nothing else goes on.
+    pub(crate) fn warm(&self, fleet: &Fleet) -> Option<Warm> {
+        let Line { generation, warmth, .. } = &self.line;
+        self.may_refork(fleet).then_some(Warm { generation: *generation, reforks: warmth.reforks })
     }
 
     /// How many requests a worker is to have answered before the next refork.
@@ -122,10 +141,16 @@ impl Up {
 }
 
 impl State {
-    /// A worker has served more, or forks no mold, for now or for good.
+    /// A worker has served more, all have grown, or one forks no mold, for now or for good.
     pub(crate) fn refork_event(self, fleet: &mut Fleet, now: Instant, event: Event) -> Self {
         match event {
             Event::WorkerServed { worker, requests } => fleet.worker_served(worker, requests),
+            Event::ReforkPays => {
+                return match self {
+                    Self::Up(up) => Self::Up(up.refork(fleet, now, 1)),
+                    state => state,
+                };
+            }
             Event::NotPromoted { worker, generation, for_good, cause } => {
                 let boots = fleet.molds.remove(&generation).is_some_and(|mold| mold.boots());
                 if let Some(worker) = fleet.workers.get_mut(&worker).filter(|_| for_good) {

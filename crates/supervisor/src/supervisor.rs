@@ -10,7 +10,7 @@ use crate::service::Service;
 use crate::state::State;
 use crate::successor::Successor;
 use crate::time::Instant;
-use crate::types::{Config, Generation, ServiceId, ServiceName, Sizes, SlotId, Trial, WorkerId};
+use crate::types::{Config, Generation, ServiceId, ServiceName, Sizes, SlotId, Trial, Warm, WorkerId};
 use crate::unit::{Parting, Told};
 use crate::up::Course;
 use crate::worker::Worker;
@@ -259,6 +259,14 @@ impl Supervisor {
         match &self.state {
             State::Up(up) => up.awaits_refork(),
             State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => false,
+        }
+    }
+
+    /// The mold in force, while its workers serve and nothing else goes on: a refork may pay ([`Event::ReforkPays`]).
+    pub fn warm(&self) -> Option<Warm> {
+        match &self.state {
+            State::Up(up) => up.warm(&self.fleet),
+            State::New { .. } | State::FirstMold { .. } | State::Stopping(_) | State::Over => None,
         }
     }
 

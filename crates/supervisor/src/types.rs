@@ -195,6 +195,15 @@ impl ReforkAfter {
     }
 }
 
+/// A mold whose workers serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warm {
+    /// Its generation.
+    pub generation: Generation,
+    /// How many reforks of this code led to it.
+    pub reforks: u32,
+}
+
 /// How new code is tried: few workers of it serve beside the old ones for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use supervisor::{
     Action, Canary, CauseId, Config, Event, Fact, FailureReason, Generation, Instant, KillReason, Plan, ReforkAfter,
-    Signal, SlotId, Supervisor, Ticket, Way, WorkerId,
+    Signal, SlotId, Supervisor, Ticket, Warm, Way, WorkerId,
 };
 
 /// A supervisor with a clock that stands still unless it is moved.

@@ -54,6 +54,26 @@ fn worker_that_has_served_most_forks_the_mold_of_all_workers() {
 }
 
 #[test]
+fn refork_that_pays_waits_for_no_count() {
+    let mut rig = reforking(&[]);
+    let warm = |reforks| Some(Warm { generation: Generation(1 + reforks), reforks });
+    assert_eq!((rig.supervisor.warm(), rig.tell(Event::ReforkPays)), (warm(0), vec![]), "none has served anything");
+    assert_eq!(rig.tell(served(2, 10)), []);
+    assert_eq!(rig.tell(Event::ReforkPays), [promote(2, 2)]);
+    assert_eq!((rig.supervisor.warm(), rig.tell(Event::ReforkPays)), (None, vec![]), "one is under way");
+    assert_eq!(roll(&mut rig, 2, [3, 4], [1, 2]), [retire_mold(1), settle(2)]);
+    assert_eq!(rig.supervisor.warm(), warm(1));
+    rig.tell(served(4, 7));
+    rig.now += seconds(1);
+    assert_eq!(rig.tell(Event::ReforkPays), [promote(4, 3)]);
+    rig.tell(refused(4, 3, false));
+    rig.now += seconds(1);
+    assert_eq!(rig.tell(Event::ReforkPays), [], "what has failed is not tried again before more was served");
+    rig.tell(served(4, 8));
+    assert_eq!(rig.tell(Event::ReforkPays), [promote(4, 4)]);
+}
+
+#[test]
 fn last_count_repeats_and_a_reload_begins_anew() {
     let mut rig = reforking(&[50, 100]);
     for (generation, worker, requests) in [(2, 1, 50), (3, 3, 100), (4, 5, 100)] {

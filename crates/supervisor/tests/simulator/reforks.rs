@@ -24,6 +24,8 @@ pub(crate) struct Reforks {
     asked: Option<(WorkerId, Generation)>,
     /// Since one has failed: how many requests the worker had served that had served most, and of which mold it was.
     failed: BTreeMap<Generation, u64>,
+    /// It pays, as is being told.
+    pays: bool,
     /// Workers that are never to be asked again.
     unfit: BTreeSet<WorkerId>,
     /// How many there were of the code of each line.
@@ -52,7 +54,9 @@ impl Reforks {
                 let most = others.filter_map(|(other, _)| self.told.get(other)).max().copied().unwrap_or(0);
                 assert_eq!(told, most, "refork: of the worker that has served most");
                 let done = self.done.get(&of).copied().unwrap_or(0);
-                let limit = molds[&of].code.plan.refork_after.limit(done).expect("refork: the settings ask for it");
+                let counted = molds[&of].code.plan.refork_after.limit(done);
+                let pays = self.pays.then_some(1);
+                let limit = pays.or(counted).expect("refork: the settings ask for it, or it pays");
                 let spent = self.failed.get(&of).copied().unwrap_or(0);
                 assert!(told >= spent + limit, "refork: {told} requests, after {spent} of which one has failed");
                 self.asked = Some((id, generation));
@@ -94,7 +98,8 @@ impl World {
     pub(crate) fn look(&mut self) {
         let late = self.dice.ms(0, 200);
         self.after(LOOK + late, Next::Look);
-        if !self.supervisor.awaits_refork() {
+        let pays = self.supervisor.warm().is_some() && self.dice.percent(2);
+        if !self.supervisor.awaits_refork() && !pays {
             return;
         }
         let known = |worker: &Worker| worker.told_ready && worker.is_born();
@@ -103,6 +108,9 @@ impl World {
         told.sort_by_key(|(_, requests)| std::cmp::Reverse(*requests));
         for (worker, requests) in told {
             self.tell(Event::WorkerServed { worker, requests });
+        }
+        if pays {
+            self.tell(Event::ReforkPays);
         }
     }
 
@@ -172,6 +180,7 @@ impl World {
 
     /// Notes what the supervisor is about to be told of reforks.
     pub(crate) fn note_refork(&mut self, event: &Event) {
+        self.reforks.pays = matches!(event, Event::ReforkPays);
         match *event {
             Event::WorkerServed { worker, requests } => {
                 self.reforks.told.insert(worker, requests);
