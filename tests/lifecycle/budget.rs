@@ -42,7 +42,7 @@ fn application_that_leaks_a_little_loses_no_request_in_a_million() {
     let mut server = app.config("memory_budget 0.6").within(&group).start();
     let requests = if testkit::rounds(100) == 100 { 1_000_000 } else { 30_000 };
     let (close, kept) = (server.load().clients(2).start(), server.load().clients(4).keep_alive(true).start());
-    (1..=requests / 10_000).for_each(|tens| kept.wait_for_successes(tens * 10_000));
+    (0..requests / 10_000).for_each(|_| kept.wait_for_successes(10_000));
     let told = status(&server);
     for report in [close.stop(), kept.stop()] {
         report.assert_no_failure();
