@@ -188,8 +188,15 @@ fn it_follows_a_reload_and_a_new_size() {
     terminal.resize(8, 30);
     terminal.wait_for("a small terminal", |shown| shown.lines().last()?.starts_with("q quit").then_some(()));
     terminal.resize(24, 80);
-    // A key that comes with the signal of a resize is read with the next one (crossterm).
     terminal.wait_for("its size before", |shown| shown.lines().nth(23)?.starts_with("q quit").then_some(()));
+    // Keys that come with the signal are not lost.
+    for rows in 24..44 {
+        terminal.resize(rows, 80);
+        terminal.press("d");
+        terminal.wait_for("the deaths", |shown| shown.contains("nothing has died").then_some(()));
+        terminal.press("\u{1b}");
+        terminal.wait_for("the workers", |shown| (slots(shown) == [0, 1]).then_some(()));
+    }
     terminal.press(INTERRUPT);
     assert!(terminal.wait_for_exit().success());
     server.stop();

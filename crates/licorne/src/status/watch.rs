@@ -91,7 +91,7 @@ fn print(text: &str, is_further: bool) -> Result<bool, Error> {
 
 /// Prints over what was printed before, as many lines as the terminal has.
 fn repaint(text: &str) -> Result<bool, Error> {
-    let rows = ratatui::crossterm::terminal::size().map_or(24, |(_, rows)| usize::from(rows.max(2)) - 1);
+    let rows = crossterm::terminal::size().map_or(24, |(_, rows)| usize::from(rows.max(2)) - 1);
     let lines: String =
         printable_lines(text).lines().take(rows).map(|line| format!("{line}{ERASE_LINE}\r\n")).collect();
     write(&format!("{HOME}{lines}{ERASE_REST}"))

@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
 
-use ratatui::crossterm::event::{self, Event};
+use crossterm::event::{self, Event};
 use sys::signals::{Signal, Signals};
 
 use crate::client::Which;
