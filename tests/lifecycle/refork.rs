@@ -312,10 +312,12 @@ fn a_mold_has_no_connection_of_the_worker_that_has_forked_it() {
 }
 
 #[test]
-fn refork_after_does_not_go_with_workers_that_share_nothing() {
-    let mut server = builder(1, "refork_after 5\nworker_exec true").launch();
-    assert_eq!(server.wait_for_exit().code(), Some(1));
-    server.wait_for(Mark::default(), "refork_after is incompatible with worker_exec true");
+fn reforks_do_not_go_with_workers_that_share_nothing() {
+    for (directive, name) in [("refork_after 5", "refork_after"), ("refork :auto", "refork")] {
+        let mut server = builder(1, &format!("{directive}\nworker_exec true")).launch();
+        assert_eq!(server.wait_for_exit().code(), Some(1));
+        server.wait_for(Mark::default(), &format!("{name} is incompatible with worker_exec true"));
+    }
 }
 
 #[test]

@@ -123,7 +123,9 @@ impl State {
             }
             Event::WorkerWorn { worker, why } => self.change_roll(|up| up.worker_worn(fleet, worker, why)),
             Event::Size { count } => self.change_roll(|up| up.resize(fleet, count)),
-            Event::WorkerServed { .. } | Event::ReforkPays | Event::NotPromoted { .. } => self.refork_event(fleet, now, event),
+            Event::WorkerServed { .. } | Event::ReforkPays | Event::NotPromoted { .. } => {
+                self.refork_event(fleet, now, event)
+            }
             Event::RequestOverdue { worker } => {
                 fleet.request_overdue(worker);
                 self

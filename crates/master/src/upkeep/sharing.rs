@@ -89,7 +89,7 @@ mod tests {
     const SECOND_NS: u64 = 1_000_000_000;
 
     fn warm(reforks: u32) -> Warm {
-        Warm { generation: Generation(1 + reforks), reforks }
+        Warm { generation: Generation(reforks.saturating_add(1)), reforks }
     }
 
     fn seen(used_mib: u64, private_mib: &[u64]) -> Seen {
