@@ -69,19 +69,22 @@ minitest-gc:
 	@LICORNE_TEST_GC=stress $(NATIVE_TEST) gem/test/native_response_test.rb -n '/thread|block|kept|chunk/'
 	@LICORNE_TEST_GC=stress $(NATIVE_TEST) gem/test/native_input_test.rb -n '/kept|class/'
 
-# The same promises with Ruby 3.3 and Rack 3, in Debian 13: the extension is built there, the tests are run there. What
+# The same promises with Ruby 3.3, Rack 3.1 and Rails 7.2, in Debian 13: the extension is built there, the tests are run there. What
 # does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`, and more of
 # what hardly does to `test-all`.
 RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
-RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|reload)::/) - test(/under_load/) | binary(http) & test(/^rack/)
+RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|reload)::/) - test(/under_load/) \
+  | binary(http) & test(/^(rack|rails)/) - test(/foreman/) | binary(operation) & test(/^ruby_api::/)
 test-ruby33:
 	CARGO_PROFILE_RELEASE_LTO=off bin/debian-13 make --no-print-directory build
 	bin/debian-13 make --no-print-directory -j2 --output-sync=target minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY33_TESTS)'
 
-# By hand: the same with Ruby 3.4 and Rack 3.2, in the Debian after 13.
-RUBY34_TESTS ?= binary(lifecycle) & test(/^(boot|reload|warm_up)::/) - test(/under_load/)
+# The same with Ruby 3.4 and Rack 3.2, in the Debian after 13. Rails needs gems that are built for a Ruby, which Debian
+# has for its 3.3 alone.
+RUBY34_TESTS ?= binary(lifecycle) & test(/^(boot|reload|warm_up)::/) - test(/under_load/) \
+  | binary(http) & test(/^(rack|rack_spec)::/) | binary(operation) & test(/^ruby_api::/)
 test-ruby34:
 	CARGO_PROFILE_RELEASE_LTO=off bin/debian-forky make --no-print-directory build
 	bin/debian-forky make --no-print-directory minitest
@@ -89,12 +92,13 @@ test-ruby34:
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY34_TESTS)'
 
 # What takes longer: storms of ten minutes, a minute of each fuzz target, all rounds of what fails at random if it fails,
-# more of the promises with Ruby 3.3, but for one that starts a real Unicorn, which is not there. `bin/fuzz 600` is a long
-# run.
+# more of the promises with Ruby 3.3, but for one that starts a real Unicorn, which is not there, and those with Ruby 3.4.
+# `bin/fuzz 600` is a long run.
 test-all: export LICORNE_TEST_ROUNDS = all
 test-all: test
 	bin/fuzz 60
 	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes)::/) - test(is_not_fit_to_take_over)'
+	$(MAKE) test-ruby34
 	LICORNE_STORM_SECONDS=600 LICORNE_BIN="$(abspath $(RELEASE))/licorne" \
 	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::
 	@echo "make test-all: everything passed"

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let Some((&[bits, high, low], rest)) = data.split_first_chunk() else { return };
     let version = if bits & 1 == 0 { Version::Http10 } else { Version::Http11 };
-    let asked = Asked { version, head: bits & 2 != 0, keep_alive: bits & 4 != 0 };
+    let asked = Asked { version, head: bits & 2 != 0, keep_alive: bits & 4 != 0, upgrade: false };
     let known = (bits & 8 != 0).then_some(u64::from(bits));
     let mut out = Vec::new();
     let mut writer = Writer::begin(&mut out, asked, u16::from_be_bytes([high, low]), None, b"D");

@@ -337,7 +337,7 @@ class NativeEngineTest < NativeCase
     assert_nil soon { idle[0].getc }
     idle[1].write("GET /free HTTP/1.1\r\nHost: a\r\n\r\n")
     assert_equal 200, response(idle[1]).first
-    assert_match(/\Aapp_error RuntimeError: cannot accept connections, trying again: .*\norphaned 4\n\z/, server.stop)
+    assert_match(/\Anotice RuntimeError: cannot accept connections, trying again: .*\norphaned 4\n\z/, server.stop)
   end
 
   def test_without_descriptors_the_worker_tries_again_and_says_so_once

@@ -86,7 +86,7 @@ class NativeInputTest < NativeCase
     end
     assert_match(/\AHTTP\/1.1 500/, post(server, "x" * 200_000))
     assert_equal "ok", body_of(get(server))
-    assert_match(/app_error RuntimeError: cannot store a request body: No such file/, server.stop)
+    assert_match(/notice RuntimeError: cannot store a request body: No such file/, server.stop)
   end
 
   def test_the_env_of_a_request

@@ -163,7 +163,7 @@ class NativeResponseTest < NativeCase
     text = get(server, "/hash")
     %w[Evil private never E:].each { |word| refute_includes text.sub(/^Date.*/, ""), word }
     assert_match(/^A: 1\r\nA: 2\r\nContent-Length/, get(server, "/pairs"))
-    assert_includes server.stop, "app_error RuntimeError: response field Bad dropped"
+    assert_includes server.stop, "notice RuntimeError: response field Bad dropped"
   end
 
   def test_connection_close_of_the_application_is_honoured

@@ -47,6 +47,31 @@ class RackHandlerTest < Minitest::Test
     }.each { |options, words| assert_equal [*words, "config.ru"], arguments(**options), options.inspect }
   end
 
+  # What `rails server` loads; the rest of Rails is in the tests of whole servers.
+  def in_rails_server
+    Object.const_set(:Rails, Module.new) unless defined?(Rails)
+    Rails.const_set(:Server, Class.new)
+    yield
+  ensure
+    Rails.send(:remove_const, :Server)
+  end
+
+  def test_rails_server_goes_by_its_configuration
+    told = { Host: "localhost", Port: 3000 }
+    in_rails_server { assert_equal %w[-o localhost -p 3000 -N config.ru], arguments(**told) }
+    FileUtils.mkdir("config")
+    write("config/licorne.rb", "")
+    assert_equal %w[-o localhost -p 3000 config.ru], arguments(**told)
+    in_rails_server do
+      { {} => %w[-o localhost -p 3000],
+        { user_supplied_options: %i[environment Port] } => %w[-l localhost:3000],
+        { Host: "::1", user_supplied_options: [:Host] } => %w[-l [::1]:3000] }.each do |options, words|
+        assert_equal ["-r", "licorne/rails_server", *words, "-N", "-c", "config/licorne.rb", "config.ru"],
+                     arguments(**told, **options)
+      end
+    end
+  end
+
   def test_an_application_without_a_file_cannot_be_served
     error = assert_raises(ArgumentError) { arguments(config: "none.ru") }
     assert_match(/rackup file; there is no none\.ru/, error.message)

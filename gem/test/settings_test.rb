@@ -82,6 +82,17 @@ class SettingsTest < Minitest::Test
                  asked(settings["listeners"])
   end
 
+  def test_rails_server_has_one_place_to_listen
+    load File.expand_path("../lib/licorne/rails_server.rb", __dir__)
+    own = { host: "127.0.0.1", port: 3000 }
+    assert_equal [{ "address" => "127.0.0.1:3000" }], asked(settings(**own)["listeners"])
+    assert_equal [{ "address" => "1", "place" => "u.rb:1" }], asked(settings("listen 1", **own)["listeners"])
+    told = settings("listen 1", listeners: ["127.0.0.1:4000"])
+    assert_equal [{ "address" => "127.0.0.1:4000" }], asked(told["listeners"])
+  ensure
+    Licorne.send(:remove_const, :RailsServer)
+  end
+
   def test_port_of_the_environment_counts_where_no_listener_is_given
     ENV["PORT"] = "5000"
     assert_equal [{ "address" => "0.0.0.0:5000" }], asked(settings["listeners"])

@@ -1,49 +1,13 @@
 //! Promise: `rackup -s licorne` and `rails server -u licorne` become the server, with what they were asked for.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 use testkit::output::Mark;
 use testkit::process::signal;
-use testkit::{App, Connection, Endpoint, Server, Terminal};
+use testkit::{App, Connection, Endpoint, Terminal};
 
-/// Starts a launcher on the port of the listener that is inherited as descriptor 3, so that no test chooses one.
-struct Launcher(TempDir);
-
-impl Launcher {
-    fn new(words: &str) -> Launcher {
-        let place = TempDir::with_prefix("licorne-launcher-").expect("a temporary directory");
-        let text = format!(
-            "#!/usr/bin/env ruby\n\
-             require \"socket\"\n\
-             port = Socket.for_fd(3).tap {{ |socket| socket.autoclose = false }}.local_address.ip_port.to_s\n\
-             exec(*%w[{words}], \"-p\", port, *ARGV.drop(2), close_others: false)\n"
-        );
-        let path = place.path().join("licorne");
-        fs::write(&path, text).expect("it can be written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is there");
-        testkit::program::install_gem(&place.path().join("gem"));
-        Launcher(place)
-    }
-
-    /// Where Ruby finds the gem.
-    fn library(&self) -> String {
-        self.0.path().join("gem/lib").display().to_string()
-    }
-
-    #[track_caller]
-    fn start(&self, app: App) -> Server {
-        let server = Server::builder().program(self.0.path().join("licorne")).app(app).no_config().unnamed_listeners();
-        let server = server.env("RUBYLIB", &self.library()).env("DATABASE_URL", DATABASE).launch();
-        server.wait_for(Mark::default(), "master process ready");
-        server
-    }
-}
-
-/// The only one that there is, in each environment.
-const DATABASE: &str = "sqlite3:db/production.sqlite3";
+use crate::launcher::{DATABASE, Launcher};
 
 /// Rails in development serves no other host.
 const LOCAL: &str = "GET /pid HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -129,7 +93,7 @@ fn rails_server_shows_the_log_on_the_console_where_it_does_under_puma() {
 #[test]
 fn rails_server_at_a_terminal_is_the_server_with_its_log() {
     let launcher = Launcher::new("rails");
-    let app = launcher.0.path().join("app");
+    let app = launcher.path("app");
     App::rails().install(&app);
     let command = "cd \"$APP\" && exec ruby bin/rails server -u licorne -b 127.0.0.1 -p 0";
     let place = app.display().to_string();

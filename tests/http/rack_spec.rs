@@ -1,5 +1,5 @@
 //! Promise: each release of Rack finds its own specification kept, with Rack::Lint around the application: 2.2 on
-//! Debian 12, 3.1 on Debian 13.
+//! Debian 12, 3.1 on Debian 13, 3.2 on the one after it.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -119,6 +119,51 @@ fn callables_are_told_of_the_finished_response_in_reverse_order() {
     assert_eq!(server.get("/raise").status, 500);
     let line = server.wait_for(mark, "finished 0 true");
     assert!(line.ends_with("finished 0 true nil nil #<RuntimeError: no>"), "{line}");
+    server.stop();
+}
+
+#[test]
+fn callables_are_told_that_the_client_left() {
+    let body =
+        "env['rack.response_finished'] << ->(_, status, _, error) { warn(\"finished #{status} #{error.class}\") }
+        [200, { **TEXT }, Enumerator.new { |pieces| loop { pieces << 'x' * 100_000 } }]";
+    let mut server = Server::builder().app(app(true, body)).start();
+    let mut connection = server.connect();
+    connection.send(Request::get("/").bytes());
+    connection.peek_at_least(1_000_000);
+    drop(connection);
+    server.wait_for(Mark::default(), "finished 200 Errno::EPIPE");
+    no_complaint(&server);
+    server.stop();
+}
+
+#[test]
+fn a_protocol_that_the_client_offers_is_taken_up_by_its_name() {
+    // Lint of Rack 2 knows no streaming bodies.
+    let linted = rack() >= 3;
+    let body = "offered = env['rack.protocol']
+        go_on = ->(stream) { stream.write(offered.inspect); stream.close }
+        if offered.nil? then [200, { **TEXT }, ['none']]
+        elsif env['PATH_INFO'] == '/each' then [101, { 'rack.protocol' => offered.last }, [offered.inspect]]
+        elsif env['PATH_INFO'] == '/refused' then [426, { **TEXT }, ['no']]
+        else [200, { 'rack.protocol' => offered.last }, go_on]
+        end";
+    let mut server = Server::builder().app(app(linted, body)).start();
+    let ask = |path: &str, fields: &str| {
+        let bytes = server.connect().request_raw(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    for path in ["/", "/each"] {
+        let answer = ask(path, "Connection: close, Upgrade\r\nUpgrade: one/1, , two\r\nUpgrade: websocket\r\n");
+        assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
+        let end = "\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n[\"one/1\", \"two\", \"websocket\"]";
+        assert!(answer.ends_with(end) && !answer.contains("rack."), "{answer}");
+    }
+    let refused = ask("/refused", "Connection: close, Upgrade\r\nUpgrade: one\r\n");
+    assert!(refused.starts_with("HTTP/1.1 426 ") && refused.ends_with("no"), "{refused}");
+    // A field alone is no offer: a proxy may have passed it on.
+    assert!(ask("/", "Connection: close\r\nUpgrade: websocket\r\n").ends_with("none"));
+    no_complaint(&server);
     server.stop();
 }
 

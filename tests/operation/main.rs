@@ -21,5 +21,6 @@ mod monitoring;
 mod network;
 mod page;
 mod rotation;
+mod ruby_api;
 mod status;
 mod top;

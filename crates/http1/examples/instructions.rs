@@ -75,7 +75,7 @@ fn measured(what: &str, rounds: u32, request: &[u8]) -> usize {
             }
             _ => {
                 out.clear();
-                let asked = Asked { version: Version::Http11, head: false, keep_alive: true };
+                let asked = Asked { version: Version::Http11, head: false, keep_alive: true, upgrade: false };
                 let mut writer = Writer::begin(&mut out, asked, 200, None, b"Sun, 06 Nov 1994 08:49:37 GMT");
                 for (name, value) in
                     [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", "1234"), ("X-A", "b")]

@@ -10,7 +10,7 @@ use http1::response::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const GET: Asked = Asked { version: Http11, head: false, keep_alive: true };
+const GET: Asked = Asked { version: Http11, head: false, keep_alive: true, upgrade: false };
 const GET_10: Asked = Asked { version: Http10, ..GET };
 const HEAD: Asked = Asked { head: true, ..GET };
 const LAST: Asked = Asked { keep_alive: false, ..GET };
@@ -99,6 +99,20 @@ fn another_protocol_takes_the_connection_over() {
 }
 
 #[test]
+fn the_server_names_the_protocol_that_was_chosen() {
+    for (protocol, lines) in [("websocket", "Upgrade: websocket|Connection: upgrade|"), ("a\rb", "Connection: close|")]
+    {
+        let mut out = Vec::new();
+        let mut writer = Writer::begin(&mut out, Asked { upgrade: true, ..GET }, 101, None, b"");
+        let written = writer.upgrade(&mut out, protocol.as_bytes());
+        assert_eq!(written.is_ok(), lines.starts_with("Upgrade"));
+        writer.finish_hijacked(&mut out);
+        let text = String::from_utf8(out).unwrap().replace("\r\n", "|");
+        assert_eq!(text, format!("HTTP/1.1 101 Switching Protocols|{lines}|"));
+    }
+}
+
+#[test]
 fn a_partly_hijacked_response_is_framed_by_the_application() {
     for (fields, lines) in [
         (&[LENGTH][..], "Content-Length: 5\r\nConnection: close\r\n"),
@@ -165,7 +179,7 @@ fn the_head_of_a_request_decides_how_it_is_answered() {
     let mut parser = HeadParser::new();
     let head =
         parser.parse(b"HEAD / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", &Default::default()).unwrap().unwrap();
-    assert_eq!(Asked::by(head, true), Asked { version: Http10, head: true, keep_alive: true });
+    assert_eq!(Asked::by(head, true), Asked { version: Http10, head: true, keep_alive: true, upgrade: false });
     assert!(!Asked::by(head, false).keep_alive);
 }
 
@@ -190,7 +204,7 @@ proptest! {
         fields in fields(), known in proptest::option::of(any::<u64>()),
     ) {
         let mut out = Vec::new();
-        let asked = Asked { version, head, keep_alive };
+        let asked = Asked { version, head, keep_alive, upgrade: false };
         let mut writer = Writer::begin(&mut out, asked, status, reason.as_deref(), b"D");
         let mut lines = 0;
         for (name, value) in &fields {

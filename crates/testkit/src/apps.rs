@@ -39,7 +39,14 @@ impl App {
     /// A Rails application with a model in sqlite, generated once by Debian's Rails and kept.
     #[must_use]
     pub fn rails() -> App {
-        App { source: Source::Directory(generated_rails()), environment: "production" }
+        App { source: Source::Directory(generated("rails", &["generate"])), environment: "production" }
+    }
+
+    /// The same with Action Cable, Active Storage and Action Controller Live.
+    #[must_use]
+    pub fn rails_live() -> App {
+        let place = generated("rails-live", &["generate-live", "generate"]);
+        App { source: Source::Directory(place), environment: "production" }
     }
 
     /// An application of one `config.ru` with this text.
@@ -70,19 +77,22 @@ impl App {
     }
 }
 
-/// Generates the Rails application unless it is there, and returns its directory.
-fn generated_rails() -> PathBuf {
-    let generator = program::repository().join("tests/apps/rails/generate");
-    let text = fs::read_to_string(&generator).expect("the generator is there");
+/// Generates a Rails application unless it is there, and returns its directory. The first of the scripts does it, with
+/// those behind it.
+fn generated(name: &str, scripts: &[&str]) -> PathBuf {
+    let generators = program::repository().join("tests/apps/rails");
+    let read = |script| fs::read_to_string(generators.join(script)).expect("the generator is there");
+    let text: String = scripts.iter().map(read).collect();
     // A changed generator makes another application: its text is part of the name.
     let cache = program::cache();
-    let place = cache
-        .join(format!("rails-{:08x}", text.bytes().fold(5381_u32, |sum, byte| sum.wrapping_mul(33) ^ u32::from(byte))));
+    let sum = text.bytes().fold(5381_u32, |sum, byte| sum.wrapping_mul(33) ^ u32::from(byte));
+    let place = cache.join(format!("{name}-{sum:08x}"));
     fs::create_dir_all(&cache).expect("the cache can be made");
     let lock = File::create(cache.join("rails.lock")).expect("the cache can be written");
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("a lock of a file of ours");
     if !place.join("config.ru").exists() {
-        let finished = process::run(Command::new(&generator).arg(&place), Duration::from_secs(120));
+        let mut generate = Command::new(generators.join(scripts[0]));
+        let finished = process::run(generate.arg(&place), Duration::from_secs(120));
         assert!(finished.status.success(), "failed to generate the Rails application: {finished:#?}");
     }
     place

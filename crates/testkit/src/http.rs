@@ -56,11 +56,15 @@ impl Request {
     /// A POST request with its content.
     #[must_use]
     pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Request {
+        Request::new("POST", target).content("application/octet-stream", body)
+    }
+
+    /// Gives it content of this media type.
+    #[must_use]
+    pub fn content(self, media_type: &str, body: impl Into<Vec<u8>>) -> Request {
         let body = body.into();
         let length = body.len().to_string();
-        Request { body, ..Request::new("POST", target) }
-            .field("Content-Length", &length)
-            .field("Content-Type", "application/octet-stream")
+        Request { body, ..self }.field("Content-Length", &length).field("Content-Type", media_type)
     }
 
     /// A POST request of a form (application/x-www-form-urlencoded), as a browser sends it.
@@ -68,11 +72,7 @@ impl Request {
     pub fn form(target: &str, values: &[(&str, &str)]) -> Request {
         let pairs: Vec<String> =
             values.iter().map(|(name, value)| format!("{}={}", form_encoded(name), form_encoded(value))).collect();
-        let body = pairs.join("&").into_bytes();
-        let length = body.len().to_string();
-        Request { body, ..Request::new("POST", target) }
-            .field("Content-Length", &length)
-            .field("Content-Type", "application/x-www-form-urlencoded")
+        Request::new("POST", target).content("application/x-www-form-urlencoded", pairs.join("&"))
     }
 
     /// A POST request of a form with one file in it (RFC 7578), as a browser sends it.
@@ -86,10 +86,7 @@ impl Request {
         .into_bytes();
         body.extend_from_slice(content);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        let length = body.len().to_string();
-        Request { body, ..Request::new("POST", target) }
-            .field("Content-Length", &length)
-            .field("Content-Type", &format!("multipart/form-data; boundary={boundary}"))
+        Request::new("POST", target).content(&format!("multipart/form-data; boundary={boundary}"), body)
     }
 
     /// Adds a field line.

@@ -48,6 +48,8 @@ pub(crate) struct Responses {
     pub(crate) write_ms: u64,
     /// How much of one may be in memory before the application waits for the client.
     pub(crate) buffer_bytes: usize,
+    /// Whether a body that has `to_ary` may have none of it after all, but pieces that take their time.
+    pub(crate) asks_for_arrays: bool,
     /// The reason phrases that Rack has otherwise than the registry.
     pub(crate) reasons: BTreeMap<u16, Vec<u8>>,
 }

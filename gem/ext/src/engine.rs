@@ -131,6 +131,7 @@ impl Engine {
             responses: Responses {
                 write_ms: milliseconds(connections.write_timeout),
                 buffer_bytes: connections.response_buffer_size,
+                asks_for_arrays: arguments.lookup::<_, Option<bool>>(ruby.to_symbol("asks_for_arrays"))? == Some(true),
                 reasons: reasons(ruby, arguments)?,
             },
             streaming,

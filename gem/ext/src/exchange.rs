@@ -1,11 +1,12 @@
 //! A request that is being served.
 
 use http1::response::Asked;
-use magnus::{Ruby, Value};
+use magnus::{Exception, Ruby, Value};
 use reactor::{RequestId, Token};
 
 use crate::core::Core;
 use crate::ffi::{Escape, ids, is_plain_array, protect};
+use crate::report::report;
 
 /// A request that is being served, and the object that is told about it.
 pub(crate) struct Exchange<'a> {
@@ -31,6 +32,18 @@ impl Exchange<'_> {
         if self.id.is_some() {
             self.core.reactor().active(self.token).respond(status, head_bytes);
         }
+    }
+
+    /// Tells the worker's Ruby side of an exception of the application's. Other connections are looked after meanwhile:
+    /// who is told there may ask the network.
+    ///
+    /// # Errors
+    /// This is a child that was forked in the call.
+    pub(crate) fn report(&self, method: &str, exception: Exception) -> Result<(), Escape> {
+        self.core.away(|| {
+            report(self.events, method, exception);
+            Ok(())
+        })
     }
 
     /// Tells whether the application took the connection over.

@@ -13,7 +13,7 @@ pub(crate) fn reopen_logs(events: Value) -> Result<(), Error> {
     match outcome.map_err(|escape| (escape.standard_error(), escape)) {
         Ok(()) => Ok(()),
         Err((Some(exception), _)) => {
-            report(events, "app_error", exception);
+            report(events, "notice", exception);
             Ok(())
         }
         Err((None, escape)) => Err(escape.into_error()),
@@ -31,10 +31,10 @@ pub(crate) fn report(events: Value, method: &str, exception: Exception) {
     }
 }
 
-/// Reports a fact that is no exception of the application as if it were one.
+/// Reports a fact that is no exception of the application as if it were one in the log, and there alone.
 pub(crate) fn report_text(ruby: &Ruby, events: Value, text: String) {
     if let Ok(exception) = ruby.exception_runtime_error().new_instance((text,)) {
-        report(events, "app_error", exception);
+        report(events, "notice", exception);
     }
 }
 

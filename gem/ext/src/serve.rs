@@ -15,7 +15,6 @@ use crate::exchange::Exchange;
 use crate::ffi::{Escape, Locked, element, fixnum, ids, is_array, length, protect};
 use crate::fork::own;
 use crate::rack::{EarlyHints, Input};
-use crate::report::report;
 use crate::request::env::Parts;
 use crate::response::{Outcome, respond};
 use crate::socket::close_socket;
@@ -170,7 +169,7 @@ fn build_env(
 /// How a request ended.
 pub(crate) enum Ended {
     /// With a response: its status, and the objects for `rack.response_finished`.
-    Responded { status: Value, fields: Value, error: Option<Exception> },
+    Responded { status: Value, fields: Value, error: Option<Exception>, is_cut: bool },
     /// With an exception before there was a response.
     Failed(Exception),
     /// With something that ends the worker.
@@ -189,7 +188,7 @@ fn run(exchange: &Exchange<'_>, app: Value) -> Ended {
     }
     match result {
         Ok(triple) => match own(respond(exchange, triple)) {
-            Ok(Outcome { status, fields, error }) => Ended::Responded { status, fields, error },
+            Ok(Outcome { status, fields, error, is_cut }) => Ended::Responded { status, fields, error, is_cut },
             Err(escape) => fail(exchange, escape),
         },
         Err(escape) => fail(exchange, escape),
@@ -225,7 +224,9 @@ fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
         }
         return Ended::Failed(exception);
     }
-    report(exchange.events, "app_error", exception);
+    if let Err(child) = exchange.report("app_error", exception) {
+        return Ended::Escaped(child);
+    }
     exchange.core.seat.look(|seat| {
         seat.count_server_error();
         seat.count_raised();
@@ -267,7 +268,10 @@ fn afterwards(exchange: &Exchange<'_>, ended: &Ended) -> Result<(), Escape> {
     }
     let nil = exchange.ruby.qnil().as_value();
     let (status, fields, error) = match ended {
-        Ended::Responded { status, fields, error } => (*status, *fields, error.map_or(nil, |error| error.as_value())),
+        Ended::Responded { status, fields, error, is_cut } => {
+            let cut = || is_cut.then(|| client_left(exchange.ruby)).flatten();
+            (*status, *fields, error.or_else(cut).map_or(nil, |error| error.as_value()))
+        }
         Ended::Failed(error) | Ended::Escaped(Escape::Raised(error)) => (nil, nil, error.as_value()),
         Ended::Escaped(Escape::Jump(_) | Escape::Child(_)) => (nil, nil, nil),
     };
@@ -288,11 +292,16 @@ fn isolated(exchange: &Exchange<'_>, callable: Value, arguments: &[Value]) -> Re
         })
     });
     match outcome {
-        Err(Escape::Raised(exception)) => report(exchange.events, "after_reply_error", exception),
-        Err(child @ Escape::Child(_)) => return Err(child),
-        Ok(()) | Err(Escape::Jump(_)) => {}
+        Err(Escape::Raised(exception)) => exchange.report("after_reply_error", exception),
+        Err(child @ Escape::Child(_)) => Err(child),
+        Ok(()) | Err(Escape::Jump(_)) => Ok(()),
     }
-    Ok(())
+}
+
+/// Makes what those are told that wait for the end of a response whose client left before.
+fn client_left(ruby: &Ruby) -> Option<Exception> {
+    let errno = rustix::io::Errno::PIPE.raw_os_error();
+    ruby.exception_system_call_error().new_instance(("the client left", errno)).ok()
 }
 
 /// Returns the status of a response if it is plainly one.

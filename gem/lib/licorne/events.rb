@@ -2,6 +2,7 @@
 
 require "licorne/failure"
 require "licorne/logs"
+require "licorne/rails_errors"
 
 module Licorne
   # What the engine calls in a worker.
@@ -21,13 +22,22 @@ module Licorne
     end
 
     def app_error(exception)
+      notice(exception)
+      tell_rails(exception)
+    end
+
+    # What the server itself has to tell, in the form of an exception.
+    def notice(exception)
       Failure.log(@server.logger, "app error", exception)
     end
 
     # Recipes that look at the memory after each request call `exit` there. The response is out, but there may be others
     # on their way: the worker leaves as it does when it is told to.
     def after_reply_error(exception)
-      return Failure.log(@server.logger, "listen loop error", exception) if exception.is_a?(StandardError)
+      if exception.is_a?(StandardError)
+        Failure.log(@server.logger, "listen loop error", exception)
+        return tell_rails(exception)
+      end
 
       @end ||= exception
       @retire.call
@@ -60,6 +70,12 @@ module Licorne
     end
 
     private
+
+    def tell_rails(exception)
+      RailsErrors.report(exception, @worker, @engine&.running_env)
+    rescue StandardError => e
+      Failure.log(@server.logger, "Rails.error", e)
+    end
 
     # A log is not worth a request: without a new file the old one goes on.
     def reopen_access_log

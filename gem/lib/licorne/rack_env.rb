@@ -16,6 +16,11 @@ module Licorne
       "SERVER_SOFTWARE" => "Licorne #{VERSION}"
     }
 
+    # Whether a body may answer nil to `to_ary`, which closes nothing: before Rack 3, as bodies of Rails do.
+    def self.nil_for_an_array?
+      defined?(Rack.release) ? Rack.release.to_i < 3 : false
+    end
+
     # The words for statuses: Rack calls some otherwise from release to release.
     def self.reasons
       defined?(Rack::Utils::HTTP_STATUS_CODES) ? Rack::Utils::HTTP_STATUS_CODES : {}

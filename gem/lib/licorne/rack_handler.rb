@@ -10,7 +10,9 @@ module Licorne
     EXECUTABLE = File.expand_path("../../exe/licorne", __dir__)
     HOST = "127.0.0.1"
     PORT = 8080
-    private_constant :EXECUTABLE, :HOST, :PORT
+    # What `rails generate licorne:install` writes.
+    RAILS_CONFIG = "config/licorne.rb"
+    private_constant :EXECUTABLE, :HOST, :PORT, :RAILS_CONFIG
 
     module_function
 
@@ -37,18 +39,32 @@ module Licorne
         "listen=ADDRESS" => "listen on ADDRESS as well: a path or HOST:PORT" }
     end
 
+    # The configuration that `rails server` goes by, if there is one.
+    def rails_config
+      RAILS_CONFIG if defined?(::Rails::Server) && File.file?(RAILS_CONFIG)
+    end
+
     def ruby_options(options)
       [*Array(options[:include]).flat_map { |path| ["-I", path] },
        *Array(options[:require]).flat_map { |library| ["-r", library] },
        *(%w[-r licorne/rails_log] if options[:log_stdout]),
+       *(%w[-r licorne/rails_server] if rails_config),
        *("-w" if options[:warn]), *("-d" if options[:debug])]
     end
 
     # The launcher has daemonized already and has written its pid file, if it was asked to; both remain true.
     def server_options(options)
-      ["-o", options.fetch(:Host, HOST), "-p", options.fetch(:Port, PORT).to_s, *environment(options),
-       *with_value("-c", options[:config_file]), *with_value("-l", options[:listen]),
-       *with_value("--pid-file", options[:pid])]
+      [*address(options), *environment(options), *with_value("-c", options[:config_file] || rails_config),
+       *with_value("-l", options[:listen]), *with_value("--pid-file", options[:pid])]
+    end
+
+    # What `rails server` was told stands above its configuration, its defaults stand below: see RailsServer.
+    def address(options)
+      host, port = options.fetch(:Host, HOST), options.fetch(:Port, PORT).to_s
+      told = rails_config && (Array(options[:user_supplied_options]) & %i[Host Port]).any?
+      return ["-o", host, "-p", port] unless told
+
+      ["-l", "#{host.include?(":") ? "[#{host}]" : host}:#{port}"]
     end
 
     # Rails adds no middleware of Rack's around an application, whatever the environment is called.
@@ -59,6 +75,6 @@ module Licorne
     def with_value(option, value)
       value ? [option, value.to_s] : []
     end
-    private_class_method :ruby_options, :server_options, :environment, :with_value
+    private_class_method :ruby_options, :server_options, :address, :environment, :with_value
   end
 end

@@ -139,7 +139,7 @@ module Licorne
 
     # In the order in which they are bound: `-l`, the configuration, `-l` of the rackup file, then `-o` with `-p`.
     def listeners
-      addresses = [*@boot.listeners, *@configurator[:listeners], *@rackup_options.listeners, *host_and_port].map(&:to_s)
+      addresses = addresses_asked_for.map(&:to_s)
       addresses << "#{DEFAULT_HOST}:#{port}" if addresses.empty? && @boot.inherited.empty?
       addresses.uniq.map do |address|
         options = Native.complete_listener_options(@configurator[:listener_opts].fetch(address, {}))
@@ -147,6 +147,11 @@ module Licorne
         { "address" => address, "resolved" => resolved, "unresolved" => unresolved, "place" => place(address),
           **options.to_h { |name, value| [name.to_s, value.is_a?(Symbol) ? value.to_s : value] } }
       end
+    end
+
+    def addresses_asked_for
+      places = [@boot.listeners, [*@configurator[:listeners], *@rackup_options.listeners], [*host_and_port]]
+      defined?(Licorne::RailsServer) ? RailsServer.choose(*places) : places.flatten(1)
     end
 
     # Where it was asked for: of the command line nothing needs to be said.

@@ -132,7 +132,8 @@ module Licorne
     def build_engine
       engine = Native::Engine.new(control: @control, **@inheritance.to_h.slice(:board, :page, :seat),
                                   settings: @prepared.engine_settings, header_limit: Configurator.header_limit,
-                                  env: RackEnv::DEFAULTS, reasons: RackEnv.reasons, access_log: @access_log)
+                                  env: RackEnv::DEFAULTS, reasons: RackEnv.reasons,
+                                  asks_for_arrays: RackEnv.nil_for_an_array?, access_log: @access_log)
       IO.for_fd(@inheritance.page).close
       @events.engine = @engine = engine
       @server.logger.count_losses(engine) if @server.logger.is_a?(PrintableLog)

@@ -23,6 +23,10 @@ class NativeServer
       @log.syswrite("app_error #{exception.class}: #{exception.message}\n")
     end
 
+    def notice(exception)
+      @log.syswrite("notice #{exception.class}: #{exception.message}\n")
+    end
+
     def after_reply_error(exception)
       @log.syswrite("after_reply_error #{exception.class}: #{exception.message}\n")
     end

@@ -12,13 +12,15 @@ pub struct Asked {
     pub head: bool,
     /// Client and server are both willing to go on with this connection.
     pub keep_alive: bool,
+    /// The client would go on with another protocol.
+    pub upgrade: bool,
 }
 
 impl Asked {
     /// Takes it from a request head. `willing`: the server, for its part, would go on with the connection.
     pub fn by(head: &Head, willing: bool) -> Self {
-        let Head { version, known_method, keep_alive, .. } = *head;
-        Self { version, head: known_method == Method::Head, keep_alive: keep_alive && willing }
+        let Head { version, known_method, keep_alive, upgrade, .. } = *head;
+        Self { version, head: known_method == Method::Head, keep_alive: keep_alive && willing, upgrade }
     }
 
     /// Tells whether a response with this status has content, or bytes of another protocol, behind its head.

@@ -27,6 +27,16 @@ impl Writer {
         Self { facts: Facts::new(asked, status) }
     }
 
+    /// Appends the protocol that the connection goes on with. The status is 101, and the client has offered it.
+    ///
+    /// # Errors
+    /// As [`Writer::field`].
+    pub fn upgrade(&mut self, out: &mut Vec<u8>, protocol: &[u8]) -> Result<(), BadField> {
+        write_rack_field(out, b"Upgrade", protocol)?;
+        self.facts.upgrade = true;
+        Ok(())
+    }
+
     /// Appends one field of the application, or takes note of it. The value may have several lines as in Rack 2.
     ///
     /// # Errors

@@ -114,6 +114,9 @@ impl Template {
         if let Some(early_hints) = parts.early_hints {
             rb.set(env, keys.early_hints, early_hints);
         }
+        if request.head.upgrade {
+            set_protocols(rb, env, keys, request);
+        }
         if let Some(tempfile) = parts.tempfile {
             let list = rb.array();
             rb.push(list, tempfile);
@@ -259,6 +262,15 @@ impl Template {
     }
 }
 
+/// Sets the protocols that the client would go on with.
+fn set_protocols(rb: Rb<'_>, env: Value, keys: &Keys, request: &Request<'_>) {
+    let list = rb.array();
+    let offers = request.head.fields.iter().filter(|field| field.known == KnownName::Upgrade);
+    let names = offers.flat_map(|field| field.value.of(request.buffer).split(|byte| *byte == b','));
+    names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()).for_each(|name| rb.push(list, rb.string(name)));
+    rb.set(env, keys.protocol, list);
+}
+
 /// How many entries of an env are of its request and always there.
 const FIRST: usize = 12;
 
@@ -329,13 +341,14 @@ fn split_host(host: &[u8]) -> (&[u8], &[u8]) {
 
 /// Tells whether a key of the configuration competes with one that a request sets.
 fn is_of_request(key: &[u8]) -> bool {
-    const OURS: [&[u8]; 9] = [
+    const OURS: [&[u8]; 10] = [
         b"FRAGMENT",
         b"rack.input",
         b"rack.hijack",
         b"rack.after_reply",
         b"rack.response_finished",
         b"rack.early_hints",
+        b"rack.protocol",
         b"rack.tempfiles",
         b"CONTENT_LENGTH",
         b"CONTENT_TYPE",

@@ -68,6 +68,7 @@ fixed_keys! {
     after_reply "rack.after_reply",
     response_finished "rack.response_finished",
     early_hints "rack.early_hints",
+    protocol "rack.protocol",
     probe "licorne.probe",
     tempfiles "rack.tempfiles",
     timeout "licorne.timeout",

@@ -35,7 +35,7 @@ impl Content {
 ///
 /// # Errors
 /// It is none of these: the text to raise.
-pub(crate) fn classify(rb: Rb<'_>, body: Value) -> Result<Content, String> {
+pub(crate) fn classify(rb: Rb<'_>, body: Value, asks_for_arrays: bool) -> Result<Content, String> {
     if is_array(body) {
         return Ok(strings(rb, body));
     }
@@ -48,8 +48,12 @@ pub(crate) fn classify(rb: Rb<'_>, body: Value) -> Result<Content, String> {
         return Ok(Content::File(file, bytes));
     }
     if rb.responds(body, ids().each) {
+        if asks_for_arrays && rb.responds(body, ids().to_ary) {
+            let array = rb.to_array(body);
+            return Ok(if is_array(array) { strings(rb, array) } else { Content::Pieces });
+        }
         // It has all its pieces already, so that asking for them takes no time: then the length is known beforehand.
-        // Its `to_ary` is not called, because in Rack 3 that closes the body and in Rack 2 it does not.
+        // Its `to_ary` is called before Rack 3 only, where it may be nil; since then it is an Array, and closes the body.
         if rb.responds(body, ids().to_ary) {
             let pieces = rb.array();
             rb.each(body, |rb, piece, _| {

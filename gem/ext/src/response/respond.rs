@@ -4,9 +4,11 @@ use http1::response::{BadField, BodyFraming, Plan, Writer, reason_phrase};
 use magnus::{Exception, Value, prelude::*};
 
 use crate::exchange::Exchange;
-use crate::ffi::{Escape, Flow, Rb, element, fixnum, ids, is_array, is_plain_array, length, protect, with_bytes};
+use crate::ffi::{
+    Escape, Flow, Rb, element, fixnum, ids, is_array, is_hash, is_plain_array, is_string, length, protect, with_bytes,
+};
 use crate::fork::own;
-use crate::report::{report, report_text};
+use crate::report::report_text;
 
 use super::content::{Content, classify};
 use super::fields::each_field_with_own;
@@ -18,6 +20,8 @@ pub(crate) struct Outcome {
     pub(crate) fields: Value,
     /// What the body raised.
     pub(crate) error: Option<Exception>,
+    /// Whether the client left before it had all.
+    pub(crate) is_cut: bool,
 }
 
 /// What the application returned, taken apart.
@@ -27,6 +31,8 @@ struct Answer {
     fields: Value,
     body: Value,
     content: Content,
+    /// What the connection goes on with, if it leaves HTTP.
+    protocol: Option<Value>,
 }
 
 /// How a head ends.
@@ -49,7 +55,7 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
     // Owned out here: a jump out of `compose` would leak a file.
     let mut taken = None;
     let composed = protect(|rb| {
-        let answer = taken.insert(take_apart(rb, triple)?);
+        let answer = taken.insert(take_apart(rb, exchange, triple)?);
         Ok(compose(rb, exchange, answer, &mut head, &mut bad))
     });
     let (composed, answer) = match (composed, taken) {
@@ -60,10 +66,10 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
         }
     };
     exchange.note_response(answer.code, head.len());
-    let (written, after) = match composed {
+    let (written, after, is_cut) = match composed {
         End::Hijacked(callable) => {
             let mut sink = Sink::new(exchange, head, BodyFraming::UntilClose);
-            (Written { outcome: sink.give_socket(callable), closed: None }, None)
+            (Written { outcome: sink.give_socket(callable), closed: None }, None, sink.is_cut())
         }
         End::Planned(plan) => {
             let mut sink = Sink::new(exchange, head, plan.framing);
@@ -74,8 +80,9 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
             let after = sink.after(plan.keep_alive, written.outcome.is_ok());
             // When nothing was sent the client gets a proper 500.
             let after = (written.outcome.is_ok() || sink.is_begun()).then_some(after);
+            let is_cut = sink.is_cut();
             exchange.core.take_back(sink.into_buffer());
-            (written, after)
+            (written, after, is_cut)
         }
     };
     let Written { outcome, closed } = written;
@@ -97,7 +104,7 @@ pub(crate) fn respond(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome,
         report_text(exchange.ruby, exchange.events, text);
     }
     let error = settle(exchange, outcome, closed, after.is_some())?;
-    Ok(Outcome { status: answer.status, fields: answer.fields, error })
+    Ok(Outcome { status: answer.status, fields: answer.fields, error, is_cut })
 }
 
 /// Closes the body of an answer that cannot be sent, and returns what is to be raised.
@@ -126,7 +133,7 @@ fn settle(
         Ok(()) => {}
         Err(escape) => match escape.standard_error() {
             Some(exception) if begun || exchange.is_hijacked() => {
-                report(exchange.events, "app_error", exception);
+                exchange.report("app_error", exception)?;
                 error = Some(exception);
             }
             _ => return Err(escape),
@@ -134,7 +141,7 @@ fn settle(
     }
     if let Err(escape) = closed {
         let exception = escape.standard_error().ok_or(escape)?;
-        report(exchange.events, "app_error", exception);
+        exchange.report("app_error", exception)?;
         error = error.or(Some(exception));
     }
     Ok(error)
@@ -147,9 +154,9 @@ fn after_hijack(exchange: &Exchange<'_>, triple: Value) -> Result<Outcome, Escap
         // The connection may have another owner by now, which has nothing to do with a body that fails to close.
         let closed = exchange.close_body(element(triple, 2));
         let error = settle(exchange, Ok(()), closed, false)?;
-        return Ok(Outcome { status: element(triple, 0), fields: element(triple, 1), error });
+        return Ok(Outcome { status: element(triple, 0), fields: element(triple, 1), error, is_cut: false });
     }
-    Ok(Outcome { status: nil, fields: nil, error: None })
+    Ok(Outcome { status: nil, fields: nil, error: None, is_cut: false })
 }
 
 fn type_error(exchange: &Exchange<'_>, text: &str) -> Escape {
@@ -161,7 +168,7 @@ fn type_error(exchange: &Exchange<'_>, text: &str) -> Escape {
     }
 }
 
-fn take_apart(rb: Rb<'_>, returned: Value) -> Result<Answer, String> {
+fn take_apart(rb: Rb<'_>, exchange: &Exchange<'_>, returned: Value) -> Result<Answer, String> {
     let triple = rb.to_array(returned);
     if length(triple) < 3 {
         return Err("the application must return an array of status, headers and body".to_owned());
@@ -172,8 +179,17 @@ fn take_apart(rb: Rb<'_>, returned: Value) -> Result<Answer, String> {
     let Some(code) = code else {
         return Err("the application returned no final status: 101, or 200 to 999".to_owned());
     };
-    let body = element(triple, 2);
-    Ok(Answer { status, code, fields: element(triple, 1), body, content: classify(rb, body)? })
+    let (fields, body) = (element(triple, 1), element(triple, 2));
+    let protocol = if exchange.asked.upgrade { protocol_of(rb, exchange, fields) } else { None };
+    let code = if protocol.is_some() { 101 } else { code };
+    let content = classify(rb, body, exchange.core.responses.asks_for_arrays)?;
+    Ok(Answer { status, code, fields, body, content, protocol })
+}
+
+/// Returns which of the protocols that the client offered the application goes on with.
+fn protocol_of(rb: Rb<'_>, exchange: &Exchange<'_>, fields: Value) -> Option<Value> {
+    let chosen = is_hash(fields).then(|| rb.fetch(fields, exchange.core.template.keys.protocol))?;
+    is_string(chosen).then_some(chosen)
 }
 
 /// Tells whether a response with this status can be the last of its request.
@@ -207,6 +223,11 @@ fn compose(
         Writer::begin(head, asked, answer.code, reason.as_deref(), reactor.date())
     };
     drop(reason);
+    if let Some(protocol) = answer.protocol
+        && let Err(why) = with_bytes(protocol, |protocol| writer.upgrade(head, protocol))
+    {
+        bad.push((b"rack.protocol".to_vec(), why));
+    }
     let mut hijack = match answer.content {
         Content::Stream if asked.gets_content(answer.code) => Some(answer.body),
         _ => None,

@@ -68,6 +68,11 @@ impl<'e, 'x> Sink<'e, 'x> {
         self.body.is_complete() && !self.gone
     }
 
+    /// Tells whether the client left before it had all.
+    pub(super) fn is_cut(&self) -> bool {
+        self.gone
+    }
+
     /// Tells whether only the end of the connection shows where the body ends.
     pub(crate) fn ends_by_close(&self) -> bool {
         self.body.ends_by_close()
