@@ -69,9 +69,9 @@ minitest-gc:
 	@LICORNE_TEST_GC=stress $(NATIVE_TEST) gem/test/native_response_test.rb -n '/thread|block|kept|chunk/'
 	@LICORNE_TEST_GC=stress $(NATIVE_TEST) gem/test/native_input_test.rb -n '/kept|class/'
 
-# The same promises with Ruby 3.3, Rack 3.1 and Rails 7.2, in Debian 13: the extension is built there, the tests are run there. What
-# does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`, and more of
-# what hardly does to `test-all`.
+# The same promises with Ruby 3.3, Rack 3.1 and Rails 7.2, in Debian 13: the extension is built there, the tests are run
+# there. What does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`,
+# and more of what hardly does to `test-all`.
 RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
 RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|reload)::/) - test(/under_load/) \
   | binary(http) & test(/^(rack|rails)/) - test(/foreman/) | binary(operation) & test(/^ruby_api::/)
