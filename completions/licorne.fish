@@ -132,12 +132,15 @@ complete -c licorne -n "__fish_licorne_using_subcommand admin" -l pid -d 'the ma
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -l show-queries -d 'show the query strings of requests'
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s v -l verbose -d 'say which sockets were ignored, and why'
 complete -c licorne -n "__fish_licorne_using_subcommand admin" -s h -l help -d 'show this message'
-complete -c licorne -n "__fish_licorne_using_subcommand init" -l name -d 'the name of the service' -r
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l from -d 'convert a puma.rb, unicorn.rb, pitchfork.rb, Procfile, supervisord.conf' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -s o -l output -d 'write it there, where nothing is yet (default: standard output)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l name -d 'the name of the service (default: licorne)' -r
 complete -c licorne -n "__fish_licorne_using_subcommand init" -l directory -d 'the application\'s directory (default: here)' -r -f -a "(__fish_complete_directories)"
 complete -c licorne -n "__fish_licorne_using_subcommand init" -l user -d 'the user that it runs as (default: you)' -r -f -a "(__fish_complete_users)"
 complete -c licorne -n "__fish_licorne_using_subcommand init" -s c -l config-file -d 'its configuration file' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand init" -l socket -d 'where it listens (default: as the file says)' -r -F
 complete -c licorne -n "__fish_licorne_using_subcommand init" -l program -d 'the licorne to run (default: this one)' -r -F
+complete -c licorne -n "__fish_licorne_using_subcommand init" -l force -d 'overwrite what is there'
 complete -c licorne -n "__fish_licorne_using_subcommand init" -s h -l help -d 'show this message'
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s u -l unicorn -d 'unicorn, unicorn_rails, gunicorn, gunicorn_django or licorne' -r -f
 complete -c licorne -n "__fish_licorne_using_subcommand herd; and not __fish_seen_subcommand_from reload" -s b -l unicorn-bin -d 'a program that takes unicorn\'s options' -r -F

@@ -33,7 +33,8 @@ fn a_server_at_a_terminal_says_where_it_answers_and_how_to_reload_and_stop_it() 
     for line in ["development environment", "unix:/", "reload --wait --pid ", "stop:      Ctrl-C"] {
         assert!(shown.contains(line), "{line} in\n{shown}");
     }
-    terminal.wait_for_text("config/puma.rb is there, and was not read: name it with -c config/puma.rb");
+    terminal
+        .wait_for_text("config/puma.rb is there, and was not read: convert it with licorne init --from config/puma.rb");
     terminal.press(INTERRUPT);
     assert!(terminal.wait_for_exit().success(), "{}", terminal.text());
 }

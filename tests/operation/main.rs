@@ -15,6 +15,7 @@ mod gem_install;
 mod haproxy_agent;
 mod harness;
 mod incidents;
+mod init_from;
 mod machines;
 mod migrating;
 mod monitoring;

@@ -48,7 +48,8 @@ fn directives_of_others_are_told_with_their_line() {
     ] {
         let mut server = Server::builder().config(line).launch();
         assert_eq!(server.wait_for_exit().code(), Some(1), "{line}");
-        server.wait_for(Mark::default(), &format!("config.rb:4: unknown directive: {told}"));
+        let line = server.wait_for(Mark::default(), &format!("config.rb:4: unknown directive: {told}"));
+        assert!(line.contains("config.rb` converts all of it"), "{line}");
     }
 }
 

@@ -24,6 +24,12 @@ pub(crate) enum Error {
     CurrentDirectory(#[source] std::io::Error),
     #[error("cannot run ruby")]
     Ruby(#[source] std::io::Error),
+    #[error("{path}")]
+    Output {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("systemctl")]
     Systemctl(#[source] std::io::Error),
     /// The talk with a master.

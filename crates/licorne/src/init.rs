@@ -1,7 +1,11 @@
-//! `licorne init WHAT`: the files of `deploy/`, filled in for the application in the current directory.
+//! `licorne init WHAT`: the files of `deploy/`, filled in for the application in the current directory; with `--from`, for
+//! what another server was configured or started with.
 //!
 //! The files hold examples that work as they are; here the examples' names are replaced. What was found, and where, is
 //! said on standard error.
+
+mod conversion;
+mod output;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +16,9 @@ use sys::stdio::complain;
 use crate::error::Error;
 use crate::start_directory::start_directory;
 use crate::usage::Usage;
+
+use conversion::{Conversion, Start};
+use output::Output;
 
 /// What can be printed: its name, where it goes, and the file.
 #[derive(Debug)]
@@ -61,6 +68,7 @@ const KINDS: &[Kind] = &[
     kind("kamal", "config/deploy.yml", deploy!("kamal/deploy.yml")),
     kind("github", ".github/workflows/deploy.yml", deploy!("github/deploy.yml")),
     kind("config", "config/licorne.rb", deploy!("config/licorne.rb")),
+    kind("procfile", "Procfile", deploy!("procfile/Procfile")),
     kind("logrotate", "/etc/logrotate.d/licorne", deploy!("logrotate/licorne")),
     kind("init-script", "/etc/init.d/licorne", deploy!("init/licorne")),
 ];
@@ -69,12 +77,21 @@ const KINDS: &[Kind] = &[
 #[derive(Debug, clap::Args)]
 #[command(override_usage = usage())]
 pub(crate) struct Init {
-    /// what to print
-    #[arg(value_parser = kinds(), hide_possible_values = true)]
-    what: &'static Kind,
-    /// the name of the service
-    #[arg(long, default_value = "licorne")]
-    name: String,
+    /// what to print (with --from: config)
+    #[arg(value_parser = kinds(), hide_possible_values = true, required_unless_present = "from")]
+    what: Option<&'static Kind>,
+    /// convert a puma.rb, unicorn.rb, pitchfork.rb, Procfile, supervisord.conf
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    from: Option<PathBuf>,
+    /// write it there, where nothing is yet (default: standard output)
+    #[arg(long, short, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// overwrite what is there
+    #[arg(long, requires = "output")]
+    force: bool,
+    /// the name of the service (default: licorne)
+    #[arg(long)]
+    name: Option<String>,
     /// the application's directory (default: here)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
@@ -92,6 +109,9 @@ pub(crate) struct Init {
     program: Option<String>,
 }
 
+/// The command of the files, and how long a stop may take in them.
+const COMMAND: &str = "/usr/local/bin/licorne -c config/unicorn.rb";
+const STOP_SECONDS: u32 = 70;
 /// More of a configuration than this is not looked at, in bytes.
 const CONFIG_BYTES: u64 = 1 << 20;
 /// The words that stand for the service's name in the files, where `licorne` does not mean the program.
@@ -142,19 +162,32 @@ struct Facts {
     program: String,
     /// Whether the application says that it answers `/up`.
     probed: bool,
+    /// How another server was started.
+    start: Option<Start>,
 }
 
 impl Init {
     /// Runs it.
     ///
     /// # Errors
-    /// The arguments are wrong.
+    /// The arguments are wrong; the file to convert is, or the one to write is there already.
     pub(crate) fn run(self) -> Result<u8, Error> {
-        let kind = self.what;
-        let facts = Facts::find(self)?;
-        let (directory, place) = (&facts.directory, facts.named(kind.place));
-        complain(format_args!("# {directory} (-c {}) as {}, for {place}", facts.config, facts.user));
-        sys::stdio::print(&facts.fill(kind.text))?;
+        let output = Output { path: self.output.clone(), force: self.force };
+        let conversion = self.from.as_deref().map(Conversion::of).transpose()?;
+        match (conversion, self.what) {
+            (Some(conversion), None | Some(Kind { name: "config", .. })) => {
+                output.write(conversion.config()?)?;
+                complain(conversion.summary());
+            }
+            (Some(conversion), Some(Kind { name: "procfile", .. })) => output.write(conversion.procfile()?)?,
+            (conversion, Some(kind)) => {
+                let facts = Facts::find(self, conversion.and_then(|conversion| conversion.start))?;
+                let (directory, place) = (&facts.directory, facts.named(kind.place));
+                complain(format_args!("# {directory} (-c {}) as {}, for {place}", facts.config, facts.user));
+                output.write(&facts.fill(kind.text))?;
+            }
+            (None, None) => return Err(Usage::NoKind { usage: usage() }.into()),
+        }
         Ok(0)
     }
 }
@@ -166,12 +199,14 @@ fn kinds() -> impl TypedValueParser<Value = &'static Kind> {
 
 fn usage() -> String {
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-    format!("licorne init {} [options]", names.join("|"))
+    format!("licorne init {} [options]\n       licorne init [WHAT] --from FILE [options]", names.join("|"))
 }
 
 impl Facts {
-    fn find(asked: Init) -> Result<Self, Error> {
-        let directory = match asked.directory {
+    fn find(asked: Init, start: Option<Start>) -> Result<Self, Error> {
+        let told = start.clone().unwrap_or_default();
+        let told_directory = told.directory.filter(|path| path.starts_with('/')).map(PathBuf::from);
+        let directory = match asked.directory.or(told_directory) {
             Some(path) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
             None => followed(start_directory(&[])?).display().to_string(),
         };
@@ -182,10 +217,10 @@ impl Facts {
         });
         let text = sys::safe_open::read(&Path::new(&directory).join(&config), CONFIG_BYTES).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let user = asked.user.or_else(|| std::env::var("USER").ok().filter(|user| user != "root"));
+        let user = asked.user.or(told.user).or_else(|| std::env::var("USER").ok().filter(|user| user != "root"));
         let program = asked.program.or_else(|| Some(std::env::current_exe().ok()?.display().to_string()));
         let facts = Self {
-            name: asked.name,
+            name: asked.name.or(told.name).unwrap_or_else(|| "licorne".into()),
             // Files are often made by root, who is not meant to run the application.
             user: user.or_else(|| owner(Path::new(&directory))).unwrap_or_else(|| "app".into()),
             socket: asked.socket.or_else(|| literal(&text, "listen")),
@@ -194,6 +229,7 @@ impl Facts {
             probed: answers_up(Path::new(&directory)),
             directory,
             config,
+            start,
         };
         facts.check()?;
         Ok(facts)
@@ -217,7 +253,7 @@ impl Facts {
     }
 
     fn fill(&self, text: &str) -> String {
-        let mut text = text.to_string();
+        let mut text = self.started(text);
         if let Some(pid) = &self.pid {
             text = text.replace("/srv/app/current/tmp/pids/licorne.pid", pid);
         }
@@ -242,6 +278,18 @@ impl Facts {
             Some(all) => text.replace("/srv/app", all),
             None => text,
         }
+    }
+
+    /// With the command, the variables and the patience of how another server was started.
+    fn started(&self, text: &str) -> String {
+        let Some(start) = &self.start else { return text.to_string() };
+        let seconds = start.stop_seconds.unwrap_or(STOP_SECONDS).max(STOP_SECONDS);
+        text.replace(&format!("ExecStart={COMMAND}"), &format!("ExecStart={}", start.for_systemd()))
+            .replace("Environment=RACK_ENV=production", &start.environment_for_systemd())
+            .replace(&format!("TimeoutStopSec={STOP_SECONDS}"), &format!("TimeoutStopSec={seconds}"))
+            .replace(&format!("command={COMMAND}"), &format!("command={}", start.for_supervisord()))
+            .replace("RACK_ENV=\"production\"", &start.environment_for_supervisord())
+            .replace(&format!("stopwaitsecs={STOP_SECONDS}"), &format!("stopwaitsecs={seconds}"))
     }
 
     fn named(&self, text: &str) -> String {
@@ -316,6 +364,7 @@ mod tests {
             pid: Some("/run/shop/pid".into()),
             program: "/opt/bin/server".into(),
             probed: true,
+            start: None,
         };
         for kind in KINDS {
             let text = facts.fill(kind.text);

@@ -28,6 +28,8 @@ pub(crate) enum Usage {
     Name { what: &'static str, word: String },
     #[error("licorne init: {path:?}: blanks and quotes are not possible in the paths of these files")]
     Path { path: String },
+    #[error("licorne init: {path} is there already: --force overwrites it, `--output -` prints")]
+    There { path: String },
     #[error("licorne switch {unit}: name the template unit, as in `licorne`, and its two instances by --instances")]
     Template { unit: String },
     #[error("licorne config: there is no directive `{word}`{hint}")]

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
@@ -55,8 +55,20 @@ pub fn reopen(stream: Stream, path: &Path, user: Option<&User>) -> Result<()> {
 /// # Errors
 /// The disk is full, for one.
 pub fn print(text: &str) -> Result<()> {
+    write_out(&printable_lines(text))
+}
+
+/// Writes a file's text to standard output: as it is, and for a terminal with its control characters escaped.
+///
+/// # Errors
+/// As of [`print`].
+pub fn print_file(text: &str) -> Result<()> {
+    if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
+}
+
+fn write_out(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(printable_lines(text).as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::call("write")(error)),
         _ => Ok(()),
     }

@@ -202,7 +202,8 @@ module Licorne
 
     def hint(name)
       server, advice = Native.foreign_directive(name)
-      return " (of #{server}'s; #{advice})" if server
+      written = @config_file && "; `licorne init --from #{@config_file}` converts all of it"
+      return " (of #{server}'s; #{advice})#{written}" if server
 
       near = Native.nearest_directive(name)
       near ? " (did you mean #{near}?)" : ""

@@ -44,7 +44,9 @@ impl Banner<'_> {
         let _ = writeln!(text, "  live view: {program} top --pid {pid}");
         let _ = writeln!(text, "  stop:      Ctrl-C");
         if let Some(file) = self.unnamed {
-            let _ = writeln!(text, "\n  {file} is there, and was not read: name it with -c {file}");
+            let others = file.contains("puma") || file.contains("pitchfork");
+            let how = if others { "convert it with licorne init --from" } else { "name it with -c" };
+            let _ = writeln!(text, "\n  {file} is there, and was not read: {how} {file}");
         }
         text.push('\n');
         text
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn addresses_are_links() {
-        let banner = Banner {
+        let mut banner = Banner {
             program: "licorne",
             environment: "development",
             pid: 7,
@@ -89,10 +91,12 @@ mod tests {
             "    http://127.0.0.1:83/",
             "    unix:/run/app.sock",
             "  new code:  licorne reload --wait --pid 7",
-            "  config/puma.rb is there, and was not read: name it with -c config/puma.rb",
+            "  config/puma.rb is there, and was not read: convert it with licorne init --from config/puma.rb",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
+        banner.unnamed = Some("config/unicorn.rb");
+        assert!(banner.text().contains("\n  config/unicorn.rb is there, and was not read: name it with -c config/"));
     }
 
     #[test]
