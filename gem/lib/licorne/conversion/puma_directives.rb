@@ -26,7 +26,9 @@ module Licorne
       def environment(call)
         value = call.argument
         value = "#{value} || \"development\"" if value.match?(/\AENV\[["']\w+["']\]\z/)
-        Rewrite.to("ENV[\"RACK_ENV\"] = #{value}", remark: "Or on the command line: -E.")
+        # The command line wins, as with Puma; without -E this is `development` by now.
+        Rewrite.to("ENV[\"RACK_ENV\"] = #{value} if ENV[\"RACK_ENV\"] == \"development\"",
+                   remark: "Another -E on the command line wins.")
       end
 
       def preload_app(call)
