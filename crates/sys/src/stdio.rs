@@ -61,7 +61,7 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes a file's text to standard output: as it is, and for a terminal with its control characters escaped.
 ///
 /// # Errors
-/// As of [`print`].
+/// The disk is full, for one.
 pub fn print_file(text: &str) -> Result<()> {
     if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
 }
