@@ -25,7 +25,7 @@ Gem::Specification.new do |spec|
       "deploy/**/*", # what `licorne init` prints
       "man/*", "completions/*",
       "sig/**/*.rbs", # where tools look for a gem's signatures
-      "gem/{lib,compat}/**/*.{rb,rake,tt}", "gem/exe/*", "gem/ext/{Cargo.toml,extconf.rb,src/**/*.rs}"
+      "gem/lib/**/*.{rb,rake,tt}", "gem/exe/*", "gem/ext/{Cargo.toml,extconf.rb,src/**/*.rs}"
     ].select { |path| File.file?(path) }
   end
   spec.require_paths = ["gem/lib"]

@@ -38,7 +38,7 @@ pub fn is_licorne() -> bool {
 pub fn install_gem(place: &Path) {
     let checkout = repository().join("gem");
     std::fs::create_dir_all(place.join("libexec")).expect("the test's directory can be written");
-    for part in ["lib", "compat", "exe"] {
+    for part in ["lib", "exe"] {
         crate::spawn::copy_tree(&checkout.join(part), &place.join(part));
     }
     let program = path();

@@ -27,7 +27,7 @@ module Licorne
   class Mold
     include MoldLogs
 
-    COMPATIBILITY = File.expand_path("../../compat", __dir__)
+    COMPATIBILITY = File.expand_path("compat/load_path", __dir__)
     private_constant :COMPATIBILITY
     # The mold as `after_mold_fork` sees it.
     Info = Struct.new(:generation, :pid)
