@@ -188,6 +188,7 @@ pub(crate) fn running(notes: &mut Vec<String>) -> Vec<Found> {
         let is_uid = |text: &str| text.parse::<u32>().is_ok();
         let temporary = |path: &PathBuf| path.to_string_lossy().strip_prefix("/tmp/licorne-").is_some_and(is_uid);
         directories.extend(below("/run/user").map(|path| path.join("licorne")));
+        directories.extend(below("/run").filter(|path| is_of_unit(path)));
         directories.extend(below("/tmp").filter(temporary));
     }
     directories.sort();
@@ -198,13 +199,21 @@ pub(crate) fn running(notes: &mut Vec<String>) -> Vec<Found> {
     found
 }
 
+/// Whether systemd has made this directory for a unit `licorne@NAME` (`RuntimeDirectory=%N`): nobody else can, so what
+/// listens there is that unit's master, whatever user it has.
+fn is_of_unit(directory: &Path) -> bool {
+    directory.to_string_lossy().strip_prefix("/run/licorne@").is_some_and(|name| !name.contains('/'))
+}
+
 fn in_directory(directory: &Path, notes: &mut Vec<String>) -> Vec<Found> {
     sweep(directory);
     let controlled_by = owner(directory);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.extension().is_none_or(|end| end != "sock") {
+        // Those of masters begin with their process id; an application's own may be beside them.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with(|first: char| first.is_ascii_digit()) || !name.ends_with(".sock") {
             continue;
         }
         let Some(peer) = sys::listener::connect(&path).ok().and_then(|stream| Peer::of(&stream).ok()) else { continue };
@@ -241,8 +250,11 @@ impl Here {
     /// working directory.
     pub(crate) fn masters(&self, running: &[Found]) -> Vec<Found> {
         let pids: Vec<u32> = self.pid_files().iter().filter_map(|file| self.pid_in(file)).collect();
-        let mine: Vec<&Found> =
-            running.iter().filter(|found| found.peer.is_trusted() || found.peer.uid == self.uid).collect();
+        let is_mine = |found: &&Found| {
+            let Found { peer, path, .. } = found;
+            peer.is_trusted() || peer.uid == self.uid || path.parent().is_some_and(is_of_unit)
+        };
+        let mine: Vec<&Found> = running.iter().filter(is_mine).collect();
         let by_file: Vec<Found> =
             mine.iter().filter(|found| pids.contains(&found.peer.pid)).copied().cloned().collect();
         if !by_file.is_empty() {

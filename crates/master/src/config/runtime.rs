@@ -2,7 +2,8 @@
 //!
 //! In a checkout the program is `target/release/licorne`, the Ruby files are in `gem/lib` and the built extension in
 //! `target/release/rubylib`. An installed gem is laid out alike, with the program in `gem/libexec` and the extension in
-//! `gem/lib`.
+//! `gem/lib`. In a package of Debian's kind (`ruby-licorne`) they are among the files of the Ruby beside the program, which
+//! finds them by itself.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub struct Runtime {
 /// The file that every mold begins with.
 const ENTRY: &str = "licorne/mold.rb";
 const EXTENSION: &str = "licorne/licorne_ext.so";
+/// Where packages put what they have for the system's Ruby.
+const PACKAGED: &str = "lib/ruby/vendor_ruby";
 
 impl Runtime {
     /// Finds the gem's files beside the running program.
@@ -33,7 +36,8 @@ impl Runtime {
         let program = std::env::current_exe().map_err(Error::Program)?;
         let home = program.parent().unwrap_or(Path::new("/"));
         // The gem's own start script names the Ruby that it runs on.
-        let ruby = ruby.or_else(|| std::env::var_os(environment::RUBY)).unwrap_or_else(|| "ruby".into());
+        let named = ruby.or_else(|| std::env::var_os(environment::RUBY));
+        let ruby = named.clone().unwrap_or_else(|| "ruby".into());
         for directory in home.ancestors().take(4) {
             for lib in [directory.join("gem/lib"), directory.join("lib")] {
                 if !lib.join(ENTRY).is_file() {
@@ -47,6 +51,12 @@ impl Runtime {
                     return Ok(Self { ruby, load_path: vec![lib, built] });
                 }
                 return Err(Error::NotBuilt(built.join(EXTENSION)));
+            }
+            // That directory has other packages' files too. Named on the load path they would come before an application's
+            // own gems.
+            if directory.join(PACKAGED).join(ENTRY).is_file() {
+                let ruby = named.unwrap_or_else(|| directory.join("bin/ruby").into());
+                return Ok(Self { ruby, load_path: Vec::new() });
             }
         }
         Err(Error::NoGem { entry: ENTRY, program })
