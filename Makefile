@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all bench bench-debian-12 bench-here screenshots clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all deb kubernetes bench bench-debian-12 bench-here screenshots clean
 
 all: build
 
@@ -45,10 +45,11 @@ test: setup build doctest
 	@$(MAKE) --no-print-directory test-ruby33 unit
 	@echo "make test: everything passed"
 
-# Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start). Two
-# more at once than there are processors: those of the group `patient` only wait.
+# Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start), but
+# for those of packages, which `deb` builds first. Two more at once than there are processors: those of the
+# group `patient` only wait.
 unit:
-	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked --workspace \
+	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked --workspace -E 'not binary(packages)' \
 	  --profile $(or $(NEXTEST_PROFILE),default) --test-threads $$(($$(nproc) + 2))
 
 doctest:
@@ -91,11 +92,25 @@ test-ruby34:
 	$(RUNNER)="$(abspath bin/debian-forky)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY34_TESTS)'
 
-# What takes longer: storms of ten minutes, a minute of each fuzz target, all rounds of what fails at random if it fails,
-# more of the promises with Ruby 3.3, but for one that starts a real Unicorn, which is not there, and those with Ruby 3.4.
-# `bin/fuzz 600` is a long run.
+# Debian's packages: built in forky with Debian's own Rust and without a network, looked at by lintian, then installed,
+# upgraded and removed on a bare forky that a systemd of its own has booted.
+DEBIAN := $(abspath $(TARGET))/debian-package
+deb:
+	bin/debian-source "$(DEBIAN)"
+	bin/debian-package env -i HOME=/root LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	  unshare --net bin/debian-build "$(DEBIAN)"
+	LICORNE_DEBS="$(DEBIAN)" $(RUNNER)="$(abspath bin/debian-bare)" cargo nextest run --locked -p testkit \
+	  --profile $(or $(NEXTEST_PROFILE),default) -E 'binary(packages)'
+
+# deploy/kubernetes against the published schemas, which come from PyPI.
+kubernetes:
+	@bin/kubernetes-check
+
+# What takes longer: packages, storms of ten minutes, a minute of each fuzz target, all rounds of what fails at random if
+# it fails, more of the promises with Ruby 3.3, but for one that starts a real Unicorn, which is not there, and those with
+# Ruby 3.4. `bin/fuzz 600` is a long run.
 test-all: export LICORNE_TEST_ROUNDS = all
-test-all: test
+test-all: test deb kubernetes
 	bin/fuzz 60
 	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes)::/) - test(is_not_fit_to_take_over)'
 	$(MAKE) test-ruby34

@@ -43,6 +43,19 @@ impl Systemd {
     #[must_use]
     #[track_caller]
     pub fn boot() -> Option<Systemd> {
+        let release = program::path().parent().expect("the program is in a directory").to_path_buf();
+        Systemd::boot_with(&[program::repository().join("gem"), release])
+    }
+
+    /// Boots a machine on which Licorne is not installed.
+    #[must_use]
+    #[track_caller]
+    pub fn boot_bare() -> Option<Systemd> {
+        Systemd::boot_with(&[])
+    }
+
+    #[track_caller]
+    fn boot_with(checkout: &[PathBuf]) -> Option<Systemd> {
         if std::env::var_os("LICORNE_TEST_NO_SYSTEMD").is_some_and(|value| !value.is_empty()) {
             return None;
         }
@@ -65,8 +78,8 @@ impl Systemd {
             .args(["-c", r#"echo $$ >"$0/cgroup.procs" && exec setsid unshare --fork --kill-child=KILL "$@""#])
             .arg(&cgroup)
             .args(["--pid", "--mount", "--uts", "--ipc", "--cgroup", "--net", "sh"])
-            .args([&script, directory.path(), &program::repository().join("gem")])
-            .arg(program::path().parent().expect("the program is in a directory"))
+            .args([&script, directory.path()])
+            .args(checkout)
             .stdin(Stdio::null())
             .stdout(console.try_clone().expect("a descriptor"))
             .stderr(console);
@@ -261,7 +274,7 @@ impl Systemd {
             .args(["-c", r#"echo $$ >"$0/test/cgroup.procs"; exec nsenter -t "$@""#])
             .arg(&self.cgroup)
             .arg(self.init.pid.to_string())
-            .args(["-m", "-p", "-u", "-i", "-C", "-n", "env", "-i", "LC_ALL=C.UTF-8", "HOME=/root"])
+            .args(["-m", "-p", "-u", "-i", "-C", "-n", "-r", "-w", "env", "-i", "LC_ALL=C.UTF-8", "HOME=/root"])
             .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command
     }

@@ -1,16 +1,16 @@
 #!/bin/sh
 # Becomes systemd as the first process of fresh namespaces, on a copy of this machine's files that no other process sees.
 #
-# usage: root.sh STATE GEM RELEASE
+# usage: root.sh STATE [GEM RELEASE]
 #   STATE/shared     the test's files: /srv inside, writable
 #   STATE/units      /etc/systemd/system inside
 #   GEM, RELEASE     the gem's files and the directory of the program: inside as a checkout in /opt/licorne, read-only,
-#                    with the program in /usr/local/bin
+#                    with the program in /usr/local/bin; without them there is none
 #
 # There is a user `app`, as the files in deploy/ have it.
 # Only units that are named here exist, so nothing of this machine's own services starts, whatever is installed.
 set -eu
-state=$1 gem=$2 release=$3
+state=$1
 units="basic.target sysinit.target local-fs-pre.target local-fs.target swap.target sockets.target timers.target
   paths.target slices.target multi-user.target network.target network-online.target shutdown.target umount.target
   final.target time-set.target systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket"
@@ -24,12 +24,15 @@ mkdir "$state/layer/upper" "$state/layer/work"
 root=$state/root
 mount -t overlay -o "lowerdir=/,upperdir=$state/layer/upper,workdir=$state/layer/work" root "$root"
 
-mkdir -p "$root/opt/licorne/gem" "$root/opt/licorne/target/release" "$root/srv" "$root/usr/local/bin"
-mount --bind "$gem" "$root/opt/licorne/gem"
-mount --bind "$release" "$root/opt/licorne/target/release"
-mount -o remount,bind,ro "$root/opt/licorne/gem"
-mount -o remount,bind,ro "$root/opt/licorne/target/release"
-ln -sf /opt/licorne/target/release/licorne "$root/usr/local/bin/licorne"
+if [ $# -eq 3 ]; then
+    mkdir -p "$root/opt/licorne/gem" "$root/opt/licorne/target/release" "$root/usr/local/bin"
+    mount --bind "$2" "$root/opt/licorne/gem"
+    mount --bind "$3" "$root/opt/licorne/target/release"
+    mount -o remount,bind,ro "$root/opt/licorne/gem"
+    mount -o remount,bind,ro "$root/opt/licorne/target/release"
+    ln -sf /opt/licorne/target/release/licorne "$root/usr/local/bin/licorne"
+fi
+mkdir -p "$root/srv"
 mount --bind "$state/shared" "$root/srv"
 echo 'app:x:990:990::/srv/app:/usr/sbin/nologin' >>"$root/etc/passwd"
 echo 'app:x:990:' >>"$root/etc/group"
