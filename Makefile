@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all deb kubernetes bench bench-debian-12 bench-here screenshots clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all deb kubernetes bench bench-debian-12 bench-here site screenshots casts clean
 
 all: build
 
@@ -143,6 +143,14 @@ rubocop:
 tidy:
 	cargo nextest run --locked -p testkit --test tidy
 
+# docs/ as a site with a search, in target/site; each of its links is followed. Not a part of `check`, which compiles no
+# mdBook: there `tidy` follows the links of the pages.
+site:
+	@mdbook --version 2>/dev/null | grep -q '^mdbook v0\.5\.' || { \
+	  echo "make site: installing mdbook (cargo install, some minutes)"; \
+	  cargo install mdbook --version '^0.5' --locked --no-default-features --features search; }
+	@bin/site
+
 # The fuzz targets are run by `test-all` alone, but they always compile.
 fuzz-check:
 	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
@@ -175,6 +183,10 @@ bench-here: build
 # The pictures of the page in docs/images, of a real server in Chromium. Some minutes.
 screenshots: build
 	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo run --locked --release -p bench --bin screenshots
+
+# The recorded sessions in docs/casts, of a real server on port 8080. Two minutes.
+casts: build
+	@LICORNE_BIN="$(abspath $(RELEASE))/licorne" bin/casts
 
 clean:
 	cargo clean

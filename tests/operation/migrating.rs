@@ -1,13 +1,14 @@
-//! Promise: what `docs/migrating.md` says works.
+//! Promise: what `docs/migrating.md` and `docs/from-passenger.md` say works.
 
 use rustix::process::Signal;
 use testkit::output::Mark;
 use testkit::{App, Connection, Endpoint, Request, Server};
 
-/// The configurations on the page, in order.
+/// The configurations on the pages, in order.
 fn configurations() -> Vec<String> {
-    let page = testkit::program::repository().join("docs/migrating.md");
-    let text = std::fs::read_to_string(page).expect("the page is there");
+    let docs = testkit::program::repository().join("docs");
+    let pages = ["migrating.md", "from-passenger.md"].map(|name| std::fs::read_to_string(docs.join(name)));
+    let text = pages.map(|page| page.expect("the page is there")).concat();
     let blocks = text.split("```ruby\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap_or_default().to_owned()).collect()
 }
@@ -18,7 +19,7 @@ const DIRECTORIES: &str = "require 'fileutils'\nFileUtils.mkdir_p(%w[tmp/pids tm
 #[test]
 fn each_configuration_serves_and_reloads() {
     let configurations = configurations();
-    assert_eq!(configurations.len(), 3);
+    assert_eq!(configurations.len(), 4);
     for configuration in configurations {
         let config = format!("{DIRECTORIES}{configuration}");
         let mut server = Server::builder().app(App::rails()).config(&config).launch();

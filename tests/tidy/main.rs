@@ -2,6 +2,7 @@
 //! may not do.
 
 mod drawing;
+mod links;
 mod log_lines;
 mod modules;
 mod source;
@@ -192,6 +193,98 @@ fn lines_of_the_log_are_explained() {
     let shown = |(level, line): &(String, String)| format!("{level} {line}");
     check("docs/logs.md explains each line of the log", written.difference(&explained).map(shown));
     check("docs/logs.md explains no line that is not written", explained.difference(&written).map(shown));
+}
+
+/// `a/b/../c` as `a/c`, without asking the file system.
+fn lexical(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == std::path::Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let known: BTreeSet<PathBuf> = tracked().into_iter().collect();
+    let mut offenders = Vec::new();
+    for page in files("md") {
+        for (line, link) in links::links(&text(&page)) {
+            let (path, place) = link.split_once('#').unwrap_or((&link, ""));
+            let beside = page.parent().expect("a file is in a directory");
+            let target = if path.is_empty() { page.clone() } else { lexical(&beside.join(path)) };
+            let page_has_place = || place.is_empty() || links::anchors(&text(&target)).contains(place);
+            // A directory is shown by what shows the repository, but is no page of the site.
+            let fine = match known.contains(&target) {
+                true => target.extension().is_none_or(|kind| kind != "md") || page_has_place(),
+                false => !is_in_the_book(&page) && target.is_dir(),
+            };
+            if !fine {
+                offenders.push(format!("{}:{line}: {link}", shown(&page)));
+            }
+        }
+    }
+    check("a link leads to a file of the repository, and to a heading there", offenders);
+}
+
+/// The pages that docs/SUMMARY.md names.
+fn book() -> BTreeSet<PathBuf> {
+    let docs = repository().join("docs");
+    let links = links::links(&text(&docs.join("SUMMARY.md")));
+    links.into_iter().map(|(_, link)| lexical(&docs.join(link))).collect()
+}
+
+fn is_in_the_book(page: &Path) -> bool {
+    page.starts_with(repository().join("docs")) || book().contains(page)
+}
+
+#[test]
+fn every_page_is_in_the_book() {
+    let book = book();
+    let docs = repository().join("docs");
+    let pages = files("md").into_iter().filter(|page| page.starts_with(&docs) && !page.ends_with("SUMMARY.md"));
+    check(
+        "docs/SUMMARY.md names each page of docs",
+        pages.filter(|page| !book.contains(page)).map(|page| shown(&page)),
+    );
+    let mut offenders = Vec::new();
+    for page in &book {
+        let beside = page.parent().expect("a file is in a directory");
+        for (line, link) in links::links(&text(page)) {
+            let target = lexical(&beside.join(link.split('#').next().unwrap_or_default()));
+            let is_page = target.extension().is_some_and(|kind| kind == "md");
+            if is_page && !book.contains(&target) {
+                offenders.push(format!("{}:{line}: {link}", shown(page)));
+            }
+        }
+    }
+    check("a page of the book links to pages of the book", offenders);
+}
+
+/// Whether each line behind the first is a piece of output, with a time that does not go back.
+fn is_recording(text: &str) -> Option<bool> {
+    let mut lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
+    let head = lines.next()?.ok()?;
+    let mut before = 0.0;
+    for line in lines {
+        let line = line.ok()?;
+        let time = line[0].as_f64().filter(|time| *time >= before)?;
+        (line[1] == "o" && line[2].is_string()).then_some(())?;
+        before = time;
+    }
+    Some(head["version"] == 2 && head["title"].is_string() && before > 0.0)
+}
+
+#[test]
+fn recorded_sessions_can_be_played() {
+    let casts = files("cast");
+    assert!(!casts.is_empty(), "there is no recording");
+    let broken = casts.into_iter().filter(|path| is_recording(&text(path)) != Some(true));
+    check("a recording is in version 2 of asciinema's format", broken.map(|path| shown(&path)));
 }
 
 /// `1.88.0` as numbers, the last of which may be missing.
