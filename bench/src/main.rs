@@ -75,7 +75,8 @@ fn run() -> anyhow::Result<()> {
         results.hurt = measured_or_missing(hurt::measure(), "hurt", &mut missing).unwrap_or_default();
     }
     if wanted("startup") {
-        results.startup = measured_or_missing(startup::measure(rounds * 3), "startup", &mut missing).unwrap_or_default();
+        results.startup =
+            measured_or_missing(startup::measure(rounds * 3), "startup", &mut missing).unwrap_or_default();
     }
     let verdicts = judge::judge(&results);
     report::write(&results, &verdicts, report::Effort { rounds, seconds })?;

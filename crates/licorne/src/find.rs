@@ -199,7 +199,7 @@ pub(crate) fn running(notes: &mut Vec<String>) -> Vec<Found> {
     found
 }
 
-/// Whether systemd has made this directory for a unit `licorne@NAME` (`RuntimeDirectory=%N`): nobody else can, so what
+/// Whether systemd has made this directory for a unit `licorne@NAME` (`RuntimeDirectory=%N`): no other program can, so what
 /// listens there is that unit's master, whatever user it has.
 fn is_of_unit(directory: &Path) -> bool {
     directory.to_string_lossy().strip_prefix("/run/licorne@").is_some_and(|name| !name.contains('/'))
