@@ -118,7 +118,7 @@ test-all: test deb kubernetes
 	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::
 	@echo "make test-all: everything passed"
 
-check: fmt clippy doc ruby-syntax rubocop tidy fuzz-check
+check: fmt clippy doc ruby-syntax rubocop tidy site fuzz-check
 	@echo "make check: everything passed"
 
 fmt:
@@ -143,12 +143,8 @@ rubocop:
 tidy:
 	cargo nextest run --locked -p testkit --test tidy
 
-# docs/ as a site with a search, in target/site; each of its links is followed. Not a part of `check`, which compiles no
-# mdBook: there `tidy` follows the links of the pages.
+# docs/ as a site with a search, in target/site; each of its links is followed.
 site:
-	@mdbook --version 2>/dev/null | grep -q '^mdbook v0\.5\.' || { \
-	  echo "make site: installing mdbook (cargo install, some minutes)"; \
-	  cargo install mdbook --version '^0.5' --locked --no-default-features --features search; }
 	@bin/site
 
 # The fuzz targets are run by `test-all` alone, but they always compile.
