@@ -7,6 +7,13 @@ require "licorne/promoted_mold"
 module Licorne
   # A worker forks the next mold, between two requests.
   class Promotion
+    # The directive by which workers fork molds, if there is one.
+    def self.directive(settings)
+      return :refork_after if settings["refork_after"]
+
+      :refork if settings["refork"] == "auto"
+    end
+
     # `start` is what START_CTX was before the worker forgot it.
     def initialize(inheritance, start:)
       @inheritance = inheritance

@@ -16,13 +16,6 @@ module Licorne
     DAEMON_PATHS = %i[stderr_path stdout_path].freeze
     private_constant :PATHS, :DAEMON_PATHS
 
-    # The directive by which workers fork molds, if there is one.
-    def self.refork_directive(settings)
-      return :refork_after if settings["refork_after"]
-
-      :refork if settings["refork"] == "auto"
-    end
-
     def initialize(boot:, configurator:, rackup_options:, start_ctx:)
       @boot = boot
       @configurator = configurator
@@ -204,7 +197,7 @@ module Licorne
 
     # Fresh workers share nothing with a mold, and one that has served clients must not get the rights of root's mold.
     def check_refork(settings)
-      return unless (name = Settings.refork_directive(settings))
+      return unless (name = Promotion.directive(settings))
 
       other = "worker_exec true" if settings["worker_exec"]
       other ||= "user as root: start the server as that user" if settings["user"] && Process.euid.zero?

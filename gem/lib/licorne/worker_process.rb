@@ -87,7 +87,7 @@ module Licorne
       Native.keep_from_children([@control.fileno, @inheritance.board, @inheritance.page, *@inheritance.queue,
                                  *@inheritance.listeners.map(&:first)])
       @server.send(:proc_name, "worker[#{@worker.nr}]")
-      @promotion = Promotion.new(@inheritance, start: Server::START_CTX.dup) if Settings.refork_directive(@settings)
+      @promotion = Promotion.new(@inheritance, start: Server::START_CTX.dup) if Promotion.directive(@settings)
       Server::START_CTX.clear
       Configurator::RACKUP.clear
       fill_listeners
