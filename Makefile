@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all deb kubernetes bench bench-debian-12 bench-here site screenshots casts clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all deb kubernetes dist dist-again test-dist bench bench-debian-12 bench-here site screenshots casts clean
 
 all: build
 
@@ -112,11 +112,24 @@ kubernetes:
 test-all: export LICORNE_TEST_ROUNDS = all
 test-all: test deb kubernetes
 	bin/fuzz 60
+	$(MAKE) test-dist
 	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes)::/) - test(is_not_fit_to_take_over)'
 	$(MAKE) test-ruby34
 	LICORNE_STORM_SECONDS=600 LICORNE_BIN="$(abspath $(RELEASE))/licorne" \
 	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::
 	@echo "make test-all: everything passed"
+
+# What a release consists of, in pkg/: gems, crates, checksums. Ten minutes the first time.
+dist:
+	bin/dist
+
+# The same once more, in another directory: the checksums are the same.
+dist-again:
+	bin/dist-again
+
+# Installs what `dist` has built where there is nothing else: three Debians with Ruby and without a compiler.
+test-dist: dist
+	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked -p testkit --test dist --ignore-default-filter
 
 check: fmt clippy doc ruby-syntax rubocop tidy site fuzz-check
 	@echo "make check: everything passed"

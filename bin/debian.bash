@@ -1,12 +1,14 @@
 # shellcheck shell=bash
-# Runs a command in another Debian: bin/debian-13 and bin/debian-forky are this, with a name ($debian), a suite ($suite),
-# its packages ($packages) and what else is to be done once they are there (complete).
+# Runs a command in another Debian: bin/debian-13 and others are this, with a name ($debian), a suite ($suite), its packages
+# ($packages) and what else is to be done once they are there (complete).
 #
 # The first time it installs that Debian in a directory of the user's cache (two minutes, 1 GB), from the mirror that
 # this machine's apt uses. The command sees the checkout, the Rust toolchain, /tmp, /proc, /dev and /sys at their places,
 # everything else is the other Debian's. What it builds goes to a directory of that name in cargo's target directory;
 # LICORNE_BIN names the program there. The command becomes this process, so that it may be the runner of cargo and
 # nextest.
+#
+# Where $bare is said, the command sees no Rust, and what it changes in that Debian is forgotten when it has ended.
 
 [ $# -ge 1 ] || { echo "usage: $0 COMMAND [ARGUMENT...]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -74,20 +76,30 @@ if [ ! -d "$root" ]; then
     exec {lock}>&-
 fi
 
-cargo_home=${CARGO_HOME:-$HOME/.cargo}
-rustup_home=${RUSTUP_HOME:-$HOME/.rustup}
-target=${CARGO_TARGET_DIR:-$here/target}
-case $target in */"$debian") ;; *) target=$target/$debian ;; esac
-mkdir -p "$target"
-
 # The settings of this machine's Ruby and shell are not that one's.
 unset RUBYLIB RUBYOPT GEM_HOME GEM_PATH BUNDLE_GEMFILE
-export CARGO_HOME=$cargo_home RUSTUP_HOME=$rustup_home CARGO_TARGET_DIR=$target LC_ALL=C.UTF-8
-export LICORNE_BIN=$target/release/licorne
-export PATH=$cargo_home/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+seen=(/proc /dev /sys /tmp "$here")
+if [ -z "${bare:-}" ]; then
+    export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
+    CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target}
+    case $CARGO_TARGET_DIR in */"$debian") ;; *) CARGO_TARGET_DIR=$CARGO_TARGET_DIR/$debian ;; esac
+    export CARGO_TARGET_DIR LICORNE_BIN=$CARGO_TARGET_DIR/release/licorne PATH=$CARGO_HOME/bin:$PATH
+    mkdir -p "$CARGO_TARGET_DIR"
+    seen+=("$CARGO_TARGET_DIR" "$CARGO_HOME" "$RUSTUP_HOME")
+fi
 
 enter='
 root=$1 directory=$PWD; shift
+if [ -n "$1" ]; then
+    over=$root.over
+    mkdir -p "$over"
+    mount -t tmpfs licorne "$over"
+    mkdir "$over/upper" "$over/work" "$over/root"
+    mount -t overlay -o "lowerdir=$root,upperdir=$over/upper,workdir=$over/work" licorne "$over/root"
+    root=$over/root
+fi
+shift
 # A root that is no mount would forbid mount namespaces within.
 mount --bind "$root" "$root"
 # Without it not even localhost has an address there.
@@ -101,5 +113,4 @@ exec chroot "$root" sh -c '\''cd "$0" && exec "$@"'\'' "$directory" "$@"
 '
 flags=(-m --propagation private)
 [ "$(id -u)" -eq 0 ] || flags+=(--map-root-user)
-exec unshare "${flags[@]}" sh -euc "$enter" enter "$root" \
-    /proc /dev /sys /tmp "$here" "$target" "$cargo_home" "$rustup_home" -- "$@"
+exec unshare "${flags[@]}" sh -euc "$enter" enter "$root" "${bare:-}" "${seen[@]}" -- "$@"

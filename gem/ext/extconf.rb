@@ -1,31 +1,44 @@
 # frozen_string_literal: true
 
-# Builds the program and the native extension with cargo, when the gem is installed.
+# Builds the program and the native extension with cargo, when the gem is installed from source.
 #
 # RubyGems has a builder for Cargo (3.3 and later), but it builds the library of one crate and nothing else, and the
 # program must come with the gem. So this is an ordinary extconf.rb, whose Makefile runs cargo on the workspace.
 
-require "rbconfig"
+require "fileutils"
+require "shellwords"
+require_relative "preflight"
 
 root = File.expand_path("../..", __dir__)
 cargo = ENV.fetch("CARGO", "cargo")
-abort("licorne needs Rust to be installed: there is no #{cargo} (https://rustup.rs)") unless system(cargo, "--version")
 
-# The gem has only those members of the workspace that it needs, and cargo insists on finding all.
-manifest = File.join(root, "Cargo.toml")
-text = File.read(manifest)
-present = text.sub(/^members = \[\n.*?^\]/m) do |members|
-  members.lines.reject { |line| (path = line[/\A\s*"(.+?)"/, 1]) && !Dir.exist?(File.join(root, path)) }.join
+# The gem's own lock names what its crates need and nothing else, which `--locked` insists on.
+lock = File.join(root, "Cargo.lock")
+FileUtils.cp(File.join(root, "gem/Cargo.lock"), lock) unless File.exist?(lock)
+
+# Where there is no network: a directory with all crates, as `cargo vendor` makes it.
+crates = ENV["LICORNE_CRATES"] && File.expand_path(ENV["LICORNE_CRATES"])
+options = []
+if crates
+  options = ["--offline", "--config", 'source.crates-io.replace-with="crates"',
+             "--config", "source.crates.directory=#{crates.dump}"]
 end
-File.write(manifest, present) if present != text
+
+preflight = Preflight.new(root, cargo, crates, options)
+missing = preflight.missing
+unless missing.empty?
+  abort("licorne is compiled when it is installed from source, and this is missing:\n\n#{missing.join("\n\n")}\n\n" \
+        "The gem that is compiled already needs none of it: for Ruby 3.1, 3.3 and 3.4 on x86_64 Linux with glibc.")
+end
 
 own_target = File.join(__dir__, "target")
 target = ENV.fetch("CARGO_TARGET_DIR", own_target)
 library = "liblicorne_ext.#{RbConfig::CONFIG["host_os"].include?("darwin") ? "dylib" : "so"}"
+build = [cargo, "build", "--release", "--locked", *options, "--manifest-path", File.join(root, "Cargo.toml"),
+         "--target-dir", target, "--package", "licorne", "--package", "licorne_ext"]
 File.write("Makefile", <<~MAKE)
   all:
-  \tRUBY="#{RbConfig.ruby}" "#{cargo}" build --release --manifest-path "#{manifest}" --target-dir "#{target}" \\
-  \t  -p licorne -p licorne_ext
+  \tRUBY=#{RbConfig.ruby.shellescape} #{build.shelljoin}
   \tmkdir -p "#{root}/gem/libexec"
   \tcp "#{target}/release/licorne" "#{root}/gem/libexec/licorne"
   \tcp "#{target}/release/#{library}" "#{root}/gem/lib/licorne/licorne_ext.#{RbConfig::CONFIG["DLEXT"]}"

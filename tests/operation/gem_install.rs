@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use testkit::process::{Finished, Watch, run};
-use testkit::program::repository;
-use testkit::{App, Server, procfs};
+use testkit::load::Plan;
+use testkit::output::Mark;
+use testkit::process::{Finished, Watch, run, signal};
+use testkit::program::{install_gem, repository};
+use testkit::supervised::Supervisor;
+use testkit::upgrade::RECIPE;
+use testkit::{App, Endpoint, Server, procfs};
 
 /// Bounds a hang: compiling everything takes half a minute on two cores.
 const BUILD_PATIENCE: Duration = Duration::from_secs(500);
@@ -133,6 +137,13 @@ fn the_installed_gem_serves_reloads_and_is_upgraded() {
     assert!(watch.wait(testkit::patience()), "the new master did not stop");
     server.assert_nothing_is_left();
 
+    // Another name is another program, or the same one's as it has always been.
+    for (name, told) in [("unicornherder", "unicornherder "), ("licorne-herd", "usage: licorne herd ")] {
+        let option = if name == "unicornherder" { "--version" } else { "--help" };
+        let said = run(gems.command(gems.home().join("bin").join(name)).arg(option), testkit::patience());
+        assert!(said.code() == 0 && said.stdout.starts_with(told), "{said:#?}");
+    }
+
     // By Bundler, from a Gemfile that names it.
     let gemfile = gems.path("Gemfile");
     fs::write(&gemfile, "source 'https://rubygems.org'\ngem 'rack'\ngem 'licorne'\n").expect("it can be written");
@@ -145,4 +156,141 @@ fn the_installed_gem_serves_reloads_and_is_upgraded() {
     assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
     gems.assert_used_alone(&server);
     server.stop();
+
+    the_line_of_2014_works_under_supervisord(&gems);
+}
+
+/// As it went round in 2014, for an application with a Gemfile: a login shell, `bundle exec`, and relative paths.
+const LINE_OF_2014: &str = "\
+[program:web]
+command=bash -lc 'bundle exec unicornherder -u unicorn_rails -p tmp/pids/unicorn.pid -- -c config/unicorn.rb -E production'
+numprocs=1
+autostart=true
+autorestart=true
+stopsignal=QUIT
+startsecs=1
+user=root
+redirect_stderr=true
+stdout_logfile=/dev/fd/1
+stdout_logfile_maxbytes=0
+";
+
+/// The gem's `unicornherder` herds the Unicorn of a Rails application's Gemfile. kill -USR2 `cat tmp/pids/unicorn.pid`
+/// brings new code, and supervisord sees nothing of it.
+fn the_line_of_2014_works_under_supervisord(gems: &Gems) {
+    let root = gems.path("2014");
+    fs::create_dir(&root).expect("it can be written");
+    let app = root.join("app");
+    App::rails().install(&app);
+    let write = |path: PathBuf, text: &str| fs::write(path, text).expect("it can be written");
+    let gemfile = fs::read_to_string(app.join("Gemfile")).expect("Rails made one");
+    write(app.join("Gemfile"), &format!("{gemfile}gem 'unicorn'\ngem 'licorne'\n"));
+    let socket = root.join("web.sock");
+    let pid_file = app.join("tmp/pids/unicorn.pid");
+    fs::create_dir_all(app.join("tmp/pids")).expect("it can be written");
+    let settings = format!(
+        "listen {socket:?}\nworker_processes 2\npreload_app true\n\
+         pid File.expand_path('tmp/pids/unicorn.pid')\nstderr_path 'log/unicorn.log'\n{RECIPE}"
+    );
+    write(app.join("config/unicorn.rb"), &settings);
+    // Where a version manager of Ruby puts its own: the login shell has set the PATH anew before.
+    write(root.join(".bash_profile"), &format!("PATH={}/bin:$PATH\n", gems.home().display()));
+    let environment = format!("HOME=\"{}\",USER=\"root\",GEM_HOME=\"{}\"", root.display(), gems.home().display());
+    let section = format!("{LINE_OF_2014}directory={}\nenvironment={environment}\n", app.display());
+
+    let supervisor = Supervisor::supervisord();
+    let mut server = supervisor.builder().env("PROGRAM_SECTION", &section).unix_listeners(0).launch();
+    let log = || fs::read_to_string(app.join("log/unicorn.log")).unwrap_or_default();
+    server.eventually("Unicorn's workers", || log().contains("worker=1 ready").then_some(()));
+    server.wait_for(Mark::default(), "booted (PID ");
+    let herders = || server.log().since(Mark::default(), "*spawned: 'web' with pid*").len();
+    let master = || fs::read_to_string(&pid_file).ok()?.trim().parse::<u32>().ok();
+    let load = Plan::new(&Endpoint::Unix(socket)).start();
+    for generation in ["second", "third"] {
+        write(app.join("config/initializers/generation.rb"), &format!("GENERATION = {generation:?}\n"));
+        let old = master().expect("Unicorn serves");
+        let left = Watch::on(old).expect("Unicorn serves");
+        signal(old, Signal::USR2).expect("Unicorn serves");
+        load.wait_until_seen(generation);
+        assert!(left.wait(testkit::patience()), "the old master stays");
+        server.eventually("the new master's pid file", || master().filter(|pid| *pid != old));
+    }
+    load.stop().assert_no_failure();
+    assert_eq!(herders(), 1, "supervisord has started it again");
+    server.signal(Signal::TERM);
+    assert!(server.wait_for_exit().success());
+    server.assert_nothing_is_left();
+}
+
+/// A gem whose extension was built for one release of Ruby, beside others perhaps.
+fn prebuilt_for(place: &TempDir, release: &str) -> PathBuf {
+    let gem = place.path().join("gem");
+    install_gem(&gem);
+    let library = gem.join("lib/licorne");
+    fs::create_dir(library.join(release)).expect("it is ours");
+    fs::rename(library.join("licorne_ext.so"), library.join(release).join("licorne_ext.so")).expect("it is ours");
+    gem.join("exe/licorne")
+}
+
+#[test]
+fn a_gem_that_was_compiled_already_loads_the_extension_of_its_ruby() {
+    let release = succeed(Command::new("ruby").args(["-e", "print RUBY_VERSION[/\\d+\\.\\d+/]"])).stdout;
+    let place = TempDir::with_prefix("licorne-prebuilt-").expect("a directory");
+    let licorne = prebuilt_for(&place, &release);
+    let mut server = Server::builder().program(&licorne).app(App::rackup(APP)).start();
+    let text = server.get("/").text();
+    assert!(text.contains(&format!("/gem/lib/licorne/{release}/licorne_ext.so")), "{text}");
+    assert_eq!(server.ctl(["reload", "--wait"]).code(), 0);
+    server.stop();
+}
+
+#[test]
+fn a_ruby_that_it_was_not_built_for_is_told_so_in_a_sentence() {
+    let place = TempDir::with_prefix("licorne-prebuilt-").expect("a directory");
+    let licorne = prebuilt_for(&place, "2.7");
+    let told = run(Command::new(&licorne).arg("-v"), testkit::patience());
+    assert_eq!((told.code(), &*told.stdout), (1, ""), "{told:#?}");
+    assert!(told.stderr.starts_with("licorne: this gem is built for Ruby 2.7, and this is 3."), "{told:#?}");
+    assert_eq!(told.stderr.lines().count(), 1, "{told:#?}");
+}
+
+/// What the gem's extconf.rb says, in a directory of its own, with these variables.
+fn preflight(variables: &[(&str, &str)]) -> Finished {
+    let place = TempDir::with_prefix("licorne-preflight-").expect("a directory");
+    let mut command = Command::new("ruby");
+    command.arg(repository().join("gem/ext/extconf.rb")).current_dir(place.path());
+    command.env("CARGO_HOME", place.path().join("cargo")).envs(variables.iter().copied());
+    let finished = run(&mut command, testkit::patience());
+    assert_eq!(place.path().join("Makefile").exists(), finished.code() == 0, "{finished:#?}");
+    finished
+}
+
+#[test]
+fn all_that_compiling_takes_and_is_not_there_is_told_at_once() {
+    let place = TempDir::with_prefix("licorne-old-rust-").expect("a directory");
+    let rustc = place.path().join("rustc");
+    fs::write(&rustc, "#!/bin/sh\necho 'rustc 1.63.0 (4b91a6ea7 2022-08-08)'\n").expect("it can be written");
+    succeed(Command::new("chmod").arg("+x").arg(&rustc));
+    let rustc = rustc.display().to_string();
+    let told = preflight(&[("RUSTC", &rustc), ("LIBCLANG_PATH", "/nowhere"), ("RBCONFIG_rubyhdrdir", "/nowhere")]);
+    assert_eq!(told.code(), 1);
+    for part in [
+        "Rust 1.88 or later, with cargo (there is 1.63)\n      apt install rustup ",
+        "libclang, which reads Ruby's headers, in LIBCLANG_PATH (/nowhere)",
+        "apt install libclang-dev\n      dnf install clang-devel\n      apk add clang-dev",
+        "(there is no /nowhere/ruby.h)\n      apt install ruby-dev\n      dnf install ruby-devel\n      apk add ruby-dev",
+        "The gem that is compiled already needs none of it",
+    ] {
+        assert!(told.stderr.contains(part), "{part}: {told:#?}");
+    }
+}
+
+#[test]
+fn crates_that_cannot_be_downloaded_are_told_before_anything_is_compiled() {
+    // Nothing listens there.
+    let told = preflight(&[("HTTPS_PROXY", "http://127.0.0.1:1"), ("https_proxy", "http://127.0.0.1:1")]);
+    assert!(told.code() == 1 && told.stderr.contains("the crates, which cargo cannot download"), "{told:#?}");
+    assert!(told.stderr.contains("set LICORNE_CRATES"), "{told:#?}");
+    let told = preflight(&[("LICORNE_CRATES", "/nowhere")]);
+    assert!(told.stderr.contains("are not all in LICORNE_CRATES (/nowhere)"), "{told:#?}");
 }

@@ -97,7 +97,9 @@ fn cores_use_cores_alone_and_the_system_knows_no_policy() {
 
 /// The directory of a crate's files.
 fn source_of(member: &Path) -> PathBuf {
-    repository().join(member).join("src")
+    // That of the benches has only its manifest where the other crates are.
+    let directory = if member.ends_with("bench") { Path::new("bench") } else { member };
+    repository().join(directory).join("src")
 }
 
 /// The directories of all crates.
@@ -305,6 +307,29 @@ fn dependencies_build_with_the_oldest_rust() {
     let ours = packages.iter().find(|package| package["name"] == "licorne").and_then(oldest);
     let newer = packages.iter().filter(|package| oldest(package) > ours);
     check("no dependency asks for a newer Rust than rust-version", newer.map(|package| package["id"].to_string()));
+}
+
+/// What is packed into the gem builds by its own lock, which names nothing that only tests and benches need.
+#[test]
+fn the_gem_has_the_lock_of_its_crates() {
+    let place = tempfile::TempDir::with_prefix("licorne-lock-").expect("a directory");
+    let mut ask = Command::new("ruby");
+    ask.args(["-rrubygems", "-e", "puts Gem::Specification.load('licorne.gemspec').files"]);
+    let files = run(ask.current_dir(repository()), testkit::patience()).stdout;
+    for file in files.lines().chain(["Cargo.lock"]) {
+        let copy = place.path().join(file);
+        std::fs::create_dir_all(copy.parent().expect("it is in the directory")).expect("it can be written");
+        std::fs::copy(repository().join(file), copy).expect("it can be copied");
+    }
+    let mut prune = Command::new(env!("CARGO"));
+    prune.args(["update", "--workspace", "--offline", "--quiet"]).current_dir(place.path());
+    let pruned = run(&mut prune, testkit::patience());
+    assert!(pruned.status.success(), "{pruned:#?}");
+    let (wanted, lock) = (text(&place.path().join("Cargo.lock")), repository().join("gem/Cargo.lock"));
+    if std::env::var_os("LICORNE_BLESS").is_some() {
+        std::fs::write(&lock, &wanted).expect("it can be written");
+    }
+    assert!(text(&lock) == wanted, "gem/Cargo.lock is not what the gem's crates need: LICORNE_BLESS=1 make tidy");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 # The one door to the native extension.
-require "licorne/licorne_ext"
+require "licorne/extension"
+require Licorne::Extension.feature
 
 module Licorne
   module Native

@@ -2,8 +2,8 @@
 //!
 //! In a checkout the program is `target/release/licorne`, the Ruby files are in `gem/lib` and the built extension in
 //! `target/release/rubylib`. An installed gem is laid out alike, with the program in `gem/libexec` and the extension in
-//! `gem/lib`. In a package of Debian's kind (`ruby-licorne`) they are among the files of the Ruby beside the program, which
-//! finds them by itself.
+//! `gem/lib`: one that was compiled there, or one for each release of Ruby, of which the mold loads its own. In a package of
+//! Debian's kind (`ruby-licorne`) they are among the files of the Ruby beside the program, which finds them by itself.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ const ENTRY: &str = "licorne/mold.rb";
 const EXTENSION: &str = "licorne/licorne_ext.so";
 /// Where packages put what they have for the system's Ruby.
 const PACKAGED: &str = "lib/ruby/vendor_ruby";
+/// The same, in directories that are named as releases of Ruby: `licorne/3.3/licorne_ext.so`.
+const PREBUILT: (&str, &str) = ("licorne", "licorne_ext.so");
 
 impl Runtime {
     /// Finds the gem's files beside the running program.
@@ -44,7 +46,7 @@ impl Runtime {
                     continue;
                 }
                 let built = home.join("rubylib");
-                if lib.join(EXTENSION).is_file() {
+                if lib.join(EXTENSION).is_file() || is_prebuilt(&lib) {
                     return Ok(Self { ruby, load_path: vec![lib] });
                 }
                 if built.join(EXTENSION).is_file() {
@@ -75,4 +77,10 @@ impl Runtime {
         };
         self.load_path.iter().map(present).collect()
     }
+}
+
+/// Whether there are builds for some releases of Ruby. Whether that of the mold is among them, the mold says.
+fn is_prebuilt(lib: &Path) -> bool {
+    let Ok(mut entries) = lib.join(PREBUILT.0).read_dir() else { return false };
+    entries.any(|entry| entry.is_ok_and(|entry| entry.path().join(PREBUILT.1).is_file()))
 }

@@ -1,0 +1,103 @@
+//! Promise: where there is Ruby and no compiler, the gem for the platform installs in seconds and serves, reloads and is
+//! upgraded.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+use testkit::process::Watch;
+use testkit::program::repository;
+use testkit::{App, Server};
+
+use crate::platform_gem;
+
+const APP: &str = r##"
+generation = File.read(File.join(ENV.fetch("TEST_DIR"), "generation")) rescue "first"
+run lambda { |_env|
+  extension = $LOADED_FEATURES.grep(/licorne_ext/).join(" ")
+  [200, { "content-type" => "text/plain" }, ["#{generation} #{RUBY_VERSION} #{extension}\n"]]
+}
+"##;
+
+/// Installs the gem in the other Debian, whose command for it is `gem`, and becomes the server there.
+fn start_script(suite: &str, gem: &str) -> String {
+    format!(
+        "#!/bin/sh
+exec '{repository}/bin/bare-debian' {suite} sh -euc '
+    for tool in cc make cargo; do if command -v $tool; then exit 1; fi; done
+    date +%s.%N >\"$TEST_DIR/began\"
+    {gem} install --local --no-document {package} >\"$TEST_DIR/installing\" 2>&1
+    date +%s.%N >\"$TEST_DIR/installed\"
+    exec licorne \"$@\"' licorne \"$@\"
+",
+        repository = repository().display(),
+        package = platform_gem().display(),
+    )
+}
+
+#[track_caller]
+fn moment(server: &Server, name: &str) -> f64 {
+    let text = fs::read_to_string(server.file(name)).expect("the script writes it");
+    text.trim().parse().expect("seconds")
+}
+
+/// `ruby` is the release that serves there.
+#[track_caller]
+fn check(suite: &str, gem: &str, ruby: &str) {
+    let place = tempfile::TempDir::with_prefix("licorne-bare-").expect("a directory");
+    let start = place.path().join("licorne");
+    fs::write(&start, start_script(suite, gem)).expect("it can be written");
+    fs::set_permissions(&start, fs::Permissions::from_mode(0o755)).expect("it is ours");
+
+    let mut server = Server::builder().program(&start).app(App::rackup(APP)).workers(2).launch();
+    let text = server.get("/").text();
+    let answered = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
+    let began = moment(&server, "began");
+    println!(
+        "{suite}, Ruby {ruby}: installed after {:.1} s, the first response after {:.1} s",
+        moment(&server, "installed") - began,
+        answered - began
+    );
+    assert!(text.starts_with(&format!("first {ruby}.")), "{text}");
+    assert!(text.ends_with(&format!("/gem/lib/licorne/{ruby}/licorne_ext.so\n")), "{text}");
+
+    server.write("generation", "second");
+    let mark = server.mark();
+    server.signal(Signal::HUP);
+    server.wait_for(mark, "done reloading*");
+    assert!(server.get("/").text().starts_with("second "));
+
+    server.write("generation", "third");
+    let mark = server.mark();
+    server.signal(Signal::USR2);
+    server.wait_for(mark, "the new master serves");
+    let new = server.pid_in_file("server.pid").expect("a pid file");
+    server.signal(Signal::QUIT);
+    assert!(server.wait_for_exit().success());
+    assert!(server.get("/").text().starts_with("third "));
+    let watch = Watch::on(new).expect("the new master is there");
+    watch.signal(Signal::QUIT);
+    assert!(watch.wait(testkit::patience()), "the new master did not stop");
+    server.assert_nothing_is_left();
+}
+
+#[test]
+fn debian_12_serves_with_ruby_3_1() {
+    check("bookworm", "gem", "3.1");
+}
+
+#[test]
+fn debian_13_serves_with_ruby_3_3() {
+    check("trixie", "gem", "3.3");
+}
+
+#[test]
+fn debian_forky_serves_with_ruby_3_3() {
+    check("forky", "gem3.3", "3.3");
+}
+
+#[test]
+fn debian_forky_serves_with_ruby_3_4() {
+    check("forky", "gem3.4", "3.4");
+}
