@@ -87,6 +87,8 @@ if [ -z "${bare:-}" ]; then
     export CARGO_TARGET_DIR LICORNE_BIN=$CARGO_TARGET_DIR/release/licorne PATH=$CARGO_HOME/bin:$PATH
     mkdir -p "$CARGO_TARGET_DIR"
     seen+=("$CARGO_TARGET_DIR" "$CARGO_HOME" "$RUSTUP_HOME")
+else
+    unset CARGO CARGO_HOME RUSTUP_HOME RUSTUP_TOOLCHAIN
 fi
 
 enter='

@@ -20,8 +20,7 @@ FileUtils.cp(File.join(root, "gem/Cargo.lock"), lock) unless File.exist?(lock)
 crates = ENV["LICORNE_CRATES"] && File.expand_path(ENV["LICORNE_CRATES"])
 options = []
 if crates
-  options = ["--offline", "--config", 'source.crates-io.replace-with="crates"',
-             "--config", "source.crates.directory=#{crates.dump}"]
+  options = ["--config", 'source.crates-io.replace-with="crates"', "--config", "source.crates.directory=#{crates.dump}"]
 end
 
 preflight = Preflight.new(root, cargo, crates, options)

@@ -41,9 +41,11 @@ class Preflight
 
   def rust
     wanted = File.read(File.join(@root, "Cargo.toml"))[/^rust-version = "(.+)"/, 1]
-    return if rust?(wanted) && output(@cargo, "--version")
+    cargo = output(@cargo, "--version")
+    return if rust?(wanted) && cargo
 
-    advice("Rust #{wanted} or later, with cargo (there is #{rust_release || "none"})",
+    found = cargo ? rust_release || "none" : "no #{@cargo}"
+    advice("Rust #{wanted} or later, with cargo (there is #{found})",
            "rustup && rustup default stable", "cargo", "cargo", "or, on every system: https://rustup.rs")
   end
 
