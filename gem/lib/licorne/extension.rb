@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "rbconfig" # a Ruby without gems has not loaded it
+
 module Licorne
   # Which build of the native extension this Ruby loads.
   #
