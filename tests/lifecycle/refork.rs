@@ -70,9 +70,10 @@ fn reforks_under_load_lose_no_request_and_leave_nothing_behind() {
     let mut server = builder(2, "refork_after 30").start();
     let refork_until = |generation: u64| {
         let (close, kept) = (server.load().clients(2).start(), server.load().clients(2).keep_alive(true).start());
-        server.eventually("so many reforks", || {
-            (status(&server)["generation"].as_u64().expect("it serves") >= generation).then_some(())
-        });
+        let reached = || status(&server)["generation"].as_u64().expect("it serves");
+        for next in reached()..=generation {
+            server.eventually(&format!("generation {next}"), || (reached() >= next).then_some(()));
+        }
         for report in [close.stop(), kept.stop()] {
             report.assert_flawless(GAP);
         }
