@@ -188,7 +188,7 @@ pub(crate) fn running(notes: &mut Vec<String>) -> Vec<Found> {
         let is_uid = |text: &str| text.parse::<u32>().is_ok();
         let temporary = |path: &PathBuf| path.to_string_lossy().strip_prefix("/tmp/licorne-").is_some_and(is_uid);
         directories.extend(below("/run/user").map(|path| path.join("licorne")));
-        directories.extend(below("/run").filter(|path| is_of_unit(path)));
+        directories.extend(below("/run").filter(|path| unit_of(path).is_some()));
         directories.extend(below("/tmp").filter(temporary));
     }
     directories.sort();
@@ -199,10 +199,10 @@ pub(crate) fn running(notes: &mut Vec<String>) -> Vec<Found> {
     found
 }
 
-/// Whether systemd has made this directory for a unit `licorne@NAME` (`RuntimeDirectory=%N`): no other program can, so what
-/// listens there is that unit's master, whatever user it has.
-fn is_of_unit(directory: &Path) -> bool {
-    directory.to_string_lossy().strip_prefix("/run/licorne@").is_some_and(|name| !name.contains('/'))
+/// The name of the unit `licorne@NAME` that systemd has made this directory for (`RuntimeDirectory=%N`). No program but root's
+/// can make one, so what listens there is that unit's master, or another process of its user's.
+fn unit_of(directory: &Path) -> Option<&str> {
+    directory.to_str()?.strip_prefix("/run/licorne@").filter(|name| !name.contains('/'))
 }
 
 fn in_directory(directory: &Path, notes: &mut Vec<String>) -> Vec<Found> {
@@ -252,7 +252,7 @@ impl Here {
         let pids: Vec<u32> = self.pid_files().iter().filter_map(|file| self.pid_in(file)).collect();
         let is_mine = |found: &&Found| {
             let Found { peer, path, .. } = found;
-            peer.is_trusted() || peer.uid == self.uid || path.parent().is_some_and(is_of_unit)
+            peer.is_trusted() || peer.uid == self.uid || path.parent().is_some_and(|parent| self.is_of(parent))
         };
         let mine: Vec<&Found> = running.iter().filter(is_mine).collect();
         let by_file: Vec<Found> =
@@ -263,6 +263,12 @@ impl Here {
         let stands =
             |found: &&&Found| found.directory.as_deref().is_some_and(|theirs| is_place(&self.directory, theirs));
         mine.iter().filter(stands).copied().cloned().collect()
+    }
+
+    /// Whether it is an application of this unit's: the unit `licorne@app` serves `/srv/app`, or a release below. The user of
+    /// another unit may say that it serves this directory.
+    fn is_of(&self, unit: &Path) -> bool {
+        unit_of(unit).is_some_and(|name| self.directory.iter().any(|part| part == name))
     }
 
     fn pid_files(&self) -> Vec<PathBuf> {
@@ -303,6 +309,21 @@ fn pid_directives(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unit_is_believed_in_the_directory_that_bears_its_name_and_below() {
+        for (directory, unit, believed) in [
+            ("/srv/app", "/run/licorne@app", true),
+            ("/srv/app/releases/3", "/run/licorne@app", true),
+            ("/srv/app", "/run/licorne@other", false),
+            ("/srv/application", "/run/licorne@app", false),
+            ("/srv/app", "/run/licorne@app/app", false),
+            ("/srv/app", "/tmp/licorne@app", false),
+        ] {
+            let here = Here { directory: directory.into(), uid: 0 };
+            assert_eq!(here.is_of(Path::new(unit)), believed, "{unit} in {directory}");
+        }
+    }
 
     #[test]
     fn pid_lines_of_a_configuration_are_found_where_they_are_plain() {
