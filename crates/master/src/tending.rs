@@ -9,6 +9,7 @@ use sys::process::Exited;
 use crate::children::hearing::announced;
 use crate::children::post_mortem;
 use crate::children::registry::Who;
+use crate::children::worker::Worker;
 use crate::master::Master;
 use crate::owners::Owners;
 use crate::services::{ServiceNews, is_as_asked};
@@ -126,14 +127,11 @@ impl Owners {
 
     fn see_memory(&mut self, supervisor: &Supervisor, now_ns: u64) -> budget::Seen {
         self.read_memory();
-        let private = |pid: u32| self.report.readings.of(pid, now_ns)?.private_bytes;
-        let serves = |id: &WorkerId| supervisor.worker(*id).is_some_and(supervisor::Worker::serves);
-        let serving = self.children.workers().filter(|(id, _)| serves(id));
-        let measured = serving.filter_map(|(id, worker)| {
+        let measured = |(id, worker, private_bytes): (_, &Worker, _)| {
             let is_warm = worker.totals().requests >= WARM;
-            Some(Measured { id, private_bytes: private(worker.pid()?)?, is_warm })
-        });
-        let workers: Vec<_> = measured.collect();
+            Measured { id, private_bytes, is_warm }
+        };
+        let workers: Vec<_> = self.private_memory(supervisor, now_ns).map(measured).collect();
         let wanted = supervisor.worker_processes();
         let rests = |worker: &supervisor::Worker| worker.serves() && worker.worn.is_none();
         let is_whole = supervisor.workers().count() == wanted as usize && workers.len() == wanted as usize;
@@ -149,11 +147,21 @@ impl Owners {
     /// What workers have that serve, and all together.
     pub(crate) fn see_sharing(&mut self, supervisor: &Supervisor, now_ns: u64) -> sharing::Seen {
         self.read_memory();
-        let private = |pid: u32| self.report.readings.of(pid, now_ns)?.private_bytes;
-        let serves = |id: &WorkerId| supervisor.worker(*id).is_some_and(supervisor::Worker::serves);
-        let serving = self.children.workers().filter(|(id, _)| serves(id));
-        let private_bytes = serving.filter_map(|(id, worker)| Some((id, private(worker.pid()?)?))).collect();
+        let private_bytes = self.private_memory(supervisor, now_ns).map(|(id, _, bytes)| (id, bytes)).collect();
         sharing::Seen { private_bytes, used_bytes: self.used_bytes(now_ns) }
+    }
+
+    /// The private memory of each worker that serves, as it was read last.
+    fn private_memory<'a>(
+        &'a self,
+        supervisor: &'a Supervisor,
+        now_ns: u64,
+    ) -> impl Iterator<Item = (WorkerId, &'a Worker, u64)> {
+        let serves = |id: WorkerId| supervisor.worker(id).is_some_and(supervisor::Worker::serves);
+        let serving = self.children.workers().filter(move |(id, _)| serves(*id));
+        serving.filter_map(move |(id, worker)| {
+            Some((id, worker, self.report.readings.of(worker.pid()?, now_ns)?.private_bytes?))
+        })
     }
 
     fn see_load(&self, supervisor: &Supervisor, now_ns: u64) -> sizing::Seen {
@@ -182,7 +190,7 @@ impl Owners {
         }
         let Self { children, report, .. } = self;
         let private = |pid: u32| report.readings.of(pid, now_ns).and_then(|memory| memory.private_bytes);
-        let see = |(id, worker): (WorkerId, &crate::children::worker::Worker)| {
+        let see = |(id, worker): (WorkerId, &Worker)| {
             let WorkerState::Serving { since } = supervisor.worker(id)?.state else { return None };
             let private_bytes = worker.pid().filter(|pid| is_large(*pid)).and_then(private);
             let (requests, age_ns) = (worker.totals().requests, now_ns.saturating_sub(since.0));
