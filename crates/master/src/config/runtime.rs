@@ -24,10 +24,10 @@ pub struct Runtime {
 /// The file that every mold begins with.
 const ENTRY: &str = "licorne/mold.rb";
 const EXTENSION: &str = "licorne/licorne_ext.so";
-/// Where packages put what they have for the system's Ruby.
-const PACKAGED: &str = "lib/ruby/vendor_ruby";
 /// The same, in directories that are named as releases of Ruby: `licorne/3.3/licorne_ext.so`.
 const PREBUILT: (&str, &str) = ("licorne", "licorne_ext.so");
+/// Where packages put what they have for the system's Ruby.
+const PACKAGED: &str = "lib/ruby/vendor_ruby";
 
 impl Runtime {
     /// Finds the gem's files beside the running program.
