@@ -74,7 +74,7 @@ minitest-gc:
 # there. What does not depend on Ruby (long loads, the command line, Debian 12's Unicorn beside it) is left to `unit`,
 # and more of what hardly does to `test-all`.
 RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
-RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|reload)::/) - test(/under_load/) \
+RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|gc|reload)::/) - test(/under_load/) \
   | binary(http) & test(/^(rack|rails)/) - test(/foreman/) | binary(operation) & test(/^ruby_api::/)
 test-ruby33:
 	CARGO_PROFILE_RELEASE_LTO=off bin/debian-13 make --no-print-directory build
@@ -113,7 +113,7 @@ test-all: export LICORNE_TEST_ROUNDS = all
 test-all: test deb kubernetes
 	bin/fuzz 60
 	$(MAKE) test-dist
-	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes)::/) - test(is_not_fit_to_take_over)'
+	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes|refork)::/) - test(is_not_fit_to_take_over)'
 	$(MAKE) test-ruby34
 	LICORNE_STORM_SECONDS=600 LICORNE_BIN="$(abspath $(RELEASE))/licorne" \
 	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::

@@ -88,7 +88,7 @@ const OTHERS: &[(&str, &[Peer], Limit, &str, Find)] = &[
         Some(rails(all, Peer::LicorneRefork)?.loaded / rails(all, Peer::Unicorn)?.loaded)
     }),
     ("the same: shared part of PSS right after a refork", &[Peer::LicorneRefork], Limit::AtLeast(75.0), "%", |all| {
-        Some(rails(all, Peer::LicorneRefork)?.most_shared * 100.0)
+        Some(rails(all, Peer::LicorneRefork)?.reforked? * 100.0)
     }),
     ("memory, hello: PSS of a further idle worker", &[], Limit::AtMost(0.8), "MB", |all| {
         Some(many(all, Peer::Licorne)?.further_worker_mb())

@@ -1,7 +1,6 @@
 //! Memory: at boot, under load, and what grows.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use anyhow::ensure;
 use testkit::procfs;
@@ -12,8 +11,9 @@ use crate::open_loop::Load;
 use crate::peers::Peer;
 use crate::running::{Running, free_place, plain};
 
-/// How often memory is looked at under load.
-const LOOK: Duration = Duration::from_millis(500);
+/// How many requests there are between two looks whether the workers were forked anew, and at most in all.
+const STEP: u64 = 250;
+const STEPS: u64 = 80;
 
 /// One application and its load.
 #[derive(Debug)]
@@ -106,8 +106,10 @@ pub(crate) struct Row {
     pub(crate) range: [f64; 2],
     /// Of what is loaded.
     pub(crate) private: f64,
-    /// The largest part of PSS that was shared in the second half of the load: right after a refork.
-    pub(crate) most_shared: f64,
+    /// The part of PSS that is shared.
+    pub(crate) shared: f64,
+    /// And right after the next refork, of a server that does so.
+    pub(crate) reforked: Option<f64>,
     pub(crate) rss: f64,
     /// RSS of the master alone.
     pub(crate) master: f64,
@@ -137,44 +139,45 @@ fn one(peer: Peer, scenario: &Scenario) -> anyhow::Result<Row> {
     let server = Running::start_at(free_place()?, peer, scenario.app, scenario.workers, false, plain())?;
     server.settle();
     let boot = server.memory();
-    let first = ask(&server, scenario, scenario.requests / 2)?;
-    let (stop, stopped) = channel::<()>();
-    let (most_shared, second) = std::thread::scope(|scope| {
-        let watched = &server;
-        let watching = scope.spawn(move || most_shared(watched, &stopped));
-        let second = ask(&server, scenario, scenario.requests - scenario.requests / 2);
-        drop(stop);
-        (watching.join().unwrap_or(0.0), second)
-    });
-    ensure!(first + second? == scenario.requests, "{} did not answer all requests", peer.name());
+    let answered = ask(&server, scenario, scenario.requests)?;
+    ensure!(answered == scenario.requests, "{} did not answer all requests", peer.name());
     server.settle();
     let loaded = server.memory();
     if scenario.further > 0 {
         ask(&server, scenario, scenario.further)?;
         server.settle();
     }
+    let grown = server.memory();
+    let processes = server.tree().len();
+    let reforked = if peer == Peer::LicorneRefork { reforked(&server, scenario)? } else { None };
     let mib = |kib: u64| kib as f64 / 1024.0;
     Ok(Row {
         peer,
-        processes: server.tree().len(),
+        processes,
         boot: mib(boot.pss_kib),
         loaded: mib(loaded.pss_kib),
         range: [mib(loaded.pss_kib); 2],
         private: mib(loaded.private_kib),
-        most_shared: most_shared.max(shared(loaded)),
+        shared: shared(loaded),
+        reforked,
         rss: mib(loaded.rss_kib),
         master: mib(procfs::memory(server.pid()).rss_kib),
-        growth: mib(server.memory().pss_kib) - mib(loaded.pss_kib),
+        growth: mib(grown.pss_kib) - mib(loaded.pss_kib),
     })
 }
 
-/// The largest part that was shared at a time, until the other end of the channel is dropped.
-fn most_shared(server: &Running, stopped: &Receiver<()>) -> f64 {
-    let mut most = 0.0_f64;
-    while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-        most = most.max(shared(server.memory()));
+/// Asks until no worker is left that was there before, and returns the part that is shared then.
+fn reforked(server: &Running, scenario: &Scenario) -> anyhow::Result<Option<f64>> {
+    let pids = || server.tree().iter().map(|process| process.pid).collect::<BTreeSet<_>>();
+    let before = pids();
+    for _ in 0..STEPS {
+        ask(server, scenario, STEP)?;
+        server.settle();
+        if pids().difference(&before).count() >= scenario.workers {
+            return Ok(Some(shared(server.memory())));
+        }
     }
-    most
+    Ok(None)
 }
 
 /// The part of PSS that is shared with others.
@@ -204,7 +207,8 @@ fn row(samples: &[Row]) -> Option<Row> {
         loaded: of(|row| row.loaded),
         range: [loaded().fold(f64::INFINITY, f64::min), loaded().fold(0.0, f64::max)],
         private: of(|row| row.private),
-        most_shared: of(|row| row.most_shared),
+        shared: of(|row| row.shared),
+        reforked: samples.first()?.reforked.map(|_| of(|row| row.reforked.unwrap_or(f64::NAN))),
         rss: of(|row| row.rss),
         master: of(|row| row.master),
         growth: of(|row| row.growth),

@@ -74,10 +74,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "gc-wait",
-        title: "Ruby 3.4: the same at 40 requests a second: while one worker collects, the other is idle",
+        title: "Ruby 3.4: the same at 80 requests a second: while one worker collects, the other is idle",
         app: App::SinatraHeap,
-        rate: Rate::Fixed(40.0),
-        length: 8.0,
+        rate: Rate::Fixed(80.0),
+        length: 12.0,
         rounds: 1,
         peers: &[Peer::Licorne34, Peer::Licorne34Gc],
         ..TAIL

@@ -217,7 +217,11 @@ fn render_memory(text: &mut String, each: &memory::Table) {
         cells.extend([row.boot, row.loaded].map(|mib| format!("{mib:.1}")));
         cells.push(format!("{:.1}–{:.1}", row.range[0], row.range[1]));
         cells.push(format!("{:.1}", row.private));
-        cells.push(format!("{:.0} %", row.most_shared * 100.0));
+        let percent = |share: f64| format!("{:.0} %", share * 100.0);
+        cells.push(row.reforked.map_or_else(
+            || percent(row.shared),
+            |reforked| format!("{}, {} right after a refork", percent(row.shared), percent(reforked)),
+        ));
         cells.extend([row.rss, row.master].map(|mib| format!("{mib:.1}")));
         if grown {
             cells.push(format!("{:+.1}", row.growth));
@@ -231,15 +235,14 @@ fn render_memory(text: &mut String, each: &memory::Table) {
         "PSS after load",
         "range",
         "of that private",
-        "most shared",
+        "shared",
         "sum of RSS",
         "RSS of the master",
     ];
     if grown {
         columns.push("PSS after the further ones");
     }
-    let about = "All preloaded. \"Most shared\" is the largest part of PSS that was shared at a time in the second half of the load.";
-    table(text, each.title, about, &columns, rows.collect());
+    table(text, each.title, "All preloaded.", &columns, rows.collect());
 }
 
 fn render_fleet(text: &mut String, rows: &[fleet::Row]) {

@@ -94,6 +94,34 @@ fn all_garbage_is_collected_between_requests() {
     server.stop();
 }
 
+/// One with many objects that live for good, and some that live just long enough to count as old: what runs out is the
+/// room for objects, which Ruby finds in the midst of a request.
+const LITTLE_ROOM: &str = r#"
+def hashes(count)
+  Array.new(count) { |n| { n => n.to_s } }
+end
+LIVE = hashes(150_000)
+KEPT = []
+run(lambda do |_env|
+  hashes(1_500)
+  KEPT << hashes(300)
+  KEPT.shift if KEPT.size > 300
+  [200, {}, []]
+end)
+"#;
+
+#[test]
+fn when_the_room_for_objects_runs_out_is_learnt() {
+    let builder = Server::builder().app(App::rackup(LITTLE_ROOM)).workers(2);
+    let mut server = builder.config("gc :between_requests\npreload_app true").start();
+    let load = server.load().clients(2).start();
+    server.eventually("some collections", || (collections(&server).1 >= 12).then_some(()));
+    load.stop().assert_no_failure();
+    let (all, between) = collections(&server);
+    assert!(all - between <= between / 2, "{} in requests, {between} between them", all - between);
+    server.stop();
+}
+
 #[test]
 fn it_is_ruby_that_finds_the_time_unless_the_configuration_says_otherwise() {
     let mut server = server("gc :automatic");

@@ -4,12 +4,14 @@ use std::cell::Cell;
 
 use scoreboard::{Gc, Seat};
 
-use crate::ffi::{Escape, GcNumber, MajorNeed, collect_all, gc_count, protect};
+use crate::ffi::{Escape, GcNumber, MajorNeed, collect_all, gc_count, protect, was_last_collection_forced};
 
 /// What `GC.stat` calls what is counted since the process began, those before it included that it was forked from.
 const COUNTS: [&str; 5] =
     ["minor_gc_count", "major_gc_count", "time", "total_allocated_objects", "total_freed_objects"];
-/// Where among them the objects are that were allocated.
+/// Where among them the collections of all objects are, ...
+const MAJOR: usize = 1;
+/// ... and the objects that were allocated.
 const ALLOCATED: usize = 3;
 /// And the size of the heap.
 const SIZES: [&str; 4] = ["heap_live_slots", "heap_free_slots", "heap_allocated_pages", "old_objects"];
@@ -25,6 +27,9 @@ const LIMITS: [(&str, &str); 3] = [
 const IDLE_TENTHS: u64 = 5;
 /// ... and one that has no pause just before.
 const BUSY_TENTHS: u64 = 9;
+/// By which part of it the interval grows that was learnt, when a collection came before its end: it is tried now and then
+/// whether a longer one does, since the heap grows, too.
+const GROWTH: u64 = 256;
 /// How long one waits for others that collect. What they show is a claim.
 const LONGEST_NS: u64 = 5_000_000_000;
 /// How soon one that has nothing to do asks again whether others collect.
@@ -44,14 +49,27 @@ pub(crate) struct Collector {
 /// Collections of all objects between requests.
 struct Between {
     need: Need,
-    /// Since when one is needed.
-    since_ns: Cell<Option<u64>>,
-    /// How many objects were allocated, ever, when the collector ran last.
-    allocated: Cell<u64>,
-    /// And how many of them since the time before.
+    /// Whether Ruby would collect all objects the next time.
+    is_needed: Cell<bool>,
+    /// When the collector ran last, and how long before it the time before: in objects that were allocated, ever.
+    last: Cell<u64>,
     interval: Cell<u64>,
+    learnt: Learnt,
+    /// Since when it is time for it, and others collect.
+    waits_since_ns: Cell<Option<u64>>,
     runs: Cell<u64>,
     took_ns: Cell<u64>,
+}
+
+/// How many objects can be allocated from one collection of all objects to the next. That the heap has too few free slots is
+/// found and acted upon in the midst of a request, and no Ruby tells it before.
+#[derive(Default)]
+struct Learnt {
+    /// How many such collections there were.
+    majors: Cell<u64>,
+    /// When the last one was, in objects that were allocated; none before the first.
+    last: Cell<Option<u64>>,
+    interval: Cell<Option<u64>>,
 }
 
 /// How it is known that the next collection would be of all objects.
@@ -67,9 +85,11 @@ impl Collector {
     pub(crate) fn new(is_wanted: bool) -> Self {
         let between = || Between {
             need: Need::of_this_ruby(),
-            since_ns: Cell::default(),
-            allocated: Cell::default(),
+            is_needed: Cell::default(),
+            last: Cell::default(),
             interval: Cell::default(),
+            learnt: Learnt::default(),
+            waits_since_ns: Cell::default(),
             runs: Cell::default(),
             took_ns: Cell::default(),
         };
@@ -86,37 +106,38 @@ impl Collector {
     pub(crate) fn begin(&self, seat: Seat<'_>) {
         self.began.set(self.counts.map(|count| count.now().unwrap_or(0)));
         if let Some(between) = &self.between {
-            between.allocated.set(self.allocated());
+            between.last.set(self.allocated());
+            between.learnt.begin(self.majors(), self.allocated());
         }
         self.note(seat);
     }
 
     /// Notes what has happened, if the collector ran.
-    pub(crate) fn look(&self, seat: Seat<'_>, now_ns: u64) {
+    pub(crate) fn look(&self, seat: Seat<'_>) {
         if self.noted.get() == gc_count() {
             return;
         }
         self.note(seat);
         if let Some(between) = &self.between {
-            let since_ns = between.since_ns.get().unwrap_or(now_ns);
-            between.since_ns.set(between.need.is_there().then_some(since_ns));
             let allocated = self.allocated();
-            between.interval.set(allocated.saturating_sub(between.allocated.replace(allocated)));
+            between.interval.set(allocated.saturating_sub(between.last.replace(allocated)));
+            between.is_needed.set(between.need.is_there());
+            if between.learnt.look(self.majors(), allocated) {
+                between.waits_since_ns.set(None);
+            }
         }
     }
 
-    /// Since when all objects are to be collected, if it is time for it.
-    fn wanted_since_ns(&self, idle: bool) -> Option<u64> {
-        let between = self.between.as_ref()?;
-        let since_ns = between.since_ns.get()?;
-        let tenths = match between.need {
-            // The next collection may be near: Ruby 3.3 collects young objects each few requests.
-            Need::Told(_) => 0,
-            Need::Found(_) if idle => IDLE_TENTHS,
-            Need::Found(_) => BUSY_TENTHS,
-        };
-        let allocated = self.allocated().saturating_sub(between.allocated.get());
-        (allocated.saturating_mul(10) >= between.interval.get().saturating_mul(tenths)).then_some(since_ns)
+    /// Whether all objects are to be collected before the next request, if no other worker does.
+    fn is_wanted(&self, idle: bool) -> bool {
+        self.between.as_ref().is_some_and(|between| {
+            let allocated = self.allocated();
+            between.is_wanted(allocated, idle) || between.learnt.is_over(allocated, idle)
+        })
+    }
+
+    fn majors(&self) -> u64 {
+        self.counts[MAJOR].now().unwrap_or(0)
     }
 
     fn allocated(&self) -> u64 {
@@ -126,12 +147,15 @@ impl Collector {
     /// Whether all objects are to be collected now, in a worker that is in no request. `idle`: it has nothing else to do;
     /// `lease` takes what one worker at a time has.
     pub(crate) fn is_due(&self, idle: bool, now_ns: u64, lease: impl FnOnce() -> bool) -> bool {
-        self.wanted_since_ns(idle).is_some_and(|since_ns| lease() || now_ns.saturating_sub(since_ns) >= LONGEST_NS)
+        let Some(between) = self.between.as_ref().filter(|_| self.is_wanted(idle)) else { return false };
+        let since_ns = between.waits_since_ns.get().unwrap_or(now_ns);
+        between.waits_since_ns.set(Some(since_ns));
+        lease() || now_ns.saturating_sub(since_ns) >= LONGEST_NS
     }
 
     /// How long the worker may sleep that was about to sleep for so long.
     pub(crate) fn sleep_ms(&self, timeout_ms: Option<u64>) -> Option<u64> {
-        if self.wanted_since_ns(true).is_some() {
+        if self.is_wanted(true) {
             Some(timeout_ms.map_or(AGAIN_MS, |timeout_ms| timeout_ms.min(AGAIN_MS)))
         } else {
             timeout_ms
@@ -146,8 +170,11 @@ impl Collector {
     /// It has collected all objects, which took so long.
     pub(crate) fn collected(&self, seat: Seat<'_>, took_ns: u64) {
         if let Some(between) = &self.between {
-            between.since_ns.set(None);
-            between.allocated.set(self.allocated());
+            let allocated = self.allocated();
+            between.last.set(allocated);
+            between.is_needed.set(false);
+            between.learnt.collected(self.majors(), allocated);
+            between.waits_since_ns.set(None);
             between.runs.set(between.runs.get() + 1);
             between.took_ns.set(between.took_ns.get() + took_ns);
         }
@@ -177,6 +204,59 @@ impl Collector {
             between_ms,
         });
     }
+}
+
+impl Between {
+    /// Whether it is needed, and the next collection near.
+    fn is_wanted(&self, allocated: u64, idle: bool) -> bool {
+        let is_near = match self.need {
+            // Ruby 3.3 collects young objects each few requests.
+            Need::Told(_) => true,
+            Need::Found(_) => is_over(allocated.saturating_sub(self.last.get()), self.interval.get(), idle),
+        };
+        self.is_needed.get() && is_near
+    }
+}
+
+impl Learnt {
+    /// An interval begins with the worker where its mold has collected all objects just before; else one that is part of
+    /// an interval would be taken for a whole one.
+    fn begin(&self, majors: u64, allocated: u64) {
+        self.majors.set(majors);
+        self.last.set(was_last_collection_forced().then_some(allocated));
+    }
+
+    /// The collector has run in a request. Returns whether it collected all objects.
+    fn look(&self, majors: u64, allocated: u64) -> bool {
+        let is_major = self.majors.replace(majors) != majors;
+        if is_major {
+            let since_last = self.last.replace(Some(allocated)).map(|last| allocated.saturating_sub(last));
+            // What the application collects, it collects when it wants to.
+            if let Some(since_last) = since_last.filter(|_| !was_last_collection_forced()) {
+                // One that comes very early is none to learn from: no shorter than half of what was learnt.
+                self.interval.set(Some(since_last.max(self.interval.get().unwrap_or(0) / 2)));
+            }
+        }
+        is_major
+    }
+
+    fn is_over(&self, allocated: u64, idle: bool) -> bool {
+        match (self.last.get(), self.interval.get()) {
+            (Some(last), Some(interval)) => is_over(allocated.saturating_sub(last), interval, idle),
+            _ => false,
+        }
+    }
+
+    fn collected(&self, majors: u64, allocated: u64) {
+        self.majors.set(majors);
+        self.last.set(Some(allocated));
+        self.interval.set(self.interval.get().map(|interval| interval + interval / GROWTH));
+    }
+}
+
+/// Whether so many objects are so near to the end of an interval that all objects are collected.
+fn is_over(objects: u64, interval: u64, idle: bool) -> bool {
+    objects.saturating_mul(10) >= interval.saturating_mul(if idle { IDLE_TENTHS } else { BUSY_TENTHS })
 }
 
 impl Need {

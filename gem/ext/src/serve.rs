@@ -64,7 +64,7 @@ pub(crate) fn serve(
     let now_ns = monotonic_ns();
     core.seat.look(|seat| {
         core.usage.end(seat);
-        core.collector.look(seat, now_ns);
+        core.collector.look(seat);
     });
     let mut reactor = core.reactor();
     if outcome.is_err() {

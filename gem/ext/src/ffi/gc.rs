@@ -58,6 +58,14 @@ impl MajorNeed {
     }
 }
 
+/// Whether the last collection was one of all objects that was asked for: `GC.start`, not Ruby's own wish.
+pub(crate) fn was_last_collection_forced() -> bool {
+    // SAFETY: see `GcNumber::named`.
+    let [key, force] = ["major_by", "force"].map(|name| unsafe { rb_sys::rb_id2sym(id(name).0) });
+    // SAFETY: see `read`.
+    protect(|_| unsafe { rb_sys::rb_gc_latest_gc_info(key) }).is_ok_and(|reason| reason == force)
+}
+
 /// `GC.start`. The C function of this name leaves finalizers, which are Ruby code, to the next request.
 pub(crate) fn collect_all(_: Rb<'_>) {
     // SAFETY: within `protect`, as the argument says; a call without arguments reads none.
