@@ -144,11 +144,12 @@ impl Owners {
         }
     }
 
-    /// What workers have that serve, and all together.
+    /// By how much workers have grown that serve, and what all processes have together.
     pub(crate) fn see_sharing(&mut self, supervisor: &Supervisor, now_ns: u64) -> sharing::Seen {
         self.read_memory();
-        let private_bytes = self.private_memory(supervisor, now_ns).map(|(id, _, bytes)| (id, bytes)).collect();
-        sharing::Seen { private_bytes, used_bytes: self.used_bytes(now_ns) }
+        let pids = self.serving(supervisor).map(|(_, worker)| worker.pid());
+        let growths = pids.map(|pid| self.report.readings.growth(pid?)).collect();
+        sharing::Seen { growths, used_bytes: self.used_bytes(now_ns) }
     }
 
     /// The private memory of each worker that serves, as it was read last.
@@ -157,11 +158,14 @@ impl Owners {
         supervisor: &'a Supervisor,
         now_ns: u64,
     ) -> impl Iterator<Item = (WorkerId, &'a Worker, u64)> {
-        let serves = |id: WorkerId| supervisor.worker(id).is_some_and(supervisor::Worker::serves);
-        let serving = self.children.workers().filter(move |(id, _)| serves(*id));
-        serving.filter_map(move |(id, worker)| {
+        self.serving(supervisor).filter_map(move |(id, worker)| {
             Some((id, worker, self.report.readings.of(worker.pid()?, now_ns)?.private_bytes?))
         })
+    }
+
+    fn serving<'a>(&'a self, supervisor: &'a Supervisor) -> impl Iterator<Item = (WorkerId, &'a Worker)> {
+        let serves = |id: WorkerId| supervisor.worker(id).is_some_and(supervisor::Worker::serves);
+        self.children.workers().filter(move |(id, _)| serves(*id))
     }
 
     fn see_load(&self, supervisor: &Supervisor, now_ns: u64) -> sizing::Seen {

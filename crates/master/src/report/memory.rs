@@ -20,6 +20,8 @@ pub(crate) struct Readings(BTreeMap<u32, Reading>);
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     shares: Option<Shares>,
+    /// What was private when the process was read for the first time.
+    first_private_bytes: Option<u64>,
     peak_bytes: Option<u64>,
     at_ns: u64,
     took_ns: u64,
@@ -47,8 +49,17 @@ impl Readings {
                 continue;
             }
             let (shares, peak_bytes) = read(pid);
-            self.0.insert(pid, Reading { shares, peak_bytes, at_ns, took_ns: clock().saturating_sub(at_ns) });
+            let first = self.0.get(&pid).and_then(|it| it.first_private_bytes);
+            let first_private_bytes = first.or(shares.map(|shares| shares.private_bytes));
+            let took_ns = clock().saturating_sub(at_ns);
+            self.0.insert(pid, Reading { shares, first_private_bytes, peak_bytes, at_ns, took_ns });
         }
+    }
+
+    /// By how much the private memory of a process has grown from its first reading to its last.
+    pub(crate) fn growth(&self, pid: u32) -> Option<u64> {
+        let reading = self.0.get(&pid)?;
+        Some(reading.shares?.private_bytes.saturating_sub(reading.first_private_bytes?))
     }
 
     /// The memory of a process.
@@ -118,6 +129,25 @@ mod tests {
         assert_eq!(round(&[1, 2, 3, 4, 5], 100_000_000), [1, 2, 3]);
         assert_eq!(round(&[2, 3, 9], 100_000_000), [9], "a new one first, and it costs all");
         assert_eq!(round(&[2, 3, 9], 100_000_000), [2, 3], "one that cost much rests longer");
+    }
+
+    #[test]
+    fn growth_counts_from_the_first_reading() {
+        let (now, private_bytes) = (Cell::new(0), Cell::new(None));
+        let shares = |_| (private_bytes.get().map(|bytes| Shares { private_bytes: bytes, ..Shares::default() }), None);
+        let mut readings = Readings::default();
+        let mut growth = |bytes: Option<u64>, all: &[u32]| {
+            private_bytes.set(bytes);
+            now.set(now.get() + 1);
+            readings.read_by(all, shares, || now.get());
+            readings.growth(7)
+        };
+        assert_eq!(growth(None, &[7]), None, "what cannot be read is none");
+        assert_eq!(growth(Some(10), &[7]), Some(0));
+        assert_eq!(growth(Some(35), &[7]), Some(25));
+        assert_eq!(growth(Some(5), &[7]), Some(0));
+        assert_eq!(growth(Some(5), &[]), None);
+        assert_eq!(growth(Some(90), &[7]), Some(0), "another process of this number");
     }
 
     #[test]
