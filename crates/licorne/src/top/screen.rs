@@ -3,20 +3,27 @@
 
 use std::time::Instant;
 
+use crossterm::style::{Attribute, Attributes, Color, ContentStyle, StyledContent};
 use facts::{Backtrace, Death, Status};
-use ratatui::Frame;
-use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
 use sys::text::{printable, printable_lines};
 
 use crate::columns::{ALL, Column, Row, shown};
 use crate::top::view::{Page, View};
 use crate::words::{ago, count, losses, milliseconds, percentiles, plural, rate, size, span};
 
-const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-const ALARM: Style = BOLD.fg(Color::Red);
+/// A line of the screen, in pieces.
+pub(crate) type Line = Vec<StyledContent<String>>;
+
+const NORMAL: ContentStyle = ContentStyle {
+    foreground_color: None,
+    background_color: None,
+    underline_color: None,
+    attributes: Attributes::none(),
+};
+const REVERSED: ContentStyle = ContentStyle { attributes: Attributes::none().with(Attribute::Reverse), ..NORMAL };
+const BOLD: ContentStyle = ContentStyle { attributes: Attributes::none().with(Attribute::Bold), ..NORMAL };
+const ALARM: ContentStyle = ContentStyle { foreground_color: Some(Color::Red), ..BOLD };
+const SORTED: ContentStyle = ContentStyle { attributes: REVERSED.attributes.with(Attribute::Bold), ..NORMAL };
 
 /// How many lines tell of the selected worker.
 const DETAILS: usize = 3;
@@ -25,56 +32,59 @@ const DETAILS: usize = 3;
 const KEYS: &str = "q quit  ? help  b backtrace  d deaths  < > sort  r reverse  up/down select";
 const KEYS_OF_TEXT: &str = "q back  up/down scroll  ? help  b backtrace  d deaths  Ctrl-C quit";
 
-/// Draws the view, and stops its scrolling at the end.
-pub(crate) fn draw(frame: &mut Frame<'_>, view: &mut View, now: Instant) {
-    let area = frame.area();
+/// The view in this many columns and lines, all of which are there; its scrolling is stopped at the end.
+pub(crate) fn lines(view: &mut View, (width, height): (u16, u16), now: Instant) -> Vec<Line> {
+    let above_keys = usize::from(height).saturating_sub(1);
     let mut lines = head(view, now);
-    lines.push(Line::default());
-    let height = usize::from(area.height).saturating_sub(lines.len() + 1);
+    lines.push(Line::new());
+    let rest = above_keys.saturating_sub(lines.len());
     lines.extend(match view.page.clone() {
-        Page::Workers => workers(view, area.width, height),
-        Page::Help => scrolled(view, (area.width, height), "help", help()),
-        Page::Deaths(told) => scrolled(view, (area.width, height), "deaths, the newest first", deaths(told)),
+        Page::Workers => workers(view, width, rest),
+        Page::Help => scrolled(view, (width, rest), "help", help()),
+        Page::Deaths(told) => scrolled(view, (width, rest), "deaths, the newest first", deaths(told)),
         Page::Backtrace(slot, told) => {
-            scrolled(view, (area.width, height), &format!("backtrace of worker {slot}"), backtraces(told))
+            scrolled(view, (width, rest), &format!("backtrace of worker {slot}"), backtraces(told))
         }
     });
-    lines.truncate(usize::from(area.height.saturating_sub(1)));
-    for (y, line) in (0..).zip(&lines) {
-        frame.render_widget(line, Rect { y, height: 1, ..area });
-    }
-    let keys = if view.page == Page::Workers { KEYS } else { KEYS_OF_TEXT };
-    let last = Rect { y: area.height.saturating_sub(1), height: area.height.min(1), ..area };
-    frame.render_widget(Line::styled(keys, BOLD), last);
+    lines.resize(above_keys, Line::new());
+    lines.push(line(if view.page == Page::Workers { KEYS } else { KEYS_OF_TEXT }, BOLD));
+    lines
+}
+
+fn line(text: impl Into<String>, style: ContentStyle) -> Line {
+    vec![style.apply(text.into())]
+}
+
+fn plain(text: impl Into<String>) -> Line {
+    line(text, NORMAL)
 }
 
 /// What the server does, in seven lines, and one more for what is wrong.
-fn head(view: &View, now: Instant) -> Vec<Line<'static>> {
+fn head(view: &View, now: Instant) -> Vec<Line> {
     let lost = view.seen.lost.as_ref().map(|(why, since)| {
         let since = span(now.saturating_duration_since(*since).as_secs_f64());
         alarm(format!("no answer since {since}: {}; waiting for a master, q quits", printable(why)))
     });
     let Some((status, _)) = &view.seen.status else {
-        let line = lost.unwrap_or_else(|| Line::raw("asking the master"));
-        return vec![Line::styled("licorne top", BOLD), line];
+        return vec![line("licorne top", BOLD), lost.unwrap_or_else(|| plain("asking the master"))];
     };
-    let mut lines = vec![title(status), Line::raw(release(status)), throughput(view)];
+    let mut lines = vec![title(status), plain(release(status)), throughput(view)];
     lines.extend(waiting(status, view));
-    lines.push(Line::raw(strength(status, view)));
-    lines.push(Line::raw(died(status)));
+    lines.push(plain(strength(status, view)));
+    lines.push(plain(died(status)));
     lines.extend(troubles(status));
     lines.extend(lost);
     lines
 }
 
-fn title(status: &Status) -> Line<'static> {
+fn title(status: &Status) -> Line {
     let summary = match status.summary.as_str() {
         "" => status.phase.word().to_string(),
         summary => printable(summary).into_owned(),
     };
     let version = printable(&status.version);
     let text = format!("licorne {version} pid {}: {summary}, up {}", status.pid, span(status.uptime_s as f64));
-    Line::styled(text, BOLD)
+    line(text, BOLD)
 }
 
 fn release(status: &Status) -> String {
@@ -90,28 +100,28 @@ fn release(status: &Status) -> String {
     format!("{}generation {generation}{reload}", directory.unwrap_or_else(|| "release  ".to_string()))
 }
 
-fn throughput(view: &View) -> Line<'static> {
-    let Some(interval) = &view.seen.interval else { return Line::raw("requests -") };
-    Line::raw(format!("requests {}/s  service {}", rate(interval.requests), percentiles(&interval.service)))
+fn throughput(view: &View) -> Line {
+    let Some(interval) = &view.seen.interval else { return plain("requests -") };
+    plain(format!("requests {}/s  service {}", rate(interval.requests), percentiles(&interval.service)))
 }
 
 /// Whether requests wait: in the workers, and in the kernel.
-fn waiting(status: &Status, view: &View) -> [Line<'static>; 2] {
+fn waiting(status: &Status, view: &View) -> [Line; 2] {
     let interval = view.seen.interval.as_ref();
     let queue = interval.map_or_else(|| "-".to_string(), |interval| percentiles(&interval.queue));
-    let mut queue = vec![Span::raw(format!("queue    {queue}"))];
+    let mut queue = vec![NORMAL.apply(format!("queue    {queue}"))];
     if let Some(saturation) = interval.and_then(|interval| interval.saturation) {
         let text = format!("  saturated {:.0}%", saturation * 100.0);
-        queue.push(Span::styled(text, if saturation > 0.5 { ALARM } else { Style::new() }));
+        queue.push(if saturation > 0.5 { ALARM } else { NORMAL }.apply(text));
     }
-    let mut backlogs = vec![Span::raw("backlog ")];
+    let mut backlogs = vec![NORMAL.apply("backlog ".to_string())];
     for backlog in &status.backlogs {
         let waiting = backlog.waiting.map_or_else(|| "-".to_string(), |waiting| waiting.to_string());
         let limit = backlog.limit.map_or_else(String::new, |limit| format!(" of {limit}"));
         let text = format!(" {} {waiting}{limit} ", printable(&backlog.listener));
-        backlogs.push(Span::styled(text, if backlog.waiting > Some(0) { ALARM } else { Style::new() }));
+        backlogs.push(if backlog.waiting > Some(0) { ALARM } else { NORMAL }.apply(text));
     }
-    [Line::from(queue), Line::from(backlogs)]
+    [queue, backlogs]
 }
 
 fn strength(status: &Status, view: &View) -> String {
@@ -142,7 +152,7 @@ fn died(status: &Status) -> String {
     format!("deaths   {}{causes}  errors {} of {of} requests", status.deaths.total, count(errors))
 }
 
-fn troubles(status: &Status) -> Vec<Line<'static>> {
+fn troubles(status: &Status) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(failure) = status.last_reload.as_ref().and_then(|last| last.failure.as_ref()) {
         lines.push(alarm(format!("last reload: {}", printable(failure))));
@@ -159,12 +169,12 @@ fn troubles(status: &Status) -> Vec<Line<'static>> {
     lines
 }
 
-fn alarm(text: String) -> Line<'static> {
-    Line::styled(text, ALARM)
+fn alarm(text: String) -> Line {
+    line(text, ALARM)
 }
 
 /// The table, and a line with all that is known of the selected worker.
-fn workers(view: &mut View, width: u16, height: usize) -> Vec<Line<'static>> {
+fn workers(view: &mut View, width: u16, height: usize) -> Vec<Line> {
     // Titles and the selected worker.
     view.height = height.saturating_sub(1 + DETAILS).max(1);
     let columns = shown(ALL.to_vec(), width, view.sorted.by);
@@ -174,12 +184,12 @@ fn workers(view: &mut View, width: u16, height: usize) -> Vec<Line<'static>> {
     let mut lines = vec![titles(&columns, view)];
     for (place, row) in rows.iter().enumerate().skip(first).take(view.height) {
         let text = columns.iter().map(|column| column.padded(&column.cell(*row))).collect::<Vec<_>>().join(" ");
-        let style = if place == selected { REVERSED } else { Style::new() };
-        lines.push(Line::styled(format!("{text:<width$}", width = width.into()), style));
+        let style = if place == selected { REVERSED } else { NORMAL };
+        lines.push(line(format!("{text:<width$}", width = width.into()), style));
     }
     if let Some(row) = rows.get(selected) {
-        lines.resize(view.height + 1, Line::default());
-        lines.extend(details(*row).map(Line::raw));
+        lines.resize(view.height + 1, Line::new());
+        lines.extend(details(*row).map(plain));
     }
     view.scrolled = first;
     lines
@@ -190,20 +200,19 @@ fn first_shown(before: usize, selected: usize, height: usize) -> usize {
     before.min(selected).max((selected + 1).saturating_sub(height))
 }
 
-fn titles(columns: &[Column], view: &View) -> Line<'static> {
+fn titles(columns: &[Column], view: &View) -> Line {
     let title = |column: &Column| {
         let text = column.padded(column.title());
-        let style = if *column == view.sorted.by { REVERSED.add_modifier(Modifier::BOLD) } else { BOLD };
-        Span::styled(text, style)
+        if *column == view.sorted.by { SORTED } else { BOLD }.apply(text)
     };
-    let mut spans: Vec<Span<'static>> = Vec::new();
+    let mut pieces = Line::new();
     for column in columns {
-        if !spans.is_empty() {
-            spans.push(Span::raw(" "));
+        if !pieces.is_empty() {
+            pieces.push(NORMAL.apply(" ".to_string()));
         }
-        spans.push(title(column));
+        pieces.push(title(column));
     }
-    Line::from(spans)
+    pieces
 }
 
 fn details(row: Row<'_>) -> [String; DETAILS] {
@@ -251,15 +260,15 @@ fn heap(worker: &facts::Worker) -> String {
 }
 
 /// The part of a text that is shown, below its title.
-fn scrolled(view: &mut View, size: (u16, usize), title: &str, text: Vec<String>) -> Vec<Line<'static>> {
+fn scrolled(view: &mut View, size: (u16, usize), title: &str, text: Vec<String>) -> Vec<Line> {
     let (width, height) = size;
     let text: Vec<String> = text.iter().flat_map(|line| wrapped(line, width.max(1).into())).collect();
     view.height = height.saturating_sub(1).max(1);
     view.scrolled = view.scrolled.min(text.len().saturating_sub(view.height));
     let (first, last) = (view.scrolled + 1, (view.scrolled + view.height).min(text.len()));
     let place = if text.len() > view.height { format!(" ({first}-{last} of {})", text.len()) } else { String::new() };
-    let title = Line::styled(format!("{title}{place}"), REVERSED);
-    let shown = text.into_iter().skip(view.scrolled).take(view.height).map(Line::raw);
+    let title = line(format!("{title}{place}"), REVERSED);
+    let shown = text.into_iter().skip(view.scrolled).take(view.height).map(plain);
     std::iter::once(title).chain(shown).collect()
 }
 
