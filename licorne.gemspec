@@ -34,7 +34,7 @@ Gem::Specification.new do |spec|
     files += ["Cargo.toml", "crates/{#{crates.join(",")}}/{Cargo.toml,src/**/*.rs}",
               "crates/admin/src/page/*", # what the page is put together from
               "gem/Cargo.lock", "gem/ext/{Cargo.toml,*.rb,src/**/*.rs}"]
-    spec.requirements = ["Rust 1.88 or later, and libclang, to build it"]
+    spec.requirements = ["Rust 1.85 or later, and libclang, to build it"]
     spec.extensions = ["gem/ext/extconf.rb"]
   end
   spec.required_ruby_version = rubies

@@ -46,7 +46,7 @@ class Preflight
 
     found = cargo ? rust_release || "none" : "no #{@cargo}"
     advice("Rust #{wanted} or later, with cargo (there is #{found})",
-           "rustup && rustup default stable", "cargo", "cargo", "or, on every system: https://rustup.rs")
+           "cargo (Debian 13, Ubuntu 25.10 and later)", "cargo", "cargo", "or, on every system: https://rustup.rs")
   end
 
   def linker

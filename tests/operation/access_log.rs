@@ -301,7 +301,7 @@ fn a_log_that_cannot_be_opened_anew_goes_on_in_the_old_file() {
 
 #[test]
 fn standard_output_takes_lines_and_a_reader_that_does_not_read_stops_no_worker() {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (reader, writer) = testkit::process::pipe();
     let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&writer));
     // The hook runs in each worker before it opens its log.
     let config =

@@ -325,7 +325,7 @@ fn a_master_of_another_version_has_no_metrics_rather_than_wrong_ones() {
     let directory = tempfile::tempdir().expect("a directory");
     let at = directory.path().join("admin.sock");
     let (master, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (reader, writer) = testkit::process::pipe();
     let mut command = Command::new(testkit::program::path());
     command.args(["admin", "--with-parent", "--listen"]).arg(&at);
     let mut child = command.stdin(std::os::fd::OwnedFd::from(theirs)).stderr(writer).spawn().expect("it starts");

@@ -135,7 +135,7 @@ fn help_and_version_are_printed() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_mistake() {
     for word in ["--help", "status --help", "init systemd", "herd --help", "herd reload --help"] {
-        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let (reader, writer) = testkit::process::pipe();
         drop(reader);
         let mut command = Command::new(testkit::program::path());
         let ended = command.args(word.split(' ')).stdout(writer).output().expect("it can be run");

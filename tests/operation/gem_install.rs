@@ -275,7 +275,7 @@ fn all_that_compiling_takes_and_is_not_there_is_told_at_once() {
     let told = preflight(&[("RUSTC", &rustc), ("LIBCLANG_PATH", "/nowhere"), ("RBCONFIG_rubyhdrdir", "/nowhere")]);
     assert_eq!(told.code(), 1);
     for part in [
-        "Rust 1.88 or later, with cargo (there is 1.63)\n      apt install rustup ",
+        "Rust 1.85 or later, with cargo (there is 1.63)\n      apt install cargo (Debian 13, ",
         "libclang, which reads Ruby's headers, in LIBCLANG_PATH (/nowhere)",
         "apt install libclang-dev\n      dnf install clang-devel\n      apk add clang-dev",
         "(there is no /nowhere/ruby.h)\n      apt install ruby-dev\n      dnf install ruby-devel\n      apk add ruby-dev",

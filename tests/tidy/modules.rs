@@ -31,7 +31,9 @@ pub(crate) fn arrows(directory: &Path, files: &[std::path::PathBuf]) -> Arrows {
         if name.first().is_some_and(|first| first == "bin") {
             continue;
         }
-        name.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
+        if name.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
+            name.pop();
+        }
         texts.insert(name, std::fs::read_to_string(file).expect("a file of the repository can be read"));
     }
     of_texts(&texts)

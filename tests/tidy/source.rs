@@ -161,14 +161,53 @@ pub(crate) fn test_modules(text: &str) -> Vec<String> {
         let rest = &all[at..];
         if starts(rest, &FOR_TESTS) {
             let item = &rest[FOR_TESTS.len()..end_of_item(rest)];
-            if let Some(place) = item.iter().position(|token| token == "mod")
-                && item.last().is_some_and(|last| last == ";")
-            {
+            let place = item.iter().position(|token| token == "mod");
+            if let Some(place) = place.filter(|_| item.last().is_some_and(|last| last == ";")) {
                 found.push(item[place + 1].clone());
             }
         }
     }
     found
+}
+
+/// The conditions that are a `let` and something else, which Rust has since 1.88.
+pub(crate) fn let_chains(text: &str) -> Vec<String> {
+    let all = all_tokens(text);
+    let begins = |at: &usize| matches!(all[*at].as_str(), "if" | "while");
+    let conditions = (0..all.len()).filter(begins).map(|at| condition(&all[at + 1..]));
+    conditions.filter(|condition| is_let_chain(condition)).map(|condition| condition.join(" ")).collect()
+}
+
+/// The tokens before the block.
+fn condition(tokens: &[String]) -> &[String] {
+    let (mut depth, mut is_pattern) = (0_usize, false);
+    let ends = |token: &String| {
+        match token.as_str() {
+            "let" => is_pattern = true,
+            "=" if depth == 0 => is_pattern = false,
+            "(" | "[" => depth += 1,
+            "{" if is_pattern => depth += 1,
+            "}" | ")" | "]" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && matches!(token.as_str(), "{" | "=>" | ";")
+    };
+    &tokens[..tokens.iter().position(ends).unwrap_or(tokens.len())]
+}
+
+fn is_let_chain(condition: &[String]) -> bool {
+    let (mut depth, mut lets, mut ands, mut before) = (0_usize, 0, 0, "");
+    for token in condition {
+        match token.as_str() {
+            "(" | "[" => depth += 1,
+            ")" | "]" => depth = depth.saturating_sub(1),
+            "let" if depth == 0 => lets += 1,
+            "&" if depth == 0 && before == "&" => ands += 1,
+            _ => {}
+        }
+        before = token;
+    }
+    lets > 0 && ands > 0
 }
 
 /// The fields of each struct that has named ones.
@@ -214,6 +253,18 @@ mod tests {
             "use a::b;\n#[cfg(test)]\nmod tests { use c::d; }\n#[cfg(test)]\nuse e;\n#[cfg(test)]\nmod far;\nfn f() {}";
         assert_eq!(tokens(text).concat(), "usea::b;fnf(){}");
         assert_eq!(test_modules(text), ["far"]);
+    }
+
+    #[test]
+    fn a_let_beside_something_else_is_found() {
+        let fine = "if let Some(a) = b(c && d) { e && f } if a && b { let c = d; } while let [a, b] = &c {} \
+                    match a { Some(b) if b && c => d, _ if let_it && be => {} }";
+        assert_eq!(let_chains(fine), [""; 0]);
+        let chains = "if let Some(a) = b && c { } while a && let Some(b) = c(d) { } if let A { .. } = b { } if let A { .. } = b && c { }";
+        assert_eq!(
+            let_chains(chains),
+            ["let Some ( a ) = b & & c", "a & & let Some ( b ) = c ( d )", "let A { . . } = b & & c"]
+        );
     }
 
     #[test]

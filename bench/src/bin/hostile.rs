@@ -57,10 +57,11 @@ fn wait_for(socket: &Path) -> anyhow::Result<()> {
     let (_keep, never) = std::sync::mpsc::channel::<()>();
     while Instant::now() < deadline {
         let endpoint = Endpoint::Unix(socket.to_path_buf());
-        if let Ok(mut connection) = Connection::connect(&endpoint, SILENCE)
-            && connection.try_send(b"GET / HTTP/1.0\r\n\r\n", deadline).is_ok()
-            && connection.try_receive("GET", deadline).is_ok()
-        {
+        let answers = |mut connection: Connection| {
+            connection.try_send(b"GET / HTTP/1.0\r\n\r\n", deadline).is_ok()
+                && connection.try_receive("GET", deadline).is_ok()
+        };
+        if Connection::connect(&endpoint, SILENCE).is_ok_and(answers) {
             return Ok(());
         }
         let _ = never.recv_timeout(Duration::from_millis(50));

@@ -29,9 +29,8 @@ pub(crate) fn become_nobody(application: Option<u32>) -> Result<(), String> {
 
 /// Takes the address back, unless it is another's by now.
 pub(crate) fn tidy_up(address: &Address) {
-    if let Address::Unix(path) = address
-        && sys::listener::listening_process(path) == Some(sys::process::own_pid())
-    {
+    let Address::Unix(path) = address else { return };
+    if sys::listener::listening_process(path) == Some(sys::process::own_pid()) {
         let _ = std::fs::remove_file(path);
     }
 }
@@ -57,11 +56,11 @@ pub(crate) fn bind(address: &Address, user: Option<&User>) -> Result<Listener, S
         match Listener::bind_as(user, address, &options) {
             Ok(listener) => return Ok(listener),
             Err(error) if sys::listener::in_use(&error) && Instant::now() < deadline => {
-                if let Address::Unix(path) = address
-                    && is_predecessor(path)
-                    && let Ok(listener) = Listener::replace(user, path, &options)
-                {
-                    return Ok(listener);
+                if let Address::Unix(path) = address {
+                    let replaced = is_predecessor(path).then(|| Listener::replace(user, path, &options));
+                    if let Some(Ok(listener)) = replaced {
+                        return Ok(listener);
+                    }
                 }
                 if !std::mem::replace(&mut told, true) {
                     let seconds = BIND_PATIENCE.as_secs();

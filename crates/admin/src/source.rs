@@ -178,7 +178,7 @@ impl Source {
                     let Some(question) = &mut self.question else { continue };
                     question.received.extend_from_slice(&buffer[..count]);
                     let is_whole = question.received.ends_with(b"\n") || question.received.len() > ANSWER_BYTES;
-                    if is_whole && let Some(heard) = self.answered(now) {
+                    if let Some(heard) = is_whole.then(|| self.answered(now)).flatten() {
                         return Some(heard);
                     }
                 }

@@ -32,11 +32,12 @@ const NOT_EXECUTABLE: u8 = 126;
 /// 0: the server was told to stop, and has; 1: it did not boot, or died; 2: the command line is wrong; 126, 127: there
 /// is no such server program.
 pub fn run(persona: Persona, arguments: &[OsString]) -> u8 {
-    if let [word, graceful] = arguments
-        && word == guard::WORD
-    {
-        guard::run(&graceful.to_string_lossy());
-        return 0;
+    match arguments {
+        [word, graceful] if word == guard::WORD => {
+            guard::run(&graceful.to_string_lossy());
+            return 0;
+        }
+        _ => {}
     }
     let options = match command_line::parse(persona, arguments) {
         Ok(Asked::Herd(options)) => *options,

@@ -92,10 +92,9 @@ const fn below_or_del(word: u64, least: u8) -> u64 {
 /// bit of at least these bytes of a word, the lowest first.
 #[inline(always)]
 fn find(buf: &[u8], from: usize, marks: impl Fn(u64) -> u64, stops: impl Fn(u8) -> bool) -> usize {
-    let Some(rest) = buf.get(from..) else { return buf.len() };
-    let (words, tail) = rest.as_chunks::<8>();
+    let Some(mut rest) = buf.get(from..) else { return buf.len() };
     let mut at = from;
-    for word in words {
+    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
         let hits = marks(u64::from_le_bytes(*word));
         if hits != 0 {
             let hit = at + hits.trailing_zeros() as usize / 8;
@@ -107,9 +106,9 @@ fn find(buf: &[u8], from: usize, marks: impl Fn(u64) -> u64, stops: impl Fn(u8) 
                 return at + more;
             }
         }
-        at += 8;
+        (rest, at) = (behind, at + 8);
     }
-    at + tail.iter().position(|&byte| stops(byte)).unwrap_or(tail.len())
+    at + rest.iter().position(|&byte| stops(byte)).unwrap_or(rest.len())
 }
 
 /// Returns the offset of the first `:` at or behind `from`, or the length.

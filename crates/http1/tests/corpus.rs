@@ -17,9 +17,8 @@ fn every_case_has_its_outcome_however_the_bytes_arrive() {
     let cases = load();
     for case in &cases {
         let mut check = |how: &str, outcomes: Vec<Outcome>| {
-            if let Err(difference) = compare(case, &outcomes)
-                && failures.last().is_none_or(|(name, _)| *name != case.name)
-            {
+            let Err(difference) = compare(case, &outcomes) else { return };
+            if failures.last().is_none_or(|(name, _)| *name != case.name) {
                 failures.push((case.name.as_str(), format!("{} ({how}): {difference}", case.name)));
             }
         };

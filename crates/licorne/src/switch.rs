@@ -42,16 +42,15 @@ fn switch(units: &[String; 2]) -> Result<u8, Error> {
         let whose = if sys::process::own_uid() == 0 { "" } else { " --user (the system's units are root's to switch)" };
         return Err(Error::NotStarted { new: new.to_string(), serves_on, why, whose });
     }
-    if let Some(old) = old
-        // Quietly: that the sockets can still start it is what they are for.
-        && !systemctl(&["stop", "--quiet", old])?
-    {
+    let Some(old) = old else {
+        sys::stdio::print(&format!("{new} serves\n"))?;
+        return Ok(0);
+    };
+    // Quietly: that the sockets can still start it is what they are for.
+    if !systemctl(&["stop", "--quiet", old])? {
         return Err(Error::NotLeft { new: new.to_string(), old: old.to_string() });
     }
-    match old {
-        Some(old) => sys::stdio::print(&format!("{new} serves, {old} has left\n"))?,
-        None => sys::stdio::print(&format!("{new} serves\n"))?,
-    }
+    sys::stdio::print(&format!("{new} serves, {old} has left\n"))?;
     Ok(0)
 }
 

@@ -159,11 +159,7 @@ impl Running {
 
     /// Sends what is left. One that has gone is not told any more.
     fn send(&mut self) {
-        if let Some(stream) = &mut self.questions
-            && !self.unsent.send(stream)
-        {
-            self.questions = None;
-        }
+        self.questions.take_if(|stream| !self.unsent.send(stream));
     }
 }
 

@@ -134,9 +134,8 @@ impl Master {
             }
             let Owners { children, sockets, upgrade, .. } = &mut self.owners;
             children.ask_for_planned(sockets.queue.ends());
-            if !children.has_planned()
-                && let Some(next) = upgrade.replacement.take_due()
-            {
+            let next = if children.has_planned() { None } else { upgrade.replacement.take_due() };
+            if let Some(next) = next {
                 self.break_off_backtraces();
                 self.execute(&next);
                 continue;

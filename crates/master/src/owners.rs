@@ -326,10 +326,10 @@ impl Owners {
         if first {
             self.config.pid_file.write(path, settings.user.as_ref())?;
             self.children.tell_pid_path(Some(path));
-        } else if self.upgrade.successor.pid().is_none()
-            && let Some(pid) = sys::pidfile::holder(path, sys::process::own_pid())
-        {
-            return Err(sys::Error::AlreadyRunning { pid, path: path.to_path_buf() }.into());
+        } else if self.upgrade.successor.pid().is_none() {
+            if let Some(pid) = sys::pidfile::holder(path, sys::process::own_pid()) {
+                return Err(sys::Error::AlreadyRunning { pid, path: path.to_path_buf() }.into());
+            }
         }
         Ok(())
     }
@@ -464,11 +464,10 @@ impl Owners {
         if config.pid_file.put_aside(user)? {
             children.tell_pid_path(config.pid_file.path());
         }
-        if let Some(path) = control.path().map(Path::to_path_buf)
-            && config.control_is_configured()
-            && let Err(error) = control.rename(&oldbin(&path))
-        {
-            report.log.error(format_args!("error moving {}: {}", path.display(), error.chain()));
+        if let Some(path) = control.path().filter(|_| config.control_is_configured()).map(Path::to_path_buf) {
+            if let Err(error) = control.rename(&oldbin(&path)) {
+                report.log.error(format_args!("error moving {}: {}", path.display(), error.chain()));
+            }
         }
         Ok(())
     }
@@ -480,10 +479,10 @@ impl Owners {
         if config.pid_file.take_back(user, &report.log) {
             children.tell_pid_path(config.pid_file.path());
         }
-        if let Some(plain) = control.path().and_then(without_oldbin)
-            && let Err(error) = control.rename(&plain)
-        {
-            report.log.error(format_args!("error moving {}: {}", plain.display(), error.chain()));
+        if let Some(plain) = control.path().and_then(without_oldbin) {
+            if let Err(error) = control.rename(&plain) {
+                report.log.error(format_args!("error moving {}: {}", plain.display(), error.chain()));
+            }
         }
         self.show_title("master");
     }

@@ -225,9 +225,8 @@ impl Services {
     /// Asks a process to leave.
     pub(crate) fn stop(&self, id: ServiceId, log: &Log) {
         let Some(service) = self.running.get(&id) else { return };
-        if let Process::Born(child) = &service.process
-            && let Err(error) = child.kill(service.stop_signal)
-        {
+        let Process::Born(child) = &service.process else { return };
+        if let Err(error) = child.kill(service.stop_signal) {
             log.error(format_args!("cannot signal PID:{}: {}", child.pid(), error.chain()));
         }
     }

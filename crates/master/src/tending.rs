@@ -350,9 +350,8 @@ impl Owners {
                 services.plan(generation, settings, mold.release.directory());
             }
         }
-        if let (Some(generation), Some(settings)) = (supervisor.generation(), &config.settings)
-            && children.mold(generation).is_none()
-        {
+        let without_mold = supervisor.generation().filter(|generation| children.mold(*generation).is_none());
+        if let (Some(generation), Some(settings)) = (without_mold, &config.settings) {
             let start = settings.working_directory().unwrap_or(&config.options.directory).to_path_buf();
             let directory = crate::services::Services::directory_of(handed, generation).unwrap_or(start);
             services.plan(generation, settings, &directory);

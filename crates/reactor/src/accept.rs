@@ -303,9 +303,8 @@ impl Acceptor {
     /// Wakes a worker that sleeps and has room, with an empty message: the kernel wakes one for each new connection,
     /// and that was this one.
     fn wake_another(&self, connections: &Connections) {
-        if let Some(queue) = &connections.queue
-            && self.peers.as_ref().is_some_and(Peers::one_sleeps_with_room)
-        {
+        let Some(queue) = &connections.queue else { return };
+        if self.peers.as_ref().is_some_and(Peers::one_sleeps_with_room) {
             queue.wake_one();
         }
     }
@@ -410,10 +409,10 @@ impl Acceptor {
         if self.paused_until_ms.take().is_none() {
             self.unwatch_listeners(&connections.table);
         }
-        if let Some(queue) = &connections.queue
-            && self.listeners.iter().any(|listener| is_readable(&listener.fd))
-        {
-            queue.wake_one();
+        if let Some(queue) = &connections.queue {
+            if self.listeners.iter().any(|listener| is_readable(&listener.fd)) {
+                queue.wake_one();
+            }
         }
         self.listeners.clear();
     }

@@ -14,7 +14,7 @@ pub struct HttpDate {
 impl HttpDate {
     /// Returns the text for this second. The coarse clock is enough and costs least.
     pub fn current(&mut self) -> &[u8] {
-        let second = clock_gettime(ClockId::RealtimeCoarse).tv_sec.cast_unsigned();
+        let second = clock_gettime(ClockId::RealtimeCoarse).tv_sec as u64;
         if second != self.second || self.text.is_empty() {
             self.second = second;
             let time: SystemTime = UNIX_EPOCH + Duration::from_secs(second);

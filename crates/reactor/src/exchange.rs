@@ -68,9 +68,7 @@ impl<'a> ActiveRequest<'a> {
 
     /// Notes the status of the response whose head, of so many bytes, is about to be sent.
     pub fn respond(&mut self, status: u16, head_bytes: usize) {
-        if let Ok(connection) = self.connection_mut()
-            && let Some(record) = &mut connection.record
-        {
+        if let Ok(Connection { record: Some(record), .. }) = self.connection_mut() {
             record.respond(status, head_bytes);
         }
     }

@@ -162,9 +162,8 @@ impl Table {
 
     /// Has epoll no longer tell of a connection.
     pub(crate) fn unwatch(&mut self, token: Token) {
-        if let Some(entry) = self.entries.get_mut(token)
-            && entry.registered.take().is_some()
-        {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if entry.registered.take().is_some() {
             self.poller.delete(entry.connection.as_fd());
         }
     }

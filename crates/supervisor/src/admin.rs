@@ -48,10 +48,9 @@ impl Admin {
     /// Other settings are in force. `anew`: they are new ones, with which what failed is tried again.
     pub(crate) fn want(&mut self, place: Option<AdminPlace>, anew: bool) {
         self.wanted = place;
-        if let Process::Absent { failed } = &mut self.process
-            && anew
-        {
-            *failed = None;
+        match &mut self.process {
+            Process::Absent { failed } if anew => *failed = None,
+            Process::Absent { .. } | Process::Running { .. } | Process::Leaving => {}
         }
     }
 

@@ -145,9 +145,8 @@ impl Services {
 
     /// A process is there.
     pub(crate) fn started(&mut self, now: Instant, id: ServiceId) {
-        if let Some(service) = self.processes.get_mut(&id)
-            && let ServiceState::Starting { .. } = service.state
-        {
+        let Some(service) = self.processes.get_mut(&id) else { return };
+        if matches!(service.state, ServiceState::Starting { .. }) {
             service.state = ServiceState::Running { since: now };
         }
     }

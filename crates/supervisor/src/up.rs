@@ -377,12 +377,15 @@ impl Up {
             } else {
                 self.line.back_off.died_early(now, &mut fleet.dice);
             }
-        } else if let Course::Rolling(roll) = &mut self.course
-            && roll.old.generation == generation
-        {
-            // Nothing is forked from it unless the roll fails; then another is started.
-            roll.old.source = Source::Lost;
-            fleet.log(Fact::MoldLost { generation });
+        } else {
+            match &mut self.course {
+                // Nothing is forked from it unless the roll fails; then another is started.
+                Course::Rolling(roll) if roll.old.generation == generation => {
+                    roll.old.source = Source::Lost;
+                    fleet.log(Fact::MoldLost { generation });
+                }
+                _ => {}
+            }
         }
         Next::Up(self)
     }

@@ -208,9 +208,10 @@ fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: i32, room: usi
     let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
     let mut sender = None;
     // SAFETY: it is null, or points to a whole header within `control`, which is aligned for it.
-    if let Some(first) = unsafe { first.as_ref() }
-        && (first.cmsg_level, first.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS)
-    {
+    let first = unsafe { first.as_ref() };
+    let holds_credentials =
+        |first: &&libc::cmsghdr| (first.cmsg_level, first.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS);
+    if let Some(first) = first.filter(holds_credentials) {
         // SAFETY: the kernel puts a whole ucred into a control message of this type, for which there is room.
         let credentials: libc::ucred = unsafe { libc::CMSG_DATA(first).cast::<libc::ucred>().read_unaligned() };
         sender = Some(u32::try_from(credentials.pid).unwrap_or(0));

@@ -2,16 +2,20 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// No clock here is before its beginning.
+fn ns(clock: ClockId) -> u64 {
+    let t = clock_gettime(clock);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
 /// `CLOCK_MONOTONIC` in nanoseconds. See clock_gettime(2); it cannot fail for this clock.
 pub fn monotonic_ns() -> u64 {
-    let t = clock_gettime(ClockId::Monotonic);
-    t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
+    ns(ClockId::Monotonic)
 }
 
 /// The processor time of this thread, in nanoseconds. It costs a system call.
 pub fn thread_cpu_ns() -> u64 {
-    let t = clock_gettime(ClockId::ThreadCPUTime);
-    t.tv_sec.cast_unsigned() * 1_000_000_000 + t.tv_nsec.cast_unsigned()
+    ns(ClockId::ThreadCPUTime)
 }
 
 /// A moment on both clocks, so that those of the one can be told by the other.
@@ -24,9 +28,7 @@ pub struct Moment {
 impl Moment {
     /// This moment.
     pub fn now() -> Self {
-        let wall = clock_gettime(ClockId::Realtime);
-        let unix_ns = wall.tv_sec.cast_unsigned() * 1_000_000_000 + wall.tv_nsec.cast_unsigned();
-        Self { monotonic_ns: monotonic_ns(), unix_ns }
+        Self { unix_ns: ns(ClockId::Realtime), monotonic_ns: monotonic_ns() }
     }
 
     /// By `CLOCK_MONOTONIC`, in nanoseconds.

@@ -216,12 +216,10 @@ fn write(words: &[AtomicU64], note: Note) {
     let [kind, sender] = words else { return };
     let mut note = note;
     // Ruby handles a fault on a stack apart, and ends by abort(3) there.
-    if note.signal == libc::SIGABRT
-        && note.origin == Origin::Itself
-        && on_signal_stack()
-        && let Some(before) = Note::read(words)
-    {
-        note = Note { signal: note.signal, ..before };
+    if note.signal == libc::SIGABRT && note.origin == Origin::Itself && on_signal_stack() {
+        if let Some(before) = Note::read(words) {
+            note = Note { signal: note.signal, ..before };
+        }
     }
     let (kind_of, sender_of) = note.encode();
     sender.store(sender_of, Ordering::Relaxed);

@@ -80,9 +80,8 @@ impl LogOutput {
     /// Takes the end of what was written just now out of the file again, if nothing was written behind it: the disk is full,
     /// so that nothing was.
     fn take_back(&self, bytes: u64) {
-        if let (Ok(end), Ok(meta)) = (seek(&self.fd, SeekFrom::Current(0)), fstat(&self.fd))
-            && u64::try_from(meta.st_size) == Ok(end)
-        {
+        let (Ok(end), Ok(meta)) = (seek(&self.fd, SeekFrom::Current(0)), fstat(&self.fd)) else { return };
+        if u64::try_from(meta.st_size) == Ok(end) {
             let _ = ftruncate(&self.fd, end.saturating_sub(bytes));
         }
     }

@@ -95,7 +95,7 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let handle = Child::of(child.id()).unwrap();
         assert_eq!(handle.pid(), child.id());
-        let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get().cast_unsigned();
+        let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get() as u32;
         for other in [0, 1, u32::MAX, parent, process::own_pid()] {
             assert!(Child::of(other).is_none(), "{other}");
         }

@@ -16,8 +16,8 @@ use crate::{Error, Result};
 pub fn wait(readers: &[BorrowedFd<'_>], writers: &[BorrowedFd<'_>], timeout_ns: Option<u64>) -> Result<Vec<bool>> {
     let mut fds: Vec<PollFd<'_>> = readers.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
     fds.extend(writers.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::OUT)));
-    let timeout = timeout_ns
-        .map(|ns| Timespec { tv_sec: (ns / 1_000_000_000).cast_signed(), tv_nsec: (ns % 1_000_000_000).cast_signed() });
+    let timeout =
+        timeout_ns.map(|ns| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 });
     match rustix::event::poll(&mut fds, timeout.as_ref()) {
         Ok(_) => Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect()),
         Err(Errno::INTR) => Ok(vec![false; fds.len()]),

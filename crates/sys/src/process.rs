@@ -79,7 +79,7 @@ pub fn close_apart(descriptor: Option<OwnedFd>) {
             // Ends when the parent has closed its descriptor, and the one here is the last.
             let _ = rustix::io::retry_on_intr(|| rustix::io::read(&reader, &mut [0; 1]));
             // However long the exit of this process takes, it holds nothing else: no listener, no log.
-            let number = descriptor.as_raw_fd().cast_unsigned();
+            let number = descriptor.as_raw_fd() as u32;
             for (first, last) in [(0, number.wrapping_sub(1)), (number + 1, u32::MAX)] {
                 // SAFETY: the descriptors are this process's own, which uses none of them any more.
                 unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };

@@ -137,7 +137,7 @@ fn apart(held: &[BorrowedFd<'_>], work: impl FnOnce()) -> Option<Pidfd> {
             let mut first = 0;
             let mut numbers = [u32::MAX; 3];
             for (number, fd) in numbers.iter_mut().zip(held) {
-                *number = fd.as_raw_fd().cast_unsigned();
+                *number = fd.as_raw_fd() as u32;
             }
             numbers.sort_unstable();
             for number in numbers {
@@ -151,7 +151,7 @@ fn apart(held: &[BorrowedFd<'_>], work: impl FnOnce()) -> Option<Pidfd> {
             // SAFETY: _exit(2) runs no destructors, which belong to the original process.
             unsafe { libc::_exit(0) };
         }
-        pid @ 1.. => Pidfd::open(pid.cast_unsigned()),
+        pid @ 1.. => Pidfd::open(pid as u32),
         _ => None,
     }
 }

@@ -140,10 +140,9 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 pub fn give(file: &impl AsFd, path: &Path, user: Option<&User>, uid: u32, gid: u32) {
     let Ok(Some(place)) = locate(path, user, true) else { return };
     let there = rustix::fs::statat(&place.directory, &place.name, AtFlags::SYMLINK_NOFOLLOW);
-    if let (false, Ok(there), Ok(open)) = (place.others, there, fstat(file))
-        && (there.st_dev, there.st_ino, open.st_nlink) == (open.st_dev, open.st_ino, 1)
-        && FileType::from_raw_mode(open.st_mode).is_file()
-    {
+    let (false, Ok(there), Ok(open)) = (place.others, there, fstat(file)) else { return };
+    let same = (there.st_dev, there.st_ino, open.st_nlink) == (open.st_dev, open.st_ino, 1);
+    if same && FileType::from_raw_mode(open.st_mode).is_file() {
         // A process that may not give files away has no workers of another user either.
         let _ = rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     }

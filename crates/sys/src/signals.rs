@@ -120,7 +120,7 @@ impl Signals {
             .pending()
             .filter_map(|origin| {
                 let signal = HEARD.into_iter().find(|signal| *signal as i32 == origin.signal)?;
-                Some(Delivered { signal, sender: origin.process.map(|p| p.pid.cast_unsigned()) })
+                Some(Delivered { signal, sender: origin.process.map(|p| p.pid as u32) })
             })
             .collect()
     }

@@ -273,11 +273,8 @@ mod tests {
         let ours: Vec<&str> = text.lines().filter(|line| line.ends_with(&pipe)).collect();
         assert_eq!(ours.len(), 2, "{text}");
         assert!(ours[1].ends_with(&format!("/fd/4 {pipe}")), "{text}");
-        rustix::process::waitpid(
-            rustix::process::Pid::from_raw(pid.cast_signed()),
-            rustix::process::WaitOptions::empty(),
-        )
-        .unwrap();
+        rustix::process::waitpid(rustix::process::Pid::from_raw(pid as i32), rustix::process::WaitOptions::empty())
+            .unwrap();
     }
 
     #[test]

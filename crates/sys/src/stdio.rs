@@ -41,12 +41,14 @@ pub fn reopen(stream: Stream, path: &Path, user: Option<&User>) -> Result<()> {
         Stream::Out => rustix::fs::fstat(rustix::stdio::stdout()),
         Stream::Err => rustix::fs::fstat(rustix::stdio::stderr()),
     };
-    if let (Ok(before), Ok(there)) = (&before, rustix::fs::stat(path))
-        && (before.st_dev, before.st_ino) == (there.st_dev, there.st_ino)
-    {
+    let before = before.ok();
+    let is_before = |there: rustix::fs::Stat| {
+        before.is_some_and(|before| (before.st_dev, before.st_ino) == (there.st_dev, there.st_ino))
+    };
+    if rustix::fs::stat(path).is_ok_and(is_before) {
         return Ok(());
     }
-    let before = before.ok().filter(|before| FileType::from_raw_mode(before.st_mode).is_file());
+    let before = before.filter(|before| FileType::from_raw_mode(before.st_mode).is_file());
     replace(stream, &open_log(path, user, before.map(|before| (before.st_uid, before.st_gid)))?)
 }
 

@@ -337,7 +337,7 @@ mod tests {
             }
             assert_eq!(waits_for(pid, &BTreeSet::from([wanted + 1])), Some(false), "{call}");
             crate::process::kill(pid, crate::signals::Signal::Kill).unwrap();
-            let raw = rustix::process::Pid::from_raw(pid.cast_signed());
+            let raw = rustix::process::Pid::from_raw(pid as i32);
             rustix::process::waitpid(raw, rustix::process::WaitOptions::empty()).unwrap();
         }
     }

@@ -39,7 +39,7 @@ impl Front {
             directory: directory.to_path_buf(),
             listeners,
         };
-        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let (reader, writer) = process::pipe();
         let child = start.spawn(writer).unwrap_or_else(|error| panic!("failed to start {}: {error}", start.display()));
         process::started(child.id());
         let watch = Watch::on(child.id()).expect("a child that was not waited for is there");

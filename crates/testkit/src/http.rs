@@ -234,7 +234,7 @@ impl Connection {
         let mut buffer = vec![0; most];
         let count = self.read(&mut buffer, Instant::now() + crate::patience()).unwrap_or(0);
         // Nothing can become readable in an empty pipe: a pause that needs no sleep.
-        let (nothing, _writer) = std::io::pipe().expect("a pipe");
+        let (nothing, _writer) = crate::process::pipe();
         crate::process::readable(nothing.as_fd(), Instant::now() + pause);
         count
     }

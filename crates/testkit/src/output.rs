@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_with_the_line_with_the_end_or_with_the_deadline() {
-        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let (reader, mut writer) = crate::process::pipe();
         let log = Log::collect(reader);
         writeln!(writer, "first").expect("written");
         assert_eq!(log.wait_for(Mark::default(), "first", Duration::from_secs(5)).as_deref(), Some("first"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,9 +11,17 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 
 use crate::procfs;
+
+/// A pipe: what is written into the second comes out of the first. Programs that are executed do not get it by accident.
+#[must_use]
+pub fn pipe() -> (File, File) {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("descriptors are left");
+    (reader.into(), writer.into())
+}
 
 /// The children that this process started itself; every other child was orphaned by one of them.
 static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());

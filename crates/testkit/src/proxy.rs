@@ -69,7 +69,7 @@ impl Proxy {
                 (command, "*Loading success*")
             }
         };
-        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let (reader, writer) = process::pipe();
         let output = writer.try_clone().expect("a descriptor is left");
         let child = command.stdin(Stdio::null()).stdout(output).stderr(writer).spawn();
         let child = child.unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));

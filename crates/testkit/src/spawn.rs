@@ -1,5 +1,6 @@
 //! Starting a program with listeners at descriptors 3, 4, … as systemd does (sd_listen_fds(3)).
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,7 +27,7 @@ pub(crate) struct Start {
 impl Start {
     /// Starts it, with its output in `output`. `LISTEN_PID` must name the process that finally runs, so a shell sets it
     /// and then becomes that process.
-    pub(crate) fn spawn(&self, output: std::io::PipeWriter) -> std::io::Result<Child> {
+    pub(crate) fn spawn(&self, output: File) -> std::io::Result<Child> {
         let _one_at_a_time = STARTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut script = String::new();
         let mut copies = Vec::new();

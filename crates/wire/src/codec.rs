@@ -167,11 +167,11 @@ impl Field for u64 {
 
 impl Field for i32 {
     fn write(&self, w: &mut Writer) {
-        w.u32(self.cast_unsigned());
+        w.u32(*self as u32);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.u32().map(u32::cast_signed)
+        r.u32().map(|bits| bits as i32)
     }
 }
 

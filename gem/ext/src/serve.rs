@@ -179,9 +179,7 @@ pub(crate) enum Ended {
 /// Calls the application and responds.
 fn run(exchange: &Exchange<'_>, app: Value) -> Ended {
     let mut result = call(exchange, app);
-    if let Ok(triple) = result
-        && status_of(triple) == Some(100)
-    {
+    if result.is_ok_and(|triple| status_of(triple) == Some(100)) {
         // The client was invited to send its body before the application was called at all.
         let again = protect(|rb| rb.delete(exchange.env, exchange.core.template.keys.http_expect));
         result = again.and_then(|()| call(exchange, app));
@@ -207,9 +205,8 @@ fn call(exchange: &Exchange<'_>, app: Value) -> Result<Value, Escape> {
 /// Answers 500 to what went wrong before any byte of a response was sent.
 fn fail(exchange: &Exchange<'_>, escape: Escape) -> Ended {
     let Some(exception) = escape.standard_error() else { return Ended::Escaped(escape) };
-    if !exchange.is_hijacked()
-        && let Some(fault) = exchange.core.streaming.take_fault()
-    {
+    let fault = if exchange.is_hijacked() { None } else { exchange.core.streaming.take_fault() };
+    if let Some(fault) = fault {
         // The client's fault: it is not reported.
         if fault == Fault::Gone {
             exchange.note_response(CLIENT_LEFT, 0);

@@ -266,10 +266,9 @@ impl Client {
         let deadline = began + testkit::patience();
         let result = self.send(&mut line.connection, order, keep, deadline);
         let result = result.and_then(|()| line.connection.try_receive("GET", deadline));
-        if let Next::Kept { pid } = self.judge(order, &line, result)
-            && keep
-        {
-            self.kept = Some(Line { since: began, pid, ..line });
+        match self.judge(order, &line, result) {
+            Next::Kept { pid } if keep => self.kept = Some(Line { since: began, pid, ..line }),
+            Next::Kept { .. } | Next::Closes | Next::Lost => {}
         }
     }
 

@@ -164,8 +164,8 @@ struct Shape {
 impl Shape {
     #[inline]
     fn matches(&self, window: &[u8; WINDOW]) -> bool {
-        let (words, _) = window.as_chunks::<8>();
-        let differs = |at: usize| (u64::from_le_bytes(words[at]) ^ self.words[at]) & self.masks[at];
+        let word = |at: usize| window[8 * at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let differs = |at: usize| (word(at) ^ self.words[at]) & self.masks[at];
         differs(0) | differs(1) | differs(2) | differs(3) == 0
     }
 }

@@ -175,13 +175,10 @@ impl View {
                     *deaths = Some(told);
                 }
             }
-            Answered::Backtrace(of, told) => {
-                if let Page::Backtrace(slot, backtrace) = &mut self.page
-                    && *slot == of
-                {
-                    *backtrace = Some(told);
-                }
-            }
+            Answered::Backtrace(of, told) => match &mut self.page {
+                Page::Backtrace(slot, backtrace) if *slot == of => *backtrace = Some(told),
+                _ => {}
+            },
         }
         Then::Draw
     }

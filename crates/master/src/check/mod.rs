@@ -27,9 +27,7 @@ pub fn check(options: Options, runtime: Runtime) -> Vec<Finding> {
     let Some(mold) = boot::read(boot, &mut found) else { return found };
     surroundings::look(&mold.settings, &start, &mut found);
     let preloads = mold.preloads;
-    if let Some(loaded) = mold.load(&mut found)
-        && preloads
-    {
+    if let Some(loaded) = mold.load(&mut found).filter(|_| preloads) {
         leftovers::look(loaded.pid(), &mut found);
     }
     found

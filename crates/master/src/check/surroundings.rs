@@ -53,16 +53,18 @@ fn listeners(settings: &Settings, found: &mut Vec<Finding>) {
                 continue;
             }
         };
-        if sys::listener::is_answered(&address) {
+        let writable = match &address {
+            Address::Unix(path) => can_be_written(path),
+            Address::Tcp(_) => Ok(()),
+        };
+        found.push(if sys::listener::is_answered(&address) {
             let text = format!("{address} is in use, which is right if it is this server's that runs");
-            found.push(Finding::warning("listeners", text));
-        } else if let Address::Unix(path) = &address
-            && let Err(why) = can_be_written(path)
-        {
-            found.push(Finding::error("listeners", format!("{address}: {why}")));
+            Finding::warning("listeners", text)
+        } else if let Err(why) = writable {
+            Finding::error("listeners", format!("{address}: {why}"))
         } else {
-            found.push(Finding::fine("listeners", format!("{address} is free")));
-        }
+            Finding::fine("listeners", format!("{address} is free"))
+        });
     }
 }
 

@@ -234,9 +234,8 @@ impl Children {
         let Self { molds, workers, .. } = self;
         for (generation, mold) in molds.iter_mut().filter(|(_, mold)| !mold.forks.planned.is_empty()) {
             mold.forks.asked.retain(|id| workers.get(id).is_some_and(Worker::is_unborn));
-            while mold.forks.asked.len() < MOST_ASKED
-                && let Some((id, slot, control)) = mold.forks.planned.pop_front()
-            {
+            while mold.forks.asked.len() < MOST_ASKED {
+                let Some((id, slot, control)) = mold.forks.planned.pop_front() else { break };
                 // One that the mold cannot be asked for finds its end closed: it was never forked.
                 let Some(worker) = workers.get(&id) else { continue };
                 if mold.ask_for_worker(slot, *generation, &worker.seat, &control, queue) {

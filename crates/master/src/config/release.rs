@@ -53,11 +53,11 @@ impl Move {
             return None;
         }
         let (mut from, mut to) = (old, new);
-        while let (Some(a), Some(b)) = (from.parent(), to.parent())
-            && from.file_name() == to.file_name()
-            && apart(a, b)
-        {
-            (from, to) = (a, b);
+        while from.file_name() == to.file_name() {
+            match (from.parent(), to.parent()) {
+                (Some(a), Some(b)) if apart(a, b) => (from, to) = (a, b),
+                _ => break,
+            }
         }
         Some(Self { from: from.to_path_buf(), to: to.to_path_buf() })
     }

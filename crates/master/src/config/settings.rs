@@ -218,7 +218,7 @@ fn socket_options(address: &str, options: &ListenerOptions) -> Result<Options, E
         tcp_defer_accept: int("tcp_defer_accept", options.tcp_defer_accept)?,
         ipv6only: options.ipv6only,
         reuseport: options.reuseport,
-        umask: int("umask", options.umask)?.cast_unsigned(),
+        umask: int("umask", options.umask)? as u32,
         tries: i64::from(int("tries", options.tries)?),
         delay: options.delay,
     })

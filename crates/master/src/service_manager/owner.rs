@@ -197,9 +197,7 @@ impl ServiceManager {
     /// What is due at this moment: signs of life, more time.
     fn due(&mut self, now_ns: u64) -> String {
         let mut message = String::new();
-        if let Some(every) = self.ping_every_ns
-            && now_ns >= self.next_ping_ns
-        {
+        if let Some(every) = self.ping_every_ns.filter(|_| now_ns >= self.next_ping_ns) {
             message.push_str("WATCHDOG=1\n");
             self.next_ping_ns = now_ns + every;
         }

@@ -100,9 +100,8 @@ fn bind(
             }
             Err(error) if in_use(&error) => {
                 // A reload does not wait, and what it finds in use is in use by another server.
-                if let Some(wait) = wait.as_mut().filter(|_| patience > 0.0)
-                    && let orphans @ [_, ..] = &*orphans::holding(&address)
-                {
+                let orphans = if wait.is_some() && patience > 0.0 { orphans::holding(&address) } else { Vec::new() };
+                if let Some(wait) = wait.as_mut().filter(|_| !orphans.is_empty()) {
                     if patience >= settings.processes.timeout.as_secs_f64() {
                         log.warn(format_args!(
                             "addr={address} is held by workers that have lost their master, pid={orphans:?}: waiting for \

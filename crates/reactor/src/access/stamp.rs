@@ -23,7 +23,7 @@ impl Stamp {
     /// Looks at the clock.
     pub(crate) fn now(&mut self) {
         let now = clock_gettime(ClockId::Realtime);
-        self.set(now.tv_sec, now.tv_nsec.cast_unsigned());
+        self.set(now.tv_sec, now.tv_nsec as u64);
     }
 
     fn set(&mut self, second: i64, nanoseconds: u64) {

@@ -219,5 +219,5 @@ fn interest(write: bool) -> EventFlags {
 }
 
 fn timespec(ms: u64) -> Timespec {
-    Timespec { tv_sec: (ms / 1_000).cast_signed(), tv_nsec: (ms % 1_000 * 1_000_000).cast_signed() }
+    Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 }
 }

@@ -332,10 +332,9 @@ impl World {
     }
 
     pub(crate) fn successor_serves(&mut self, number: u32) {
-        if let Some(successor) = &mut self.beside.successor
-            && (successor.number, successor.serves, successor.stopped) == (number, false, false)
-        {
-            self.tell(Event::SuccessorReady { takes_over: number.is_multiple_of(2) });
+        let Some(successor) = &self.beside.successor else { return };
+        if (successor.number, successor.serves, successor.stopped) == (number, false, false) {
+            self.tell(Event::SuccessorReady { takes_over: number % 2 == 0 });
         }
     }
 

@@ -9,9 +9,8 @@ use crate::process::Worker;
 
 /// Takes note of what the supervisor is about to be told.
 pub(crate) fn before(event: &Event, workers: &mut BTreeMap<WorkerId, Worker>) {
-    if let Event::WorkerWorn { worker, .. } = event
-        && let Some(worker) = workers.get_mut(worker).filter(|worker| worker.serves())
-    {
+    let Event::WorkerWorn { worker, .. } = event else { return };
+    if let Some(worker) = workers.get_mut(worker).filter(|worker| worker.serves()) {
         worker.worn = true;
     }
 }

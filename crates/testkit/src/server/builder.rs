@@ -227,7 +227,7 @@ impl Builder {
             arguments = exact.iter().map(|argument| argument.replace("{dir}", &place)).collect();
         }
 
-        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let (reader, writer) = process::pipe();
         let mut environment = self.environment;
         environment.push(("TEST_DIR".to_owned(), Some(directory.path().display().to_string())));
         let program = self.program;

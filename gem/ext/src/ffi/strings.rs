@@ -75,7 +75,7 @@ fn bytes_of(string: &Value) -> &[u8] {
     // SAFETY: it is a live String, and no code calls Ruby while the slice lives.
     unsafe {
         let start = rb_sys::RSTRING_PTR(string.as_raw()).cast::<u8>();
-        let bytes = rb_sys::RSTRING_LEN(string.as_raw()).cast_unsigned() as usize;
+        let bytes = rb_sys::RSTRING_LEN(string.as_raw()) as usize;
         if start.is_null() { &[] } else { std::slice::from_raw_parts(start, bytes) }
     }
 }
@@ -86,7 +86,8 @@ pub(crate) fn length(array: Value) -> usize {
         return 0;
     }
     // SAFETY: it is a live Array.
-    unsafe { rb_sys::RARRAY_LEN(array.as_raw()) }.cast_unsigned() as usize
+    let length = unsafe { rb_sys::RARRAY_LEN(array.as_raw()) };
+    length as usize
 }
 
 /// Returns an element of an Array, nil beyond its end.

@@ -42,10 +42,10 @@ pub(crate) fn classify(rb: Rb<'_>, body: Value, asks_for_arrays: bool) -> Result
     if body.is_nil() {
         return Ok(Content::Nothing);
     }
-    if rb.responds(body, ids().to_path)
-        && let Some((file, bytes)) = open(rb.call(body, ids().to_path, &[]))
-    {
-        return Ok(Content::File(file, bytes));
+    if rb.responds(body, ids().to_path) {
+        if let Some((file, bytes)) = open(rb.call(body, ids().to_path, &[])) {
+            return Ok(Content::File(file, bytes));
+        }
     }
     if rb.responds(body, ids().each) {
         if asks_for_arrays && rb.responds(body, ids().to_ary) {

@@ -223,10 +223,10 @@ fn compose(
         Writer::begin(head, asked, answer.code, reason.as_deref(), reactor.date())
     };
     drop(reason);
-    if let Some(protocol) = answer.protocol
-        && let Err(why) = with_bytes(protocol, |protocol| writer.upgrade(head, protocol))
-    {
-        bad.push((b"rack.protocol".to_vec(), why));
+    if let Some(protocol) = answer.protocol {
+        if let Err(why) = with_bytes(protocol, |protocol| writer.upgrade(head, protocol)) {
+            bad.push((b"rack.protocol".to_vec(), why));
+        }
     }
     let mut hijack = match answer.content {
         Content::Stream if asked.gets_content(answer.code) => Some(answer.body),
