@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use testkit::output::Mark;
-use testkit::{App, Server};
+use testkit::{App, Server, process};
 
 /// The longest time without a success that is promised.
 const GAP: Duration = Duration::from_millis(50);
@@ -181,9 +181,13 @@ fn status_tells_who_serves() {
 
 #[test]
 fn stop_returns_when_the_server_has_stopped() {
-    let mut server = Server::builder().start();
-    let finished = server.ctl(["stop"]);
+    let mut server = Server::builder().config("control File.join(ENV.fetch('TEST_DIR'), 'control.sock')").start();
+    let names = ["server.pid", "control.sock"].map(|name| server.file(name));
+    assert!(names.iter().all(|path| path.exists()), "{names:?}");
+    let finished = process::licorne(["stop", "--control", &names[1].display().to_string()]);
     assert_eq!(finished.code(), 0, "{finished:#?}");
+    // Looked at before anything else: what comes after `stop` in a script may be the next server.
+    assert!(!names.iter().any(|path| path.exists()), "{names:?}");
     assert!(server.wait_for_exit().success());
     server.assert_nothing_is_left();
     let again = server.ctl(["stop"]);

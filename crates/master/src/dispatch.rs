@@ -459,7 +459,7 @@ impl Master {
         }
     }
 
-    /// The last deed: exits with this status.
+    /// The last deed: exits with this status. Whoever waits for the end is answered behind it.
     fn leave(&mut self, status: u8) {
         self.owners.forward_log(self.core.generation());
         self.owners.report.log.set_forward(false);
@@ -468,6 +468,7 @@ impl Master {
         }
         let config = &mut self.owners.config;
         config.pid_file.remove(config.user());
+        self.owners.control.remove_file();
         self.exit = Some(status);
     }
 }

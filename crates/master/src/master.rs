@@ -142,7 +142,6 @@ impl Master {
             }
             self.owners.forward_log(self.core.generation());
             if let Some(code) = self.exit {
-                self.owners.control.remove();
                 return code;
             }
             if self.watch_requests() {

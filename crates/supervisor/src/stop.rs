@@ -245,7 +245,6 @@ impl Stop {
         if !fleet.services.is_empty() {
             return Some(self);
         }
-        fleet.answer(&mut self.tickets, Ok(()));
         let status = match fleet.unit.parting {
             Some(Parting::EndsUnit) if fleet.successor.runs() => return Some(self),
             Some(Parting::EndsUnit | Parting::Alone) | None => self.status(),
@@ -257,6 +256,8 @@ impl Stop {
             }
         };
         fleet.emit(Action::Exit { code: status });
+        // Those who asked go on when they hear it: nothing of this master may be left by then.
+        fleet.answer(&mut self.tickets, Ok(()));
         None
     }
 }

@@ -113,8 +113,8 @@ impl<T: Copy + PartialEq> LineServer<T> {
         Ok(())
     }
 
-    /// Removes the socket's file, and closes the socket and every connection.
-    pub fn remove(self) {
+    /// Removes the socket's file. Those who are connected may still be answered.
+    pub fn remove_file(&self) {
         let remove = || std::fs::remove_file(&self.path).map_err(Error::path("unlink", &self.path));
         let _ = safe_open::act(&self.path, self.user.as_ref(), remove);
     }
@@ -300,7 +300,7 @@ mod tests {
         drop(all);
         assert_eq!(take(&mut server), ["status"]);
         assert_eq!((server.readable().count(), server.longest_wait_ns()), (2, None));
-        server.remove();
+        server.remove_file();
         assert!(!path.exists());
     }
 
@@ -326,7 +326,7 @@ mod tests {
         let mut answer = String::new();
         clients[2].read_to_string(&mut answer).unwrap();
         assert_eq!((answer.as_str(), server.clients().count()), ("done\n", CLIENTS - 1));
-        server.remove();
+        server.remove_file();
     }
     #[test]
     fn a_client_that_takes_a_long_answer_slowly_gets_all_of_it() {
@@ -356,6 +356,6 @@ mod tests {
         assert_eq!(take(&mut server), ["everything"]);
         (0..20).for_each(|_| server.answer(1, long.as_bytes(), false));
         assert_eq!(server.writable().count(), 0, "a client that takes nothing does not fill the memory");
-        server.remove();
+        server.remove_file();
     }
 }

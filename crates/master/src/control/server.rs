@@ -85,10 +85,10 @@ impl ControlServer {
         self.server.as_mut().map_or(Ok(()), |server| server.rename(to))
     }
 
-    /// Removes the socket's file.
-    pub(crate) fn remove(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.remove();
+    /// Removes the socket's file. Those who wait may still be answered.
+    pub(crate) fn remove_file(&self) {
+        if let Some(server) = &self.server {
+            server.remove_file();
         }
     }
 

@@ -113,12 +113,12 @@ fn shutdown_delay_is_cut_short_when_nobody_is_left_to_serve_or_by_a_quick_stop()
 }
 
 #[test]
-fn stop_through_the_control_socket_is_answered_before_the_exit() {
+fn stop_through_the_control_socket_is_answered_when_nothing_is_left() {
     let mut rig = Rig::serving(1);
     rig.tell(Event::Stop { graceful: true, ticket: Ticket(1) });
     assert_eq!(rig.tell(Event::Stop { graceful: false, ticket: Ticket(2) }), [QUICK_1]);
     rig.tell(left(1));
-    assert_eq!(rig.tell(mold_died(1)), [outcome(1, Ok(())), outcome(2, Ok(())), EXIT]);
+    assert_eq!(rig.tell(mold_died(1)), [EXIT, outcome(1, Ok(())), outcome(2, Ok(()))]);
 }
 
 #[test]
