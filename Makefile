@@ -119,7 +119,7 @@ test-all: test deb kubernetes
 	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::
 	@echo "make test-all: everything passed"
 
-# What a release consists of, in pkg/: gems, crates, checksums. Ten minutes the first time.
+# What a release consists of, in pkg/: gems, crates, a list of components, checksums. A quarter of an hour the first time.
 dist:
 	bin/dist
 
@@ -129,6 +129,7 @@ dist-again:
 
 # Installs what `dist` has built where there is nothing else: three Debians with Ruby and without a compiler.
 test-dist: dist
+	bin/sbom-check
 	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked -p testkit --test dist --ignore-default-filter
 
 check: fmt clippy doc ruby-syntax rubocop tidy site fuzz-check

@@ -2,44 +2,16 @@
 //! Gemfile.lock that names all platforms.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use tempfile::TempDir;
-use testkit::process::{Finished, run};
-use testkit::program::repository;
 
-use crate::{built, platform_gem, source_gem};
-
-/// A directory that RubyGems can install from, with all gems of the release.
-fn registry() -> TempDir {
-    let place = TempDir::with_prefix("licorne-registry-").expect("a directory");
-    let gems = place.path().join("gems");
-    fs::create_dir(&gems).expect("it can be written");
-    for gem in [source_gem(), platform_gem(), built("-x86_64-linux-musl.gem")] {
-        fs::copy(&gem, gems.join(gem.file_name().expect("a name"))).expect("it can be copied");
-    }
-    let indexed =
-        run(Command::new("gem").args(["generate_index", "--directory"]).arg(place.path()), testkit::patience());
-    assert!(indexed.status.success(), "{indexed:#?}");
-    place
-}
-
-/// Runs a script in a Debian without a compiler.
-#[track_caller]
-fn bare(suite: &str, directory: &Path, script: &str) -> Finished {
-    let mut command = Command::new(repository().join("bin/bare-debian"));
-    command.args([suite, "sh", "-euc", script]).current_dir(directory);
-    let finished = run(&mut command, testkit::patience());
-    assert!(finished.status.success(), "{suite}: {finished:#?}");
-    finished
-}
+use crate::{bare, registry};
 
 const SUITES: [&str; 3] = ["bookworm", "trixie", "forky"];
 
 #[test]
 fn rubygems_installs_what_is_compiled_already() {
-    let registry = registry();
+    let registry = registry(&[]);
     let source = format!("--clear-sources --source file://{}", registry.path().display());
     for suite in SUITES {
         let script = format!("gem install --no-document {source} licorne && licorne -v && unicornherder --version");
@@ -52,7 +24,7 @@ fn rubygems_installs_what_is_compiled_already() {
 
 #[test]
 fn bundler_installs_it_again_from_a_lock_of_all_platforms() {
-    let registry = registry();
+    let registry = registry(&[]);
     let gemfile = format!("source 'file://{}'\ngem 'licorne'\n", registry.path().display());
     let install = "bundle install --quiet && bundle exec licorne -v";
     for suite in SUITES {

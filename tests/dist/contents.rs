@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use testkit::process::run;
 use testkit::program::repository;
 
-use crate::{platform_gem, source_gem};
+use crate::{output, platform_gem, source_gem, unpacked};
 
 /// Rubies that it has the extension for.
 const RUBIES: [&str; 3] = ["3.1", "3.3", "3.4"];
@@ -15,20 +14,6 @@ const RUBIES: [&str; 3] = ["3.1", "3.3", "3.4"];
 const NEWEST_GLIBC: (u32, u32) = (2, 36);
 /// What every Debian has, however little else it has.
 const LIBRARIES: [&str; 4] = ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"];
-
-#[track_caller]
-fn output(command: &mut Command) -> String {
-    let finished = run(command, testkit::patience());
-    assert!(finished.status.success(), "{command:?}: {finished:#?}");
-    finished.stdout
-}
-
-/// The gem's files, as they are installed.
-fn unpacked(place: &TempDir) -> PathBuf {
-    output(Command::new("gem").arg("unpack").arg(platform_gem()).arg("--target").arg(place.path()));
-    let directory = platform_gem().file_stem().expect("a name").to_owned();
-    place.path().join(directory)
-}
 
 fn glibc_versions(path: &Path) -> Vec<(u32, u32)> {
     let told = output(Command::new("readelf").args(["--wide", "--version-info"]).arg(path));

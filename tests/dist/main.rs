@@ -3,10 +3,15 @@
 mod bare;
 mod chosen;
 mod contents;
+mod sbom;
 mod source;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use tempfile::TempDir;
+use testkit::process::{Finished, run};
 use testkit::program::repository;
 
 /// The gem for this platform.
@@ -25,4 +30,43 @@ fn built(ending: &str) -> PathBuf {
     let path = repository().join("pkg").join(format!("licorne-{}{ending}", env!("CARGO_PKG_VERSION")));
     assert!(path.exists(), "make dist builds {}", path.display());
     path
+}
+
+/// A directory that RubyGems can install from, with all gems of the release, and these.
+#[track_caller]
+fn registry(more: &[PathBuf]) -> TempDir {
+    let place = TempDir::with_prefix("licorne-registry-").expect("a directory");
+    let gems = place.path().join("gems");
+    fs::create_dir(&gems).expect("it can be written");
+    for gem in [source_gem(), platform_gem(), built("-x86_64-linux-musl.gem")].iter().chain(more) {
+        fs::copy(gem, gems.join(gem.file_name().expect("a name"))).expect("it can be copied");
+    }
+    let indexed =
+        run(Command::new("gem").args(["generate_index", "--directory"]).arg(place.path()), testkit::patience());
+    assert!(indexed.status.success(), "{indexed:#?}");
+    place
+}
+
+/// Runs a script in a Debian without a compiler.
+#[track_caller]
+fn bare(suite: &str, directory: &Path, script: &str) -> Finished {
+    let mut command = Command::new(repository().join("bin/bare-debian"));
+    command.args([suite, "sh", "-euc", script]).current_dir(directory);
+    let finished = run(&mut command, testkit::patience());
+    assert!(finished.status.success(), "{suite}: {finished:#?}");
+    finished
+}
+
+#[track_caller]
+fn output(command: &mut Command) -> String {
+    let finished = run(command, testkit::patience());
+    assert!(finished.status.success(), "{command:?}: {finished:#?}");
+    finished.stdout
+}
+
+/// The files of the gem for this platform, as they are installed.
+fn unpacked(place: &TempDir) -> PathBuf {
+    output(Command::new("gem").arg("unpack").arg(platform_gem()).arg("--target").arg(place.path()));
+    let directory = platform_gem().file_stem().expect("a name").to_owned();
+    place.path().join(directory)
 }
