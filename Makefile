@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all deb kubernetes dist dist-again test-dist bench bench-debian-12 bench-here site screenshots casts clean
+.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all deb kubernetes workflows dist dist-again test-dist bench bench-debian-12 bench-here site screenshots casts clean
 
 all: build
 
@@ -106,11 +106,15 @@ deb:
 kubernetes:
 	@bin/kubernetes-check
 
+# .github and deploy/github against GitHub's schema, and for what would make them attackable.
+workflows:
+	@bin/workflows-check
+
 # What takes longer: packages, storms of ten minutes, a minute of each fuzz target, all rounds of what fails at random if
 # it fails, more of the promises with Ruby 3.3, but for one that starts a real Unicorn, which is not there, and those with
 # Ruby 3.4. `bin/fuzz 600` is a long run.
 test-all: export LICORNE_TEST_ROUNDS = all
-test-all: test deb kubernetes
+test-all: test deb kubernetes workflows
 	bin/fuzz 60
 	$(MAKE) test-dist
 	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes|refork)::/) - test(is_not_fit_to_take_over)'
@@ -127,9 +131,11 @@ dist:
 dist-again:
 	bin/dist-again
 
-# Installs what `dist` has built where there is nothing else: three Debians with Ruby and without a compiler.
+# Installs what `dist` has built where there is nothing else: three Debians with Ruby and without a compiler, and an image.
 test-dist: dist
 	bin/sbom-check
+	for suite in bookworm trixie forky; do bin/bare-debian $$suite true || exit 1; done
+	bin/debian-slim trixie true
 	LICORNE_BIN="$(abspath $(RELEASE))/licorne" cargo nextest run --locked -p testkit --test dist --ignore-default-filter
 
 check: fmt clippy doc ruby-syntax rubocop tidy site fuzz-check

@@ -9,6 +9,8 @@
 # nextest.
 #
 # Where $bare is said, the command sees no Rust, and what it changes in that Debian is forgotten when it has ended.
+#
+# With `--root` as the command it tells where that Debian is, instead.
 
 [ $# -ge 1 ] || { echo "usage: $0 COMMAND [ARGUMENT...]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -75,6 +77,8 @@ if [ ! -d "$root" ]; then
     [ -d "$root" ] || create
     exec {lock}>&-
 fi
+
+[ "$1" != --root ] || { printf '%s\n' "$root"; exit 0; }
 
 # The settings of this machine's Ruby and shell are not that one's.
 unset RUBYLIB RUBYOPT GEM_HOME GEM_PATH BUNDLE_GEMFILE

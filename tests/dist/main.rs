@@ -2,6 +2,7 @@
 
 mod bare;
 mod chosen;
+mod container;
 mod contents;
 mod sbom;
 mod source;

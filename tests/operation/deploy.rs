@@ -206,7 +206,7 @@ fn docker_gets_a_process_1_that_hears_its_signal() {
     assert_eq!(command, ["bundle", "exec", "licorne", "-c", "config/licorne.rb"]);
     assert_eq!(last("STOPSIGNAL"), "SIGTERM");
     assert_ne!(last("USER"), "root");
-    let known = ["FROM", "COPY", "ENV", "RUN", "WORKDIR", "USER", "EXPOSE", "STOPSIGNAL", "CMD"];
+    let known = ["FROM", "COPY", "ENV", "RUN", "WORKDIR", "USER", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "CMD"];
     let mut continued = false;
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let word = line.split(' ').next().unwrap_or_default();
