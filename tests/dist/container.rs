@@ -184,7 +184,9 @@ fn the_image_serves_without_root_and_stops_as_docker_asks() {
     for (stop, writable) in [("SIGTERM", ""), ("SIGQUIT", "/srv/app/tmp")] {
         let tmp = image.place.path().join("rootfs/srv/app/tmp");
         let (mut told, mut gate) = (Fifo::create(tmp.join("told")), Fifo::create(tmp.join("gate")));
-        fs::set_permissions(tmp.join("gate"), fs::Permissions::from_mode(0o666)).expect("it is ours");
+        for fifo in [told.path(), gate.path()] {
+            fs::set_permissions(fifo, fs::Permissions::from_mode(0o666)).expect("it is ours");
+        }
         let mut server = image.start(writable);
         let master = server.master();
         for (name, value) in [("Uid", "1000\t1000\t1000\t1000"), ("NoNewPrivs", "1"), ("CapEff", "0000000000000000")] {
@@ -204,6 +206,7 @@ fn the_image_serves_without_root_and_stops_as_docker_asks() {
         let waiting = request(&server, "/wait").stdout(Stdio::piped()).spawn().expect("curl runs");
         assert_eq!(told.line(patience()).as_deref(), Some("it has begun"));
         assert_eq!(image.config["StopSignal"], "SIGTERM");
+        let mark = server.mark();
         signal(master, if stop == "SIGTERM" { Signal::TERM } else { Signal::QUIT }).expect("the master is there");
         server.wait_for(mark, "reaped*exit 0*worker=");
         let ill = image.health(&server);
