@@ -6,6 +6,7 @@ mod container;
 mod contents;
 mod sbom;
 mod source;
+mod version;
 
 use std::fs;
 use std::path::{Path, PathBuf};
