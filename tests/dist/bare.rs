@@ -54,11 +54,9 @@ fn check(suite: &str, gem: &str, ruby: &str) {
     let text = server.get("/").text();
     let answered = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
     let began = moment(&server, "began");
-    println!(
-        "{suite}, Ruby {ruby}: installed after {:.1} s, the first response after {:.1} s",
-        moment(&server, "installed") - began,
-        answered - began
-    );
+    let (installed, answered) = (moment(&server, "installed") - began, answered - began);
+    println!("{suite}, Ruby {ruby}: installed after {installed:.1} s, the first response after {answered:.1} s");
+    assert!(installed <= 10.0 && answered <= 12.0, "that is too slow");
     assert!(text.starts_with(&format!("first {ruby}.")), "{text}");
     assert!(text.ends_with(&format!("/gem/lib/licorne/{ruby}/licorne_ext.so\n")), "{text}");
 
