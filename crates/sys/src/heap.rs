@@ -25,15 +25,17 @@ fn sizes() -> impl Iterator<Item = usize> {
     large.chain((1..64).rev().map(|sixteenths| 16 * sixteenths - 8))
 }
 
-/// Allocates so much, again and again, until there is room for it only at the end of the heap.
+/// Allocates so much, again and again, until there is room for it only outside the heap as it is, mostly at its end. Where
+/// the heap cannot grow (something else is behind it, as under qemu), malloc(3) takes what it can have anywhere.
 #[cfg(target_env = "gnu")]
 fn close_gaps_of(bytes: usize) {
     // SAFETY: sbrk(2) with 0 and mallinfo2(3) only look; what malloc(3) returns is not used, and freed or left alone.
     unsafe {
-        let end = nix::libc::sbrk(0) as usize - nix::libc::mallinfo2().keepcost;
+        let (end, known) = (nix::libc::sbrk(0) as usize, nix::libc::mallinfo2());
+        let heap = end.saturating_sub(known.arena)..end.saturating_sub(known.keepcost);
         loop {
             let room = nix::libc::malloc(bytes);
-            if room.is_null() || room as usize >= end {
+            if !heap.contains(&(room as usize)) {
                 return nix::libc::free(room);
             }
         }
