@@ -33,7 +33,7 @@ mirror() {
 }
 
 # Installs into $1, in a mount namespace of its own: what an interrupted installation has mounted goes with it.
-install_debian() {
+declare -F install_debian >/dev/null || install_debian() {
     local new=$1 mirror=$2
     # A debootstrap older than the suite has no script for it; that of sid serves every suite.
     debootstrap --variant=minbase "$suite" "$new" "$mirror" /usr/share/debootstrap/scripts/sid

@@ -10,7 +10,7 @@ use testkit::process::Watch;
 use testkit::program::repository;
 use testkit::{App, Server};
 
-use crate::platform_gem;
+use crate::{arm64_gem, platform_gem};
 
 const APP: &str = r##"
 generation = File.read(File.join(ENV.fetch("TEST_DIR"), "generation")) rescue "first"
@@ -22,6 +22,7 @@ run lambda { |_env|
 
 /// Installs the gem in the other Debian, whose command for it is `gem`, and becomes the server there.
 fn start_script(suite: &str, gem: &str) -> String {
+    let package = if suite.ends_with("+arm64") { arm64_gem() } else { platform_gem() };
     format!(
         "#!/bin/sh
 exec '{repository}/bin/bare-debian' {suite} sh -euc '
@@ -32,7 +33,7 @@ exec '{repository}/bin/bare-debian' {suite} sh -euc '
     exec licorne \"$@\"' licorne \"$@\"
 ",
         repository = repository().display(),
-        package = platform_gem().display(),
+        package = package.display(),
     )
 }
 
@@ -98,4 +99,19 @@ fn debian_forky_serves_with_ruby_3_3() {
 #[test]
 fn debian_forky_serves_with_ruby_3_4() {
     check("forky", "gem3.4", "3.4");
+}
+
+/// Those for arm64 are run by qemu, which takes longer than a processor of that kind.
+mod emulated {
+    use super::check;
+
+    #[test]
+    fn debian_12_for_arm64_serves_with_ruby_3_1() {
+        check("bookworm+arm64", "gem", "3.1");
+    }
+
+    #[test]
+    fn debian_13_for_arm64_serves_with_ruby_3_3() {
+        check("trixie+arm64", "gem", "3.3");
+    }
 }

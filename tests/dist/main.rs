@@ -21,6 +21,11 @@ fn platform_gem() -> PathBuf {
     built("-x86_64-linux.gem")
 }
 
+/// The gem for arm64.
+fn arm64_gem() -> PathBuf {
+    built("-aarch64-linux.gem")
+}
+
 /// The gem that is compiled when it is installed.
 fn source_gem() -> PathBuf {
     built(".gem")
