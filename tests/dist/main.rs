@@ -71,9 +71,8 @@ fn output(command: &mut Command) -> String {
     finished.stdout
 }
 
-/// The files of the gem for this platform, as they are installed.
-fn unpacked(place: &TempDir) -> PathBuf {
-    output(Command::new("gem").arg("unpack").arg(platform_gem()).arg("--target").arg(place.path()));
-    let directory = platform_gem().file_stem().expect("a name").to_owned();
-    place.path().join(directory)
+/// The files of a gem, as they are installed.
+fn unpacked(gem: &Path, place: &TempDir) -> PathBuf {
+    output(Command::new("gem").arg("unpack").arg(gem).arg("--target").arg(place.path()));
+    place.path().join(gem.file_stem().expect("a name"))
 }

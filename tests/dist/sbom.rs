@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testkit::program::repository;
 
-use crate::{built, unpacked};
+use crate::{built, platform_gem, unpacked};
 
 /// Name and version of each crate that the program or an extension speaks of: where a panic was, it says.
 fn spoken_of(bytes: &[u8]) -> BTreeSet<(String, String)> {
@@ -31,7 +31,7 @@ fn it_names_every_crate_that_is_in_the_gem_and_no_path_of_the_machine() {
         components.iter().map(|component| (word(component, "name"), word(component, "version"))).collect();
 
     let place = TempDir::with_prefix("licorne-gem-").expect("a directory");
-    let gem = unpacked(&place);
+    let gem = unpacked(&platform_gem(), &place);
     let mut spoken = spoken_of(&fs::read(gem.join("gem/libexec/licorne")).expect("the program"));
     assert!(spoken.len() > 10, "{spoken:?}");
     for ruby in ["3.1", "3.3", "3.4"] {
