@@ -6,7 +6,7 @@
 
 if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
     "$(dirname "$0")/debian-arm64" true
-    # Who is who in the new name space is to be said from outside, by a process that is none of this one's children.
+    # The numbers of users in the new name space are said from outside, by a process that is none of this one's children.
     exec 9> >({
         read -r pid
         for kind in gid uid; do

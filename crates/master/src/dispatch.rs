@@ -459,7 +459,7 @@ impl Master {
         }
     }
 
-    /// The last deed: exits with this status. Whoever waits for the end is answered behind it.
+    /// The last deed: exits with this status. Those who wait for the end are answered behind it.
     fn leave(&mut self, status: u8) {
         self.owners.forward_log(self.core.generation());
         self.owners.report.log.set_forward(false);
