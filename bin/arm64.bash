@@ -38,6 +38,7 @@ install_debian() {
     cp "$new/usr/share/base-passwd/passwd.master" "$new/etc/passwd"
     cp "$new/usr/share/base-passwd/group.master" "$new/etc/group"
     ln -sf mawk "$new/usr/bin/awk"
+    mkdir -p "$new"/usr/local/{bin,lib,share}
     declare -F complete >/dev/null && complete "$new" "$mirror"
     rm -rf "$new"/var/cache/apt/archives "$new/debootstrap"
 }

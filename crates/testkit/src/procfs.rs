@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,7 +55,32 @@ pub fn process(pid: u32) -> Option<Process> {
 #[must_use]
 pub fn title(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned()
+    let words = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    if words.starts_with("/usr/bin/qemu-") {
+        return emulated_title(pid).unwrap_or(words);
+    }
+    words.trim_end().to_owned()
+}
+
+/// The title of a program that qemu runs. It writes it over its arguments as it does anywhere, but these are not where the
+/// kernel knows them: they are at the top of a stack that qemu has made.
+fn emulated_title(pid: u32) -> Option<String> {
+    const STACK_BYTES: u64 = 8 << 20;
+    const TOP_BYTES: usize = 64 << 10;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let end_of_stack = |line: &str| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+        (rest.starts_with("rw-p 00000000 00:00 0") && end - start == STACK_BYTES).then_some(end)
+    };
+    let mut top = vec![0; TOP_BYTES];
+    maps.lines().filter_map(end_of_stack).find_map(|end| {
+        memory.read_exact_at(&mut top, end - TOP_BYTES as u64).ok()?;
+        let title = top.split(|byte| *byte == 0).find(|text| text.starts_with(b"licorne "))?;
+        Some(String::from_utf8_lossy(title).trim_end().to_owned())
+    })
 }
 
 /// Every process that is visible.
