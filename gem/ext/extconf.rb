@@ -27,7 +27,7 @@ preflight = Preflight.new(root, cargo, crates, options)
 missing = preflight.missing
 unless missing.empty?
   abort("licorne is compiled when it is installed from source, and this is missing:\n\n#{missing.join("\n\n")}\n\n" \
-        "The gem that is compiled already needs none of it: for Ruby 3.1, 3.3 and 3.4 on x86_64 and arm64 Linux with glibc.")
+        "The gem that is compiled already needs none of it: for Ruby 3.1, 3.3 and 3.4 on x86_64 or arm64 with glibc.")
 end
 
 own_target = File.join(__dir__, "target")
