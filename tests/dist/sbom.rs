@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testkit::program::repository;
 
-use crate::{built, platform_gem, unpacked};
+use crate::{built, unpacked};
 
 /// Name and version of each crate that the program or an extension speaks of: where a panic was, it says.
 fn spoken_of(bytes: &[u8]) -> BTreeSet<(String, String)> {
@@ -23,7 +23,13 @@ fn spoken_of(bytes: &[u8]) -> BTreeSet<(String, String)> {
 
 #[test]
 fn it_names_every_crate_that_is_in_the_gem_and_no_path_of_the_machine() {
-    let text = fs::read_to_string(built("-x86_64-linux.cdx.json")).expect("text");
+    check("x86_64-linux");
+    check("aarch64-linux");
+}
+
+#[track_caller]
+fn check(platform: &str) {
+    let text = fs::read_to_string(built(&format!("-{platform}.cdx.json"))).expect("text");
     let told: Value = serde_json::from_str(&text).expect("JSON");
     let components = told["components"].as_array().expect("components");
     let word = |component: &Value, name: &str| component[name].as_str().unwrap_or_default().to_owned();
@@ -31,7 +37,7 @@ fn it_names_every_crate_that_is_in_the_gem_and_no_path_of_the_machine() {
         components.iter().map(|component| (word(component, "name"), word(component, "version"))).collect();
 
     let place = TempDir::with_prefix("licorne-gem-").expect("a directory");
-    let gem = unpacked(&platform_gem(), &place);
+    let gem = unpacked(&built(&format!("-{platform}.gem")), &place);
     let mut spoken = spoken_of(&fs::read(gem.join("gem/libexec/licorne")).expect("the program"));
     assert!(spoken.len() > 10, "{spoken:?}");
     for ruby in ["3.1", "3.3", "3.4"] {
@@ -39,7 +45,7 @@ fn it_names_every_crate_that_is_in_the_gem_and_no_path_of_the_machine() {
             &fs::read(gem.join(format!("gem/lib/licorne/{ruby}/licorne_ext.so"))).expect("an extension"),
         ));
     }
-    println!("{} components; {} crates are spoken of in the gem", named.len(), spoken.len());
+    println!("{platform}: {} components; {} crates are spoken of in the gem", named.len(), spoken.len());
     assert_eq!(spoken.difference(&named).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
 
     for ours in ["licorne", "licorne_ext", "master", "reactor"] {
@@ -54,5 +60,5 @@ fn it_names_every_crate_that_is_in_the_gem_and_no_path_of_the_machine() {
     }
     assert!(told["serialNumber"].is_null(), "a number by chance would differ in each build");
     let sums = fs::read_to_string(repository().join("pkg/SHA256SUMS")).expect("text");
-    assert!(sums.contains("-x86_64-linux.cdx.json\n"), "{sums}");
+    assert!(sums.contains(&format!("-{platform}.cdx.json\n")), "{sums}");
 }
