@@ -43,9 +43,16 @@ fn moment(server: &Server, name: &str) -> f64 {
     text.trim().parse().expect("seconds")
 }
 
-/// `ruby` is the release that serves there.
+/// As [`serves`], as soon as is promised.
 #[track_caller]
 fn check(suite: &str, gem: &str, ruby: &str) {
+    let (installed, answered) = serves(suite, gem, ruby);
+    assert!(installed <= 10.0 && answered <= 12.0, "that is too slow");
+}
+
+/// `ruby` is the release that serves there. Returns the seconds until the gem was installed, and until the first response.
+#[track_caller]
+fn serves(suite: &str, gem: &str, ruby: &str) -> (f64, f64) {
     let place = tempfile::TempDir::with_prefix("licorne-bare-").expect("a directory");
     let start = place.path().join("licorne");
     fs::write(&start, start_script(suite, gem)).expect("it can be written");
@@ -57,7 +64,6 @@ fn check(suite: &str, gem: &str, ruby: &str) {
     let began = moment(&server, "began");
     let (installed, answered) = (moment(&server, "installed") - began, answered - began);
     println!("{suite}, Ruby {ruby}: installed after {installed:.1} s, the first response after {answered:.1} s");
-    assert!(installed <= 10.0 && answered <= 12.0, "that is too slow");
     assert!(text.starts_with(&format!("first {ruby}.")), "{text}");
     assert!(text.ends_with(&format!("/gem/lib/licorne/{ruby}/licorne_ext.so\n")), "{text}");
 
@@ -79,6 +85,7 @@ fn check(suite: &str, gem: &str, ruby: &str) {
     watch.signal(Signal::QUIT);
     assert!(watch.wait(testkit::patience()), "the new master did not stop");
     server.assert_nothing_is_left();
+    (installed, answered)
 }
 
 #[test]
@@ -101,17 +108,17 @@ fn debian_forky_serves_with_ruby_3_4() {
     check("forky", "gem3.4", "3.4");
 }
 
-/// Those for arm64 are run by qemu, which takes longer than a processor of that kind.
+/// Those for arm64 are run by qemu, which takes longer than a processor of that kind: none is held to a time.
 mod emulated {
-    use super::check;
+    use super::serves;
 
     #[test]
     fn debian_12_for_arm64_serves_with_ruby_3_1() {
-        check("bookworm+arm64", "gem", "3.1");
+        serves("bookworm+arm64", "gem", "3.1");
     }
 
     #[test]
     fn debian_13_for_arm64_serves_with_ruby_3_3() {
-        check("trixie+arm64", "gem", "3.3");
+        serves("trixie+arm64", "gem", "3.3");
     }
 }
