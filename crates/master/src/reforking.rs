@@ -34,11 +34,11 @@ impl Master {
     pub(crate) fn watch_sharing(&mut self) {
         let now_ns = sys::clock::monotonic_ns();
         let is_asked = |settings: &Settings| settings.processes.refork == Refork::Auto;
-        let newest = self.core.workers().filter(|(_, worker)| worker.serves()).map(|(id, _)| id).max();
+        let newest = || self.core.workers().filter(|(_, worker)| worker.serves()).map(|(id, _)| id).max();
         let Owners { config, upkeep, .. } = &mut self.owners;
         if !config.settings.as_ref().is_some_and(is_asked) {
             upkeep.sharing = Sharing::default();
-        } else if upkeep.sharing.is_due(self.core.warm(), newest, now_ns) {
+        } else if upkeep.sharing.is_due(self.core.warm(), newest(), now_ns) {
             self.look_at_sharing(now_ns);
         }
     }

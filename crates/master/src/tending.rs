@@ -171,8 +171,7 @@ impl Owners {
     fn see_load(&self, supervisor: &Supervisor, now_ns: u64) -> sizing::Seen {
         let Self { children, report, sockets, .. } = self;
         let totals = children.totals();
-        let serves = |id: &WorkerId| supervisor.worker(*id).is_some_and(supervisor::Worker::serves);
-        let serving = || children.workers().map(|(id, _)| id).filter(serves);
+        let serving = || self.serving(supervisor).map(|(id, _)| id);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let waiting = sockets.listeners.iter().filter_map(|bound| sys::backlog::of(bound.socket.as_fd()));
         sizing::Seen {

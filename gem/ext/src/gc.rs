@@ -27,8 +27,8 @@ const LIMITS: [(&str, &str); 3] = [
 const IDLE_TENTHS: u64 = 5;
 /// ... and one that has no pause just before.
 const BUSY_TENTHS: u64 = 9;
-/// By which part of it the interval grows that was learnt, when a collection came before its end: it is tried now and then
-/// whether a longer one does, since the heap grows, too.
+/// The interval that was learnt grows by such a part with each collection that comes before its end: a heap that has grown
+/// allows a longer one.
 const GROWTH: u64 = 256;
 /// How long one waits for others that collect. What they show is a claim.
 const LONGEST_NS: u64 = 5_000_000_000;
@@ -51,8 +51,9 @@ struct Between {
     need: Need,
     /// Whether Ruby would collect all objects the next time.
     is_needed: Cell<bool>,
-    /// When the collector ran last, and how long before it the time before: in objects that were allocated, ever.
+    /// How many objects were allocated, ever, when the collector ran last.
     last: Cell<u64>,
+    /// And how many of them since the time before.
     interval: Cell<u64>,
     learnt: Learnt,
     /// Since when it is time for it, and others collect.
@@ -131,7 +132,8 @@ impl Collector {
     /// Whether all objects are to be collected before the next request, if no other worker does.
     fn is_wanted(&self, idle: bool) -> bool {
         self.between.as_ref().is_some_and(|between| {
-            let allocated = self.allocated();
+            // Each request asks: Ruby is asked for the number only where it matters.
+            let allocated = || self.allocated();
             between.is_wanted(allocated, idle) || between.learnt.is_over(allocated, idle)
         })
     }
@@ -208,13 +210,13 @@ impl Collector {
 
 impl Between {
     /// Whether it is needed, and the next collection near.
-    fn is_wanted(&self, allocated: u64, idle: bool) -> bool {
-        let is_near = match self.need {
+    fn is_wanted(&self, allocated: impl Fn() -> u64, idle: bool) -> bool {
+        let is_near = || match self.need {
             // Ruby 3.3 collects young objects each few requests.
             Need::Told(_) => true,
-            Need::Found(_) => is_over(allocated.saturating_sub(self.last.get()), self.interval.get(), idle),
+            Need::Found(_) => is_over(allocated().saturating_sub(self.last.get()), self.interval.get(), idle),
         };
-        self.is_needed.get() && is_near
+        self.is_needed.get() && is_near()
     }
 }
 
@@ -240,9 +242,9 @@ impl Learnt {
         is_major
     }
 
-    fn is_over(&self, allocated: u64, idle: bool) -> bool {
+    fn is_over(&self, allocated: impl Fn() -> u64, idle: bool) -> bool {
         match (self.last.get(), self.interval.get()) {
-            (Some(last), Some(interval)) => is_over(allocated.saturating_sub(last), interval, idle),
+            (Some(last), Some(interval)) => is_over(allocated().saturating_sub(last), interval, idle),
             _ => false,
         }
     }
