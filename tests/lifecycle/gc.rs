@@ -1,6 +1,7 @@
 //! Promise: with `gc :between_requests` all garbage is collected when a worker is in no request, and others answer
 //! meanwhile; from Ruby 3.4 on in no request at all.
 
+use rustix::thread::CapabilitySet;
 use testkit::fifo::Fifo;
 use testkit::{App, Connection, Request, Server};
 
@@ -25,6 +26,7 @@ end
 run(lambda do |env|
   leave_one if env["PATH_INFO"] == "/hold"
   next [200, {}, [RUBY_VERSION]] if env["PATH_INFO"] == "/ruby"
+  next [200, {}, [Process.getrlimit(Process::RLIMIT_NICE).first.to_s]] if env["PATH_INFO"] == "/nice"
   OLD << "x" * 200_000
   OLD.shift if OLD.size > 100
   [200, {}, [Process.pid.to_s]]
@@ -62,6 +64,18 @@ fn is_ruby_told(server: &Server) -> bool {
     (parts.next(), parts.next()) >= (Some(3), Some(4))
 }
 
+/// How far others go before it.
+#[track_caller]
+fn niceness(pid: u32) -> i32 {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::getpriority_process(pid).expect("it is there")
+}
+
+/// Whether a worker is allowed to come back from a niceness of 10, by its limit.
+fn may_step_back(server: &Server) -> bool {
+    server.get("/nice").text().parse::<u64>().is_ok_and(|limit| limit >= 20)
+}
+
 #[test]
 fn requests_to_a_worker_that_collects_all_garbage_are_answered_by_another() {
     let mut server = server("gc :between_requests");
@@ -72,13 +86,27 @@ fn requests_to_a_worker_that_collects_all_garbage_are_answered_by_another() {
     let other = other.expect("its connection is given to another worker when it collects");
     let told = server.eventually("it collects", || std::fs::read_to_string(server.file("collects")).ok());
     assert_eq!(told, worker.to_string());
+    let able = rustix::thread::capabilities(None).expect("capget").effective;
+    let may = able.contains(CapabilitySet::SYS_NICE) || may_step_back(&server);
+    assert_eq!(niceness(worker), if may { 10 } else { niceness(other) });
     for _ in 0..50 {
         assert_eq!(server.get("/").text(), other.to_string(), "the one that collects takes nothing");
     }
     gate.tell("the gate");
     server.eventually("it is told", || (collections(&server).1 > 0).then_some(()));
     server.eventually("it serves again", || (server.get("/").text() == worker.to_string()).then_some(()));
+    assert_eq!(niceness(worker), niceness(other));
     server.stop();
+}
+
+#[test]
+fn a_worker_of_another_user_may_step_back_while_it_collects() {
+    let able = rustix::thread::capabilities(None).expect("capget").effective;
+    if !rustix::process::geteuid().is_root() || !able.contains(CapabilitySet::SYS_RESOURCE) {
+        return; // only root becomes another user, and not in each container may it allow that one more
+    }
+    let server = server("gc :between_requests\nafter_fork { |_, worker| worker.user('nobody') }");
+    assert!(may_step_back(&server));
 }
 
 #[test]
@@ -115,7 +143,7 @@ fn when_the_room_for_objects_runs_out_is_learnt() {
     let builder = Server::builder().app(App::rackup(LITTLE_ROOM)).workers(2);
     let mut server = builder.config("gc :between_requests\npreload_app true").start();
     let load = server.load().clients(2).start();
-    server.eventually("some collections", || (collections(&server).1 >= 12).then_some(()));
+    server.eventually("some collections", || (collections(&server).1 >= 30).then_some(()));
     load.stop().assert_no_failure();
     let (all, between) = collections(&server);
     assert!(all - between <= between / 2, "{} in requests, {between} between them", all - between);

@@ -25,6 +25,7 @@ pub mod peer;
 pub mod pidfd;
 pub mod pidfile;
 pub mod poll;
+pub mod priority;
 pub mod process;
 pub mod remote;
 pub mod runtime_directory;

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use scoreboard::{Gc, Seat};
+use sys::priority::{SteppedBack, allow_stepping_back};
 
 use crate::ffi::{Escape, GcNumber, MajorNeed, collect_all, gc_count, protect, was_last_collection_forced};
 
@@ -15,6 +16,8 @@ const MAJOR: usize = 1;
 const ALLOCATED: usize = 3;
 /// And the size of the heap.
 const SIZES: [&str; 4] = ["heap_live_slots", "heap_free_slots", "heap_allocated_pages", "old_objects"];
+/// Where among them its pages are.
+const PAGES: usize = 2;
 /// What has Ruby collect all objects, and the limit of each.
 const LIMITS: [(&str, &str); 3] = [
     ("old_objects", "old_objects_limit"),
@@ -24,12 +27,15 @@ const LIMITS: [(&str, &str); 3] = [
 /// When all objects are collected, where Ruby does not tell that it is needed, in tenths of the objects that were allocated
 /// between the last two collections: a worker that has nothing else to do does it half-way to when Ruby would, since each
 /// that comes too early is one more; ...
-const IDLE_TENTHS: u64 = 5;
+const IDLE_TENTHS: u64 = 8;
 /// ... and one that has no pause just before.
 const BUSY_TENTHS: u64 = 9;
 /// The interval that was learnt grows by such a part with each collection that comes before its end: a heap that has grown
-/// allows a longer one.
+/// allows a longer one. The first, of a new worker's heap, doubles until it is too long.
 const GROWTH: u64 = 256;
+/// All objects are collected when the heap has grown by such a part since they were collected last: Ruby 3.4, which is told
+/// not to collect them in a request, takes more memory instead, and goes on to do so.
+const GROWN: u64 = 8;
 /// How long one waits for others that collect. What they show is a claim.
 const LONGEST_NS: u64 = 5_000_000_000;
 /// How soon one that has nothing to do asks again whether others collect.
@@ -55,6 +61,8 @@ struct Between {
     last: Cell<u64>,
     /// And how many of them since the time before.
     interval: Cell<u64>,
+    /// The pages of the heap when all objects were collected last.
+    pages: Cell<u64>,
     learnt: Learnt,
     /// Since when it is time for it, and others collect.
     waits_since_ns: Cell<Option<u64>>,
@@ -71,6 +79,8 @@ struct Learnt {
     /// When the last one was, in objects that were allocated; none before the first.
     last: Cell<Option<u64>>,
     interval: Cell<Option<u64>>,
+    /// It is of a worker that was not new any more: its heap has found its size.
+    is_sure: Cell<bool>,
 }
 
 /// How it is known that the next collection would be of all objects.
@@ -89,6 +99,7 @@ impl Collector {
             is_needed: Cell::default(),
             last: Cell::default(),
             interval: Cell::default(),
+            pages: Cell::default(),
             learnt: Learnt::default(),
             waits_since_ns: Cell::default(),
             runs: Cell::default(),
@@ -107,7 +118,9 @@ impl Collector {
     pub(crate) fn begin(&self, seat: Seat<'_>) {
         self.began.set(self.counts.map(|count| count.now().unwrap_or(0)));
         if let Some(between) = &self.between {
+            allow_stepping_back();
             between.last.set(self.allocated());
+            between.pages.set(self.pages());
             between.learnt.begin(self.majors(), self.allocated());
         }
         self.note(seat);
@@ -122,10 +135,12 @@ impl Collector {
         if let Some(between) = &self.between {
             let allocated = self.allocated();
             between.interval.set(allocated.saturating_sub(between.last.replace(allocated)));
-            between.is_needed.set(between.need.is_there());
             if between.learnt.look(self.majors(), allocated) {
                 between.waits_since_ns.set(None);
+                between.pages.set(self.pages());
             }
+            let is_grown = self.pages() > between.pages.get() + between.pages.get() / GROWN;
+            between.is_needed.set(is_grown || between.need.is_there());
         }
     }
 
@@ -146,6 +161,10 @@ impl Collector {
         self.counts[ALLOCATED].now().unwrap_or(0)
     }
 
+    fn pages(&self) -> u64 {
+        self.sizes[PAGES].now().unwrap_or(0)
+    }
+
     /// Whether all objects are to be collected now, in a worker that is in no request. `idle`: it has nothing else to do;
     /// `lease` takes what one worker at a time has.
     pub(crate) fn is_due(&self, idle: bool, now_ns: u64, lease: impl FnOnce() -> bool) -> bool {
@@ -164,8 +183,9 @@ impl Collector {
         }
     }
 
-    /// Collects all objects.
+    /// Collects all objects. Others serve meanwhile, and go before, where there is a processor for one of them only.
     pub(crate) fn collect(&self) -> Result<(), Escape> {
+        let _stepped_back = SteppedBack::new();
         protect(collect_all)
     }
 
@@ -174,6 +194,7 @@ impl Collector {
         if let Some(between) = &self.between {
             let allocated = self.allocated();
             between.last.set(allocated);
+            between.pages.set(self.pages());
             between.is_needed.set(false);
             between.learnt.collected(self.majors(), allocated);
             between.waits_since_ns.set(None);
@@ -236,7 +257,9 @@ impl Learnt {
             // What the application collects, it collects when it wants to.
             if let Some(since_last) = since_last.filter(|_| !was_last_collection_forced()) {
                 // One that comes very early is none to learn from: no shorter than half of what was learnt.
-                self.interval.set(Some(since_last.max(self.interval.get().unwrap_or(0) / 2)));
+                let learnt = self.interval.replace(None);
+                self.is_sure.set(learnt.is_some());
+                self.interval.set(Some(since_last.max(learnt.unwrap_or(0) / 2)));
             }
         }
         is_major
@@ -252,7 +275,8 @@ impl Learnt {
     fn collected(&self, majors: u64, allocated: u64) {
         self.majors.set(majors);
         self.last.set(Some(allocated));
-        self.interval.set(self.interval.get().map(|interval| interval + interval / GROWTH));
+        let part = if self.is_sure.get() { GROWTH } else { 1 };
+        self.interval.set(self.interval.get().map(|interval| interval.saturating_add(interval / part)));
     }
 }
 

@@ -62,6 +62,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native: RModule = ruby.define_module("Licorne")?.define_module("Native")?;
     native.define_module_function("set_cloexec", function!(set_cloexec, 1))?;
     native.define_module_function("close_heap_gaps", function!(sys::heap::close_gaps, 0))?;
+    native.define_module_function("allow_stepping_back", function!(sys::priority::allow_stepping_back, 0))?;
     fork::define(native)?;
     native.define_module_function("note_fatal_signals", function!(seat::note_fatal_signals, 1))?;
     native.define_module_function("printable_lines", function!(printable_lines, 1))?;
