@@ -10,7 +10,7 @@ RELEASE := $(TARGET)/release
 RUBYLIB_DIR := $(RELEASE)/rubylib
 ADDRESS ?= 127.0.0.1:8080
 
-.PHONY: all run setup build test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all test-arm64 test-arm64-built deb kubernetes workflows dist dist-again test-dist bench bench-debian-12 bench-here site screenshots casts clean
+.PHONY: all run setup build extension test check fmt clippy doc ruby-syntax rubocop tidy fuzz-check audit unit doctest minitest minitest-gc test-ruby33 test-ruby34 test-all test-arm64 test-arm64-built deb kubernetes workflows dist dist-again test-dist bench bench-debian-12 bench-here site screenshots casts clean
 
 all: build
 
@@ -35,14 +35,23 @@ setup:
 # gem/ above itself, by a link where the target directory is elsewhere.
 build:
 	cargo build --release --locked -p licorne -p licorne_ext
-	@mkdir -p $(RUBYLIB_DIR)/licorne
-	@ln -sfn ../../liblicorne_ext.so $(RUBYLIB_DIR)/licorne/licorne_ext.so
-	@[ -e $(RELEASE)/../../gem/lib ] || ln -sfn "$(CURDIR)/gem" $(TARGET)/gem
+	$(IN_PLACE)
+
+define IN_PLACE
+@mkdir -p $(RUBYLIB_DIR)/licorne
+@ln -sfn ../../liblicorne_ext.so $(RUBYLIB_DIR)/licorne/licorne_ext.so
+@[ -e $(RELEASE)/../../gem/lib ] || ln -sfn "$(CURDIR)/gem" $(TARGET)/gem
+endef
+
+# For another Ruby: the program knows none, only the extension is compiled for one.
+extension:
+	cargo build --release --locked -p licorne_ext
+	$(IN_PLACE)
 
 # nextest comes last: its summary is the line to look at.
 test: setup build doctest
 	@$(MAKE) --no-print-directory -j2 --output-sync=target minitest minitest-gc
-	@$(MAKE) --no-print-directory test-ruby33 unit
+	@$(MAKE) --no-print-directory test-ruby33 test-ruby34 unit
 	@echo "make test: everything passed"
 
 # Every Rust test: the cores' own, and the real processes of tests/ (LICORNE_BIN names the program that they start), but
@@ -76,8 +85,9 @@ minitest-gc:
 RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
 RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|gc|reload)::/) - test(/under_load/) \
   | binary(http) & test(/^(rack|rails)/) - test(/foreman/) | binary(operation) & test(/^ruby_api::/)
-test-ruby33:
-	CARGO_PROFILE_RELEASE_LTO=off bin/debian-13 make --no-print-directory build
+test-ruby33: build
+	CARGO_PROFILE_RELEASE_LTO=off bin/debian-13 make --no-print-directory extension
+	install -D $(RELEASE)/licorne $(TARGET)/debian-13/release/licorne
 	bin/debian-13 make --no-print-directory -j2 --output-sync=target minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY33_TESTS)'
@@ -86,8 +96,9 @@ test-ruby33:
 # has for its 3.3 alone.
 RUBY34_TESTS ?= binary(lifecycle) & test(/^(boot|reload|warm_up)::/) - test(/under_load/) \
   | binary(http) & test(/^(rack|rack_spec)::/) | binary(operation) & test(/^ruby_api::/)
-test-ruby34:
-	CARGO_PROFILE_RELEASE_LTO=off bin/debian-forky make --no-print-directory build
+test-ruby34: build
+	CARGO_PROFILE_RELEASE_LTO=off bin/debian-forky make --no-print-directory extension
+	install -D $(RELEASE)/licorne $(TARGET)/debian-forky/release/licorne
 	bin/debian-forky make --no-print-directory minitest
 	$(RUNNER)="$(abspath bin/debian-forky)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY34_TESTS)'
@@ -111,14 +122,13 @@ workflows:
 	@bin/workflows-check
 
 # What takes longer: packages, storms of ten minutes, a minute of each fuzz target, all rounds of what fails at random if
-# it fails, the gem for arm64, more of the promises with Ruby 3.3, but for one that starts a real Unicorn, which is not there,
-# and those with Ruby 3.4. `bin/fuzz 600` is a long run.
+# it fails, the gem for arm64, more of the promises with Ruby 3.3, but for one that starts a real Unicorn, which is not
+# there. `bin/fuzz 600` is a long run.
 test-all: export LICORNE_TEST_ROUNDS = all
 test-all: test deb kubernetes workflows
 	bin/fuzz 60
 	$(MAKE) test-dist test-arm64-built
 	$(MAKE) test-ruby33 RUBY33_TESTS='binary(lifecycle) & test(/^(upgrade|in_place|signals|deaths|recipes|refork)::/) - test(is_not_fit_to_take_over)'
-	$(MAKE) test-ruby34
 	LICORNE_STORM_SECONDS=600 LICORNE_BIN="$(abspath $(RELEASE))/licorne" \
 	  cargo test --locked -p testkit --test lifecycle -- --test-threads 1 --nocapture storm::
 	@echo "make test-all: everything passed"
@@ -199,11 +209,11 @@ audit:
 
 # Beside today's peers, in the Debian after 13: with Debian's Ruby 3.3, whose gems and servers are built, and where it is
 # said with 3.4. Half an hour and more; `make bench SCENARIOS="memory hello"`, BENCH_ROUNDS and BENCH_SECONDS make it less.
-FORKY_PATH := env PATH=$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/bin:/bin:/usr/sbin:/sbin
-bench: export LICORNE_BIN_34 = $(abspath $(TARGET))/debian-forky/release/licorne
+PEERS_PATH := env PATH=$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/bin:/bin:/usr/sbin:/sbin
+bench: export LICORNE_BIN_34 = $(abspath $(TARGET))/debian-peers/release/licorne
 bench:
-	bin/debian-forky make --no-print-directory build
-	CARGO_TARGET_DIR="$(abspath $(TARGET))/ruby-3.3/debian-forky" bin/debian-forky $(FORKY_PATH) \
+	bin/debian-peers make --no-print-directory build
+	CARGO_TARGET_DIR="$(abspath $(TARGET))/ruby-3.3/debian-peers" bin/debian-peers $(PEERS_PATH) \
 	  make --no-print-directory bench-here
 
 # Beside the peers of the Debian that this is (Debian 12: Puma 5, Unicorn 6.0).
