@@ -1,10 +1,14 @@
 # frozen_string_literal: true
 
-require "rack/handler"
+begin
+  require "rack/handler"
+rescue LoadError
+  nil # rackup 2.3 has the new name alone
+end
 require "licorne/rack_handler"
 
-# Under Rack 3 the old name leads to the new module.
-if Rack::Handler.name == "Rackup::Handler"
+# Under Rack 3 the old name leads to the new module, if it is there.
+if !defined?(Rack::Handler) || Rack::Handler.name == "Rackup::Handler"
   require "rackup/handler/licorne"
 else
   module Rack
