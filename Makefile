@@ -48,6 +48,12 @@ extension:
 	cargo build --release --locked -p licorne_ext
 	$(IN_PLACE)
 
+# The extension for the Ruby of another Debian, and the program beside it.
+define IN_DEBIAN
+CARGO_PROFILE_RELEASE_LTO=off bin/$(1) make --no-print-directory extension
+install -D $(RELEASE)/licorne $(TARGET)/$(1)/release/licorne
+endef
+
 # nextest comes last: its summary is the line to look at.
 test: setup build doctest
 	@$(MAKE) --no-print-directory -j2 --output-sync=target minitest minitest-gc
@@ -86,8 +92,7 @@ RUNNER := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 RUBY33_TESTS ?= binary(lifecycle) & test(/^(boot|gc|reload)::/) - test(/under_load/) \
   | binary(http) & test(/^(rack|rails)/) - test(/foreman/) | binary(operation) & test(/^ruby_api::/)
 test-ruby33: build
-	CARGO_PROFILE_RELEASE_LTO=off bin/debian-13 make --no-print-directory extension
-	install -D $(RELEASE)/licorne $(TARGET)/debian-13/release/licorne
+	$(call IN_DEBIAN,debian-13)
 	bin/debian-13 make --no-print-directory -j2 --output-sync=target minitest minitest-gc
 	$(RUNNER)="$(abspath bin/debian-13)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY33_TESTS)'
@@ -97,8 +102,7 @@ test-ruby33: build
 RUBY34_TESTS ?= binary(lifecycle) & test(/^(boot|reload|warm_up)::/) - test(/under_load|rails/) \
   | binary(http) & test(/^(rack|rack_spec)::/) | binary(operation) & test(/^ruby_api::/)
 test-ruby34: build
-	CARGO_PROFILE_RELEASE_LTO=off bin/debian-forky make --no-print-directory extension
-	install -D $(RELEASE)/licorne $(TARGET)/debian-forky/release/licorne
+	$(call IN_DEBIAN,debian-forky)
 	bin/debian-forky make --no-print-directory minitest
 	$(RUNNER)="$(abspath bin/debian-forky)" cargo nextest run --locked -p testkit \
 	  --profile $(or $(NEXTEST_PROFILE),default) -E '$(RUBY34_TESTS)'

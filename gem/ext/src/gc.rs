@@ -25,8 +25,8 @@ const LIMITS: [(&str, &str); 3] = [
     ("oldmalloc_increase_bytes", "oldmalloc_increase_bytes_limit"),
 ];
 /// When all objects are collected, where Ruby does not tell that it is needed, in tenths of the objects that were allocated
-/// between the last two collections: a worker that has nothing else to do does it half-way to when Ruby would, since each
-/// that comes too early is one more; ...
+/// between the last two collections: a worker that has nothing else to do does it some time before Ruby would, and not long
+/// before, since each that comes too early is one more; ...
 const IDLE_TENTHS: u64 = 8;
 /// ... and one that has no pause just before.
 const BUSY_TENTHS: u64 = 9;
@@ -79,7 +79,7 @@ struct Learnt {
     /// When the last one was, in objects that were allocated; none before the first.
     last: Cell<Option<u64>>,
     interval: Cell<Option<u64>>,
-    /// It is of a worker that was not new any more: its heap has found its size.
+    /// Whether it is no longer that of a new worker, whose heap has yet to find its size.
     is_sure: Cell<bool>,
 }
 
@@ -257,7 +257,7 @@ impl Learnt {
             // What the application collects, it collects when it wants to.
             if let Some(since_last) = since_last.filter(|_| !was_last_collection_forced()) {
                 // One that comes very early is none to learn from: no shorter than half of what was learnt.
-                let learnt = self.interval.replace(None);
+                let learnt = self.interval.get();
                 self.is_sure.set(learnt.is_some());
                 self.interval.set(Some(since_last.max(learnt.unwrap_or(0) / 2)));
             }

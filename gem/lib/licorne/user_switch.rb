@@ -12,7 +12,7 @@ module Licorne
       Logs.chown(account.uid, log_gid, [name, nil])
       switch_groups(name, gid)
       enter(chroot) if chroot
-      Native.allow_stepping_back # a worker that collects garbage does; only root can allow it
+      Native.allow_stepping_back # while it collects garbage; only root can allow that
       Process::UID.change_privilege(account.uid) if Process.euid != account.uid
       @switched = true
     end

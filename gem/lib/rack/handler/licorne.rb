@@ -2,8 +2,8 @@
 
 begin
   require "rack/handler"
-rescue LoadError
-  nil # rackup 2.3 has the new name alone
+rescue LoadError => e
+  raise unless e.path == "rack/handler" # rackup 2.3 has the new name alone
 end
 require "licorne/rack_handler"
 
