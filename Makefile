@@ -99,7 +99,7 @@ test-ruby33: build
 
 # The same with Ruby 3.4 and Rack 3.2, in the Debian after 13. Rails needs gems that are built for a Ruby, which Debian
 # has for its 3.3 alone.
-RUBY34_TESTS ?= binary(lifecycle) & test(/^(boot|reload|warm_up)::/) - test(/under_load|rails/) \
+RUBY34_TESTS ?= binary(lifecycle) & test(/^(boot|gc|reload|warm_up)::/) - test(/under_load|rails/) \
   | binary(http) & test(/^(rack|rack_spec)::/) | binary(operation) & test(/^ruby_api::/)
 test-ruby34: build
 	$(call IN_DEBIAN,debian-forky)

@@ -252,7 +252,7 @@ fn of_requests(text: &mut Text, status: &Status) {
     text.one("licorne_gc_seconds_total", "counter", "The time that they took.", gc.time_ms as f64 / 1e3);
     let between = "Collections of all objects that workers made between requests.";
     text.one("licorne_gc_between_requests_total", "counter", between, gc.between_requests);
-    let between = "The time that these took, a part of all.";
+    let between = "The time that these took, and the ends of others that were left to then; a part of all.";
     let seconds = gc.between_requests_ms as f64 / 1e3;
     text.one("licorne_gc_between_requests_seconds_total", "counter", between, seconds);
     text.one("licorne_requests_total", "counter", "Requests that were answered.", totals.requests);

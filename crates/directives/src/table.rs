@@ -301,7 +301,7 @@ directives! {
             Default::Symbol("automatic"),
             "When Ruby collects all garbage, old objects included, which takes longest: `:automatic`, when Ruby finds it time, \
              or `:between_requests`, when the worker is in no request, in one worker at a time while the others serve. \
-             Collections of young objects happen in requests in any case. See [Memory](memory.md#garbage-between-requests).",
+             Collections of young objects begin in requests in any case. See [Memory](memory.md#garbage-between-requests).",
         );
         drop_underscore_headers: bool = licorne(
             Kind::Boolean,

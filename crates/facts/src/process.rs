@@ -171,7 +171,7 @@ pub struct Gc {
     pub old_objects: Option<u64>,
     /// Collections of all objects that it made between requests (`gc :between_requests`).
     pub between_requests: Option<u64>,
-    /// The time that these took, a part of `time_ms`.
+    /// The time that these took, and the ends of others that were left to then; a part of `time_ms`.
     pub between_requests_ms: Option<u64>,
 }
 

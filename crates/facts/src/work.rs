@@ -66,7 +66,7 @@ pub struct Collections {
     pub time_ms: u64,
     /// Collections of all objects that workers made between requests (`gc :between_requests`).
     pub between_requests: u64,
-    /// The time that these took, a part of `time_ms`.
+    /// The time that these took, and the ends of others that were left to then; a part of `time_ms`.
     pub between_requests_ms: u64,
 }
 

@@ -28,7 +28,7 @@ pub struct Gc {
     pub old_objects: Option<u64>,
     /// Collections of all objects that the worker made between requests.
     pub between: Option<u64>,
-    /// The time that these took, a part of the time of all.
+    /// The time that these took, and the ends of others that were left to then; a part of the time of all.
     pub between_ms: Option<u64>,
 }
 

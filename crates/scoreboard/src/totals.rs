@@ -26,7 +26,7 @@ pub struct Collections {
     pub ms: u64,
     /// Those of all objects that were made between requests.
     pub between: u64,
-    /// The time that these took.
+    /// The time that these took, and the ends of others that were left to then.
     pub between_ms: u64,
 }
 

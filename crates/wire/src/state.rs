@@ -130,7 +130,7 @@ pub struct Collections {
     pub gc_ms: u64,
     /// Those of all objects that were made between requests.
     pub gcs_between: u64,
-    /// The time that these took.
+    /// The time that these took, and the ends of others that were left to then.
     pub gc_between_ms: u64,
 }
 

@@ -92,21 +92,35 @@ impl Core {
         outcome
     }
 
-    /// Collects all garbage between two requests, if it is time for it: see [`Collector::is_due`]. Others take the
-    /// connections that have something to do meanwhile. Returns whether it did.
-    pub(crate) fn collect_garbage(&self, idle: bool) -> Result<bool, Escape> {
-        let began_ns = monotonic_ns();
-        let lease = || !self.reactor().is_retiring() && self.seat.take_lease(began_ns);
-        if !self.collector.is_due(idle, began_ns, lease) {
+    /// Does between two requests what the collector has to do: see [`Collector::finish`] and [`Collector::is_due`]. Others
+    /// take the connections that have something to do meanwhile. Returns whether it did something.
+    pub(crate) fn collect_garbage(&self) -> Result<bool, Escape> {
+        if !self.collector.has_work() || self.reactor().is_retiring() {
             return Ok(false);
         }
+        let is_unfinished = self.collector.is_unfinished();
+        if is_unfinished {
+            self.meanwhile(|| self.collector.finish(monotonic_ns()))?;
+        }
+        let now_ns = monotonic_ns();
+        let is_due = self.collector.is_due(now_ns, || self.seat.take_lease(now_ns));
+        if is_due {
+            let collected = self.meanwhile(|| self.collector.collect());
+            self.seat.give_back_lease();
+            collected?;
+        }
+        if is_unfinished || is_due {
+            self.seat.look(|seat| self.collector.note(seat));
+        }
+        Ok(is_unfinished || is_due)
+    }
+
+    /// Runs what takes long, in no request.
+    fn meanwhile(&self, work: impl FnOnce() -> Result<(), Escape>) -> Result<(), Escape> {
         self.shared.lend_for_long();
-        let outcome = own(self.collector.collect());
+        let outcome = own(work());
         self.shared.take_back();
-        self.seat.give_back_lease();
-        let took_ns = monotonic_ns().saturating_sub(began_ns);
-        self.seat.look(|seat| self.collector.collected(seat, took_ns));
-        outcome.map(|()| true)
+        outcome
     }
 
     /// Lends an empty buffer.

@@ -370,11 +370,10 @@ impl Engine {
             match turn {
                 Turn::Request(token) => {
                     serve(ruby, &this.core, app, events, token).map_err(Escape::into_error)?;
-                    core.collect_garbage(false).map_err(Escape::into_error)?;
+                    core.collect_garbage().map_err(Escape::into_error)?;
                 }
                 Turn::Wait(timeout_ms) => {
-                    let idle = timeout_ms != Some(0);
-                    if !idle || !core.collect_garbage(true).map_err(Escape::into_error)? {
+                    if timeout_ms == Some(0) || !core.collect_garbage().map_err(Escape::into_error)? {
                         let timeout_ms = core.collector.sleep_ms(timeout_ms);
                         wait(core, &mut happened, timeout_ms).map_err(Escape::into_error)?;
                     }

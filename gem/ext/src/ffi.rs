@@ -25,7 +25,7 @@ mod wait;
 pub(crate) use calls::{Flow, ids, with_block};
 pub(crate) use descriptors::{adopt_descriptor, close_abandoned, duplicate_descriptor, set_cloexec};
 pub(crate) use forks::{forking_ours, is_forked, keep_from_children, watch_forks};
-pub(crate) use gc::{GcNumber, MajorNeed, collect_all, gc_count, was_last_collection_forced};
+pub(crate) use gc::{GcNumber, MajorNeed, collect_all, finish_collection, gc_count};
 pub(crate) use locked::Locked;
 pub(crate) use protect::{Escape, Rb, keep, protect, ruby};
 pub(crate) use roots::Root;

@@ -2,7 +2,6 @@
 
 require "licorne/answers"
 require "licorne/events"
-require "licorne/garbage"
 require "licorne/probe"
 require "licorne/process_client"
 require "licorne/signals"
@@ -50,7 +49,6 @@ module Licorne
 
     def serve
       boot_or_fail
-      Garbage.leave_to_engine if @settings["gc"] == "between_requests"
       app = ProcessClient.around(@app, @server)
       outcome = @engine.run(app, @events)
       while outcome == :promoted

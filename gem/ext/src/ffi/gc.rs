@@ -58,12 +58,14 @@ impl MajorNeed {
     }
 }
 
-/// Whether the last collection was one of all objects that was asked for: `GC.start`, not Ruby's own wish.
-pub(crate) fn was_last_collection_forced() -> bool {
-    // SAFETY: see `GcNumber::named`.
-    let [key, force] = ["major_by", "force"].map(|name| unsafe { rb_sys::rb_id2sym(id(name).0) });
-    // SAFETY: see `read`.
-    protect(|_| unsafe { rb_sys::rb_gc_latest_gc_info(key) }).is_ok_and(|reason| reason == force)
+/// Ends what the last collection has left to do, which is what `GC.disable` begins with.
+pub(crate) fn finish_collection(_: Rb<'_>) {
+    // SAFETY: within `protect`, as the argument says.
+    let was_disabled = unsafe { rb_sys::rb_gc_disable() };
+    if was_disabled == rb_sys::Qfalse as VALUE {
+        // SAFETY: see above.
+        unsafe { rb_sys::rb_gc_enable() };
+    }
 }
 
 /// `GC.start`. The C function of this name leaves finalizers, which are Ruby code, to the next request.
