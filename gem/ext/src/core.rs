@@ -92,35 +92,20 @@ impl Core {
         outcome
     }
 
-    /// Does between two requests what the collector has to do: see [`Collector::finish`] and [`Collector::is_due`]. Others
+    /// Does between two requests what the collector has to do, if no other worker does: see [`Collector::is_due`]. Others
     /// take the connections that have something to do meanwhile. Returns whether it did something.
     pub(crate) fn collect_garbage(&self) -> Result<bool, Escape> {
-        if !self.collector.has_work() || self.reactor().is_retiring() {
+        let began_ns = monotonic_ns();
+        let lease = || !self.reactor().is_retiring() && self.seat.take_lease(began_ns);
+        if !self.collector.is_due(began_ns, lease) {
             return Ok(false);
         }
-        let is_unfinished = self.collector.is_unfinished();
-        if is_unfinished {
-            self.meanwhile(|| self.collector.finish(monotonic_ns()))?;
-        }
-        let now_ns = monotonic_ns();
-        let is_due = self.collector.is_due(now_ns, || self.seat.take_lease(now_ns));
-        if is_due {
-            let collected = self.meanwhile(|| self.collector.collect());
-            self.seat.give_back_lease();
-            collected?;
-        }
-        if is_unfinished || is_due {
-            self.seat.look(|seat| self.collector.note(seat));
-        }
-        Ok(is_unfinished || is_due)
-    }
-
-    /// Runs what takes long, in no request.
-    fn meanwhile(&self, work: impl FnOnce() -> Result<(), Escape>) -> Result<(), Escape> {
         self.shared.lend_for_long();
-        let outcome = own(work());
+        let outcome = own(self.collector.work());
         self.shared.take_back();
-        outcome
+        self.seat.give_back_lease();
+        self.seat.look(|seat| self.collector.note(seat));
+        outcome.map(|()| true)
     }
 
     /// Lends an empty buffer.

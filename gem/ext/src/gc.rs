@@ -5,7 +5,7 @@ use std::cell::Cell;
 use scoreboard::{Gc, Seat};
 use sys::priority::{SteppedBack, allow_stepping_back};
 
-use crate::ffi::{Escape, GcNumber, MajorNeed, Rb, collect_all, finish_collection, gc_count, protect};
+use crate::ffi::{Escape, GcNumber, MajorNeed, collect_all, finish_collection, gc_count, protect};
 
 /// What `GC.stat` calls what is counted since the process began, those before it included that it was forked from.
 const COUNTS: [&str; 5] =
@@ -49,8 +49,8 @@ struct Between {
     need: Need,
     /// Whether the last collection may have something left to do.
     is_unfinished: Cell<bool>,
-    /// Since when Ruby would collect all objects the next time.
-    needed_since_ns: Cell<Option<u64>>,
+    /// Since when, while others have the lease.
+    waits_since_ns: Cell<Option<u64>>,
     runs: Cell<u64>,
     took_ms: Cell<u64>,
 }
@@ -86,7 +86,7 @@ impl Collector {
         let between = || Between {
             need: Need::of_this_ruby(),
             is_unfinished: Cell::default(),
-            needed_since_ns: Cell::default(),
+            waits_since_ns: Cell::default(),
             runs: Cell::default(),
             took_ms: Cell::default(),
         };
@@ -120,67 +120,47 @@ impl Collector {
         }
     }
 
-    /// Whether the last collection may have something left to do.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        self.between.as_ref().is_some_and(|between| between.is_unfinished.get())
-    }
-
-    /// Whether something is to be done between two requests, now or when no other worker collects all objects.
-    pub(crate) fn has_work(&self) -> bool {
-        self.is_unfinished() || self.between.as_ref().is_some_and(|between| between.needed_since_ns.get().is_some())
-    }
-
-    /// Ends the last collection, in a worker that is in no request: Ruby frees objects page by page, as it needs room. Only
-    /// at the end it knows whether that is enough; where it comes there in the midst of a request, it acts upon it at once.
-    pub(crate) fn finish(&self, now_ns: u64) -> Result<(), Escape> {
-        let done = self.stepped_back(finish_collection);
-        if let Some(between) = &self.between {
-            between.is_unfinished.set(false);
-            let since_ns = between.needed_since_ns.get().unwrap_or(now_ns);
-            between.needed_since_ns.set(between.need.is_there(self.collections()).then_some(since_ns));
-        }
-        done
-    }
-
-    /// Whether all objects are to be collected now; `lease` takes what one worker at a time has.
+    /// Whether there is something to do now, in a worker that is in no request; `lease` takes what one worker at a time has.
     pub(crate) fn is_due(&self, now_ns: u64, lease: impl FnOnce() -> bool) -> bool {
-        let since_ns = self.between.as_ref().and_then(|between| between.needed_since_ns.get());
-        since_ns.is_some_and(|since_ns| lease() || now_ns.saturating_sub(since_ns) >= LONGEST_NS)
+        let Some(between) = self.between.as_ref().filter(|between| between.is_unfinished.get()) else { return false };
+        let since_ns = between.waits_since_ns.get().unwrap_or(now_ns);
+        between.waits_since_ns.set(Some(since_ns));
+        lease() || now_ns.saturating_sub(since_ns) >= LONGEST_NS
     }
 
     /// How long the worker may sleep that was about to sleep for so long.
     pub(crate) fn sleep_ms(&self, timeout_ms: Option<u64>) -> Option<u64> {
-        if self.has_work() {
+        if self.between.as_ref().is_some_and(|between| between.is_unfinished.get()) {
             Some(timeout_ms.map_or(AGAIN_MS, |timeout_ms| timeout_ms.min(AGAIN_MS)))
         } else {
             timeout_ms
         }
     }
 
-    /// Collects all objects.
-    pub(crate) fn collect(&self) -> Result<(), Escape> {
-        let done = self.stepped_back(collect_all);
-        if let Some(between) = &self.between {
-            between.need.collected(self.collections());
-            between.needed_since_ns.set(None);
+    /// Ends the last collection, and collects all objects if the next would. Ruby frees objects page by page, as it needs
+    /// room; only at the end it knows whether there is enough, and where it comes there in the midst of a request, it
+    /// acts upon it at once. Others serve meanwhile, and go before, where there is a processor for one of them only.
+    pub(crate) fn work(&self) -> Result<(), Escape> {
+        let Some(between) = &self.between else { return Ok(()) };
+        let _stepped_back = SteppedBack::new();
+        let began_ms = self.time_ms();
+        between.waits_since_ns.set(None);
+        between.is_unfinished.set(false);
+        protect(finish_collection)?;
+        let outcome = if between.need.is_there(self.collections()) {
             between.runs.set(between.runs.get() + 1);
-        }
-        done
+            let collected = protect(collect_all);
+            between.need.collected(self.collections());
+            collected
+        } else {
+            Ok(())
+        };
+        between.took_ms.set(between.took_ms.get() + self.time_ms().saturating_sub(began_ms));
+        outcome
     }
 
-    /// Does a part of the collector's work. Others serve meanwhile, and go before, where there is a processor for one of
-    /// them only.
-    fn stepped_back(&self, work: impl FnOnce(Rb<'_>)) -> Result<(), Escape> {
-        let time_ms = || self.counts[TIME].now().unwrap_or(0);
-        let began_ms = time_ms();
-        let done = {
-            let _stepped_back = SteppedBack::new();
-            protect(work)
-        };
-        if let Some(between) = &self.between {
-            between.took_ms.set(between.took_ms.get() + time_ms().saturating_sub(began_ms));
-        }
-        done
+    fn time_ms(&self) -> u64 {
+        self.counts[TIME].now().unwrap_or(0)
     }
 
     fn collections(&self) -> Collections {
