@@ -141,7 +141,7 @@ fn a_heap_without_room_is_found_before_the_next_request() {
     let builder = Server::builder().app(App::rackup(LITTLE_ROOM)).workers(2);
     let mut server = builder.config("gc :between_requests\npreload_app true").start();
     let load = server.load().clients(2).start();
-    server.eventually("some collections", || (collections(&server).1 >= 24).then_some(()));
+    server.eventually("some collections", || (collections(&server).1 >= 12).then_some(()));
     load.stop().assert_no_failure();
     assert_hardly_any_in_requests(&server);
     server.stop();
